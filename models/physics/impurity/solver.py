@@ -1,0 +1,56 @@
+"""What an impurity solver promises: one Anderson impurity in, its spectra at several temperatures out.
+
+Every solver (the embedded NRG, TRIQS, a user's own) fulfils `ImpuritySolver`, so that the pipeline can swap them.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.impurity.hamiltonian import AndersonImpurity
+
+__all__ = ["ImpuritySolution", "ImpuritySolver", "SolverError", "check_request"]
+
+FloatArray = NDArray[np.float64]
+
+
+class SolverError(RuntimeError):
+    """This Hamiltonian could not be solved; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImpuritySolution:
+    """Spectra [1/D] and static averages; the first axis is always temperature."""
+
+    temperatures: FloatArray  # (n_temperatures,) [D]
+    omega: FloatArray  # (n_omega,) [D]
+    spectrum_up: FloatArray  # (n_temperatures, n_omega) [1/D]
+    spectrum_dn: FloatArray  # (n_temperatures, n_omega) [1/D]
+    n_up: FloatArray  # (n_temperatures,)
+    n_dn: FloatArray  # (n_temperatures,)
+    double_occupancy: FloatArray  # (n_temperatures,)
+
+
+class ImpuritySolver(Protocol):
+    """Raises ValueError for a request that makes no sense and SolverError for one that it could not fulfil."""
+
+    def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution: ...
+
+
+def check_request(temperatures: FloatArray, omega: FloatArray) -> None:
+    """Temperatures positive, omega finite, ascending and off the band edges; ValueError lists all that is wrong."""
+    problems = []
+    if temperatures.ndim != 1 or temperatures.size == 0:
+        problems.append(f"temperatures of shape {temperatures.shape}: expected (n_temperatures,), at least one")
+    elif not np.all(np.isfinite(temperatures) & (temperatures > 0)):
+        problems.append(f"temperatures {temperatures.tolist()}: expected finite numbers > 0 [D]")
+    if omega.ndim != 1 or omega.size == 0 or not np.all(np.isfinite(omega)):
+        problems.append(f"omega of shape {omega.shape}: expected (n_omega,) finite numbers [D]")
+    elif np.any(np.diff(omega) <= 0):
+        problems.append("omega: expected strictly ascending")
+    elif np.any(np.abs(omega) == 1.0):
+        problems.append("omega holds +-1: expected a grid that avoids the band edges, where the spectrum diverges")
+    if problems:
+        raise ValueError("impurity solver: " + "; ".join(problems))
