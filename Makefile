@@ -1,0 +1,103 @@
+# make setup   .venv with the pinned dependencies, nothing else
+# make repro   the whole pipeline; goes on where an earlier run was stopped
+# make test    the whole test suite
+# make help    every target
+#
+# PYTHON=/path/to/python3.12   the interpreter that .venv is made from (default: the first >= 3.11 on PATH)
+# PIP_ARGS="..."               extra arguments for pip, e.g. an index with CPU-only wheels of torch
+# STAGE=spectra                for `make repro`: this stage and what it needs
+# TESTS="-m 'not slow'"        for `make test`: extra arguments for pytest
+
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+# First on PATH: `cmd: python -m ...` in dvc.yaml means the python of .venv.
+export PATH := $(BIN):$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export DVC_NO_ANALYTICS := 1
+unexport PYTHONHOME
+unexport PYTHONPATH
+
+# Written last, so a stopped installation is not taken for a finished one.
+STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
+
+CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test doctor lint format types check docs docs-serve clean clean-all
+
+help:
+	@echo 'make setup     make .venv with the pinned dependencies'
+	@echo 'make repro     run the pipeline (STAGE=name for a part), then say where the report is'
+	@echo 'make test      run all tests (TESTS="-k name" for a part)'
+	@echo 'make doctor    look at this machine and say what is missing and what to do'
+	@echo 'make lint      ruff check, ruff format --check'
+	@echo 'make types     mypy --strict'
+	@echo 'make check     lint, types, tests'
+	@echo 'make format    let ruff rewrite the sources'
+	@echo 'make docs      build the documentation into site/'
+	@echo 'make clean     remove tool caches and the scratch shards of generation'
+	@echo 'make clean-all also remove .venv (data, runs, reports and the DVC cache stay)'
+
+setup: $(STAMP)
+
+# An old stamp beside changed pins: install on top. No stamp: whatever lies there is half an installation; begin anew.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; base=; \
+	for candidate in $(CANDIDATES); do \
+	  if found=$$("$$candidate" -c 'import sys; sys.version_info >= (3, 11) or sys.exit(1); print(sys._base_executable)' 2>/dev/null); then \
+	    base="$$found"; break; fi; \
+	done; \
+	if [ -z "$$base" ]; then \
+	  echo 'setup: found no Python >= 3.11 (tried: $(CANDIDATES)). Install one, or name it: make setup PYTHON=/path/to/python3.11' >&2; exit 1; fi; \
+	if [ ! -f $@ ]; then \
+	  echo "setup: making $(VENV) from $$base"; \
+	  "$$base" -m venv --clear $(VENV) || { \
+	    echo 'setup: "python -m venv" failed. On Debian and Ubuntu it is a package of its own: apt-get install python3-venv' >&2; exit 1; }; fi; \
+	rm -f $@ $(DOCS_STAMP)
+	@echo 'setup: installing the versions of constraints.txt (a few minutes the first time)'
+	@# torch first and by name: what depends on it must not choose another build.
+	$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
+	$(PIP) --quiet $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+	@echo 'setup: $(VENV) is ready'
+
+$(DOCS_STAMP): $(STAMP)
+	$(PIP) --quiet $(PIP_ARGS) --editable '.[docs]'
+	@touch $@
+
+repro: $(STAMP)
+	@python -m pipeline.repro $(STAGE)
+
+test: $(STAMP)
+	python -m pytest $(TESTS)
+
+doctor: $(STAMP)
+	@python -m pipeline.doctor
+
+lint: $(STAMP)
+	ruff check .
+	ruff format --check .
+
+format: $(STAMP)
+	ruff check --fix .
+	ruff format .
+
+types: $(STAMP)
+	mypy
+
+check: lint types test
+
+docs: $(DOCS_STAMP)
+	python -m mkdocs build --strict
+
+docs-serve: $(DOCS_STAMP)
+	python -m mkdocs serve
+
+clean:
+	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build site latentlaw.egg-info
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-all: clean
+	rm -rf $(VENV)
