@@ -1,0 +1,264 @@
+"""Optional impurity solver: NRG Ljubljana through TRIQS (nrgljubljana_interface), an independent code to compare with.
+
+TRIQS is built from source for one CPython with NumPy < 2, so it is never imported here: each Hamiltonian is one
+subprocess of that interpreter (`triqs_child.py`: JSON in, npz out) in a scratch directory, under a hard time limit.
+The child solves each temperature in turn and returns the self-energy Sigma_s = F_s / G_s; the spectrum is rebuilt here,
+
+    A_s(w) = -Im [1 / (w - eps_d + s B / 2 - Delta(w) - Sigma_s(w))] / pi,        s = +1 (up), -1 (down),
+
+with the exact Delta of the flat band, because the directly broadened spectrum is depleted for |w| <~ T. Im Sigma comes
+out slightly positive at |w| << T_K, where it is clipped to 0.
+
+| here | there |
+|---|---|
+| field B, energy -B S_z | B1 = -B, energy +B1 S_z |
+| B = 0 / B != 0 | symmetry QS (multiplets of the total spin) / QSZ (up and down) |
+| n_keep states | keep: multiplets in QS, about 0.43 per state; states in QSZ |
+| double occupancy | (<n_d^2> - <n_d>) / 2 |
+
+Code: R. Zitko, NRG Ljubljana; TRIQS/nrgljubljana_interface 3.2. Energies in D.
+"""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
+from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
+
+__all__ = ["INTERPRETER_VARIABLE", "SolverUnavailable", "TriqsSettings", "TriqsSolver"]
+
+FloatArray = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
+INTERPRETER_VARIABLE = "LATENTLAW_TRIQS_PYTHON"
+CHILD = Path(__file__).with_name("triqs_child.py")
+IMPORT_FAILED = 3  # exit status of the child, as in triqs_child.py
+MULTIPLETS_PER_STATE = 0.43  # 441 spin multiplets hold 1024 states of a typical kept space
+INSTALL_ROUTE = (
+    "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source (neither is on PyPI; cmake, "
+    "MPI, HDF5, GSL, Boost and Perl needed) for a CPython 3.11 with 'numpy<2', mpi4py and mako; then set "
+    f"{INTERPRETER_VARIABLE}=/path/to/that/bin/python, or choose `solver: nrg`, which needs nothing."
+)
+
+
+class SolverUnavailable(RuntimeError):
+    """TRIQS is not installed where it was expected; no Hamiltonian can be solved, so the run has to stop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriqsSettings:
+    """Numerical settings; the defaults equal the embedded solver's production settings."""
+
+    discretization: float = 3.0  # Lambda
+    n_keep: int = 256  # kept states per iteration
+    n_z: int = 2  # shifted discretizations averaged
+    keep_energy: float = -1.0  # also keep what lies below this energy; -1: n_keep alone decides
+    alpha: float = 0.3  # log-Gaussian broadening
+    gamma: float = 0.2
+    bins_per_decade: int = 500
+    mesh_ratio: float = 1.03
+    time_limit_s: float = 600.0  # per temperature
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "discretization": (self.discretization > 1, "> 1"),
+            "n_keep": (self.n_keep >= 16, ">= 16"),
+            "n_z": (self.n_z >= 1, ">= 1"),
+            "alpha": (self.alpha > 0, "> 0"),
+            "gamma": (self.gamma > 0, "> 0"),
+            "bins_per_decade": (self.bins_per_decade >= 10, ">= 10"),
+            "mesh_ratio": (1 < self.mesh_ratio <= 1.5, "in (1, 1.5]"),
+            "time_limit_s": (0 < self.time_limit_s < math.inf, "> 0 and finite"),
+        }
+        wrong = [f"{name} = {getattr(self, name)!r}: expected {want}" for name, (ok, want) in ranges.items() if not ok]
+        if wrong:
+            raise ValueError("TriqsSettings: " + "; ".join(wrong))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriqsSolver:
+    """`ImpuritySolver` that calls TRIQS's interpreter; the path comes from the argument or $LATENTLAW_TRIQS_PYTHON."""
+
+    settings: TriqsSettings = field(default_factory=TriqsSettings)
+    interpreter: str | None = None
+
+    def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution:
+        """Spectra at every temperature; ValueError, SolverError (this Hamiltonian), SolverUnavailable (no TRIQS)."""
+        temperatures, omega = np.asarray(temperatures, float), np.asarray(omega, float)
+        check_request(temperatures, omega)
+        request = self._request(impurity, temperatures, omega)
+        with tempfile.TemporaryDirectory(prefix="latentlaw-triqs-") as scratch:
+            arrays = _run_child(
+                _interpreter(self.interpreter),
+                request,
+                Path(scratch),
+                time_limit_s=self.settings.time_limit_s * temperatures.size,
+            )
+        return _solution(impurity, temperatures, omega, arrays)
+
+    def _request(self, impurity: AndersonImpurity, temperatures: FloatArray, omega: FloatArray) -> dict[str, object]:
+        symmetric = impurity.field == 0
+        keep = self.settings.n_keep * (MULTIPLETS_PER_STATE if symmetric else 1.0)
+        finest = np.min(np.abs(omega[omega != 0]), initial=np.inf)
+        return {
+            "interaction": float(impurity.interaction),
+            "level": float(impurity.level),
+            "hybridization": float(impurity.hybridization),
+            "b1": -float(impurity.field),
+            "symmetry": "QS" if symmetric else "QSZ",
+            "keep": round(keep),
+            "discretization": self.settings.discretization,
+            "n_z": self.settings.n_z,
+            "keep_energy": self.settings.keep_energy,
+            "alpha": self.settings.alpha,
+            "gamma": self.settings.gamma,
+            "bins": self.settings.bins_per_decade,
+            # The mesh has to reach beyond the band, or bandrescale = 1 would cut the box.
+            "mesh_max": max(5.0, 1.1 * float(np.max(np.abs(omega)))),
+            "mesh_ratio": self.settings.mesh_ratio,
+            "runs": [
+                {"temperature": t, "mesh_min": min(t / 20, float(finest)), "chain_temperature": t / 10}
+                for t in temperatures.tolist()
+            ],
+        }
+
+
+def _interpreter(given: str | None) -> Path:
+    asked = given or os.environ.get(INTERPRETER_VARIABLE)
+    if not asked:
+        raise SolverUnavailable(
+            f"solver triqs: no interpreter given and ${INTERPRETER_VARIABLE} is not set; expected the path of the "
+            f"Python that can import nrgljubljana_interface. {INSTALL_ROUTE}"
+        )
+    found = shutil.which(asked)
+    if found is None:
+        raise SolverUnavailable(
+            f"solver triqs: interpreter {asked!r} (from the setting or ${INTERPRETER_VARIABLE}) is not an executable "
+            f"file; expected the path of the Python that can import nrgljubljana_interface. {INSTALL_ROUTE}"
+        )
+    # Not resolved: a virtual environment's python is a link, and following it would leave that environment.
+    return Path(found).absolute()
+
+
+def _run_child(
+    interpreter: Path, request: Mapping[str, object], scratch: Path, *, time_limit_s: float
+) -> dict[str, NDArray[np.generic]]:
+    """Arrays of the child's npz; the whole process group is killed at the time limit and when we are interrupted."""
+    (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+    environment = os.environ | {
+        # solve() shells out to adapt, nrgchain, broaden and kk, which lie beside the interpreter.
+        "PATH": f"{interpreter.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "NRG_TEMPDIR": str(scratch),
+        "NRG_WORKDIR": str(scratch),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [str(interpreter), str(CHILD), str(scratch / "request.json"), str(scratch / "result.npz")]
+    # Files rather than pipes: a grandchild that holds a pipe open would block us beyond the time limit.
+    with open(scratch / "stdout", "wb") as out, open(scratch / "stderr", "wb") as err:
+        try:
+            child = subprocess.Popen(
+                command,
+                cwd=scratch,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SolverUnavailable(f"solver triqs: cannot start {interpreter}: {error}. {INSTALL_ROUTE}") from error
+        try:
+            status = child.wait(timeout=time_limit_s)
+        except subprocess.TimeoutExpired:
+            raise SolverError(
+                f"triqs: no result within the time limit of {time_limit_s:g} s (time_limit_s times the number of "
+                f"temperatures), killed; expected a faster run: raise time_limit_s, or lower n_keep or n_z"
+            ) from None
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+    said = _tail(scratch / "stderr") or _tail(scratch / "stdout") or "nothing was printed"
+    if status == IMPORT_FAILED:
+        raise SolverUnavailable(
+            f"solver triqs: {interpreter} cannot import nrgljubljana_interface: {said} {INSTALL_ROUTE}"
+        )
+    if status != 0:
+        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        raise SolverError(f"triqs: the child process ended with {how}; its last words: {said}")
+    try:
+        with open(scratch / "result.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SolverError(f"triqs: the child wrote no readable result.npz ({error}); its last words: {said}") from error
+
+
+def _tail(path: Path, n_lines: int = 5) -> str:
+    return " | ".join(path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-n_lines:])
+
+
+def _solution(
+    impurity: AndersonImpurity, temperatures: FloatArray, omega: FloatArray, arrays: Mapping[str, NDArray[np.generic]]
+) -> ImpuritySolution:
+    problems = _result_problems(arrays, temperatures.size)
+    if problems:
+        raise SolverError("triqs: unusable result: " + "; ".join(problems))
+    spectra = {
+        spin: np.stack(
+            [
+                _spectrum(impurity, sign, omega, arrays[f"mesh_{i}"].real, arrays[f"sigma_{spin}_{i}"].astype(complex))
+                for i in range(temperatures.size)
+            ]
+        )
+        for spin, sign in (("up", 1), ("dn", -1))
+    }
+    n_d, n_d_squared, s_z = np.stack([arrays[f"averages_{i}"].real for i in range(temperatures.size)], axis=1)
+    return ImpuritySolution(
+        temperatures=temperatures,
+        omega=omega,
+        spectrum_up=spectra["up"],
+        spectrum_dn=spectra["dn"],
+        n_up=n_d / 2 + s_z,
+        n_dn=n_d / 2 - s_z,
+        double_occupancy=(n_d_squared - n_d) / 2,
+    )
+
+
+def _result_problems(arrays: Mapping[str, NDArray[np.generic]], n_temperatures: int) -> list[str]:
+    problems = []
+    for i in range(n_temperatures):
+        for name in (f"mesh_{i}", f"sigma_up_{i}", f"sigma_dn_{i}", f"averages_{i}"):
+            if name not in arrays:
+                problems.append(f"{name} missing")
+                continue
+            array, like = arrays[name], arrays.get(f"mesh_{i}", arrays[name])
+            expected = (3,) if name.startswith("averages") else (like.size,)
+            if array.shape != expected or array.size < 2:
+                problems.append(f"{name} of shape {array.shape}: expected {expected}")
+            elif not np.issubdtype(array.dtype, np.number) or not np.all(np.isfinite(array)):
+                problems.append(f"{name} of dtype {array.dtype}: expected finite numbers")
+            elif name.startswith("mesh") and np.any(np.diff(array.real) <= 0):
+                problems.append(f"{name}: expected ascending frequencies")
+    return problems
+
+
+def _spectrum(
+    impurity: AndersonImpurity, sign: int, omega: FloatArray, mesh: FloatArray, sigma_on_mesh: ComplexArray
+) -> FloatArray:
+    """A_s [1/D] (n_omega,); Sigma is smooth on the scale of the mesh, so it is interpolated rather than A."""
+    sigma = np.interp(omega, mesh, sigma_on_mesh.real) + 1j * np.minimum(np.interp(omega, mesh, sigma_on_mesh.imag), 0)
+    level = impurity.level - sign * impurity.field / 2
+    green = 1 / (omega - level - hybridization_function(omega, impurity.hybridization) - sigma)
+    return np.asarray(-green.imag / np.pi)

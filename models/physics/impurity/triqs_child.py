@@ -1,0 +1,89 @@
+"""The half of the TRIQS adapter that runs under TRIQS's own Python: `python triqs_child.py request.json result.npz`.
+
+Only the standard library, NumPy (1.x or 2.x) and nrgljubljana_interface are imported, never this project: that
+interpreter needs NumPy < 2 and does not have our packages. The request is one JSON object,
+
+    interaction, level, hybridization [D]     numbers; the hybridization is one number for both spins
+    b1 [D]                                    coefficient of +S_z in NRG Ljubljana's Hamiltonian, that is -B in ours
+    symmetry                                  "QS" (b1 = 0) or "QSZ"
+    keep, discretization, n_z, keep_energy, alpha, gamma, bins
+    mesh_max [D], mesh_ratio
+    runs                                      list of {temperature, mesh_min, chain_temperature} [D]
+
+and the result holds, for run i: mesh_<i> (n_w,), sigma_up_<i> and sigma_dn_<i> (n_w,) complex, averages_<i> =
+(n_d, n_d^2, S_z).
+Exit status: 0 done, 3 TRIQS cannot be imported, 4 refused request, anything else a crash with its traceback on stderr.
+"""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+IMPORT_FAILED = 3
+REQUEST_REFUSED = 4
+
+
+def main(request_path: str, result_path: str) -> int:
+    with open(request_path, encoding="utf-8") as file:
+        request = json.load(file)
+    if not isinstance(request["hybridization"], int | float):
+        # The QSZ template of NRG Ljubljana couples both spins with the hybridization of spin up, without a word.
+        print(f"hybridization = {request['hybridization']!r}: expected one number for both spins", file=sys.stderr)
+        return REQUEST_REFUSED
+    try:
+        interface = importlib.import_module("nrgljubljana_interface")
+    except ImportError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return IMPORT_FAILED
+    arrays: dict[str, Any] = {}
+    for i, run in enumerate(request["runs"]):
+        mesh, sigma_up, sigma_dn, averages = solve(interface.Solver, request, run)
+        arrays |= {f"mesh_{i}": mesh, f"sigma_up_{i}": sigma_up, f"sigma_dn_{i}": sigma_dn, f"averages_{i}": averages}
+    np.savez(result_path, **arrays)
+    return 0
+
+
+def solve(solver_class: Any, request: dict[str, Any], run: dict[str, float]) -> tuple[np.ndarray, ...]:  # noqa: ANN401
+    """One temperature: (mesh, Sigma_up, Sigma_dn, (n_d, n_d^2, S_z))."""
+    solver = solver_class(
+        model="SIAM",
+        symtype=request["symmetry"],
+        mesh_max=request["mesh_max"],
+        mesh_min=run["mesh_min"],
+        mesh_ratio=request["mesh_ratio"],
+    )
+    # -i Gamma on every point, also beyond the band: with bandrescale = 1 only |w| <= 1 is used, so the box is exact.
+    for _, block in solver.Delta_w:
+        block.data[:, 0, 0] = -1j * request["hybridization"]
+    solver.set_nrg_params(bins=request["bins"])
+    model_parameters = {"U1": request["interaction"], "eps1": request["level"]}
+    if request["symmetry"] == "QSZ":
+        model_parameters["B1"] = request["b1"]
+    solver.solve(
+        T=run["temperature"],
+        Tmin=run["chain_temperature"],
+        Lambda=request["discretization"],
+        Nz=request["n_z"],
+        keep=request["keep"],
+        keepenergy=request["keep_energy"],
+        alpha=request["alpha"],
+        gamma=request["gamma"],
+        bandrescale=1.0,
+        method="fdm",
+        model_parameters=model_parameters,
+    )
+    up, down = ("imp", "imp") if request["symmetry"] == "QS" else ("up", "dn")
+    averages = solver.expv
+    return (
+        np.array(list(solver.log_mesh.values()), dtype=float),
+        np.array(solver.Sigma_w[up].data[:, 0, 0], dtype=complex),
+        np.array(solver.Sigma_w[down].data[:, 0, 0], dtype=complex),
+        np.array([averages["n_d"], averages["n_d^2"], averages.get("SZd", 0.0)], dtype=float),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2]))

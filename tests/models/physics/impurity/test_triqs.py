@@ -1,0 +1,146 @@
+"""The TRIQS adapter: the real child script runs against a stand-in module of the same API; a live test needs TRIQS."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
+from models.physics.impurity.solver import SolverError
+from models.physics.impurity.triqs import CHILD, INTERPRETER_VARIABLE, SolverUnavailable, TriqsSettings, TriqsSolver
+
+FAKE_MODULES = Path(__file__).with_name("fake_triqs")
+OMEGA = np.concatenate([-np.geomspace(1e-6, 1.9, 60)[::-1], [0.0], np.geomspace(1e-6, 1.9, 60)])
+RESONANT_LEVEL = AndersonImpurity(interaction=0.0, level=-0.02, hybridization=0.05)
+
+
+@pytest.fixture
+def interpreter(tmp_path):
+    script = tmp_path / "python-of-triqs"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{FAKE_MODULES}" exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
+def solve(impurity, interpreter, temperatures=(1e-5,), omega=OMEGA, **settings):
+    solver = TriqsSolver(settings=TriqsSettings(**settings), interpreter=interpreter)
+    return solver.solve(impurity, temperatures=np.array(temperatures), omega=omega)
+
+
+def resonant_level_spectrum(impurity, sign):
+    level = impurity.level - sign * impurity.field / 2
+    return -(1 / (OMEGA - level - hybridization_function(OMEGA, impurity.hybridization))).imag / np.pi
+
+
+@pytest.mark.parametrize("field", [0.0, 0.03, -0.03])
+def test_the_noninteracting_level_comes_out_exactly_and_a_positive_field_raises_n_up(interpreter, field):
+    impurity = AndersonImpurity(interaction=0.0, level=-0.02, hybridization=0.05, field=field)
+    solution = solve(impurity, interpreter, temperatures=(1e-5, 1e-2))
+    for row in range(2):
+        np.testing.assert_allclose(solution.spectrum_up[row], resonant_level_spectrum(impurity, 1), atol=1e-10)
+        np.testing.assert_allclose(solution.spectrum_dn[row], resonant_level_spectrum(impurity, -1), atol=1e-10)
+    assert np.all(np.sign(solution.n_up - solution.n_dn) == np.sign(field))
+    np.testing.assert_allclose(solution.double_occupancy, solution.n_up * solution.n_dn, atol=1e-12)
+    assert solution.n_up.shape == (2,)
+
+
+def test_a_temperature_gets_its_own_run_and_a_mesh_finer_than_the_output_grid(interpreter):
+    solver = TriqsSolver(interpreter=interpreter)
+    request = solver._request(RESONANT_LEVEL, np.array([1e-6, 1e-2]), OMEGA)
+    assert [run["mesh_min"] for run in request["runs"]] == [5e-8, 1e-6]
+    assert all(run["chain_temperature"] == run["temperature"] / 10 for run in request["runs"])
+    assert request["mesh_max"] > 1
+
+
+def test_no_interpreter_names_the_variable_and_the_install_route(monkeypatch):
+    monkeypatch.delenv(INTERPRETER_VARIABLE, raising=False)
+    with pytest.raises(SolverUnavailable, match=rf"{INTERPRETER_VARIABLE} is not set.*Install route.*numpy<2"):
+        solve(RESONANT_LEVEL, None)
+
+
+def test_the_interpreter_may_come_from_the_environment(monkeypatch, interpreter):
+    monkeypatch.setenv(INTERPRETER_VARIABLE, interpreter)
+    assert solve(RESONANT_LEVEL, None).spectrum_up.shape == (1, OMEGA.size)
+
+
+def test_an_interpreter_that_is_no_file_is_refused_with_the_install_route(tmp_path):
+    with pytest.raises(SolverUnavailable, match=r"is not an executable.*Install route"):
+        solve(RESONANT_LEVEL, str(tmp_path / "nowhere" / "python"))
+
+
+def test_an_interpreter_without_triqs_is_refused_with_the_install_route():
+    with pytest.raises(SolverUnavailable, match=r"cannot import nrgljubljana_interface.*Install route"):
+        solve(RESONANT_LEVEL, sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("crash", r"killed by SIGSEGV"),
+        ("garbage", r"no readable result\.npz.*Segmentation fault in the Fortran library"),
+        ("nan", r"unusable result: sigma_up_0 .*expected finite numbers"),
+    ],
+)
+def test_a_run_that_goes_wrong_says_how(monkeypatch, interpreter, behaviour, message):
+    monkeypatch.setenv("FAKE_TRIQS", behaviour)
+    with pytest.raises(SolverError, match=message):
+        solve(RESONANT_LEVEL, interpreter)
+
+
+def test_what_triqs_refuses_comes_through_with_its_words(interpreter):
+    with pytest.raises(SolverError, match=r"exit status 1.*this stand-in solves U = 0 only"):
+        solve(AndersonImpurity(interaction=0.1, level=-0.05, hybridization=0.01), interpreter)
+
+
+@pytest.mark.parametrize("behaviour", ["hang", "hang_in_grandchild"])
+def test_the_time_limit_ends_the_run_and_all_that_it_started(monkeypatch, interpreter, tmp_path, behaviour):
+    monkeypatch.setenv("FAKE_TRIQS", behaviour)
+    monkeypatch.setenv("FAKE_TRIQS_PID_FILE", str(tmp_path / "pid"))
+    started = time.monotonic()
+    with pytest.raises(SolverError, match="time limit"):
+        solve(RESONANT_LEVEL, interpreter, time_limit_s=3.0)
+    assert time.monotonic() - started < 15
+    if behaviour == "hang_in_grandchild":
+        assert _ended(int((tmp_path / "pid").read_text()))
+
+
+def _ended(pid, patience_s=10.0):
+    """Whether the process is gone, or a zombie that nobody has collected yet."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
+        if state.stdout.strip()[:1] in {"", "Z"}:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_the_child_refuses_a_hybridization_that_depends_on_spin(interpreter, tmp_path):
+    (tmp_path / "request.json").write_text(json.dumps({"hybridization": [0.05, 0.1]}))
+    command = [interpreter, str(CHILD), str(tmp_path / "request.json"), str(tmp_path / "result.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "expected one number for both spins" in done.stderr
+    assert not (tmp_path / "result.npz").exists()
+
+
+def test_settings_out_of_range_are_all_named_at_once():
+    with pytest.raises(ValueError, match=r"discretization = 1\.0: expected > 1; n_keep = 2: .*time_limit_s = nan"):
+        TriqsSettings(discretization=1.0, n_keep=2, time_limit_s=float("nan"))
+
+
+@pytest.mark.triqs
+@pytest.mark.slow
+def test_live_triqs_satisfies_friedels_sum_rule_at_particle_hole_symmetry():
+    if not os.environ.get(INTERPRETER_VARIABLE):
+        pytest.skip(f"set {INTERPRETER_VARIABLE} to the Python of a TRIQS installation")
+    impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.02, field=0.0)
+    solution = TriqsSolver().solve(impurity, temperatures=np.array([1e-6]), omega=OMEGA)
+    at_zero = np.pi * impurity.hybridization * solution.spectrum_up[0, OMEGA == 0]
+    np.testing.assert_allclose(at_zero, 1.0, atol=0.02)
+    np.testing.assert_allclose(solution.n_up + solution.n_dn, 1.0, atol=1e-3)
