@@ -113,8 +113,14 @@ def _ended(pid, patience_s=10.0):
     """Whether the process is gone, or a zombie that nobody has collected yet."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        if state.stdout.strip()[:1] in {"", "Z"}:
+        try:
+            os.kill(pid, 0)
+            zombie = "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+        except ProcessLookupError:
+            return True
+        except FileNotFoundError:  # no /proc on this system, or gone since the line before
+            zombie = False
+        if zombie:
             return True
         time.sleep(0.05)
     return False
