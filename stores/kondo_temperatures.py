@@ -1,0 +1,98 @@
+"""Schema of `data/kondo_temperatures.zarr`: T_K measured by NRG, one row per Hamiltonian in the local-moment regime.
+
+    T_K = 1 / (4 chi_loc(T -> 0)) at B = 0, in units of the half bandwidth D
+
+Rows are sampled without any formula for T_K. A Hamiltonian whose T_K could not be measured keeps its row: status 1, the
+reason in `failure`, NaN as value.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stores.schema import Fact, StoreSchema, Variable
+
+__all__ = ["FAILED", "KONDO_TEMPERATURES", "OK", "tiny"]
+
+OK, FAILED = 0, 1
+ROW = ("sample",)
+
+
+def _energy(name: str, description: str, **bounds: Any) -> Variable:  # noqa: ANN401 - fields of Variable
+    return Variable(name=name, dims=ROW, dtype="float64", units="D", description=description, **bounds)
+
+
+def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
+    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
+    return np.asarray(said != (block["status"].values != OK))
+
+
+def _missing_without_failure(block: xr.Dataset) -> NDArray[np.bool_]:
+    return np.asarray(np.isnan(block["kondo_temperature"].values) != (block["status"].values != OK))
+
+
+def _no_local_moment(block: xr.Dataset) -> NDArray[np.bool_]:
+    """Singly occupied in the atomic limit: eps_d < 0 < eps_d + U."""
+    level, upper = block["level"].values, block["level"].values + block["interaction"].values
+    return np.asarray((level >= 0) | (upper <= 0))
+
+
+KONDO_TEMPERATURES = StoreSchema(
+    name="kondo_temperatures",
+    version="1",
+    coordinates=(),
+    variables=(
+        _energy("interaction", "U", above=0),
+        _energy("hybridization", "Gamma = pi rho V^2", above=0),
+        _energy("level", "eps_d", high=0),
+        _energy("kondo_temperature", "T_K = 1 / (4 chi_loc(T -> 0)) at B = 0", above=0, nan_allowed=True),
+        Variable(
+            name="status",
+            dims=ROW,
+            dtype="int8",
+            units="dimensionless",
+            description="0 measured, 1 failed",
+            choices=(OK, FAILED),
+        ),
+        Variable(name="failure", dims=ROW, dtype="str", units="dimensionless", description="why it failed, or empty"),
+    ),
+    facts=(
+        Fact(
+            name="failure_told",
+            expected="a reason exactly where status is not 0",
+            variables=("status", "failure"),
+            violated=_failure_untold,
+        ),
+        Fact(
+            name="measured_where_ok",
+            expected="a number exactly where status is 0",
+            variables=("status", "kondo_temperature"),
+            violated=_missing_without_failure,
+        ),
+        Fact(
+            name="local_moment",
+            expected="eps_d < 0 < eps_d + U",
+            variables=("interaction", "level"),
+            violated=_no_local_moment,
+        ),
+    ),
+    attributes=("settings", "solver"),
+)
+
+
+def tiny() -> xr.Dataset:
+    """A valid example of two measured Hamiltonians and a failed one; the values are of the right order only."""
+    columns: dict[str, Any] = {
+        "interaction": np.array([0.1, 0.1, 0.2]),
+        "hybridization": np.array([0.01, 0.02, 0.01]),
+        "level": np.array([-0.05, -0.04, -0.1]),
+        "kondo_temperature": np.array([5e-4, 4e-3, np.nan]),
+        "status": np.array([OK, OK, FAILED], dtype=np.int8),
+        "failure": np.array(["", "", "example"], dtype=object),
+    }
+    return xr.Dataset(
+        {v.name: (v.dims, columns[v.name], v.attrs) for v in KONDO_TEMPERATURES.variables},
+        attrs={"settings": "{}", "solver": "example"},
+    )

@@ -1,0 +1,210 @@
+"""Schema of `data/spectra.zarr`: one row per spectral function of an Anderson impurity.
+
+    spectrum[i, j] = pi Gamma A_up(omega_j)        of H = eps_d n + U n_up n_dn - B S_z + bath, at temperature T
+
+Energies are in units of the half bandwidth D. A_dn is no column: A_dn(omega; B) = A_up(omega; -B) is a row of its own.
+Rows that come from one diagonalisation (both spins, the particle-hole mirror, several temperatures) share
+`hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its rows: status 1,
+the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stores.schema import Fact, StoreSchema, Variable
+
+__all__ = ["FAILED", "OK", "SPECTRA", "tiny"]
+
+OK, FAILED = 0, 1
+ROW = ("sample",)
+
+
+def _parameter(name: str, description: str, **bounds: float) -> Variable:
+    return Variable(name=name, dims=ROW, dtype="float64", units="D", description=description, **bounds)  # type: ignore[arg-type]
+
+
+def _measured(name: str, description: str, low: float, high: float) -> Variable:
+    return Variable(
+        name=name, dims=ROW, dtype="float64", units="dimensionless", description=description, low=low, high=high
+    )
+
+
+def _not_a_grid(block: xr.Dataset) -> NDArray[np.bool_]:
+    omega = block["omega"].values
+    return np.asarray(omega != -omega[::-1])
+
+
+def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
+    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
+    return np.asarray(said != (block["status"].values != OK))
+
+
+def _failed_row_not_empty(block: xr.Dataset) -> NDArray[np.bool_]:
+    filled = (block["spectrum"].values != 0).any(axis=1) | (block["n_d"].values != 0)
+    return np.asarray(filled & (block["status"].values != OK))
+
+
+def _solved_row_empty(block: xr.Dataset) -> NDArray[np.bool_]:
+    return np.asarray(~(block["spectrum"].values > 0).any(axis=1) & (block["status"].values == OK))
+
+
+def _too_many_pairs(block: xr.Dataset) -> NDArray[np.bool_]:
+    n_up, n_dn = block["n_d"].values / 2 + block["s_z"].values, block["n_d"].values / 2 - block["s_z"].values
+    return np.asarray(block["double_occupancy"].values > np.minimum(n_up, n_dn) + ROUNDING)
+
+
+def _kin_differ(block: xr.Dataset) -> NDArray[np.bool_]:
+    """Rows of one Hamiltonian share U, Gamma and |B| (mirroring keeps them) and its outcome."""
+    _, first, group = np.unique(block["hamiltonian"].values, return_index=True, return_inverse=True)
+    bad = np.zeros(block.sizes["sample"], dtype=bool)
+    for name in ("interaction", "hybridization", "field", "status"):
+        values = np.abs(block[name].values)
+        bad |= values != values[first][group]
+    return bad
+
+
+ROUNDING = 1e-8
+
+SPECTRA = StoreSchema(
+    name="spectra",
+    version="1",
+    coordinates=(
+        Variable(
+            name="omega",
+            dims=("omega",),
+            dtype="float64",
+            units="D",
+            description="frequency, symmetric",
+            increasing=True,
+        ),
+    ),
+    variables=(
+        Variable(
+            name="spectrum",
+            dims=("sample", "omega"),
+            dtype="float32",
+            units="dimensionless",
+            description="pi Gamma A_up(omega)",
+            low=-0.05,
+        ),
+        _parameter("interaction", "U"),
+        _parameter("hybridization", "Gamma = pi rho V^2", above=0),
+        _parameter("level", "eps_d"),
+        _parameter("field", "B, in -B S_z"),
+        _parameter("temperature", "T", above=0),
+        _measured("n_d", "<n_up + n_dn>", -ROUNDING, 2 + ROUNDING),
+        _measured("s_z", "<S_z> = <n_up - n_dn> / 2", -0.5 - ROUNDING, 0.5 + ROUNDING),
+        _measured("double_occupancy", "<n_up n_dn>", -ROUNDING, 1 + ROUNDING),
+        Variable(
+            name="kondo_temperature",
+            dims=ROW,
+            dtype="float64",
+            units="D",
+            description="T_K = 1 / (4 chi_loc(T -> 0)) at B = 0; NaN below the lowest energy of the chain",
+            above=0,
+            nan_allowed=True,
+        ),
+        Variable(
+            name="hamiltonian",
+            dims=ROW,
+            dtype="int64",
+            units="dimensionless",
+            description="rows of one diagonalisation share it; split by it",
+            low=0,
+        ),
+        Variable(
+            name="mirrored",
+            dims=ROW,
+            dtype="bool",
+            units="dimensionless",
+            description="particle-hole mirror of the solved Hamiltonian",
+        ),
+        Variable(
+            name="status",
+            dims=ROW,
+            dtype="int8",
+            units="dimensionless",
+            description="0 solved, 1 failed",
+            choices=(OK, FAILED),
+        ),
+        Variable(name="failure", dims=ROW, dtype="str", units="dimensionless", description="why it failed, or empty"),
+    ),
+    facts=(
+        Fact(
+            name="symmetric_grid",
+            expected="omega = -omega[::-1]",
+            variables=("omega",),
+            violated=_not_a_grid,
+            whole=True,
+        ),
+        Fact(
+            name="failure_told",
+            expected="a reason exactly where status is not 0",
+            variables=("status", "failure"),
+            violated=_failure_untold,
+        ),
+        Fact(
+            name="failed_rows_empty",
+            expected="zeros where status is not 0",
+            variables=("status", "spectrum", "n_d"),
+            violated=_failed_row_not_empty,
+        ),
+        Fact(
+            name="solved_rows_filled",
+            expected="a positive spectrum where status is 0",
+            variables=("status", "spectrum"),
+            violated=_solved_row_empty,
+        ),
+        Fact(
+            name="pairs_bounded",
+            expected="<n_up n_dn> <= min(<n_up>, <n_dn>)",
+            variables=("n_d", "s_z", "double_occupancy"),
+            violated=_too_many_pairs,
+        ),
+        Fact(
+            name="kin_agree",
+            expected="equal U, Gamma, |B| and status in all rows of one Hamiltonian",
+            variables=("hamiltonian", "interaction", "hybridization", "field", "status"),
+            violated=_kin_differ,
+            whole=True,
+        ),
+    ),
+    attributes=("settings", "solver"),
+)
+
+
+def tiny() -> xr.Dataset:
+    """A valid example: one U = 0 Hamiltonian at two temperatures with its mirror, and one that failed."""
+    positive = np.geomspace(1e-3, 1.0, 5)
+    omega = np.concatenate([-positive[::-1], [0.0], positive])
+    level, gamma = -0.05, 0.1
+    lorentzian = gamma**2 / ((omega - level) ** 2 + gamma**2)
+    n_d = 1 - 2 / np.pi * np.arctan(level / gamma)
+    solved = np.array([True, True, True, True, False])
+    mirrored = np.array([False, True, False, True, False])
+    occupation = np.where(solved, np.where(mirrored, 2 - n_d, n_d), 0.0)
+    spectrum = np.where(mirrored[:, None], lorentzian[::-1], lorentzian) * solved[:, None]
+    columns: dict[str, Any] = {
+        "spectrum": spectrum.astype(np.float32),
+        "interaction": np.array([0.0, 0.0, 0.0, 0.0, 0.2]),
+        "hybridization": np.full(5, gamma),
+        "level": np.where(mirrored, -level, level),
+        "field": np.zeros(5),
+        "temperature": np.array([1e-6, 1e-6, 1e-3, 1e-3, 1e-6]),
+        "n_d": occupation,
+        "s_z": np.zeros(5),
+        "double_occupancy": occupation**2 / 4,
+        "kondo_temperature": np.where(solved, np.pi * gamma / 4, np.nan),
+        "hamiltonian": np.array([0, 0, 0, 0, 1]),
+        "mirrored": mirrored,
+        "status": np.where(solved, OK, FAILED).astype(np.int8),
+        "failure": np.array(["", "", "", "", "example"], dtype=object),
+    }
+    return xr.Dataset(
+        {v.name: (v.dims, columns[v.name], v.attrs) for v in SPECTRA.variables},
+        coords={"omega": ("omega", omega, SPECTRA.variable("omega").attrs)},
+        attrs={"settings": "{}", "solver": "example"},
+    )

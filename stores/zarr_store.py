@@ -1,0 +1,273 @@
+"""Reading and writing stores: sharded Zarr v3 directories with one logical hash.
+
+Everything that could make bytes depend on the day, the machine or the number of workers is fixed here: zstd level 3,
+sorted attributes, no timestamps, no consolidated metadata, chunk and shard sizes from dtype and shape alone, and rows
+written in order, whole shards only (writers that share a shard lose each other's rows without an error).
+
+Inner chunks carry a zstd checksum and a crc32c, shards a crc32c of their index: a flipped bit is an error on reading,
+never a number. Empty chunks are written too, so that a missing file always means missing data.
+
+    chunk  about 128 KiB, what a reader decodes at least
+    shard  about 8 MiB, one file
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from stores.manifest import Manifest, VariableHash, store_hash
+from stores.schema import SchemaError, StoreSchema, Variable, Violation
+
+__all__ = [
+    "StoreWriter",
+    "building",
+    "open_store",
+    "read_blocks",
+    "read_manifest",
+    "shard_rows",
+    "write_store",
+]
+
+CHUNK_BYTES = 128 * 1024
+SHARD_BYTES = 8 * 1024 * 1024
+STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
+ZSTD_LEVEL = 3
+
+
+class StoreWriter:
+    """Writes a new store at `path`, each variable row after row, in any mixture of variables.
+
+    `sizes` gives the length of every dimension; coordinates are written at once. `finish` checks that all rows came,
+    hashes what lies on disk and adds the manifest.
+
+    Raises:
+        FileExistsError: something lies at `path` already.
+        ValueError: wrong dtype or shape, too many or too few rows; the message names the variable.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        schema: StoreSchema,
+        *,
+        sizes: Mapping[str, int],
+        coordinates: Mapping[str, NDArray[Any]],
+        attributes: Mapping[str, Any],
+    ) -> None:
+        self.path = Path(path)
+        if self.path.exists():
+            raise FileExistsError(f"{self.path} exists already; expected a new path. Remove it or choose another")
+        self.schema = schema
+        self.sizes = {dim: int(size) for dim, size in sizes.items()}
+        reserved = {"schema": schema.name, "schema_version": schema.version}
+        self.attributes = _sorted({**attributes, **reserved})
+        self._group = zarr.open_group(self.path, mode="w-", zarr_format=3, attributes=self.attributes)
+        self._arrays = {v.name: self._create(v) for v in sorted(schema.all_variables, key=lambda v: v.name)}
+        self._pending: dict[str, list[NDArray[Any]]] = {name: [] for name in self._arrays}
+        self._n_written = dict.fromkeys(self._arrays, 0)
+        for variable in schema.coordinates:
+            self.write(variable.name, coordinates[variable.name])
+
+    def write(self, name: str, values: NDArray[Any]) -> None:
+        """Append rows to one variable; they reach the disk as soon as they fill a shard."""
+        if name not in self._arrays:
+            raise ValueError(f"{self.path}: found variable {name!r}, expected one of {sorted(self._arrays)}")
+        array = self._arrays[name]
+        variable = self.schema.variable(name)
+        rows = np.asarray(values)
+        if rows.shape[1:] != array.shape[1:] or rows.ndim != array.ndim:
+            raise ValueError(f"{self.path}, {name}: found rows of shape {rows.shape[1:]}, expected {array.shape[1:]}")
+        if variable.dtype == "str":
+            rows = rows.astype(object)
+        elif rows.dtype != variable.numpy_dtype:
+            raise ValueError(
+                f"{self.path}, {name}: found dtype {rows.dtype}, expected {variable.dtype}; convert it first"
+            )
+        self._pending[name].append(rows)
+        self._flush(name, whole_shards_only=True)
+
+    def finish(self) -> Manifest:
+        for name in self._arrays:
+            self._flush(name, whole_shards_only=False)
+        counts = [
+            f"{name}: found {self._n_written[name]} rows, expected {array.shape[0]}"
+            for name, array in self._arrays.items()
+            if self._n_written[name] != array.shape[0]
+        ]
+        if counts:
+            raise ValueError(f"{self.path} is not complete: " + "; ".join(counts))
+        manifest = compute_manifest(self.path, self.schema)
+        self._group.attrs.put(_sorted({**self.attributes, "manifest": manifest.as_json()}))
+        return manifest
+
+    def _create(self, variable: Variable) -> Any:  # noqa: ANN401 - a zarr.Array, whose type parameter changes between releases
+        try:
+            shape = tuple(self.sizes[dim] for dim in variable.dims)
+        except KeyError as missing:
+            raise ValueError(f"{self.path}: sizes lack dimension {missing} of variable {variable.name}") from None
+        chunk, shard = shard_rows(variable, shape[1:])
+        fill: Any = {"f": np.nan, "O": ""}.get(variable.numpy_dtype.kind, 0)
+        return self._group.create_array(
+            variable.name,
+            shape=shape,
+            dtype=str if variable.dtype == "str" else variable.numpy_dtype,
+            chunks=(chunk, *(max(1, size) for size in shape[1:])),
+            shards=(shard, *(max(1, size) for size in shape[1:])),
+            compressors=[ZstdCodec(level=ZSTD_LEVEL, checksum=True), Crc32cCodec()],
+            fill_value=bool(fill) if variable.dtype == "bool" else fill,
+            dimension_names=variable.dims,
+            attributes=dict[str, Any](variable.attrs),
+            config={"write_empty_chunks": True},
+        )
+
+    def _flush(self, name: str, *, whole_shards_only: bool) -> None:
+        array = self._arrays[name]
+        n_pending = sum(rows.shape[0] for rows in self._pending[name])
+        start = self._n_written[name]
+        if start + n_pending > array.shape[0]:
+            raise ValueError(f"{self.path}, {name}: found {start + n_pending} rows, expected {array.shape[0]}")
+        n_rows = n_pending - n_pending % array.shards[0] if whole_shards_only else n_pending
+        if n_rows == 0:
+            return
+        rows = np.concatenate(self._pending[name])
+        array[start : start + n_rows] = rows[:n_rows]
+        self._pending[name] = [rows[n_rows:]] if n_rows < n_pending else []
+        self._n_written[name] += n_rows
+
+
+def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> Manifest:
+    """Write a dataset in memory as a store, validate it and move it to `path`, replacing what was there.
+
+    Global attributes are those of `dataset`. Raises SchemaError and leaves `path` as it was if anything is wrong.
+    """
+    from stores.validate import require_valid
+
+    missing = [v.name for v in schema.all_variables if v.name not in dataset.variables]
+    extra = [str(name) for name in dataset.variables if name not in {v.name for v in schema.all_variables}]
+    if missing or extra:
+        names = [Violation(variable=name, where="dataset", problem="missing variable") for name in missing]
+        names += [Violation(variable=name, where="dataset", problem="unexpected variable") for name in extra]
+        raise SchemaError(f"{path}: not written", names, f"give exactly the variables of schema {schema.name}")
+    sizes = {str(dim): int(size) for dim, size in dataset.sizes.items()}
+    with building(path) as workplace:
+        writer = StoreWriter(
+            workplace,
+            schema,
+            sizes=sizes,
+            coordinates={v.name: dataset[v.name].transpose(*v.dims).values for v in schema.coordinates},
+            attributes={str(key): value for key, value in dataset.attrs.items()},
+        )
+        for variable in schema.variables:
+            writer.write(variable.name, dataset[variable.name].transpose(*variable.dims).values)
+        manifest = writer.finish()
+        require_valid(workplace, schema)
+    return manifest
+
+
+@contextmanager
+def building(path: str | Path) -> Iterator[Path]:
+    """A place beside `path` to build in; on success it replaces `path`, on failure it is removed."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    workplace = target.with_name(f".{target.name}.building")
+    shutil.rmtree(workplace, ignore_errors=True)
+    try:
+        yield workplace
+    except BaseException:
+        shutil.rmtree(workplace, ignore_errors=True)
+        raise
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(workplace, target)
+
+
+def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Dataset:
+    """Open a store lazily and read-only: arrays are read when they are indexed, `.load()` reads everything.
+
+    With `schema`, a store of another kind or version raises SchemaError. Values are not checked here: stages publish
+    stores only after full validation, and `python -m stores.validate PATH` repeats it.
+    """
+    if not (Path(path) / "zarr.json").is_file():
+        raise FileNotFoundError(
+            f"{path}: no store found; expected a Zarr directory. Make it with `dvc repro` or `dvc pull`"
+        )
+    dataset: xr.Dataset = xr.open_zarr(Path(path), consolidated=False, chunks=None)
+    if schema is not None:
+        check_kind(str(path), dataset.attrs, schema)
+    return dataset
+
+
+def check_kind(what: str, attributes: Mapping[Any, Any], schema: StoreSchema) -> None:
+    """Raise SchemaError unless the attributes claim this schema in this version."""
+    violations = []
+    for key, expected in (("schema", schema.name), ("schema_version", schema.version)):
+        if (found := attributes.get(key)) != expected:
+            problem = f"found {key} {found!r}, expected {expected!r}"
+            violations.append(Violation(variable="(store)", where="attributes", problem=problem))
+    if violations:
+        raise SchemaError(
+            what, violations, "regenerate the store with `dvc repro`, or check out the code it was made with"
+        )
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The manifest inside a store, without reading data."""
+    told = json.loads((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
+    if told is None:
+        raise ValueError(f"{path} has no manifest: it was never finished. Make it anew with `dvc repro`")
+    return Manifest(**told)
+
+
+def read_blocks(array: Any) -> Iterator[tuple[int, NDArray[Any]]]:  # noqa: ANN401 - see StoreWriter._create
+    """Decode a zarr array shard by shard: first row and rows, in order."""
+    step = int((array.shards or array.chunks)[0]) if array.ndim else 1
+    for start in range(0, array.shape[0], step):
+        values = np.asarray(array[start : start + step])
+        yield start, values.astype(object) if values.dtype.kind in "UT" else values
+
+
+def compute_manifest(path: str | Path, schema: StoreSchema) -> Manifest:
+    """Read every cell of the variables that the schema names and hash them."""
+    group = zarr.open_group(Path(path), mode="r", zarr_format=3)
+    hashes: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    for variable in schema.all_variables:
+        array: Any = group[variable.name]
+        sizes.update(zip(variable.dims, (int(size) for size in array.shape), strict=True))
+        told = VariableHash(variable.name, variable.dtype, array.shape, variable.dims, dict(array.attrs))
+        for _, values in read_blocks(array):
+            told.update(values)
+        hashes[variable.name] = told.hexdigest()
+    attributes = {key: value for key, value in group.attrs.items() if key != "manifest"}
+    return Manifest(
+        schema=schema.name,
+        schema_version=schema.version,
+        sizes=_sorted(sizes),
+        hash=store_hash(attributes, hashes),
+        variables=_sorted(hashes),
+    )
+
+
+def shard_rows(variable: Variable, trailing_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows per inner chunk and per shard, powers of two, from the size of one row alone."""
+    cell = STRING_BYTES if variable.dtype == "str" else variable.numpy_dtype.itemsize
+    row_bytes = cell * max(1, int(np.prod(trailing_shape, dtype=np.int64)))
+    return _power_of_two_below(CHUNK_BYTES // row_bytes), _power_of_two_below(SHARD_BYTES // row_bytes)
+
+
+def _power_of_two_below(rows: int) -> int:
+    return 1 << max(0, rows.bit_length() - 1)
+
+
+def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _sorted(v) if isinstance(v := mapping[key], Mapping) else v for key in sorted(mapping)}
