@@ -9,10 +9,10 @@
 # TESTS="-m 'not slow'"        for `make test`: extra arguments for pytest
 
 VENV := .venv
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 # First on PATH: `cmd: python -m ...` in dvc.yaml means the python of .venv.
 export PATH := $(BIN):$(PATH)
-export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export VIRTUAL_ENV := $(abspath $(VENV))
 export DVC_NO_ANALYTICS := 1
 unexport PYTHONHOME
 unexport PYTHONPATH

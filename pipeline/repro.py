@@ -1,0 +1,113 @@
+"""`make repro`: `dvc repro` that can always be run again.
+
+A `dvc repro` that is killed while it rewrites `.dvc/tmp/rwlock` leaves an empty or torn file, and every later run
+stops at it. This wrapper deletes such a file (only when no other DVC runs in this clone), runs DVC with the Python it
+was started with, and ends by saying where the report lies, or how to go on. It imports next to nothing: a run with
+nothing to do must stay cheap.
+
+    python -m pipeline.repro [STAGE ...] [arguments of `dvc repro`]
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+__all__ = ["heal_rwlock", "live_dvc"]
+
+RWLOCK = Path(".dvc/tmp/rwlock")
+REPORT = Path("reports/index.html")
+
+
+def main() -> int:
+    if not Path("dvc.yaml").is_file():
+        return complain(f"found no dvc.yaml in {Path.cwd()}; expected the top folder of the clone. Go there first.")
+    healed = heal_rwlock(RWLOCK)
+    if healed:
+        print(f"repro: {healed}", flush=True)
+    others = live_dvc(Path.cwd())
+    if others:
+        return complain(
+            f"DVC already runs in this clone (process {others[0]}). Wait for it, or stop it: kill {others[0]}"
+        )
+    if not inside_git():
+        print("repro: no git repository here; .dvc/config.local now tells DVC so (core.no_scm).", flush=True)
+        subprocess.run([sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"], check=True)
+    status = run_dvc(["repro", *sys.argv[1:]])
+    print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
+    return status
+
+
+def complain(message: str) -> int:
+    print(f"repro: {message}", file=sys.stderr)
+    return 1
+
+
+def heal_rwlock(rwlock: Path) -> str:
+    """Delete a torn lock file, unless a DVC still runs in this clone. Returns what was done, "" when nothing was."""
+    try:
+        content = rwlock.read_bytes()
+    except FileNotFoundError:
+        return ""
+    try:
+        if isinstance(json.loads(content), dict):
+            return ""
+    except ValueError:  # also what is not UTF-8
+        pass
+    if live_dvc(Path.cwd()):
+        return ""
+    rwlock.unlink(missing_ok=True)
+    return f"deleted {rwlock}, which a killed run had left {'unreadable' if content.strip() else 'empty'}"
+
+
+def live_dvc(root: Path) -> list[int]:
+    """Ids of the processes that run a DVC command in this clone."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = process.cmdline()[:4]
+            is_dvc = any(Path(word).name in ("dvc", "dvc.exe") for word in words)
+            if is_dvc and Path(process.cwd()).is_relative_to(root):
+                found.append(process.pid)
+        except (psutil.Error, OSError):  # ended meanwhile, or another user's
+            continue
+    return found
+
+
+def inside_git() -> bool:
+    return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
+
+
+def run_dvc(arguments: list[str]) -> int:
+    """Run DVC and return its exit status. Ctrl-C reaches it and its stages too: wait until they have put work away."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    process = subprocess.Popen([sys.executable, "-m", "dvc", *arguments], env=os.environ | {"PATH": path})
+    interrupted = False
+    while True:
+        try:
+            status = process.wait()
+            break
+        except KeyboardInterrupt:
+            interrupted = True
+    return 128 + signal.SIGINT if interrupted else 128 - status if status < 0 else status
+
+
+def farewell(status: int) -> str:
+    if status == 128 + signal.SIGINT:
+        return "repro: stopped. What was finished is kept: `make repro` goes on from there."
+    if status:
+        return (
+            f"repro: failed (exit status {status}); the reason stands above. `make doctor` looks for causes.\n"
+            "repro: what was finished is kept: after the cure, `make repro` goes on from there."
+        )
+    if REPORT.is_file():
+        return f"repro: done. The report: {REPORT.resolve().as_uri()}"
+    return "repro: done. No report yet: `make repro` without STAGE makes it."
+
+
+if __name__ == "__main__":
+    sys.exit(main())

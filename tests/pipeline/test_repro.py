@@ -1,0 +1,154 @@
+"""`make repro` can always be run again: it heals what a killed DVC leaves, and is cheap when nothing changed."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline import repro
+
+ROOT = Path(__file__).parents[2]
+STAGE = """
+stages:
+  slow:
+    cmd: echo working && sleep {seconds} && printf done > out.txt
+    outs: [out.txt]
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A git repository with the project's DVC settings and one stage of its own."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
+    (tmp_path / "dvc.yaml").write_text(STAGE.format(seconds=0))
+    return tmp_path
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
+    command = [sys.executable, "-m", "pipeline.repro", *arguments]
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str]:
+    process = start(folder, *arguments)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+@pytest.mark.parametrize("content", [b"", b"   ", b'{"out.txt": {"read', b"\xff\xfe", b"[]"])
+def test_a_torn_lock_file_is_deleted(tmp_path: Path, monkeypatch, content: bytes):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rwlock"
+    path.write_bytes(content)
+    assert "deleted" in repro.heal_rwlock(path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("content", ["{}", json.dumps({"out.txt": {"write": {"pid": 1, "cmd": "dvc repro"}}})])
+def test_a_readable_lock_file_is_left_to_dvc(tmp_path: Path, monkeypatch, content: str):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "rwlock"
+    path.write_text(content)
+    assert repro.heal_rwlock(path) == ""
+    assert path.read_text() == content
+
+
+def test_a_torn_lock_file_is_left_alone_while_another_dvc_runs(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repro, "live_dvc", lambda root: [4711])
+    path = tmp_path / "rwlock"
+    path.touch()
+    assert repro.heal_rwlock(path) == ""
+    assert path.exists()
+
+
+def test_no_lock_file_is_nothing_to_heal(tmp_path: Path):
+    assert repro.heal_rwlock(tmp_path / "rwlock") == ""
+
+
+@pytest.mark.slow
+def test_the_empty_lock_file_that_stops_dvc_does_not_stop_repro(clone: Path):
+    (clone / ".dvc" / "tmp" / "rwlock").touch()
+    plain = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"], cwd=clone, capture_output=True, text=True, check=False
+    )
+    assert plain.returncode != 0
+    assert "rwlock" in plain.stderr
+    status, output = run(clone)
+    assert status == 0, output
+    assert (clone / "out.txt").read_text() == "done"
+
+
+@pytest.mark.slow
+def test_a_failing_stage_gives_its_status_and_says_how_to_go_on(clone: Path):
+    (clone / "dvc.yaml").write_text("stages:\n  bad:\n    cmd: python -c 'raise SystemExit(3)'\n    outs: [out.txt]\n")
+    status, output = run(clone)
+    assert status != 0
+    assert "make doctor" in output
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_that_the_work_is_kept_and_a_second_dvc_is_refused(clone: Path):
+    (clone / "dvc.yaml").write_text(STAGE.format(seconds=60))
+    process = start(clone)
+    assert process.stdout is not None
+    while "working" not in (line := process.stdout.readline()):
+        assert line or process.poll() is None
+    status, output = run(clone)
+    assert status == 1
+    assert "already runs" in output
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "goes on from there" in output
+
+
+@pytest.mark.slow
+def test_it_runs_in_a_folder_inside_another_git_repository_and_without_any(clone: Path, tmp_path_factory):
+    inner = clone / "vendored" / "latentlaw"
+    archive = tmp_path_factory.mktemp("archive")
+    for folder in (inner, archive):
+        (folder / ".dvc").mkdir(parents=True)
+        shutil.copy(clone / ".dvc" / "config", folder / ".dvc" / "config")
+        shutil.copy(clone / "dvc.yaml", folder)
+    for folder in (inner, archive):
+        status, output = run(folder)
+        assert status == 0, output
+        assert (folder / "out.txt").read_text() == "done"
+
+
+def test_outside_of_a_clone_it_says_where_to_go(tmp_path: Path):
+    status, output = run(tmp_path)
+    assert status == 1
+    assert "expected the top folder of the clone" in output
+
+
+@pytest.mark.slow
+def test_a_second_run_with_nothing_to_do_takes_less_than_three_cpu_seconds(clone: Path):
+    """Only what DVC and the wrapper cost; test_whole_pipeline.py holds the real stages to the same limit."""
+    run(clone)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.monotonic()
+    status, output = run(clone)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert status == 0, output
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert cpu_s < 3, f"{cpu_s:.2f} CPU s, {time.monotonic() - began:.2f} s"

@@ -1,0 +1,164 @@
+"""The two rules that hold the tree together, and the house rules a machine can check. See CONTRIBUTING.md."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.dependencies import PACKAGES, check, imported_modules, module_files, project_files, stage_code
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+STAGES = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+FORBIDDEN_NAMES = {"utils.py", "common.py", "base.py", "helpers.py", "misc.py", "util.py"}
+FORBIDDEN_IMPORTS = {"models": {"stores", "pipeline"}, "stores": {"models", "pipeline"}, "pipeline": set()}
+SCHEDULER = "pipeline/execution.py"
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_imports_flow_one_way(path: Path):
+    package = name(path).partition("/")[0]
+    seen = {module.partition(".")[0] for module in imported_modules(path)}
+    assert not seen & FORBIDDEN_IMPORTS[package]
+
+
+def test_only_the_execution_module_imports_distributed():
+    users = {name(path) for path in SOURCES if any(m.split(".")[0] == "distributed" for m in imported_modules(path))}
+    users |= {name(path) for path in SOURCES if any(m.startswith("dask.distributed") for m in imported_modules(path))}
+    assert users <= {SCHEDULER}
+
+
+@pytest.mark.parametrize("path", [p for p in SOURCES if name(p).startswith("models/physics")], ids=name)
+def test_physics_does_not_import_torch(path: Path):
+    files = project_files(ROOT, name(path)) | {name(path)}
+    torch_users = {file for file in files if any(m.split(".")[0] == "torch" for m in imported_modules(ROOT / file))}
+    assert not torch_users
+
+
+@pytest.mark.slow
+def test_every_physics_module_imports_without_torch_in_the_process():
+    modules = [name(p).removesuffix(".py").replace("/", ".") for p in SOURCES if name(p).startswith("models/physics")]
+    modules = [module for module in modules if not module.endswith(("__init__", "_child"))]
+    code = f"import sys\nsys.modules['torch'] = None\nimport {', '.join(modules)}"
+    reply = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert reply.returncode == 0, reply.stderr
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_every_project_file_it_imports(stage: str):
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    assert [file for file in stage_code(ROOT, stage) if file not in listed] == []
+
+
+def test_no_stage_lists_a_file_it_does_not_import():
+    assert check(ROOT) == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_the_file_of_its_name(stage: str):
+    assert yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["cmd"] == f"python -m pipeline.{stage}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_stage_is_imported(path: Path):
+    stages = {f"pipeline.{stage}" for stage in STAGES}
+    assert not imported_modules(path) & stages
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=name)
+def test_init_files_are_empty(path: Path):
+    assert path.read_bytes() == b""
+
+
+def test_every_package_folder_has_an_init_file():
+    folders = {path.parent for path in SOURCES}
+    assert [name(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_no_relative_imports(path: Path):
+    nodes = ast.walk(ast.parse(path.read_text()))
+    assert not [node.lineno for node in nodes if isinstance(node, ast.ImportFrom) and node.level]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name)
+def test_a_file_is_a_chapter(path: Path):
+    """It has a name of its own, says at its head what it is about, and ends before line 400."""
+    text = path.read_text()
+    assert path.name not in FORBIDDEN_NAMES
+    assert len(text.splitlines()) <= 400
+    assert not text or ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.name != "__init__.py"], ids=name)
+def test_no_error_is_swallowed_and_nothing_is_left_as_a_stub(path: Path):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}: bare except"
+            silent = all(isinstance(statement, ast.Pass) for statement in node.body)
+            wide = isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+            assert not (silent and wide), f"line {node.lineno}: swallows every error"
+        raised = node.exc if isinstance(node, ast.Raise) else None
+        called = raised.func if isinstance(raised, ast.Call) else raised
+        assert not (isinstance(called, ast.Name) and called.id == "NotImplementedError"), f"line {node.lineno}: stub"
+
+
+def test_every_imported_distribution_is_declared():
+    """What the packages import stands in pyproject.toml: nothing works only by luck of what another package needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    declared = {canonical(re.split(r"[\[<>=~!; ]", line)[0]) for line in lines}
+    own_interpreter = {"triqs", "nrgljubljana_interface", "triqs_nrgljubljana_interface", "h5"}
+    imported = {module.partition(".")[0] for path in SOURCES for module in plain_imports(path)}
+    outside = imported - set(sys.stdlib_module_names) - set(PACKAGES) - own_interpreter
+    distributions = packages_distributions()
+    missing = [
+        module for module in sorted(outside) if not declared & set(map(canonical, distributions.get(module, [module])))
+    ]
+    assert missing == []
+
+
+def canonical(distribution: str) -> str:
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def plain_imports(path: Path) -> set[str]:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    return found | {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+
+
+def test_every_declared_distribution_is_pinned():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = project["dependencies"] + [line for extra in project["optional-dependencies"].values() for line in extra]
+    wanted = {canonical(re.split(r"[\[<>=~!; ]", line)[0]) for line in lines}
+    pinned = {canonical(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    assert wanted - pinned == set()
+
+
+def test_the_import_walk_follows_nested_imports_child_modules_and_neighbours(tmp_path: Path):
+    package = tmp_path / "pipeline"
+    package.mkdir()
+    (tmp_path / "models").mkdir()
+    (package / "__init__.py").touch()
+    (tmp_path / "models" / "__init__.py").touch()
+    (package / "first.py").write_text("def f():\n    from pipeline import second\n    return second\n")
+    (package / "second.py").write_text("CHILD = 'models.child'\nPAGE = 'page.html.j2'\n")
+    (package / "page.html.j2").write_text("<html>")
+    (package / "unrelated.py").write_text("import pipeline.first\n")
+    (tmp_path / "models" / "child.py").write_text("import numpy\n")
+    expected = ["pipeline/first.py", "models/child.py", "pipeline/page.html.j2", "pipeline/second.py"]
+    assert stage_code(tmp_path, "first") == expected
+    assert module_files(tmp_path, "numpy") == []
