@@ -1,0 +1,86 @@
+"""Pictures of a latent space: maps coloured by physics, decoded traversals, and which latent follows which quantity."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.report_pages.drawing import INK, new_figure
+from pipeline.report_pages.impurity_figures import symlog_frequency_axis
+
+__all__ = ["draw_association", "draw_latent_map", "draw_latent_maps", "draw_traversals"]
+
+FloatArray = NDArray[np.float64]
+
+
+def draw_latent_map(
+    axes: Axes, x: FloatArray, y: FloatArray, colour: FloatArray, *, label: str, diverging: bool = False
+) -> None:
+    """Points without a colour value (NaN) are left out; the colour range holds the central 98 %."""
+    known = np.isfinite(colour)
+    low, high = np.quantile(colour[known], [0.01, 0.99]) if known.any() else (0.0, 1.0)
+    if diverging:
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    points = axes.scatter(
+        x[known],
+        y[known],
+        c=colour[known],
+        s=6,
+        cmap="coolwarm" if diverging else "viridis",
+        vmin=low,
+        vmax=high,
+        linewidths=0,
+        rasterized=True,
+    )
+    axes.get_figure().colorbar(points, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
+    if not known.any():
+        axes.text(0.5, 0.5, "no value known", transform=axes.transAxes, ha="center", color=INK)
+
+
+def draw_latent_maps(
+    x: FloatArray, y: FloatArray, x_name: str, y_name: str, colours: Mapping[str, tuple[FloatArray, bool]]
+) -> Figure:
+    """One panel per colour: label -> (values, diverging)."""
+    figure = new_figure(10.0, 3.9 if len(colours) == 2 else 3.2)
+    for axes, (label, (values, diverging)) in zip(
+        figure.subplots(1, len(colours), squeeze=False)[0], colours.items(), strict=True
+    ):
+        draw_latent_map(axes, x, y, values, label=label, diverging=diverging)
+        axes.set(xlabel=x_name, ylabel=y_name)
+    return figure
+
+
+def draw_traversals(omega: FloatArray, spectra: FloatArray, positions: FloatArray, names: Sequence[str]) -> Figure:
+    """spectra (n_latents, n_steps, n_omega) decoded at positions (n_latents, n_steps) of one latent, others 0."""
+    figure = new_figure(10.0, 3.3)
+    for axes, name, family, steps in zip(
+        figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, spectra, positions, strict=True
+    ):
+        shades = colormaps["plasma"](np.linspace(0.05, 0.85, len(steps)))
+        for shade, step, spectrum in zip(shades, steps, family, strict=True):
+            axes.plot(omega, spectrum, color=shade, linewidth=1.4, label=f"{step:+.1f}")
+        symlog_frequency_axis(axes, omega)
+        axes.set_title(name)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("\u03c9 / D")
+    figure.axes[0].set_ylabel("decoded \u03c0 \u0393 A(\u03c9)")
+    handles, labels = figure.axes[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", title="latent at", fontsize=8)
+    return figure
+
+
+def draw_association(names: Sequence[str], quantities: Sequence[str], strength: FloatArray) -> Figure:
+    """|Spearman| of every latent (rows) with every quantity (columns)."""
+    figure = new_figure(10.0, 0.9 + 0.42 * len(names))
+    axes = figure.subplots()
+    image = axes.imshow(strength, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(quantities)), quantities)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
+    for (row, column), value in np.ndenumerate(strength):
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
+    figure.colorbar(image, ax=axes, label="|Spearman|", pad=0.01)
+    return figure

@@ -1,0 +1,101 @@
+"""What a page of the report is made of. A lane hands back one `LanePage`; the template lays it out.
+
+To add a lane: write `pipeline/report_pages/<lane>.py` with `lane_page(root: Path) -> LanePage` and name it in
+`pipeline/report.py`. Text is escaped by the template; only `Markup`, made by the figure code, goes through as it is.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+__all__ = [
+    "KeyNumber",
+    "LanePage",
+    "Notice",
+    "Paragraph",
+    "Picture",
+    "Section",
+    "Table",
+    "number",
+    "value_with_interval",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    svg: Markup  # inline <svg>
+    caption: str
+    kind: Literal["picture"] = "picture"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | Markup]]
+    caption: str = ""
+    highlighted: frozenset[int] = frozenset()  # rows to draw the eye to
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    text: str | Markup
+    kind: Literal["paragraph"] = "paragraph"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something a reader has to know: a goal not reached, a part that is missing and how to get it."""
+
+    text: str
+    kind: Literal["notice"] = "notice"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyNumber:
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    anchor: str
+    title: str
+    blocks: Sequence[Picture | Table | Paragraph | Notice]
+    introduction: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanePage:
+    name: str  # also the anchor
+    title: str
+    finding: str  # one sentence, drawn from the metrics
+    key_numbers: Sequence[KeyNumber]
+    lead: Picture | Notice
+    sections: Sequence[Section]
+    provenance: Sequence[tuple[str, str]]
+
+
+def number(value: float | int | None, digits: int = 3) -> str:
+    """For reading: thin-spaced thousands for integers, `digits` significant digits otherwise, a dash for nothing."""
+    if value is None or value != value:
+        return "\u2013"
+    if isinstance(value, int):
+        return f"{value:,}".replace(",", "\u202f")
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, exponent = text.split("e")
+        return f"{mantissa}\u00b710{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\u2212")
+    return text.replace("-", "\u2212")
+
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
+
+
+def value_with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    if low is None or high is None:
+        return number(value, digits)
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
