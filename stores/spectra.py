@@ -4,8 +4,8 @@
 
 Energies are in units of the half bandwidth D. A_dn is no column: A_dn(omega; B) = A_up(omega; -B) is a row of its own.
 Rows that come from one diagonalisation (both spins, the particle-hole mirror, several temperatures) share
-`hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its rows: status 1,
-the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
+`hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its
+rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
 """
 
 from typing import Any
