@@ -58,13 +58,13 @@ $(STAMP): pyproject.toml constraints.txt
 	rm -f $@ $(DOCS_STAMP)
 	@echo 'setup: installing the versions of constraints.txt (a few minutes the first time)'
 	@# torch first and by name: what depends on it must not choose another build.
-	$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
-	$(PIP) --quiet $(PIP_ARGS) --editable '.[dev]'
+	@$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
+	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev]'
 	@touch $@
 	@echo 'setup: $(VENV) is ready'
 
 $(DOCS_STAMP): $(STAMP)
-	$(PIP) --quiet $(PIP_ARGS) --editable '.[docs]'
+	@$(PIP) --quiet $(PIP_ARGS) --editable '.[docs]'
 	@touch $@
 
 repro: $(STAMP)
@@ -96,7 +96,7 @@ docs-serve: $(DOCS_STAMP)
 	python -m mkdocs serve
 
 clean:
-	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis build site latentlaw.egg-info
+	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 clean-all: clean
