@@ -34,7 +34,7 @@ def draw_examples(omega: FloatArray, examples: Sequence[Example]) -> Figure:
     linear, logarithmic = figure.subplots(1, 2, sharey=True)
     draw_examples_on(linear, omega, examples)
     inside = np.abs(omega) <= 0.6
-    linear.set(xlim=(omega[inside][0], omega[inside][-1]), xlabel="\u03c9 / D", ylabel="\u03c0 \u0393 A(\u03c9)")
+    linear.set(xlim=(omega[inside][0], omega[inside][-1]), xlabel="ω / D", ylabel="π Γ A(ω)")
     linear.set_title("as the energy scale sees it")
     draw_examples_on(logarithmic, omega, examples)
     symlog_frequency_axis(logarithmic, omega)
@@ -60,7 +60,7 @@ def symlog_frequency_axis(axes: Axes, omega: FloatArray) -> None:
     decades = 10.0 ** np.arange(top, bottom, -2)
     axes.set_xticks(np.concatenate([-decades, [0.0], decades[::-1]]))
     axes.minorticks_off()
-    axes.set_xlabel("\u03c9 / D (logarithmic on both sides)")
+    axes.set_xlabel("ω / D (logarithmic on both sides)")
 
 
 def draw_kondo_peak(
@@ -77,7 +77,7 @@ def draw_kondo_peak(
     for shade, (ratio, spectrum) in zip(shades, sorted(family.items()), strict=False):
         spectra.plot(omega, spectrum, color=shade, label=f"T = {ratio:.2g} T$_K$")
     symlog_frequency_axis(spectra, omega)
-    spectra.set(ylim=(0, 1.08), ylabel="\u03c0 \u0393 A(\u03c9)", title=family_title)
+    spectra.set(ylim=(0, 1.08), ylabel="π Γ A(ω)", title=family_title)
     spectra.legend(loc="upper left", fontsize=7.5)
     colours = [values[2] for values in (thermal, magnetic) if values[2].size]
     pooled = np.concatenate(colours) if colours else np.array([1.0, 2.0])
@@ -90,9 +90,9 @@ def draw_kondo_peak(
         axes.set(xscale="log", xlabel=label, ylim=(0, 1.08), title=title)
         if not scaled.size:
             axes.text(0.5, 0.5, "no such rows", transform=axes.transAxes, ha="center", color=INK)
-    against_t.set_ylabel("\u03c0 \u0393 A(0)")
+    against_t.set_ylabel("π Γ A(0)")
     if points is not None:
-        figure.colorbar(points, ax=against_b, label="U / \u0393", pad=0.02)
+        figure.colorbar(points, ax=against_b, label="U / Γ", pad=0.02)
     return figure
 
 
@@ -112,7 +112,7 @@ def draw_coverage(columns: Mapping[str, FloatArray]) -> Figure:
         rasterized=True,
     )
     regimes.axhspan(-1, 1, color=CYCLE[0], alpha=0.07, linewidth=0)
-    regimes.set(xscale="log", xlabel="U / \u0393", ylabel="(U + 2\u03b5$_d$) / U", title="interaction, asymmetry")
+    regimes.set(xscale="log", xlabel="U / Γ", ylabel="(U + 2ε$_d$) / U", title="interaction, asymmetry")
     figure.colorbar(points, ax=regimes, label="n$_d$", pad=0.02)
     known = np.isfinite(columns["kondo_temperature"])
     with np.errstate(divide="ignore"):

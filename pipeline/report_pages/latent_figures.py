@@ -65,8 +65,8 @@ def draw_traversals(omega: FloatArray, spectra: FloatArray, positions: FloatArra
         symlog_frequency_axis(axes, omega)
         axes.set_title(name)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("\u03c9 / D")
-    figure.axes[0].set_ylabel("decoded \u03c0 \u0393 A(\u03c9)")
+        axes.set_xlabel("ω / D")
+    figure.axes[0].set_ylabel("decoded π Γ A(ω)")
     handles, labels = figure.axes[-1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", title="latent at", fontsize=8)
     return figure

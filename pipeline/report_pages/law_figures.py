@@ -76,7 +76,7 @@ def draw_laws(measured: FloatArray, ratio: FloatArray, predictions: Mapping[str,
         miss = np.exp(predicted - measured)
         missed.scatter(ratio, miss, s=9, color=CYCLE[i], alpha=0.75, linewidths=0, rasterized=True)
     missed.axhline(1.0, color=MUTED, linewidth=0.9, linestyle=":")
-    missed.set(xlabel="U / \u0393", ylabel="T$_K$ (law) / T$_K$ (NRG)", title="what the law misses")
+    missed.set(xlabel="U / Γ", ylabel="T$_K$ (law) / T$_K$ (NRG)", title="what the law misses")
     low, high = np.quantile(np.concatenate([np.exp(p - measured) for p in predictions.values()]), [0.01, 0.99])
     missed.set_ylim(max(0.0, low - 0.1), min(high + 0.1, 3.0))
     return figure

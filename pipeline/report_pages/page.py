@@ -88,7 +88,7 @@ def number(value: float | int | None, digits: int = 3) -> str:
     text = f"{value:.{digits}g}"
     if "e" in text:
         mantissa, exponent = text.split("e")
-        return f"{mantissa}\u00b710{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\u2212")
+        return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\u2212")
     return text.replace("-", "\u2212")
 
 

@@ -1,0 +1,207 @@
+"""The page of the lane `spectra`: from impurity spectra over latents to the formula of the Kondo temperature."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from pipeline.params import read_section
+from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
+from pipeline.report_pages.impurity_figures import draw_examples_on, symlog_frequency_axis
+from pipeline.report_pages.impurity_section import (
+    SpectrumTable,
+    examples_of_regimes,
+    impurity_section,
+    read_spectra,
+    thinned,
+)
+from pipeline.report_pages.latent_figures import draw_latent_map
+from pipeline.report_pages.latent_section import latent_columns, latent_section, map_axes
+from pipeline.report_pages.law_figures import draw_law_on
+from pipeline.report_pages.law_section import (
+    KondoTable,
+    found_law,
+    law_predictions,
+    law_section,
+    law_words,
+    read_kondo_temperatures,
+)
+from pipeline.report_pages.page import KeyNumber, LanePage, Picture, number, value_with_interval
+from pipeline.report_pages.seed_section import seed_section
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.latents import LATENTS, SubsetLatents, read_latents
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store
+
+__all__ = ["lane_page", "lane_picture", "read_lane"]
+
+PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Everything the page is drawn from."""
+
+    spectra: SpectrumTable
+    kondo: KondoTable
+    latents: Mapping[str, SubsetLatents]
+    metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json
+    formula_folder: Path
+    provenance: list[tuple[str, str]]
+
+
+def read_lane(root: Path) -> Lane:
+    """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
+    stages = ("spectra", "spectrum_vae", "latents", "formula")
+    needed = {f"data/{name}.zarr": name for name in ("spectra", "kondo_temperatures", "latents")}
+    needed |= {f"reports/metrics/{stage}.json": stage for stage in stages} | {"reports/formula": "formula"}
+    missing = [
+        f"{path} (make it with `dvc repro {stage}`)" for path, stage in needed.items() if not (root / path).exists()
+    ]
+    if missing:
+        raise FileNotFoundError("report: found no " + "; no ".join(missing))
+    spectra = open_store(root / "data/spectra.zarr", SPECTRA)
+    latents = open_store(root / "data/latents.zarr", LATENTS)
+    params = {name: read_section(name, root / "params.yaml") for name in PARAMS}
+    metrics = {stage: json.loads((root / f"reports/metrics/{stage}.json").read_text()) for stage in stages}
+    return Lane(
+        spectra=read_spectra(spectra),
+        kondo=read_kondo_temperatures(open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)),
+        latents={name: read_latents(root / "data/latents.zarr", name) for name in json.loads(latents.attrs["subsets"])},
+        metrics=metrics,
+        formula_folder=root / "reports/formula",
+        provenance=[
+            ("dataset", str(metrics["spectra"]["hash"])),
+            ("solver", str(spectra.attrs["solver"])),
+            ("settings", str(spectra.attrs["settings"])),
+            ("params", hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()),
+        ],
+    )
+
+
+def lane_page(lane: Lane, *, max_points: int) -> LanePage:
+    with drawing():
+        sections = [
+            impurity_section(lane.spectra, max_points=max_points),
+            latent_section(lane.latents, lane.spectra, lane.metrics["latents"], max_points=max_points),
+            seed_section(lane.metrics["spectrum_vae"]),
+            law_section(lane.kondo, lane.metrics["formula"], lane.formula_folder),
+        ]
+        lead = inline_svg(lane_picture(lane, max_points=max_points), name="lead", description="The lane in one picture")
+    return LanePage(
+        name="spectra",
+        title="The Kondo temperature, found in spectra",
+        finding=finding(lane.metrics),
+        key_numbers=key_numbers(lane.metrics),
+        lead=Picture(
+            svg=lead,
+            caption="Left, spectra of three regimes, on the logarithmic grid which the network sees. Middle, every "
+            "spectrum at its place in the plane of two learned latents, coloured by the Kondo temperature, which the "
+            "network never saw. Right, the found formula against Kondo temperatures measured by NRG.",
+        ),
+        sections=sections,
+        provenance=lane.provenance,
+    )
+
+
+def finding(metrics: Mapping[str, Any]) -> str:
+    """One sentence; every number comes from the metrics."""
+    spectra, best, formula = metrics["spectra"], metrics["latents"]["best_abs_spearman"], metrics["formula"]
+    tk, asymmetry = best["log_T_K"], best["asymmetry"]
+    law = found_law(formula["results"])
+    correction = formula["correction_resolved"]
+    first = (
+        f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
+    )
+    same = tk["latent"] == asymmetry["latent"] and tk["subset"] == asymmetry["subset"]
+    latents = (
+        f"found a latent that follows log T_K with |Spearman| {number(tk['value'])} and "
+        f"{'the same one' if same else 'another that'} follows the asymmetry with {number(asymmetry['value'])}; "
+    )
+    if law is None:
+        return f"{first}{latents}no formula for the Kondo temperature was selected."
+    words = law_words(law["matches"])
+    value = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
+    return (
+        f"{first}{latents}symbolic regression on Kondo temperatures measured by NRG arrives at {words} "
+        f"(R² {number(law['r2_extrapolation'], 4)} beyond the training range), with {value} for the coefficient of Γ/U "
+        f"where theory has {number(correction['expected'])}."
+    )
+
+
+def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
+    spectra, vae, best = metrics["spectra"], metrics["spectrum_vae"], metrics["latents"]["best_abs_spearman"]
+    law = found_law(metrics["formula"]["results"])
+    tk, asymmetry = best["log_T_K"], best["asymmetry"]
+    numbers = [
+        KeyNumber(
+            value=number(int(spectra["n_spectra"])),
+            label="spectra by NRG",
+            note=f"{number(int(spectra['n_failed']))} failed",
+        ),
+        KeyNumber(
+            value=number(vae["test_mae"], 2), label="test error of πΓA(ω)", note="mean absolute, unseen Hamiltonians"
+        ),
+        KeyNumber(value=number(vae["active_latents"]), label="active latents", note="found, not set"),
+        KeyNumber(value=number(tk["value"]), label="|Spearman|, one latent with log T_K", note=interval(tk)),
+        KeyNumber(
+            value=number(asymmetry["value"]),
+            label="|Spearman|, one latent with the asymmetry",
+            note=interval(asymmetry),
+        ),
+    ]
+    if law is not None:
+        numbers.append(
+            KeyNumber(
+                value=number(law["r2_extrapolation"], 4), label="R² of the found law", note="beyond its training range"
+            )
+        )
+    return numbers
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    if found.get("low") is None or found.get("high") is None:
+        return ""
+    return f"95 %: {number(found['low'])} to {number(found['high'])}"
+
+
+def lane_picture(lane: Lane, *, max_points: int) -> Figure:
+    """Spectra, latent map, law: also the picture of the README."""
+    figure = new_figure(12.0, 4.0)
+    spectra, latents, law = figure.subplots(1, 3, width_ratios=(1.05, 1.15, 1))
+    examples = examples_of_regimes(lane.spectra)
+    if examples:
+        draw_examples_on(spectra, lane.spectra.omega, examples)
+        for line, example in zip(spectra.get_lines(), examples, strict=True):
+            line.set_label(example.name)
+        spectra.legend(loc="upper left", fontsize=8)
+    symlog_frequency_axis(spectra, lane.spectra.omega)
+    spectra.set(title="simulated: πΓA(ω)", ylabel="πΓA(ω)", xlabel="ω / D")
+    subset = best_subset(lane)
+    if subset is not None:
+        own = lane.latents[subset]
+        mean, columns = latent_columns(own, lane.spectra)
+        x, y = map_axes(mean, columns)
+        shown = thinned(np.arange(len(mean)), max_points)
+        draw_latent_map(
+            latents, mean[shown, x], mean[shown, y], columns["log_T_K"][shown], label="log$_{10}$ T$_K$ / D"
+        )
+        latents.set(xlabel=f"latent “{own.names[x]}”", ylabel=f"latent “{own.names[y]}”")
+    latents.set_title("learned: two latents")
+    if lane.kondo.interaction.size:
+        predictions = law_predictions(lane.kondo, found_law(lane.metrics["formula"]["results"]))
+        draw_law_on(law, np.log(lane.kondo.kondo_temperature), predictions)
+    law.set_title("found: the law of T$_K$")
+    return figure
+
+
+def best_subset(lane: Lane) -> str | None:
+    """The subset in which the metrics found log T_K, if it has two latents to span a plane; else any that has."""
+    with_plane = [name for name, own in lane.latents.items() if len(own.names) > 1]
+    preferred = lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"]
+    return preferred if preferred in with_plane else next(iter(with_plane), None)

@@ -1,0 +1,218 @@
+"""The report page: built from small stores, self-contained, deterministic, with the numbers of the metrics."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from models.laws.kondo_law import law_equation, law_log_ratio
+from pipeline.report import ReportParams, build_report
+from pipeline.report_pages.law_section import law_predictions, read_kondo_temperatures
+from pipeline.report_pages.page import number
+from pipeline.report_pages.spectra import finding
+from stores import kondo_temperatures, latents, spectra
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.latents import LATENTS
+from stores.spectra import SPECTRA
+from stores.zarr_store import write_store
+
+PARAMS = ReportParams(max_points=100)
+METRICS = {
+    "spectra": {"n_spectra": 4321, "n_failed": 7, "hash": "0123abc"},
+    "spectrum_vae": {
+        "test_mae": 0.00765,
+        "active_latents": 3,
+        "seeds": [
+            {"seed": 0, "test_mae": 0.0077, "selected": True},
+            {"seed": 1, "test_mae": 0.0081, "selected": False},
+        ],
+    },
+    "latents": {
+        "best_abs_spearman": {
+            quantity: {
+                "value": value,
+                "low": value - 0.011,
+                "high": value + 0.012,
+                "latent": latent,
+                "subset": "low_temperature",
+                "linear_direction": 0.978,
+                "nonlinear_r2": 0.9934,
+            }
+            for quantity, value, latent in (
+                ("log_T_K", 0.967, "even 1"),
+                ("asymmetry", 0.871, "odd 1"),
+                ("n_d", 0.91, "odd 1"),
+                ("log_max_scale", 0.955, "even 1"),
+            )
+        }
+    },
+    "formula": {
+        "results": [
+            {
+                "target": "nrg",
+                "engine": "operon",
+                "encoding": "dimensionless",
+                "equation": "-0.346574 + (1.5708)*u*x + (1.5708)*u*x**2 + (0.5)*log(u) + (1.61)*1/u",
+                "complexity": 21,
+                "r2_test": 0.99991,
+                "r2_extrapolation": 0.99873,
+                "equivalent_srbench": False,
+                "matches": "haldane_corrected",
+                "coefficients": {},
+                "seed_stability": 0.8,
+                "selected": True,
+            }
+        ],
+        "correction_resolved": {"coefficient": 1.612, "low": 1.41, "high": 1.73, "expected": 1.5708},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A repository root with every input of the stage, and its page."""
+    root = tmp_path_factory.mktemp("root")
+    write_store(root / "data/spectra.zarr", SPECTRA, spectra.tiny())
+    write_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES, kondo_temperatures.tiny())
+    write_store(root / "data/latents.zarr", LATENTS, latents.tiny())
+    (root / "reports/metrics").mkdir(parents=True)
+    for stage, content in METRICS.items():
+        (root / f"reports/metrics/{stage}.json").write_text(json.dumps(content))
+    front = root / "reports/formula/nrg/operon/hall_of_fame.csv"
+    front.parent.mkdir(parents=True)
+    equation = METRICS["formula"]["results"][0]["equation"]
+    front.write_text(f"Complexity,Loss,Equation\n1,2.0,-3.1\n21,1e-4,{equation}\n")
+    sections = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
+    (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in sections))
+    build_report(root, PARAMS)
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(built):
+    return (built / "reports/index.html").read_text()
+
+
+@pytest.fixture
+def root(built, tmp_path):
+    """A copy to change."""
+    shutil.copytree(built, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "reports/index.html").unlink()
+    return tmp_path
+
+
+def test_two_builds_give_the_same_bytes(built, root):
+    build_report(root, PARAMS)
+    for name in ("index.html", "figures/spectra_lane.png"):
+        assert (built / "reports" / name).read_bytes() == (root / "reports" / name).read_bytes()
+
+
+def test_the_page_needs_nothing_beside_itself(page):
+    assert not re.search(r"https?://|file://|<script|<link|@import|@font-face", page)
+    references = re.findall(r"""(?:src|href)\s*=\s*["']([^"']*)["']|url\(([^)]*)\)""", page)
+    assert references
+    assert all((a or b).startswith(("#", "data:")) for a, b in references)
+
+
+def test_every_reference_inside_the_page_has_one_target(page):
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    targets = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert targets <= set(ids)
+    assert len([i for i in ids if i in targets]) == len(targets)
+
+
+def test_numbers_on_the_page_are_those_of_the_metrics(page):
+    best = METRICS["latents"]["best_abs_spearman"]
+    for value in (best["log_T_K"]["value"], best["asymmetry"]["value"], best["log_T_K"]["nonlinear_r2"]):
+        assert number(value) in page
+    for text in (number(4321), number(0.00765, 2), "1.612 [1.41, 1.73]", number(0.99873, 4), "0123abc", "even 1"):
+        assert text in page
+
+
+def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
+    def told(**changes):
+        results = [METRICS["formula"]["results"][0] | changes]
+        return finding(METRICS | {"formula": METRICS["formula"] | {"results": results}})
+
+    assert "arrives at Haldane's law with the correction" in told()
+    assert "arrives at neither of the two judge laws" in told(matches=None)
+    assert "no formula for the Kondo temperature was selected" in told(selected=False)
+    assert "0.967" in told()
+    assert "1.61 [1.41, 1.73]" in told()
+
+
+def test_goals_that_were_not_reached_are_marked_as_such(page):
+    assert "0.967 [0.956, 0.979] ✓" in page
+    assert "0.871 [0.86, 0.883] (goal ≥ 0.9 not reached)" in page
+
+
+def test_text_from_data_is_escaped_and_a_formula_that_cannot_be_drawn_is_written(root):
+    record = METRICS["formula"]["results"][0] | {"engine": "<b>engine</b>", "selected": False, "equation": "u +* x < 1"}
+    metrics = METRICS["formula"] | {"results": [record]}
+    (root / "reports/metrics/formula.json").write_text(json.dumps(metrics))
+    build_report(root, PARAMS)
+    page = (root / "reports/index.html").read_text()
+    assert "<b>engine</b>" not in page
+    assert "<code>u +* x &lt; 1</code>" in page
+
+
+def test_missing_inputs_are_all_named_with_their_stage_and_nothing_is_written(root):
+    (root / "reports/metrics/latents.json").unlink()
+    (root / "reports/metrics/spectra.json").unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"spectra\.json \(make it with `dvc repro spectra`\).*dvc repro latents"
+    ):
+        build_report(root, PARAMS)
+    assert not (root / "reports/index.html").exists()
+
+
+def test_a_part_without_rows_says_so_instead_of_failing(page):
+    assert "No spectrum in the Kondo regime" in page
+    assert "No controls are recorded" in page
+
+
+def test_a_dataset_of_many_rows_shows_the_melting_of_the_kondo_peak(root):
+    rng = np.random.default_rng(1)
+    example = spectra.tiny()
+    n, positive = 60, np.geomspace(1e-5, 2, 30)
+    omega = np.concatenate([-positive[::-1], [0.0], positive])
+    kondo, field = 1e-3 * np.ones(n), np.where(np.arange(n) % 2, 0.0, 10.0 ** rng.uniform(-4, -1, n))
+    temperature = np.where(field == 0, 10.0 ** rng.uniform(-5, -1, n), 1e-5)
+    height = 1 / (1 + temperature / kondo + (field / kondo) ** 2)
+    columns = {
+        "spectrum": (height[:, None] / (1 + (omega / 1e-3) ** 2)).astype(np.float32),
+        "interaction": np.full(n, 0.2),
+        "hybridization": np.full(n, 0.02),
+        "level": np.full(n, -0.1),
+        "field": field,
+        "temperature": temperature,
+        "n_d": np.ones(n),
+        "s_z": np.zeros(n),
+        "double_occupancy": np.full(n, 0.1),
+        "kondo_temperature": kondo,
+        "hamiltonian": np.where(field == 0, 0, 1 + np.arange(n)),
+        "mirrored": np.zeros(n, bool),
+        "status": np.zeros(n, np.int8),
+        "failure": np.full(n, "", object),
+    }
+    dataset = xr.Dataset(
+        {name: (example[name].dims, values, example[name].attrs) for name, values in columns.items()},
+        coords={"omega": ("omega", omega, example["omega"].attrs)},
+        attrs=example.attrs,
+    )
+    write_store(root / "data/spectra.zarr", SPECTRA, dataset)
+    build_report(root, PARAMS)
+    page = (root / "reports/index.html").read_text()
+    assert "one impurity at 30 temperatures" in page
+    assert "height at ω = 0 of 30 and 30 spectra" in page
+
+
+def test_found_law_on_the_page_equals_the_judge_when_the_equation_does():
+    table = read_kondo_temperatures(kondo_temperatures.tiny())
+    law = law_equation("haldane_corrected", "dimensionless", "nrg")
+    found = law_predictions(table, {"encoding": "dimensionless", "equation": law})["found law"]
+    energies = (table.interaction, table.level, table.hybridization)
+    np.testing.assert_allclose(found, law_log_ratio("haldane_corrected", *energies) + np.log(table.hybridization))
