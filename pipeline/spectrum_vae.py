@@ -71,6 +71,10 @@ class SpectrumVAEParams:
             raise ValueError(f"found seeds {self.seeds} and betas {self.betas}, expected each value once")
         self.network(beta=self.betas[0], n_omega=333)
 
+    @property
+    def split(self) -> dict[str, Any]:
+        return {"validation": self.validation_fraction, "test": self.test_fraction, "seed": self.split_seed}
+
     def network(self, *, beta: float, n_omega: int) -> SpectrumVAE.Config:
         """beta = 0 is the plain autoencoder: nothing is sampled."""
         return SpectrumVAE.Config(
@@ -175,6 +179,8 @@ def train_one(job: Job) -> dict[str, Any]:
         "active": [int(latent) for latent in active],
         "best_epoch": trained.best_epoch,
         "epochs": trained.epochs,
+        "max_field": job.params.max_field,
+        "split": job.params.split,
     }
     told.with_suffix(".tmp").write_text(json.dumps(result))
     os.replace(told.with_suffix(".tmp"), told)
@@ -198,9 +204,7 @@ def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
         files[subset] = scratch / f"{subset}.npz"
         split = split_by_hamiltonian(
             dataset["hamiltonian"].values[rows],
-            validation=params.validation_fraction,
-            test=params.test_fraction,
-            seed=params.split_seed,
+            **params.split,
         )
         np.savez(
             files[subset],

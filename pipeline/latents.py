@@ -1,0 +1,298 @@
+"""Stage `latents`: what does each latent know about the physics?
+
+    reads   params.yaml: latents, data/spectra.zarr, runs/spectrum_vae/
+    writes  data/latents.zarr (stores.latents.LATENTS), reports/metrics/latents.json
+
+Labels (T_K, occupation) are met here for the first time: no choice of network saw them. Correlations are taken over
+
+    low_temperature   lowest temperature, no field, and T_K > T: below T the spectrum cannot tell T_K
+    full              all spectra; there the energy scale is max(T_K, T, |B|)
+
+and per quantity three numbers: the best single latent, the best linear direction, R2 from all active latents.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from models.laws.correlation import MEASURES, Association, associations, spearman
+from models.laws.explained import explained
+from models.laws.meaning import describe_latent
+from models.networks.spectrum_vae import SpectrumVAE
+from models.networks.weights import load_network
+from models.training.elbo import latent_activity
+from pipeline.params import load_params, setting
+from pipeline.progress import Progress
+from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from stores.latents import LATENTS
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store, write_store
+
+__all__ = ["LatentsParams", "main"]
+
+SPECTRA_STORE = Path("data/spectra.zarr")
+LATENTS_STORE = Path("data/latents.zarr")
+RUNS = Path("runs/spectrum_vae")
+METRICS = Path("reports/metrics/latents.json")
+
+Array = NDArray[np.float64]
+WORDS = {
+    "log_T_K": "the logarithm of the Kondo temperature",
+    "asymmetry": "the particle-hole asymmetry (U + 2 eps_d) / Gamma",
+    "n_d": "the occupation n_d",
+    "log_max_scale": "the logarithm of the largest low-energy scale, max(T_K, T, |B|)",
+    "log_interaction": "log U",
+    "log_hybridization": "log Gamma",
+    "level": "eps_d",
+    "field": "the field B",
+    "log_temperature": "log T",
+    "interaction_over_hybridization": "U / Gamma",
+}
+HEADLINES = {"log_T_K": "low_temperature", "asymmetry": "low_temperature", "n_d": "low_temperature", "log_max_scale": "full"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentsParams:
+    """params.yaml: latents."""
+
+    n_bootstrap: int = setting(low=0)
+    bootstrap_seed: int = setting(low=0)
+    max_rows: int = setting(low=10)
+    n_folds: int = setting(low=2)
+    n_neighbours: int = setting(low=1)
+    traversal_steps: int = setting(low=2)
+    traversal_range: float = setting(above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One network applied to its subset. Shapes: N rows, L active latents, K all latents."""
+
+    subset: str
+    model: SpectrumVAE
+    active: list[int]
+    names: list[str]  # (L,)
+    rows: NDArray[np.int64]  # (N,) of spectra.zarr
+    split: NDArray[np.int64]  # (N,)
+    mean: Array  # (N, L)
+    std: Array  # (N, L)
+    kl: Array  # (L,)
+
+
+def main() -> None:
+    params = load_params(LatentsParams, "latents")
+    torch.set_num_threads(1)
+    spectra = open_store(SPECTRA_STORE, SPECTRA).load()
+    selection = json.loads((RUNS / "selection.json").read_text())
+    selected, report = [], {}
+    with Progress("latents", len(SUBSETS), "subsets") as progress:
+        for subset in SUBSETS:
+            chosen = selection[subset]
+            encoded = _encode(spectra, subset, chosen["seed"])
+            selected.append(encoded)
+            report[subset] = _report(encoded, spectra, params)
+            report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
+            progress.advance()
+    write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
+    METRICS.parent.mkdir(parents=True, exist_ok=True)
+    METRICS.write_text(json.dumps(_metrics(report), indent=2, sort_keys=True) + "\n")
+
+
+def quantities(spectra: xr.Dataset, rows: NDArray[np.int64], subset: str) -> tuple[NDArray[np.bool_], dict[str, Array]]:
+    """Which of `rows` are judged, and the known quantities there; constant ones are left out."""
+    columns = {name: spectra[name].values[rows] for name in spectra.data_vars if spectra[name].dims == ("sample",)}
+    kondo = np.nan_to_num(columns["kondo_temperature"], nan=0.0)  # NaN: below every other energy
+    judged = columns["interaction"] > 0
+    if subset == "low_temperature":
+        judged &= kondo > columns["temperature"]
+    columns = {name: values[judged] for name, values in columns.items() if values.dtype.kind == "f"}
+    scale = np.maximum(np.maximum(kondo[judged], columns["temperature"]), np.abs(columns["field"]))
+    found = {
+        "asymmetry": (columns["interaction"] + 2 * columns["level"]) / columns["hybridization"],
+        "n_d": columns["n_d"],
+        "log_interaction": np.log(columns["interaction"]),
+        "log_hybridization": np.log(columns["hybridization"]),
+        "interaction_over_hybridization": columns["interaction"] / columns["hybridization"],
+        "level": columns["level"],
+        "field": columns["field"],
+        "log_temperature": np.log(columns["temperature"]),
+        "log_max_scale": np.log(scale),
+    }
+    if subset == "low_temperature":
+        found["log_T_K"] = np.log(kondo[judged])
+    return judged, {name: values for name, values in found.items() if np.ptp(values) > 0}
+
+
+def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
+    folder = RUNS / subset / f"seed_{seed}"
+    model = load_network(SpectrumVAE, folder)
+    told = json.loads((folder / "result.json").read_text())
+    rows = subset_rows(spectra, subset, max_field=told["max_field"])
+    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **told["split"])
+    with torch.inference_mode():
+        posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
+        activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
+    active = told["active"]
+    parities = {index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector}
+    first = {index: index - sector.start + 1 for sector in model.sectors for index in sector}
+    mirror = model.config.architecture == "mirror"
+    return Encoded(
+        subset=subset,
+        model=model,
+        active=active,
+        names=[f"{parities[index]} {first[index]}" if mirror else f"latent {index + 1}" for index in active],
+        rows=rows,
+        split=split,
+        mean=posterior.mean_BL.numpy().astype(np.float64)[:, active],
+        std=np.exp(posterior.logvar_BL.numpy().astype(np.float64)[:, active] / 2),
+        kl=activity.astype(np.float64)[active],
+    )
+
+
+def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
+    judged, known = quantities(spectra, encoded.rows, encoded.subset)
+    hamiltonian = spectra["hamiltonian"].values[encoded.rows][judged]
+    sample = _whole_hamiltonians(hamiltonian, params.max_rows, params.bootstrap_seed)
+    z_NL = encoded.mean[judged][sample]
+    y_NV = np.column_stack([values[sample] for values in known.values()])
+    table = associations(
+        z_NL, y_NV, hamiltonian[sample], n_bootstrap=params.n_bootstrap, seed=params.bootstrap_seed
+    )
+    by_latent = {name: dict(zip(known, line, strict=True)) for name, line in zip(encoded.names, table, strict=True)}
+    together = {}
+    for name, values in known.items():
+        whole = explained(
+            z_NL,
+            values[sample],
+            hamiltonian[sample],
+            n_folds=params.n_folds,
+            n_neighbours=params.n_neighbours,
+            seed=params.bootstrap_seed,
+        )
+        together[name] = {"linear_direction": whole.linear_direction, "nonlinear_r2": whole.nonlinear_r2}
+    mirror = encoded.model.config.architecture == "mirror"
+    return {
+        "n_rows": int(judged.sum()),
+        "associations": {
+            latent: {name: _as_json(association) for name, association in line.items()}
+            for latent, line in by_latent.items()
+        },
+        "together": together,
+        "meaning": [
+            describe_latent(
+                latent,
+                {name: association.spearman for name, association in line.items()},
+                words=WORDS,
+                kl=float(kl),
+                unchanged_by_mirror=latent.startswith("even") if mirror else None,
+            )
+            for (latent, line), kl in zip(by_latent.items(), encoded.kl, strict=True)
+        ],
+    }
+
+
+def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
+    """Best single latent of every trained seed for every quantity; the selected one is among them."""
+    judged, known = quantities(spectra, selected.rows, subset)
+    seeds = {}
+    for folder in sorted((RUNS / subset).glob("seed_*")):
+        encoded = _encode(spectra, subset, int(folder.name.removeprefix("seed_")))
+        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[judged].T] for name, y_N in known.items()}
+        seeds[folder.name.removeprefix("seed_")] = {
+            name: {"value": max(values), "latent": encoded.names[int(np.argmax(values))]}
+            for name, values in strength.items()
+            if values
+        }
+    return seeds
+
+
+def _metrics(report: dict[str, Any]) -> dict[str, Any]:
+    """`best_abs_spearman` is what scripts read; the rest is the whole table."""
+    best = {}
+    for quantity, subset in HEADLINES.items():
+        lines = {
+            latent: line[quantity]["spearman"]
+            for latent, line in report[subset]["associations"].items()
+            if quantity in line
+        }
+        if not lines:
+            continue
+        latent, told = max(lines.items(), key=lambda item: abs(item[1][0]))
+        value, low, high = told
+        bounds = sorted((abs(low), abs(high))) if low * high > 0 else [0.0, max(abs(low), abs(high))]
+        best[quantity] = {
+            "value": abs(value),
+            "low": bounds[0],
+            "high": bounds[1],
+            "latent": latent,
+            "subset": subset,
+            **report[subset]["together"][quantity],
+        }
+    return {"best_abs_spearman": best, "subsets": report}
+
+
+def _dataset(selected: list[Encoded], spectra: xr.Dataset, params: LatentsParams) -> xr.Dataset:
+    n_latent = max(len(encoded.active) for encoded in selected)
+    n_omega = spectra.sizes["omega"]
+    shape = (len(selected), n_latent, params.traversal_steps)
+    position, decoded = np.full(shape, np.nan), np.full((*shape, n_omega), np.nan, dtype=np.float32)
+    kl = np.full(shape[:2], np.nan)
+    for i, encoded in enumerate(selected):
+        for j, latent in enumerate(encoded.active):
+            kl[i, j] = encoded.kl[j]
+            position[i, j], decoded[i, j] = traverse(encoded.model, latent, params)
+    columns: dict[str, Any] = {
+        "subset_index": np.concatenate([np.full(len(e.rows), i, dtype=np.int64) for i, e in enumerate(selected)]),
+        "spectrum_row": np.concatenate([e.rows for e in selected]),
+        "hamiltonian": np.concatenate([spectra["hamiltonian"].values[e.rows] for e in selected]),
+        "split": np.concatenate([e.split for e in selected]),
+        "latent_mean": np.concatenate([_padded(e.mean, n_latent) for e in selected]),
+        "latent_std": np.concatenate([_padded(e.std, n_latent) for e in selected]),
+        "kl": kl,
+        "traversal_position": position,
+        "traversal_spectrum": decoded,
+    }
+    return xr.Dataset(
+        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
+        coords={"omega": ("omega", spectra["omega"].values, LATENTS.variable("omega").attrs)},
+        attrs={
+            "subsets": json.dumps([e.subset for e in selected]),
+            "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
+        },
+    )
+
+
+def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Array, NDArray[np.float32]]:
+    """Positions (S,) of one latent, the others at 0, and the spectra (S, W) decoded there."""
+    position = np.linspace(-params.traversal_range, params.traversal_range, params.traversal_steps)
+    z_SL = torch.zeros(len(position), model.config.n_latent)
+    z_SL[:, latent] = torch.from_numpy(position).float()
+    with torch.inference_mode():
+        return position, model.decode(z_SL).numpy()
+
+
+def _padded(values: Array, n_columns: int) -> Array:
+    return np.pad(values, ((0, 0), (0, n_columns - values.shape[1])), constant_values=np.nan)
+
+
+def _whole_hamiltonians(hamiltonian_N: NDArray[np.int64], max_rows: int, seed: int) -> NDArray[np.int64]:
+    """Rows of Hamiltonians drawn at random, about `max_rows` of them."""
+    names, row_N, sizes = np.unique(hamiltonian_N, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    taken = np.zeros(len(names), dtype=bool)
+    taken[order[np.cumsum(sizes[order]) <= max(max_rows, 10)]] = True
+    return np.flatnonzero(taken[row_N])
+
+
+def _as_json(association: Association) -> dict[str, list[float]]:
+    return {measure: [float(number) for number in getattr(association, measure)] for measure in MEASURES}
+
+
+if __name__ == "__main__":
+    main()
