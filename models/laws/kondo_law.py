@@ -49,12 +49,12 @@ class CoefficientTest:
 def encode(
     encoding: str, target: str, interaction: FloatArray, level: FloatArray, hybridization: FloatArray
 ) -> tuple[tuple[str, ...], FloatArray, tuple[int, ...]]:
-    """Names, inputs (n_samples, n_inputs) and energy exponents; a latent may depend on Gamma/D itself, log(T_K/Gamma) may not."""
+    """Names, inputs (n_samples, n_inputs) and energy exponents; the dimensionless form of a latent has Gamma/D too."""
     if encoding == "raw":
         return ("U", "epsilon_d", "Gamma"), np.stack([interaction, level, hybridization], axis=1), (1, 1, 1)
     names, columns = ("u", "x"), [interaction / hybridization, level / interaction]
     if target == "latent":
-        names, columns = (*names, "log_Gamma"), [*columns, np.log(hybridization)]
+        names, columns = (*names, "Gamma"), [*columns, hybridization]
     return names, np.stack(columns, axis=1), (0,) * len(names)
 
 
@@ -67,7 +67,7 @@ def law_equation(law: str, encoding: str, target: str) -> str:
     else:
         parts = ["pi*u*x*(1 + x)/2", "log(u)/2 - log(2)/2"]
         parts += ["pi/(2*u)"] if law == "haldane_corrected" else []
-        parts += ["log_Gamma"] if target == "latent" else []
+        parts += ["log(Gamma)"] if target == "latent" else []
     return " + ".join(parts)
 
 

@@ -1,0 +1,75 @@
+"""Controls of the whole procedure: the same search and the same rules where the answer is known.
+
+    shuffled    the target permuted over the training rows: nothing may be found (R2 on test rows < 0.5, no law matched)
+    rival laws  the target replaced by each judge law, or by a power law, plus scatter of the given size: each must be told apart
+    dummy       two inputs added that have nothing to do with the target: the selected equation must not use them
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.laws.discovery import Problem, Rules, discover
+from models.laws.symbolic_engine import FloatArray, SymbolicEngine
+
+__all__ = ["ControlResult", "dummy_control", "rival_control", "shuffled_control"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlResult:
+    control: str
+    engine: str
+    expected: str
+    found: str
+    passed: bool
+
+
+def shuffled_control(problem: Problem, engine: SymbolicEngine, rules: Rules) -> ControlResult:
+    values = problem.values.copy()
+    values[problem.train] = np.random.default_rng([rules.seed, 1]).permutation(values[problem.train])
+    selected = discover(replace(problem, values=values), engine, replace(rules, n_seeds=1)).selected
+    return ControlResult(
+        control="shuffled",
+        engine=engine.name,
+        expected="R2 on test rows < 0.5, no law matched",
+        found=f"R2 {max(selected.r2_test, -1.0):.3f}, law matched: {selected.matches}",
+        passed=selected.r2_test < 0.5 and selected.matches is None,
+    )
+
+
+def dummy_control(problem: Problem, engine: SymbolicEngine, rules: Rules) -> ControlResult:
+    rng = np.random.default_rng([rules.seed, 2])
+    extra = np.exp(rng.uniform(-3.0, 3.0, size=(len(problem.values), 2)))
+    wider = replace(
+        problem,
+        names=(*problem.names, "dummy_a", "dummy_b"),
+        inputs=np.column_stack([problem.inputs, extra]),
+        units=(*problem.units, 0, 0),
+    )
+    selected = discover(wider, engine, replace(rules, n_seeds=1)).selected
+    used = sorted(str(s) for s in selected.equation.expression.free_symbols if str(s).startswith("dummy_"))
+    return ControlResult(
+        control="dummy", engine=engine.name, expected="no dummy input used", found=f"used: {used}", passed=not used
+    )
+
+
+def rival_control(
+    problem: Problem, engine: SymbolicEngine, rules: Rules, rivals: Mapping[str, FloatArray], scatter: float
+) -> list[ControlResult]:
+    """`rivals` maps a law's name to its values (n_samples,); one that is no judge of the problem must match none."""
+    results = []
+    for i, (name, exact) in enumerate(rivals.items()):
+        noise = scatter * np.random.default_rng([rules.seed, 3, i]).standard_normal(len(exact))
+        selected = discover(replace(problem, values=exact + noise), engine, replace(rules, n_seeds=1)).selected
+        expected = name if name in problem.laws else None
+        results.append(
+            ControlResult(
+                control=f"rival_{name}",
+                engine=engine.name,
+                expected=f"law matched: {expected}",
+                found=f"law matched: {selected.matches}",
+                passed=selected.matches == expected,
+            )
+        )
+    return results

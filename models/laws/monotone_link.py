@@ -1,0 +1,138 @@
+"""Equations of a quantity that is known only up to a monotone map: h(z) = c_0 + sum_k c_k phi_k(x), h and the terms found together.
+
+A learned latent z is defined only up to such a map, so z itself need not be a simple formula. The link h is a cubic spline in z
+(B(z) a, knots at quantiles); for a set S of library terms the best pair (a, c) is the first canonical pair of B(z) and Phi_S (Hotelling
+1936), whose squared correlation is the largest eigenvalue of
+    L^-1 (A_S^T A_S) L^-T,    A = Q_B^T Phi,   Phi_S^T Phi_S = L L^T      (columns centred, Q_B an orthonormal basis of B).
+A beam search over S, then the selection rule of `models.laws.selection` with loss 1 - correlation^2. The scale of h is free, so only
+ratios of coefficients mean anything. A link that is not monotone disqualifies a match; `monotone` = |h(end) - h(start)| / total variation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.interpolate import BSpline
+
+from models.laws.library_engine import LibraryEngine, library_terms
+from models.laws.selection import Equation, canonicalise, pareto_front, term_columns
+from models.laws.symbolic_engine import FloatArray, check_problem
+
+__all__ = ["Link", "LinkedEquation", "bootstrap_linked", "linked_front"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """h(z), zero mean and unit variance on the training rows; held constant outside the training range."""
+
+    knots: FloatArray
+    weights: FloatArray
+    offset: float
+
+    def __call__(self, latent: FloatArray) -> FloatArray:
+        return np.asarray(spline_basis(latent, self.knots) @ self.weights - self.offset, dtype=float)
+
+    @property
+    def monotone(self) -> float:
+        values = self(np.linspace(self.knots[0], self.knots[-1], 201))
+        return float(abs(values[-1] - values[0]) / np.abs(np.diff(values)).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedEquation:
+    equation: Equation
+    link: Link
+
+
+def linked_front(
+    inputs: FloatArray, latent: FloatArray, names: Sequence[str], *, library: LibraryEngine, n_spline: int
+) -> list[LinkedEquation]:
+    """Pareto front of equations for h(latent), inputs (n_samples, n_inputs); every member has its own link."""
+    check_problem(inputs, latent, names)
+    labels, columns = library_terms(inputs, names, library.max_power, library.max_total, None)
+    knots = spline_knots(latent, n_spline)
+    basis = spline_basis(latent, knots)
+    members: dict[tuple[str, ...], LinkedEquation] = {}
+    for subset in search_linked(basis, columns, library.max_terms, library.beam, library.keep_per_size):
+        link = first_link(basis, columns[:, subset], knots)
+        text = " + ".join(labels[i] for i in subset)
+        equation = canonicalise(text, inputs, link(latent), names)
+        if equation is not None:
+            link = first_link(basis, term_columns(equation, inputs), knots)  # elimination may have dropped a term
+            refitted = canonicalise(equation.text, inputs, link(latent), names)
+            if refitted is not None:
+                members.setdefault(tuple(refitted.terms), LinkedEquation(equation=refitted, link=link))
+    front = pareto_front([member.equation for member in members.values()])
+    return [members[tuple(equation.terms)] for equation in front]
+
+
+def spline_knots(latent: FloatArray, n_spline: int) -> FloatArray:
+    """Cubic knots for n_spline basis functions, inner knots at quantiles."""
+    inner = np.quantile(latent, np.linspace(0.0, 1.0, n_spline - 2))
+    inner = inner[1:-1][np.diff(inner[:-1]) > 1e-12 * np.ptp(latent)]
+    return np.concatenate([np.full(4, latent.min()), inner, np.full(4, latent.max())])
+
+
+def spline_basis(latent: FloatArray, knots: FloatArray) -> FloatArray:
+    inside = np.clip(latent, knots[0], knots[-1])
+    return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray(), dtype=float)
+
+
+def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: int, keep: int) -> list[tuple[int, ...]]:
+    """The `keep` best subsets of each size by canonical correlation."""
+    centred = columns - columns.mean(axis=0)
+    centred = centred / np.linalg.norm(centred, axis=0)
+    shared, gram = orthonormal(basis).T @ centred, centred.T @ centred
+    subsets: list[tuple[int, ...]] = [()]
+    found: list[tuple[int, ...]] = []
+    for _ in range(min(max_terms, columns.shape[1])):
+        grown = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
+        index = np.array(grown)  # (n_subsets, size)
+        order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
+        subsets = [grown[i] for i in order[:beam]]
+        found += subsets[:keep]
+    return found
+
+
+def canonical_r2(shared: FloatArray, gram: FloatArray, index: np.ndarray) -> FloatArray:
+    """Largest squared canonical correlation of every subset (n_subsets,)."""
+    size = index.shape[1]
+    inner = gram[index[:, :, None], index[:, None, :]] + 1e-9 * np.eye(size)
+    lower = np.linalg.cholesky(inner)
+    part = np.moveaxis(shared[:, index], 0, -1)  # (n_subsets, size, n_basis)
+    whitened = np.linalg.solve(lower, part)
+    return np.asarray(np.linalg.eigvalsh(whitened @ whitened.swapaxes(1, 2))[:, -1], dtype=float)
+
+
+def orthonormal(basis: FloatArray) -> FloatArray:
+    """Orthonormal basis of the centred columns, dependent directions left out."""
+    u, s, _ = np.linalg.svd(basis - basis.mean(axis=0), full_matrices=False)
+    return np.asarray(u[:, s > 1e-8 * s[0]], dtype=float)
+
+
+def first_link(basis: FloatArray, terms: FloatArray, knots: FloatArray) -> Link:
+    """Link of the first canonical pair of the spline basis and the given terms, rising with z."""
+    q_basis = orthonormal(basis)
+    q_terms = orthonormal(terms / np.linalg.norm(terms, axis=0))
+    values = q_basis @ np.linalg.svd(q_basis.T @ q_terms)[0][:, 0]
+    weights = np.linalg.lstsq(basis, values, rcond=1e-10)[0]
+    fitted = basis @ weights
+    scale = fitted.std() * np.where(weights[-1] >= weights[0], 1.0, -1.0)
+    return Link(knots=knots, weights=np.asarray(weights / scale, dtype=float), offset=float(fitted.mean() / scale))
+
+
+def bootstrap_linked(
+    member: LinkedEquation, inputs: FloatArray, latent: FloatArray, n_bootstrap: int, seed: int
+) -> FloatArray:
+    """Coefficients of h's equation (1 + n_bootstrap, n_terms), link refitted for every resample of the rows."""
+    columns, basis = term_columns(member.equation, inputs), spline_basis(latent, member.link.knots)
+    rng = np.random.default_rng(seed)
+    samples = [list(member.equation.terms.values())]
+    for _ in range(n_bootstrap):
+        rows = rng.integers(len(latent), size=len(latent))
+        link = first_link(basis[rows], columns[rows], member.link.knots)
+        design = np.column_stack([columns[rows], np.ones(len(rows))])
+        scale = np.linalg.norm(design, axis=0)
+        fitted = np.linalg.lstsq(design / scale, link(latent[rows]), rcond=None)[0] / scale
+        samples.append(fitted[:-1].tolist())
+    return np.array(samples)
