@@ -90,10 +90,10 @@ types: $(STAMP)
 check: lint types test
 
 docs: $(DOCS_STAMP)
-	python -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 
 docs-serve: $(DOCS_STAMP)
-	python -m mkdocs serve
+	NO_MKDOCS_2_WARNING=1 python -m mkdocs serve
 
 clean:
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -66,6 +66,30 @@ def test_no_stage_lists_a_file_it_does_not_import():
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_every_data_path_and_params_section_it_names(stage: str):
+    """What its pipeline files name as data/..., runs/..., reports/... or as a section must stand in dvc.yaml."""
+    entry = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    metrics = [path for metric in entry.get("metrics", []) for path in metric]
+    listed = [*entry["deps"], *entry["outs"], *metrics]
+    files = [ROOT / file for file in stage_code(ROOT, stage) if file.startswith("pipeline/") and file.endswith(".py")]
+    words = {word for file in files for word in strings(file) if re.fullmatch(r"(data|runs|reports)(/[\w.-]+)+", word)}
+    assert [word for word in sorted(words) if not any(word == p or word.startswith(f"{p}/") for p in listed)] == []
+    assert sections(ROOT / "pipeline" / f"{stage}.py") <= set(entry["params"])
+
+
+def strings(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def sections(path: Path) -> set[str]:
+    """The sections of params.yaml that a file loads: second argument of `load_params`."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    named = [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "load_params"]
+    return {call.args[1].value for call in named if isinstance(call.args[1], ast.Constant)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_file_of_its_name(stage: str):
     assert yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["cmd"] == f"python -m pipeline.{stage}"
 

@@ -1,0 +1,45 @@
+"""profiles/*.yaml are whole params files: same sections and keys as params.yaml, and every stage accepts them."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipeline.params import load_params
+
+ROOT = Path(__file__).parents[1]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+STAGES = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula", "report")
+
+
+def keys(content: Any, prefix: str = "") -> set[str]:
+    if not isinstance(content, dict):
+        return {prefix}
+    return {name for key, value in content.items() for name in keys(value, f"{prefix}.{key}".lstrip("."))}
+
+
+def test_the_three_profiles_are_there():
+    assert [path.stem for path in PROFILES] == ["cluster", "paper", "tiny"]
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_a_profile_has_the_keys_of_params_yaml_and_no_others(path: Path):
+    assert keys(yaml.safe_load(path.read_text())) == keys(yaml.safe_load((ROOT / "params.yaml").read_text()))
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_accepts_its_section(path: Path, stage: str):
+    module = importlib.import_module(f"pipeline.{stage}")
+    kind = next(value for name, value in vars(module).items() if name.lower() == f"{stage}params".replace("_", ""))
+    load_params(kind, stage, path)
+
+
+def test_the_paper_profile_reaches_600_000_spectra():
+    section = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text())["spectra"]
+    sampling = section["sampling"]
+    at_zero = sampling["zero_field_fraction"]
+    rows_per_hamiltonian = sampling["n_temperatures"] * (2 * at_zero + 4 * (1 - at_zero))
+    assert section["n_hamiltonians"] * rows_per_hamiltonian == pytest.approx(600_000, rel=0.01)
