@@ -158,7 +158,9 @@ def structure_violations(template: xr.Dataset, schema: StoreSchema) -> list[Viol
     for variable in schema.coordinates:  # pandera checks no attributes of coordinates
         units = template[variable.name].attrs.get("units") if variable.name in template.coords else variable.units
         if units != variable.units:
-            found.append(_breach(variable.name, f"attribute 'units': expected {variable.units!r}, got {units!r}"))
+            found.append(
+                _breach(variable.name, f"attribute mismatch 'units': expected {variable.units!r}, got {units!r}")
+            )
     try:
         with config_context(validation_depth=ValidationDepth.SCHEMA_ONLY):
             contract.validate(template, lazy=True)
