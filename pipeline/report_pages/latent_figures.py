@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import INK, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, new_figure
 from pipeline.report_pages.impurity_figures import symlog_frequency_axis
 
 __all__ = ["draw_association", "draw_latent_map", "draw_latent_maps", "draw_traversals"]
@@ -19,11 +19,12 @@ FloatArray = NDArray[np.float64]
 def draw_latent_map(
     axes: Axes, x: FloatArray, y: FloatArray, colour: FloatArray, *, label: str, diverging: bool = False
 ) -> None:
-    """Points without a colour value (NaN) are left out; the colour range holds the central 98 %."""
+    """Points without a colour value (NaN) are small and grey; the colour range holds the central 98 %."""
     known = np.isfinite(colour)
     low, high = np.quantile(colour[known], [0.01, 0.99]) if known.any() else (0.0, 1.0)
     if diverging:
         low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    axes.scatter(x[~known], y[~known], s=2, color=CYCLE[6], alpha=0.35, linewidths=0, rasterized=True)
     points = axes.scatter(
         x[known],
         y[known],

@@ -1,6 +1,7 @@
-"""Section on what the network found: maps and traversals of its latents, which latent is what, all seeds."""
+"""Section on what the network found: maps and traversals of its latents, which latent is what, in words and numbers."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,30 @@ from pipeline.report_pages.latent_figures import draw_association, draw_latent_m
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 from stores.latents import SubsetLatents
 
-__all__ = ["LABELS", "latent_columns", "latent_section", "map_axes", "spearman"]
+__all__ = ["QUANTITIES", "SUBSET_WORDS", "MapPlane", "latent_section", "map_plane"]
 
 FloatArray = NDArray[np.float64]
 
 # quantity of reports/metrics/latents.json -> words, label in a figure
-LABELS = {
+QUANTITIES = {
     "log_T_K": ("log T_K", "log T$_K$"),
     "asymmetry": ("asymmetry (U + 2ε_d)/Γ", "(U + 2ε$_d$)/Γ"),
     "n_d": ("occupation n_d", "n$_d$"),
-    "log_max_scale": ("log max(T_K, T, |B|)", "log max(T$_K$, T, |B|)"),
+    "log_max_scale": ("log max(T_K, T, |B|)", "log max(T$_K$,T,|B|)"),
+    "log_interaction": ("log U", "log U"),
+    "log_hybridization": ("log Γ", "log Γ"),
+    "interaction_over_hybridization": ("U/Γ", "U/Γ"),
+    "level": ("ε_d", "ε$_d$"),
+    "field": ("B", "B"),
+    "log_temperature": ("log T", "log T"),
 }
 # What the project set out to reach: single latent, linear direction, nonlinear R2.
 GOALS = {"log_T_K": (0.95, 0.95, 0.99), "asymmetry": (0.90, 0.90, None)}
 SUBSET_WORDS = {
-    "low_temperature": "low temperature and field",
+    "low_temperature": "lowest temperature, no field",
     "full": "all temperatures and fields",
 }
+MEASURES = ("spearman", "pearson", "distance_correlation", "mutual_information")
 
 
 def latent_section(
@@ -37,9 +45,7 @@ def latent_section(
 ) -> Section:
     blocks: list[Picture | Table | Paragraph | Notice] = [_reached(metrics["best_abs_spearman"])]
     for subset, own in latents.items():
-        blocks += _maps(subset, own, table, max_points)
-        blocks.append(_traversals(subset, own))
-        blocks.append(_who_is_who(subset, own, table))
+        blocks += _subset_blocks(subset, own, table, metrics["subsets"][subset], max_points)
     return Section(
         anchor="spectra-latents",
         title="Latents",
@@ -49,103 +55,115 @@ def latent_section(
     )
 
 
-def latent_columns(own: SubsetLatents, table: SpectrumTable) -> tuple[FloatArray, dict[str, FloatArray]]:
-    """Latent means (n, n_latents) of the rows which the table holds, and the quantities to compare them with."""
+@dataclass(frozen=True, kw_only=True)
+class MapPlane:
+    """Two latents of one network as the axes of a map, and what colours it (NaN where not measured), all (n_rows,)."""
+
+    x: FloatArray
+    y: FloatArray
+    x_name: str
+    y_name: str
+    scale: FloatArray
+    scale_label: str
+    asymmetry: FloatArray
+
+
+def map_plane(own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, Any], max_points: int) -> MapPlane | None:
+    """The latents which follow the energy scale and the asymmetry best; None where fewer than two are active."""
+    if len(own.names) < 2:
+        return None
+    associations = metrics["associations"]
+    scale = "log_T_K" if any("log_T_K" in line for line in associations.values()) else "log_max_scale"
+    x = max(range(len(own.names)), key=lambda i: abs(_value(associations, own.names[i], scale)))
+    others = [i for i in range(len(own.names)) if i != x]
+    y = max(others, key=lambda i: abs(_value(associations, own.names[i], "asymmetry")))
     place = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
     place[table.row] = np.arange(table.row.size)
-    rows = place[own.spectrum_row]
-    mean, rows = own.mean[rows >= 0], rows[rows >= 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.fmax(np.fmax(table.kondo_temperature, table.temperature), np.abs(table.field))[rows]
-        log_tk = np.log10(table.kondo_temperature[rows])
-    return mean, {
-        "log_T_K": log_tk,
-        "asymmetry": table.asymmetry[rows],
-        "n_d": table.n_d[rows],
-        "log_max_scale": np.log10(scale),
-    }
+    shown = thinned(np.flatnonzero(place[own.spectrum_row] >= 0), max_points)
+    rows = place[own.spectrum_row[shown]]
+    tk, temperature = table.kondo_temperature[rows], table.temperature[rows]
+    if scale == "log_T_K":
+        energy, label = np.where(tk > temperature, tk, np.nan), "log$_{10}$ T$_K$ / D"
+    else:
+        energy = np.fmax(np.fmax(tk, temperature), np.abs(table.field[rows]))
+        label = "log$_{10}$ max(T$_K$, T, |B|) / D"
+    return MapPlane(
+        x=own.mean[shown, x],
+        y=own.mean[shown, y],
+        x_name=f"latent “{own.names[x]}”",
+        y_name=f"latent “{own.names[y]}”",
+        scale=np.log10(energy),
+        scale_label=label,
+        asymmetry=table.asymmetry[rows],
+    )
 
 
-def spearman(x: FloatArray, y: FloatArray) -> float:
-    """Rank correlation of the entries where both are known; 0 where fewer than three are."""
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 3 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
-        return 0.0
-    ranks = [np.argsort(np.argsort(v[known], kind="stable"), kind="stable").astype(float) for v in (x, y)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def map_axes(mean: FloatArray, columns: Mapping[str, FloatArray]) -> tuple[int, int]:
-    """The latent that follows log T_K best, and of the others the one that follows the asymmetry best."""
-    follows_tk = [abs(spearman(z, columns["log_T_K"])) for z in mean.T]
-    first = int(np.argmax(follows_tk))
-    rest = [i for i in range(mean.shape[1]) if i != first]
-    return first, max(rest, key=lambda i: abs(spearman(mean[:, i], columns["asymmetry"])))
+def _value(associations: Mapping[str, Any], latent: str, quantity: str) -> float:
+    found = associations.get(latent, {}).get(quantity)
+    return 0.0 if found is None else float(found["spearman"][0])
 
 
 def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for quantity, found in best.items():
         goals = GOALS.get(quantity, (None, None, None))
-        cells = [LABELS.get(quantity, (quantity, ""))[0], f"{found['latent']}", _subset(str(found["subset"]))]
+        cells = [_words(quantity), f"{found['latent']}", _subset(str(found["subset"]))]
         values = (
             (found["value"], found.get("low"), found.get("high")),
-            _with_interval(found["linear_direction"]),
-            _with_interval(found["nonlinear_r2"]),
+            (found["linear_direction"], None, None),
+            (found["nonlinear_r2"], None, None),
         )
         for (value, low, high), goal in zip(values, goals, strict=True):
             text = value_with_interval(value, low, high)
             if goal is not None and value is not None:
-                text += f" ✓ ≥ {goal:g}" if abs(value) >= goal else f" (goal ≥ {goal:g} not reached)"
+                text += f" ✓ ≥ {goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
             cells.append(text)
         rows.append(cells)
     return Table(
         columns=["quantity", "latent", "spectra", "one latent, |Spearman|", "best linear direction", "all latents, R²"],
         rows=rows,
-        caption="How well the latents know each quantity, with 95 % bootstrap intervals over Hamiltonians: the best "
-        "single latent, the best linear combination of the active ones, and a nonlinear regression on all active ones. "
-        "Goals were fixed beforehand.",
+        caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval over "
+        "Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active ones, both "
+        "judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
     )
 
 
-def _with_interval(found: Any) -> tuple[float | None, float | None, float | None]:  # noqa: ANN401 - JSON
-    if isinstance(found, Mapping):
-        return found.get("value"), found.get("low"), found.get("high")
-    return found, None, None
+def _words(quantity: str) -> str:
+    return QUANTITIES.get(quantity, (quantity.replace("_", " "), ""))[0]
 
 
 def _subset(name: str) -> str:
     return SUBSET_WORDS.get(name, name.replace("_", " "))
 
 
-def draw_maps(own: SubsetLatents, table: SpectrumTable, max_points: int) -> Figure:
-    mean, columns = latent_columns(own, table)
-    x, y = map_axes(mean, columns)
-    shown = thinned(np.arange(len(mean)), max_points)
-    return draw_latent_maps(
-        mean[shown, x],
-        mean[shown, y],
-        f"latent “{own.names[x]}”",
-        f"latent “{own.names[y]}”",
-        {
-            "log$_{10}$ T$_K$ / D": (columns["log_T_K"][shown], False),
-            "(U + 2ε$_d$) / Γ": (columns["asymmetry"][shown], True),
-        },
-    )
-
-
-def _maps(subset: str, own: SubsetLatents, table: SpectrumTable, max_points: int) -> list[Picture | Notice]:
-    if len(own.names) < 2:
-        return [Notice(text=f"The network of “{_subset(subset)}” has {len(own.names)} active latent: no map to draw.")]
-    description = f"Latent maps, {_subset(subset)}"
-    return [
-        Picture(
-            svg=inline_svg(draw_maps(own, table, max_points), name=f"maps-{subset}", description=description),
-            caption=f"Spectra of “{_subset(subset)}” in the plane of the two latents that follow log T_K and the "
-            "asymmetry best; every point is a spectrum, left coloured by its measured T_K, right by its asymmetry. "
-            "Where one latent is one quantity, the colour changes along one axis only.",
+def _subset_blocks(
+    subset: str, own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, Any], max_points: int
+) -> list[Picture | Table | Paragraph | Notice]:
+    plane = map_plane(own, table, metrics, max_points)
+    words = _subset(subset)
+    if plane is None:
+        first: Picture | Notice = Notice(
+            text=f"The network of “{words}” has {len(own.names)} active latent: no map to draw."
         )
-    ]
+    else:
+        first = Picture(
+            svg=inline_svg(_draw(plane), name=f"maps-{subset}", description=f"Latent maps, {words}"),
+            caption=f"Spectra of “{words}” in the plane of the two latents that follow the energy scale and the "
+            f"asymmetry "
+            "best. Every point is a spectrum, left coloured by its measured scale, right by its asymmetry, grey where "
+            "there is no measured value. Where one latent is one quantity, the colour changes along one axis only.",
+        )
+    return [first, _traversals(subset, own), _who_is_who(subset, own, metrics), *_in_words(subset, own, metrics)]
+
+
+def _draw(plane: MapPlane) -> Figure:
+    return draw_latent_maps(
+        plane.x,
+        plane.y,
+        plane.x_name,
+        plane.y_name,
+        {plane.scale_label: (plane.scale, False), "(U + 2ε$_d$) / Γ": (plane.asymmetry, True)},
+    )
 
 
 def _traversals(subset: str, own: SubsetLatents) -> Picture:
@@ -163,14 +181,34 @@ def _traversals(subset: str, own: SubsetLatents) -> Picture:
     )
 
 
-def _who_is_who(subset: str, own: SubsetLatents, table: SpectrumTable) -> Picture:
-    mean, columns = latent_columns(own, table)
-    quantities: Sequence[str] = list(LABELS)
-    strength = np.array([[abs(spearman(z, columns[q])) for q in quantities] for z in mean.T])
+def _who_is_who(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> Picture:
+    associations = metrics["associations"]
+    known = [q for q in QUANTITIES if any(q in line for line in associations.values())]
+    strength = np.array([[abs(_value(associations, name, q)) for q in known] for name in own.names])
     names = [f"{name} ({number(float(kl), 2)} nats)" for name, kl in zip(own.names, own.kl, strict=True)]
-    figure = draw_association(names, [LABELS[q][1] for q in quantities], strength)
+    figure = draw_association(names, [QUANTITIES[q][1] for q in known], strength)
     return Picture(
         svg=inline_svg(figure, name=f"association-{subset}", description=f"Which latent is what, {_subset(subset)}"),
-        caption=f"Rank correlation of every active latent of “{_subset(subset)}” with four quantities, over the "
-        "spectra where the quantity is known, and the information it carries per spectrum.",
+        caption=f"Rank correlation of every active latent of “{_subset(subset)}” with what is known of the impurity, "
+        f"over "
+        f"{number(int(metrics['n_rows']))} spectra, and the information it carries per spectrum.",
     )
+
+
+def _in_words(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> list[Table]:
+    associations: Mapping[str, Mapping[str, Any]] = metrics["associations"]
+    rows: list[Sequence[str]] = []
+    for name, said in zip(own.names, metrics["meaning"], strict=True):
+        line = associations[name]
+        nearest = max(line, key=lambda q: abs(line[q]["spearman"][0]))
+        rows.append(
+            [name, _words(nearest), *(value_with_interval(*line[nearest][measure][:3]) for measure in MEASURES), said]
+        )
+    return [
+        Table(
+            columns=["latent", "nearest to", "Spearman", "Pearson", "distance corr.", "mutual inf. [nats]", "in words"],
+            rows=rows,
+            caption=f"Which latent is what, “{_subset(subset)}”: four measures with 95 % bootstrap intervals over "
+            "Hamiltonians, and the same in words drawn from the numbers.",
+        )
+    ]

@@ -67,16 +67,17 @@ def draw_law_on(axes: Axes, measured: FloatArray, predictions: Mapping[str, Floa
 
 
 def draw_laws(measured: FloatArray, ratio: FloatArray, predictions: Mapping[str, FloatArray]) -> Figure:
-    """Laws against measurement, and what each one misses: T_K(law) / T_K(NRG) against ratio = U / Gamma."""
+    """The first two laws against measurement, and what every one misses: T_K(law) / T_K(NRG) against U / Gamma."""
     figure = new_figure(10.0, 4.0)
     agreement, missed = figure.subplots(1, 2)
-    draw_law_on(agreement, measured, predictions)
+    draw_law_on(agreement, measured, dict(list(predictions.items())[:2]))
     agreement.set_title("law against measurement")
-    for i, predicted in enumerate(predictions.values()):
+    for i, (name, predicted) in enumerate(predictions.items()):
         miss = np.exp(predicted - measured)
-        missed.scatter(ratio, miss, s=9, color=CYCLE[i], alpha=0.75, linewidths=0, rasterized=True)
+        missed.scatter(ratio, miss, s=9, color=CYCLE[i], alpha=0.75, linewidths=0, label=name, rasterized=True)
     missed.axhline(1.0, color=MUTED, linewidth=0.9, linestyle=":")
     missed.set(xlabel="U / Γ", ylabel="T$_K$ (law) / T$_K$ (NRG)", title="what the law misses")
+    missed.legend(loc="lower right", markerscale=1.6)
     low, high = np.quantile(np.concatenate([np.exp(p - measured) for p in predictions.values()]), [0.01, 0.99])
     missed.set_ylim(max(0.0, low - 0.1), min(high + 0.1, 3.0))
     return figure

@@ -1,5 +1,9 @@
-"""Section on the formulas: the found law against the judges, coefficients, Pareto fronts, all equations, controls."""
+"""Section on the formulas: the found law against the judges, coefficients, Pareto fronts, all equations, controls.
 
+Drawn from reports/metrics/formula.json, reports/formula/laws.csv and reports/formula/fronts.csv.
+"""
+
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,97 +11,100 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
-import xarray as xr
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from models.laws.kondo_law import LAWS, encode, law_log_ratio
-from models.laws.selection import evaluate, input_symbols, parse_equation, read_hall_of_fame
 from pipeline.report_pages.drawing import formula_svg, inline_svg
 from pipeline.report_pages.law_figures import draw_laws, draw_pareto_fronts
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 
-__all__ = ["KondoTable", "found_law", "law_predictions", "law_section", "law_words", "read_kondo_temperatures"]
+__all__ = ["LawTable", "found_law", "law_section", "law_words", "read_laws"]
 
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
-TARGET_WORDS = {"nrg": "log(T_K/Γ) measured by NRG", "latent": "learned latent"}
+TARGET_WORDS = {"nrg": "log(T_K/Γ), measured by NRG", "latent": "learned latent"}
+TERM_WORDS = {
+    "exponent": "ε_d(ε_d + U)/UΓ, the exponent",
+    "prefactor": "log(U/Γ), from the prefactor √(UΓ/2)",
+    "constant": "constant, from the same prefactor",
+    "correction": "Γ/U, the correction to Haldane's law",
+}
 U, GAMMA, LEVEL = sp.symbols("U Gamma epsilon_d")
 PHYSICAL = {"u": U / GAMMA, "x": LEVEL / U, "log_Gamma": sp.log(GAMMA), "U": U, "Gamma": GAMMA, "epsilon_d": LEVEL}
 SYMBOL_LATEX = {LEVEL: r"\varepsilon_d", GAMMA: r"\Gamma"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class KondoTable:
-    """The measured rows of data/kondo_temperatures.zarr, energies in D."""
+class LawTable:
+    """reports/formula/laws.csv: energies in D, and log(T_K/D) measured and by each law, all (n_rows,)."""
 
-    interaction: FloatArray  # (n_rows,)
-    level: FloatArray
+    interaction: FloatArray
     hybridization: FloatArray
-    kondo_temperature: FloatArray
+    measured: FloatArray
+    found: FloatArray
+    haldane: FloatArray
+    haldane_corrected: FloatArray
 
 
-def read_kondo_temperatures(store: xr.Dataset) -> KondoTable:
-    measured = np.flatnonzero(store["status"].values == 0)
-    names = ("interaction", "level", "hybridization", "kondo_temperature")
-    return KondoTable(**{name: store[name].values[measured] for name in names})
+def read_laws(path: Path) -> LawTable:
+    rows = read_table(path)
+    return LawTable(**{name: np.array([float(row[name]) for row in rows]) for name in LawTable.__dataclass_fields__})
 
 
-def law_section(table: KondoTable, metrics: Mapping[str, Any], formula_folder: Path) -> Section:
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Path) -> Section:
     results: Sequence[Mapping[str, Any]] = metrics["results"]
-    found = found_law(results)
+    found = found_law(metrics)
     blocks: list[Picture | Table | Paragraph | Notice] = []
     if found is None:
         blocks.append(Notice(text="No formula was selected for the Kondo temperature measured by NRG."))
     else:
-        blocks.append(Paragraph(text=Markup("<b>Found:</b> {}").format(equation_markup(found, "found", left=True))))
-    predictions = law_predictions(table, found)
-    figure = draw_laws(np.log(table.kondo_temperature), table.interaction / table.hybridization, predictions)
+        text = Markup("<b>Found by {}:</b> {}").format(found["engine"], equation_markup(found, "found", left=True))
+        blocks.append(Paragraph(text=text))
+    predictions = {"Haldane": table.haldane, "found": table.found, "Haldane + correction": table.haldane_corrected}
+    figure = draw_laws(table.measured, table.interaction / table.hybridization, predictions)
     blocks.append(
         Picture(
             svg=inline_svg(figure, name="laws", description="Laws against the measured Kondo temperature"),
-            caption=f"{number(int(table.interaction.size))} Kondo temperatures measured by NRG as 1/(4χ), sampled "
-            "without use of any formula. Right, the ratio of law to measurement: what Haldane's law misses shrinks as "
-            "the correction πΓ/2U does.",
+            caption=f"{number(int(table.measured.size))} Kondo temperatures measured by NRG as 1/(4χ), sampled "
+            f"without use "
+            "of any formula. Right, the ratio of law to measurement.",
         )
     )
-    blocks.append(_correction(metrics["correction_resolved"]))
-    blocks += _pareto(results, formula_folder)
+    blocks.append(_coefficients(metrics))
+    blocks += _pareto(read_table(formula_folder / "fronts.csv"))
     blocks.append(_equations(results))
+    blocks += [
+        Notice(text=f"No search for target “{target}”: {why}") for target, why in metrics.get("left_out", {}).items()
+    ]
     blocks.append(_controls(metrics.get("controls")))
+    engine = metrics.get("engine_choice")
+    chosen = (
+        f" The engine here is {engine['ran']} (asked for: {engine['requested']}; {engine['why']})." if engine else ""
+    )
     return Section(
         anchor="spectra-formulas",
         title="Formulas",
         introduction="Symbolic regression looks for log(T_K/Γ) as a formula, from numbers alone. Two laws are the "
-        "judges, fixed before the search: Haldane's log T_K = πε_d(ε_d + U)/2UΓ + log √(UΓ/2), and this plus πΓ/2U.",
+        "judges, fixed before the search: Haldane's log T_K = πε_d(ε_d + U)/2UΓ + log √(UΓ/2), and this plus πΓ/2U."
+        + chosen,
         blocks=blocks,
     )
 
 
-def found_law(results: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The selected formula of the NRG target that extrapolates best; dimensionless inputs before raw ones."""
-    chosen = [r for r in results if r["target"] == "nrg" and r["selected"]]
-    return max(chosen, key=lambda r: (r["encoding"] != "raw", _finite(r["r2_extrapolation"])), default=None)
-
-
-def _finite(value: float | None) -> float:
-    return -np.inf if value is None or not np.isfinite(value) else float(value)
+def found_law(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The chosen engine's selected formula of the NRG target in the first encoding, whatever it is."""
+    chosen = [r for r in metrics["results"] if r["target"] == "nrg" and r["selected"]]
+    ran = metrics.get("engine_choice", {}).get("ran")
+    return next((r for r in chosen if r["engine"] == ran), next(iter(chosen), None))
 
 
 def law_words(matches: str | None) -> str:
-    return LAW_WORDS.get(str(matches), "neither of the two judge laws" if matches is None else str(matches))
-
-
-def law_predictions(table: KondoTable, found: Mapping[str, Any] | None) -> dict[str, FloatArray]:
-    """log(T_K/D) (n_rows,) by Haldane's law and by the found one."""
-    energies = (table.interaction, table.level, table.hybridization)
-    predictions = {"Haldane": law_log_ratio(LAWS[0], *energies) + np.log(table.hybridization)}
-    if found is not None:
-        names, inputs, _ = encode(str(found["encoding"]), "nrg", *energies)
-        symbols = input_symbols(inputs, names)
-        values = evaluate(parse_equation(str(found["equation"]), symbols), inputs, symbols)
-        predictions["found law"] = values + np.log(table.hybridization)
-    return predictions
+    return "neither of the two judge laws" if matches is None else LAW_WORDS.get(matches, matches)
 
 
 def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False) -> Markup:
@@ -112,44 +119,49 @@ def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False)
         return Markup("<code>{}</code>").format(text)
 
 
-def _correction(found: Mapping[str, Any]) -> Table:
-    value, low, high, expected = (found.get(key) for key in ("coefficient", "low", "high", "expected"))
-    resolved = None not in (low, high) and (float(low) > 0 or float(high) < 0)  # type: ignore[arg-type]
-    agrees = None not in (low, high, expected) and float(low) <= float(expected) <= float(high)  # type: ignore[arg-type]
-    verdict = "resolved" if found.get("resolved", resolved) else "not resolved"
-    return Table(
-        columns=["term", "coefficient found", "expected", "verdict"],
-        rows=[
+def _coefficients(metrics: Mapping[str, Any]) -> Table:
+    """Every term of the fuller law, or the correction alone where only that is recorded."""
+    terms = metrics.get("coefficient_test") or {"correction": metrics["correction_resolved"]}
+    rows = []
+    for term, found in terms.items():
+        value, low, high = found["coefficient"], found["low"], found["high"]
+        agrees = found.get("contains_expected", low <= found["expected"] <= high)
+        resolved = found.get("resolved", low > 0 or high < 0)
+        rows.append(
             [
-                "Γ/U, the correction to Haldane's law",
+                TERM_WORDS.get(term, term),
                 value_with_interval(value, low, high, 4),
-                number(expected, 4),
-                f"{verdict}; {'agrees with' if agrees else 'differs from'} the expected value",
+                value_with_interval(value, found.get("low_scatter"), found.get("high_scatter"), 4),
+                number(found["expected"], 4),
+                ("resolved" if resolved else "not resolved") + (", agrees" if agrees else ", differs"),
             ]
-        ],
-        caption="Coefficient of the correction in a fit of the measured log(T_K/Γ), with its interval.",
+        )
+    return Table(
+        columns=["term", "coefficient found", "scatter only", "expected", "verdict"],
+        rows=rows,
+        highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
+        caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
+        "column "
+        "span variants of the fit that were fixed beforehand, those of the second are bootstrap intervals of scatter "
+        "alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
 
-def _pareto(results: Sequence[Mapping[str, Any]], folder: Path) -> list[Picture | Notice]:
+def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
     panels: dict[str, dict[str, tuple[FloatArray, FloatArray]]] = {}
     chosen: dict[str, list[tuple[float, float]]] = {}
-    for path in sorted(folder.rglob("hall_of_fame.csv")):
-        parts = path.parent.relative_to(folder).parts
-        title = next((TARGET_WORDS[p] for p in parts if p in TARGET_WORDS), parts[0] if parts else "formulas")
-        label = ", ".join(p for p in parts if p not in TARGET_WORDS) or "front"
-        rows = read_hall_of_fame(path)
-        front = (np.array([float(c.complexity) for c in rows]), np.array([max(c.loss, 1e-16) for c in rows]))
-        panels.setdefault(title, {})[label] = front
-        for candidate in rows:
-            if any(r["selected"] and r["equation"] == candidate.equation for r in results):
-                chosen.setdefault(title, []).append((float(candidate.complexity), max(candidate.loss, 1e-16)))
+    searches = list(dict.fromkeys((row["target"], row["engine"], row["encoding"]) for row in fronts))
+    for target, engine, encoding in searches:
+        title = TARGET_WORDS.get(target, target)
+        own = [row for row in fronts if (row["target"], row["engine"], row["encoding"]) == (target, engine, encoding)]
+        points = [(float(row["complexity"]), max(float(row["loss"]), 1e-16)) for row in own]
+        panels.setdefault(title, {})[f"{engine}, {encoding}"] = (
+            np.array([p[0] for p in points]),
+            np.array([p[1] for p in points]),
+        )
+        chosen.setdefault(title, []).extend(p for p, row in zip(points, own, strict=True) if row["selected"] == "1")
     if not panels:
-        return [
-            Notice(
-                text=f"No hall_of_fame.csv below {folder.name}: the Pareto fronts are missing; run `dvc repro formula`."
-            )
-        ]
+        return [Notice(text="reports/formula/fronts.csv has no rows: the Pareto fronts are missing.")]
     return [
         Picture(
             svg=inline_svg(draw_pareto_fronts(panels, chosen), name="pareto", description="Pareto fronts of formulas"),
@@ -162,9 +174,10 @@ def _pareto(results: Sequence[Mapping[str, Any]], folder: Path) -> list[Picture 
 def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[str | Markup]] = []
     for i, record in enumerate(results):
+        linked = record.get("link") == "monotone"
         rows.append(
             [
-                TARGET_WORDS.get(record["target"], record["target"]),
+                TARGET_WORDS.get(record["target"], record["target"]) + (", up to a monotone map" if linked else ""),
                 f"{record['engine']}, {record['encoding']}",
                 equation_markup(record, f"{i}"),
                 number(record["complexity"]),
@@ -179,9 +192,11 @@ def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
         columns=["target", "engine, inputs", "formula", "nodes", "R² test", "R² beyond", "match", "SRBench", "seeds"],
         rows=rows,
         highlighted=frozenset(i for i, record in enumerate(results) if record["selected"]),
-        caption="All reported formulas, the selected ones highlighted. Beyond: the deepest Kondo regime, held out. "
-        "Match: the terms of a judge law, in its ratios. SRBench: equal to a judge law up to one constant after "
-        "rounding. Seeds: share of runs that pick the same terms.",
+        caption="All reported formulas; highlighted, what the fixed rule selects, the others have the terms of a "
+        "judge law. "
+        "Beyond: the deepest Kondo regime, held out. Match: the terms of a judge law, in its ratios. SRBench: equal "
+        "to a "
+        "judge law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )
 
 
@@ -191,8 +206,15 @@ def _controls(controls: Any) -> Table | Notice:  # noqa: ANN401 - JSON
     return Table(
         columns=["control", "engine", "expected", "found", "passed"],
         rows=[
-            [*(str(c[key]) for key in ("control", "engine", "expected", "found")), "✓" if c["passed"] else "✗ no"]
+            [
+                *(str(c[key]).replace("_", " ") for key in ("control", "engine", "expected", "found")),
+                _passed(c["passed"]),
+            ]
             for c in controls
         ],
-        caption="The same search where the answer is known: shuffled targets, rival laws, useless inputs.",
+        caption="The same search and rules where the answer is known: shuffled targets, rival laws, useless inputs.",
     )
+
+
+def _passed(passed: bool) -> str:
+    return "✓" if passed else "✗ no"

@@ -7,38 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from pipeline.params import read_section
 from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
 from pipeline.report_pages.impurity_figures import draw_examples_on, symlog_frequency_axis
-from pipeline.report_pages.impurity_section import (
-    SpectrumTable,
-    examples_of_regimes,
-    impurity_section,
-    read_spectra,
-    thinned,
-)
+from pipeline.report_pages.impurity_section import SpectrumTable, examples_of_regimes, impurity_section, read_spectra
 from pipeline.report_pages.latent_figures import draw_latent_map
-from pipeline.report_pages.latent_section import latent_columns, latent_section, map_axes
+from pipeline.report_pages.latent_section import latent_section, map_plane
 from pipeline.report_pages.law_figures import draw_law_on
-from pipeline.report_pages.law_section import (
-    KondoTable,
-    found_law,
-    law_predictions,
-    law_section,
-    law_words,
-    read_kondo_temperatures,
-)
+from pipeline.report_pages.law_section import LawTable, found_law, law_section, law_words, read_laws
 from pipeline.report_pages.page import KeyNumber, LanePage, Picture, number, value_with_interval
 from pipeline.report_pages.seed_section import seed_section
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
 from stores.spectra import SPECTRA
-from stores.zarr_store import open_store
+from stores.zarr_store import open_store, read_manifest
 
-__all__ = ["lane_page", "lane_picture", "read_lane"]
+__all__ = ["Lane", "finding", "lane_page", "lane_picture", "read_lane"]
 
 PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
 
@@ -48,9 +34,10 @@ class Lane:
     """Everything the page is drawn from."""
 
     spectra: SpectrumTable
-    kondo: KondoTable
+    laws: LawTable
     latents: Mapping[str, SubsetLatents]
     metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json
+    selection: Mapping[str, Any]  # runs/spectrum_vae/selection.json
     formula_folder: Path
     provenance: list[tuple[str, str]]
 
@@ -59,7 +46,9 @@ def read_lane(root: Path) -> Lane:
     """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
     stages = ("spectra", "spectrum_vae", "latents", "formula")
     needed = {f"data/{name}.zarr": name for name in ("spectra", "kondo_temperatures", "latents")}
-    needed |= {f"reports/metrics/{stage}.json": stage for stage in stages} | {"reports/formula": "formula"}
+    needed |= {f"reports/metrics/{stage}.json": stage for stage in stages}
+    needed |= {f"reports/formula/{name}.csv": "formula" for name in ("laws", "fronts")}
+    needed |= {"runs/spectrum_vae/selection.json": "spectrum_vae"}
     missing = [
         f"{path} (make it with `dvc repro {stage}`)" for path, stage in needed.items() if not (root / path).exists()
     ]
@@ -67,18 +56,22 @@ def read_lane(root: Path) -> Lane:
         raise FileNotFoundError("report: found no " + "; no ".join(missing))
     spectra = open_store(root / "data/spectra.zarr", SPECTRA)
     latents = open_store(root / "data/latents.zarr", LATENTS)
+    kondo = open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)
     params = {name: read_section(name, root / "params.yaml") for name in PARAMS}
     metrics = {stage: json.loads((root / f"reports/metrics/{stage}.json").read_text()) for stage in stages}
     return Lane(
         spectra=read_spectra(spectra),
-        kondo=read_kondo_temperatures(open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)),
+        laws=read_laws(root / "reports/formula/laws.csv"),
         latents={name: read_latents(root / "data/latents.zarr", name) for name in json.loads(latents.attrs["subsets"])},
         metrics=metrics,
+        selection=json.loads((root / "runs/spectrum_vae/selection.json").read_text()),
         formula_folder=root / "reports/formula",
         provenance=[
-            ("dataset", str(metrics["spectra"]["hash"])),
-            ("solver", str(spectra.attrs["solver"])),
-            ("settings", str(spectra.attrs["settings"])),
+            ("spectra", str(metrics["spectra"]["hash"])),
+            ("solver", f"{spectra.attrs['solver']} {spectra.attrs['settings']}"),
+            ("Kondo temperatures", read_manifest(root / "data/kondo_temperatures.zarr").hash),
+            ("their solver", f"{kondo.attrs['solver']} {kondo.attrs['settings']}"),
+            ("latents", read_manifest(root / "data/latents.zarr").hash),
             ("params", hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()),
         ],
     )
@@ -89,8 +82,8 @@ def lane_page(lane: Lane, *, max_points: int) -> LanePage:
         sections = [
             impurity_section(lane.spectra, max_points=max_points),
             latent_section(lane.latents, lane.spectra, lane.metrics["latents"], max_points=max_points),
-            seed_section(lane.metrics["spectrum_vae"]),
-            law_section(lane.kondo, lane.metrics["formula"], lane.formula_folder),
+            seed_section(lane.metrics["spectrum_vae"], lane.metrics["latents"], lane.selection),
+            law_section(lane.laws, lane.metrics["formula"], lane.formula_folder),
         ]
         lead = inline_svg(lane_picture(lane, max_points=max_points), name="lead", description="The lane in one picture")
     return LanePage(
@@ -113,7 +106,7 @@ def finding(metrics: Mapping[str, Any]) -> str:
     """One sentence; every number comes from the metrics."""
     spectra, best, formula = metrics["spectra"], metrics["latents"]["best_abs_spearman"], metrics["formula"]
     tk, asymmetry = best["log_T_K"], best["asymmetry"]
-    law = found_law(formula["results"])
+    law = found_law(formula)
     correction = formula["correction_resolved"]
     first = (
         f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
@@ -136,7 +129,7 @@ def finding(metrics: Mapping[str, Any]) -> str:
 
 def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
     spectra, vae, best = metrics["spectra"], metrics["spectrum_vae"], metrics["latents"]["best_abs_spearman"]
-    law = found_law(metrics["formula"]["results"])
+    law = found_law(metrics["formula"])
     tk, asymmetry = best["log_T_K"], best["asymmetry"]
     numbers = [
         KeyNumber(
@@ -147,7 +140,7 @@ def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
         KeyNumber(
             value=number(vae["test_mae"], 2), label="test error of πΓA(ω)", note="mean absolute, unseen Hamiltonians"
         ),
-        KeyNumber(value=number(vae["active_latents"]), label="active latents", note="found, not set"),
+        KeyNumber(value=number(vae["active_latents"]), label="active latents, all data", note="found, not set"),
         KeyNumber(value=number(tk["value"]), label="|Spearman|, one latent with log T_K", note=interval(tk)),
         KeyNumber(
             value=number(asymmetry["value"]),
@@ -182,26 +175,13 @@ def lane_picture(lane: Lane, *, max_points: int) -> Figure:
         spectra.legend(loc="upper left", fontsize=8)
     symlog_frequency_axis(spectra, lane.spectra.omega)
     spectra.set(title="simulated: πΓA(ω)", ylabel="πΓA(ω)", xlabel="ω / D")
-    subset = best_subset(lane)
-    if subset is not None:
-        own = lane.latents[subset]
-        mean, columns = latent_columns(own, lane.spectra)
-        x, y = map_axes(mean, columns)
-        shown = thinned(np.arange(len(mean)), max_points)
-        draw_latent_map(
-            latents, mean[shown, x], mean[shown, y], columns["log_T_K"][shown], label="log$_{10}$ T$_K$ / D"
-        )
-        latents.set(xlabel=f"latent “{own.names[x]}”", ylabel=f"latent “{own.names[y]}”")
+    subset = lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"]
+    plane = map_plane(lane.latents[subset], lane.spectra, lane.metrics["latents"]["subsets"][subset], max_points)
+    if plane is not None:
+        draw_latent_map(latents, plane.x, plane.y, plane.scale, label=plane.scale_label)
+        latents.set(xlabel=plane.x_name, ylabel=plane.y_name)
     latents.set_title("learned: two latents")
-    if lane.kondo.interaction.size:
-        predictions = law_predictions(lane.kondo, found_law(lane.metrics["formula"]["results"]))
-        draw_law_on(law, np.log(lane.kondo.kondo_temperature), predictions)
+    if lane.laws.measured.size:
+        draw_law_on(law, lane.laws.measured, {"Haldane": lane.laws.haldane, "found": lane.laws.found})
     law.set_title("found: the law of T$_K$")
     return figure
-
-
-def best_subset(lane: Lane) -> str | None:
-    """The subset in which the metrics found log T_K, if it has two latents to span a plane; else any that has."""
-    with_plane = [name for name, own in lane.latents.items() if len(own.names) > 1]
-    preferred = lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"]
-    return preferred if preferred in with_plane else next(iter(with_plane), None)

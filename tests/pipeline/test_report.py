@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from models.laws.kondo_law import law_equation, law_log_ratio
 from pipeline.report import ReportParams, build_report
-from pipeline.report_pages.law_section import law_predictions, read_kondo_temperatures
+from pipeline.report_pages.latent_section import MEASURES
+from pipeline.report_pages.law_section import found_law
 from pipeline.report_pages.page import number
 from pipeline.report_pages.spectra import finding
 from stores import kondo_temperatures, latents, spectra
@@ -20,15 +20,29 @@ from stores.spectra import SPECTRA
 from stores.zarr_store import write_store
 
 PARAMS = ReportParams(max_points=100)
+NAMES = {"low_temperature": ["even 1", "odd 1"], "full": ["even 1"]}  # those of stores.latents.tiny()
+
+
+def association(spearman):
+    return {measure: [spearman, spearman - 0.01, spearman + 0.01] for measure in MEASURES}
+
+
 METRICS = {
     "spectra": {"n_spectra": 4321, "n_failed": 7, "hash": "0123abc"},
     "spectrum_vae": {
         "test_mae": 0.00765,
         "active_latents": 3,
-        "seeds": [
-            {"seed": 0, "test_mae": 0.0077, "selected": True},
-            {"seed": 1, "test_mae": 0.0081, "selected": False},
-        ],
+        "seeds": [0, 1],
+        "subsets": {
+            subset: {
+                "beta": 0.3,
+                "seed": 1,
+                "test_mae": 0.00765,
+                "active_latents": 3,
+                "seeds": {k: {"test_mae": 0.0081, "active_latents": 3, "epochs": 9} for k in ("0", "1")},
+            }
+            for subset in NAMES
+        },
     },
     "latents": {
         "best_abs_spearman": {
@@ -37,17 +51,29 @@ METRICS = {
                 "low": value - 0.011,
                 "high": value + 0.012,
                 "latent": latent,
-                "subset": "low_temperature",
+                "subset": subset,
                 "linear_direction": 0.978,
                 "nonlinear_r2": 0.9934,
             }
-            for quantity, value, latent in (
-                ("log_T_K", 0.967, "even 1"),
-                ("asymmetry", 0.871, "odd 1"),
-                ("n_d", 0.91, "odd 1"),
-                ("log_max_scale", 0.955, "even 1"),
+            for quantity, value, latent, subset in (
+                ("log_T_K", 0.967, "even 1", "low_temperature"),
+                ("asymmetry", 0.871, "odd 1", "low_temperature"),
+                ("n_d", 0.91, "odd 1", "low_temperature"),
+                ("log_max_scale", 0.955, "even 1", "full"),
             )
-        }
+        },
+        "subsets": {
+            subset: {
+                "n_rows": 77,
+                "associations": {
+                    name: {"log_T_K": association(0.967 - 0.5 * i), "asymmetry": association(0.3 + 0.4 * i)}
+                    for i, name in enumerate(names)
+                },
+                "meaning": [f"{name} is said to be something." for name in names],
+                "seeds": {"0": {"log_T_K": {"value": 0.912, "latent": "even 1"}}, "1": {}},
+            }
+            for subset, names in NAMES.items()
+        },
     },
     "formula": {
         "results": [
@@ -69,6 +95,18 @@ METRICS = {
         "correction_resolved": {"coefficient": 1.612, "low": 1.41, "high": 1.73, "expected": 1.5708},
     },
 }
+SELECTION = {
+    subset: {
+        "beta": 0.3,
+        "seed": 1,
+        "candidates": [{"beta": 0.3, "validation_mae": 0.008, "consistency": {"0": 0.91, "1": 0.93}}],
+    }
+    for subset in NAMES
+}
+LAWS = "interaction,level,hybridization,split,measured,found,haldane,haldane_corrected\n" + "".join(
+    f"0.1,-0.05,{gamma},train,{-90 * gamma},{-91 * gamma},{-100 * gamma},{-92 * gamma}\n"
+    for gamma in (0.01, 0.02, 0.03)
+)
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +119,14 @@ def built(tmp_path_factory):
     (root / "reports/metrics").mkdir(parents=True)
     for stage, content in METRICS.items():
         (root / f"reports/metrics/{stage}.json").write_text(json.dumps(content))
-    front = root / "reports/formula/nrg/operon/hall_of_fame.csv"
-    front.parent.mkdir(parents=True)
+    folder = root / "reports/formula"
+    folder.mkdir()
     equation = METRICS["formula"]["results"][0]["equation"]
-    front.write_text(f"Complexity,Loss,Equation\n1,2.0,-3.1\n21,1e-4,{equation}\n")
+    fronts = f"nrg,operon,dimensionless,1,2.0,-3.1,0\nnrg,operon,dimensionless,21,1e-4,{equation},1\n"
+    (folder / "fronts.csv").write_text("target,engine,encoding,complexity,loss,equation,selected\n" + fronts)
+    (folder / "laws.csv").write_text(LAWS)
+    (root / "runs/spectrum_vae").mkdir(parents=True)
+    (root / "runs/spectrum_vae/selection.json").write_text(json.dumps(SELECTION))
     sections = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
     (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in sections))
     build_report(root, PARAMS)
@@ -210,9 +252,15 @@ def test_a_dataset_of_many_rows_shows_the_melting_of_the_kondo_peak(root):
     assert "height at ω = 0 of 30 and 30 spectra" in page
 
 
-def test_found_law_on_the_page_equals_the_judge_when_the_equation_does():
-    table = read_kondo_temperatures(kondo_temperatures.tiny())
-    law = law_equation("haldane_corrected", "dimensionless", "nrg")
-    found = law_predictions(table, {"encoding": "dimensionless", "equation": law})["found law"]
-    energies = (table.interaction, table.level, table.hybridization)
-    np.testing.assert_allclose(found, law_log_ratio("haldane_corrected", *energies) + np.log(table.hybridization))
+def test_every_seed_is_on_the_page_and_the_chosen_one_is_marked(page):
+    seeds = re.search(r'<section id="spectra-seeds">(.*?)</section>', page, re.DOTALL)[1]
+    rows = re.findall(r"<tr( class=.highlighted.)?><td>lowest temperature, no field</td><td>([01])</td>", seeds)
+    assert [(bool(mark), seed) for mark, seed in rows] == [(False, "0"), (True, "1")]
+    assert "0.912 (even 1)" in seeds
+
+
+def test_the_law_of_the_page_is_the_one_of_the_chosen_engine():
+    results = [METRICS["formula"]["results"][0] | {"engine": engine} for engine in ("library", "operon")]
+    assert found_law({"results": results, "engine_choice": {"ran": "operon"}})["engine"] == "operon"
+    assert found_law({"results": results})["engine"] == "library"
+    assert found_law({"results": []}) is None
