@@ -1,7 +1,7 @@
 """`make doctor`: look at this machine and this clone, say what is there, what is missing, and what to do.
 
 One line per finding: `ok` is fine, `--` an optional part that is not there, `!!` stops the pipeline (exit status 1).
-Engines are looked for, not run.
+Solvers and engines are looked for, not run.
 
     python -m pipeline.doctor
 """
@@ -20,6 +20,9 @@ from pathlib import Path
 import psutil
 import yaml
 
+from models.laws.operon_engine import OperonEngine
+from models.laws.pysr_engine import PySREngine
+from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
 from pipeline.repro import RWLOCK, live_dvc
 
 __all__ = ["Finding", "findings"]
@@ -190,21 +193,22 @@ def triqs(root: Path) -> Finding:
 
 
 def operon() -> Finding:
-    if importlib.util.find_spec("pyoperon") is None:
-        return Finding(subject="operon", fine=False, found="pyoperon is missing", cure="make setup")
-    return Finding(subject="operon", fine=True, found=f"pyoperon {importlib.metadata.version('pyoperon')}")
+    return engine(OperonEngine(), optional=False)
 
 
 def pysr() -> Finding:
-    if importlib.util.find_spec("pysr") is None:
-        cure = "only for the engine `pysr`: .venv/bin/python -m pip install -c constraints.txt -e '.[pysr]'"
-        return Finding(subject="pysr", fine=None, found="not installed", cure=cure)
-    julia = shutil.which("julia") or os.environ.get("PYTHON_JULIAPKG_EXE")
-    version = importlib.metadata.version("pysr")
-    if julia is None:
-        cure = "install Julia; else PySR downloads one on first use, which needs the network"
-        return Finding(subject="pysr", fine=None, found=f"{version}, no Julia on PATH", cure=cure)
-    return Finding(subject="pysr", fine=True, found=f"{version} with {julia}")
+    """Asks the engine itself, which neither starts Julia nor goes to the network for that."""
+    return engine(PySREngine(), optional=True)
+
+
+def engine(candidate: OperonEngine | PySREngine, *, optional: bool) -> Finding:
+    try:
+        candidate.check_available()
+    except (EngineUnavailable, EngineFailed) as error:
+        prefix = f"only for `engine: {candidate.name}`: " if optional else ""
+        fine = None if optional else False
+        return Finding(subject=candidate.name, fine=fine, found=error.reason, cure=prefix + error.cure)
+    return Finding(subject=candidate.name, fine=True, found="ready")
 
 
 def gpu() -> Finding:
