@@ -54,7 +54,12 @@ WORDS = {
     "log_temperature": "log T",
     "interaction_over_hybridization": "U / Gamma",
 }
-HEADLINES = {"log_T_K": "low_temperature", "asymmetry": "low_temperature", "n_d": "low_temperature", "log_max_scale": "full"}
+HEADLINES = {
+    "log_T_K": "low_temperature",
+    "asymmetry": "low_temperature",
+    "n_d": "low_temperature",
+    "log_max_scale": "full",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +144,9 @@ def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
         posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
         activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
     active = told["active"]
-    parities = {index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector}
+    parities = {
+        index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector
+    }
     first = {index: index - sector.start + 1 for sector in model.sectors for index in sector}
     mirror = model.config.architecture == "mirror"
     return Encoded(
@@ -161,9 +168,7 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
     sample = _whole_hamiltonians(hamiltonian, params.max_rows, params.bootstrap_seed)
     z_NL = encoded.mean[judged][sample]
     y_NV = np.column_stack([values[sample] for values in known.values()])
-    table = associations(
-        z_NL, y_NV, hamiltonian[sample], n_bootstrap=params.n_bootstrap, seed=params.bootstrap_seed
-    )
+    table = associations(z_NL, y_NV, hamiltonian[sample], n_bootstrap=params.n_bootstrap, seed=params.bootstrap_seed)
     by_latent = {name: dict(zip(known, line, strict=True)) for name, line in zip(encoded.names, table, strict=True)}
     together = {}
     for name, values in known.items():

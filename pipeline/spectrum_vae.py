@@ -134,8 +134,8 @@ def main() -> None:
 def train_one(job: Job) -> dict[str, Any]:
     """Train and measure; leave model, live and result.json in the job's folder, or take those that lie there."""
     import torch
-    from dvclive import Live
     from dvclive.lightning import DVCLiveLogger
+    from dvclive.live import Live
 
     from models.networks.weights import save_network
     from models.training.spectrum_module import train_spectrum_vae
@@ -158,7 +158,7 @@ def train_one(job: Job) -> dict[str, Any]:
         checkpoints=job.folder / "checkpoints",
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
     )
-    live.end()
+    live.end()  # type: ignore[no-untyped-call]
     save_network(trained.model, job.folder / "model")
     with torch.inference_mode():
         x_BW = torch.from_numpy(spectra)

@@ -106,7 +106,7 @@ def distance_correlation(x_N: Array, y_N: Array, weights_RN: Array) -> Array:
 
     def covariance(product: Array, a_RN: Array, b_RN: Array) -> Array:
         total_a, total_b = (p_RN * a_RN).sum(1), (p_RN * b_RN).sum(1)
-        return ((p_RN @ product) * p_RN).sum(1) - 2 * (p_RN * a_RN * b_RN).sum(1) + total_a * total_b
+        return np.asarray(((p_RN @ product) * p_RN).sum(1) - 2 * (p_RN * a_RN * b_RN).sum(1) + total_a * total_b)
 
     cross = covariance(distance_x * distance_y, row_x_RN, row_y_RN)
     own = covariance(distance_x**2, row_x_RN, row_x_RN) * covariance(distance_y**2, row_y_RN, row_y_RN)

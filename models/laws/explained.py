@@ -38,7 +38,7 @@ def explained(
     if len(names) < n_folds:
         raise ValueError(f"cross-validation: found {len(names)} groups, expected at least n_folds = {n_folds}")
     z_NL = (z_NL - z_NL.mean(0)) / np.maximum(z_NL.std(0), 1e-12)
-    rank_N = np.argsort(np.argsort(y_N)) / len(y_N)
+    rank_N = (np.argsort(np.argsort(y_N)) / len(y_N)).astype(np.float64)
     fold_N = (np.random.default_rng(seed).permutation(len(names)) % n_folds)[cluster_N]
     linear_N, nearest_N = np.empty(len(y_N)), np.empty(len(y_N))
     for fold in range(n_folds):
@@ -59,5 +59,4 @@ def _with_one(z_NL: Array) -> Array:
 
 
 def _least_squares(z_NL: Array, y_N: Array) -> Array:
-    solution: Array = np.linalg.lstsq(_with_one(z_NL), y_N, rcond=None)[0]
-    return solution
+    return np.asarray(np.linalg.lstsq(_with_one(z_NL), y_N, rcond=None)[0], dtype=np.float64)

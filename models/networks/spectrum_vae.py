@@ -23,6 +23,7 @@ Suffixes: B batch, W frequency, L latent, H hidden.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import torch
@@ -82,7 +83,7 @@ class SpectrumVAE(nn.Module):
 
     @property
     def sectors(self) -> list[range]:
-        """Latent indices which the symmetry keeps apart: [even, odd] for the mirror network, [all] for the plain one."""
+        """Latent indices which the symmetry keeps apart: [even, odd] of the mirror network, [all] of the plain one."""
         n_odd = int((self.sign_L < 0).sum())
         n_even = self.config.n_latent - n_odd
         return [part for part in (range(n_even), range(n_even, self.config.n_latent)) if len(part)]
@@ -118,6 +119,6 @@ class SpectrumVAE(nn.Module):
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for n_in, n_out in zip(widths[:-2], widths[1:-1], strict=True):
+    for n_in, n_out in pairwise(widths[:-1]):
         layers += [nn.Linear(n_in, n_out), nn.SiLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))

@@ -32,7 +32,7 @@ def save_network(network: nn.Module, folder: Path | str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS)
-    described = {"class": type(network).__name__, "config": dataclasses.asdict(network.config)}  # type: ignore[arg-type]
+    described = {"class": type(network).__name__, "config": dataclasses.asdict(network.config)}  # type: ignore[call-overload]
     (folder / CONFIG).write_text(json.dumps(described, indent=2, sort_keys=True) + "\n")
 
 

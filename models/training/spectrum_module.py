@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -103,7 +104,7 @@ class SpectrumModule(lightning.LightningModule):
             values["kl"] = objective.kl_L.sum()
         self.log_dict(values, batch_size=len(batch), sync_dist=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW on a one-cycle schedule."""
         settings = self.settings
         optimizer = torch.optim.AdamW(
@@ -129,17 +130,23 @@ class BestWeights(lightning.Callback):
         """Called after the metrics of a validation are known."""
         if trainer.sanity_checking or (trainer.current_epoch < self.first_epoch and not self._last(trainer)):
             return
-        objective = float(trainer.callback_metrics["objective"])
+        objective = self.validation_objective(trainer)
         if not math.isfinite(objective):
             raise FloatingPointError(
                 f"validation objective is {objective} in epoch {trainer.current_epoch}: lower the learning rate"
             )
         if objective < self.objective:
             self.objective, self.epoch = objective, trainer.current_epoch
-            assert isinstance(pl_module, SpectrumModule)  # noqa: S101
-            self.weights = {name: value.detach().cpu().clone() for name, value in pl_module.model.state_dict().items()}
+            self.weights = {
+                name: value.detach().cpu().clone()
+                for name, value in pl_module.get_submodule("model").state_dict().items()
+            }
         elif trainer.current_epoch - self.epoch >= self.patience:
             trainer.should_stop = True
+
+    def validation_objective(self, trainer: lightning.Trainer) -> float:
+        """What is to be as low as possible."""
+        return float(trainer.callback_metrics["objective"])
 
     def _last(self, trainer: lightning.Trainer) -> bool:
         return trainer.max_epochs is not None and trainer.current_epoch >= trainer.max_epochs - 1
@@ -266,7 +273,7 @@ def _check(config: SpectrumVAE.Config, train_BW: np.ndarray, validation_BW: np.n
         raise ValueError("; ".join(problems))
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801
+class _quiet(warnings.catch_warnings):
     """Keeps Lightning's start-up remarks out of the stage's output; problems still raise."""
 
     def __enter__(self) -> None:
