@@ -20,6 +20,8 @@ import contextlib
 import logging
 import os
 import re
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -184,15 +186,32 @@ def _client(execution: Execution, n_items: int, stack: contextlib.ExitStack, cli
         from distributed import LocalCluster
 
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # inherited by the worker processes
-        cluster = stack.enter_context(
-            LocalCluster(  # type: ignore[no-untyped-call]
-                n_workers=min(execution.n_workers, n_items),
-                threads_per_worker=1,
-                processes=True,
-                dashboard_address=":0",
-                scheduler_kwargs={"dashboard": False},
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
+        with _interrupts_ignored():
+            cluster = stack.enter_context(
+                LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=min(execution.n_workers, n_items),
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=":0",
+                    scheduler_kwargs={"dashboard": False},
+                    memory_limit=0,
+                    silence_logs=logging.CRITICAL,
+                )
             )
-        )
     return client_class(cluster)
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started in here pass over Ctrl-C, which is for this one: it ends them without their tracebacks.
+
+    Ignored signals are inherited (a blocked one is not: multiprocessing unblocks it), for the seconds of the start-up.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
