@@ -1,16 +1,16 @@
 """From raw engine output to comparable equations: canonical form, complexity, Pareto front, selection.
 
 Canonical form: logarithms and products expanded, so that the equation is a sum c_0 + sum_k c_k phi_k(x); terms whose contribution varies by
-less than 1e-3 of std(y) dropped; the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n,
+less than 1e-3 of std(y) dropped; equations that still have more than 12 terms are no laws and are left out; the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n,
 falls. Engines write the same law in many ways; in canonical form they agree and their complexities compare.
 Complexity: nodes of the canonical tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one operator).
 Selection rule `best` of PySR: among equations with loss <= 1.5 min(loss), the highest score = -d log(loss) / d complexity.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
 
 NEGLIGIBLE = 1e-3
 LOSS_WINDOW = 1.5
+MAX_TERMS = 12
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ def input_symbols(inputs: FloatArray, names: Sequence[str]) -> dict[str, sp.Symb
 
 def parse_equation(text: str, symbols: dict[str, sp.Symbol]) -> sp.Expr:
     """sympy expression of an equation string; ValueError when it is none or names an unknown variable."""
+    return parse_cached(text, tuple(symbols.items()))
+
+
+@lru_cache(maxsize=4096)
+def parse_cached(text: str, named_symbols: tuple[tuple[str, sp.Symbol], ...]) -> sp.Expr:
+    symbols = dict(named_symbols)
     try:
         expression = sp.sympify(text.replace("^", "**"), locals=symbols)
     except (sp.SympifyError, SyntaxError, TypeError, AttributeError, ZeroDivisionError) as error:
@@ -82,7 +89,22 @@ def parse_equation(text: str, symbols: dict[str, sp.Symbol]) -> sp.Expr:
 
 def evaluate(expression: sp.Expr, inputs: FloatArray, symbols: dict[str, sp.Symbol]) -> FloatArray:
     """Values (n_samples,) of an expression; NaN where it is not real."""
-    function = sp.lambdify(list(symbols.values()), expression, modules="numpy")
+    return call(sp.lambdify(list(symbols.values()), expression, modules="numpy"), inputs)
+
+
+def evaluate_text(text: str, inputs: FloatArray, symbols: dict[str, sp.Symbol]) -> FloatArray:
+    """`evaluate` of an equation string, compiled once per string."""
+    return call(compiled(text, tuple(symbols.items())), inputs)
+
+
+@lru_cache(maxsize=4096)
+def compiled(text: str, named_symbols: tuple[tuple[str, sp.Symbol], ...]) -> Callable[..., Any]:
+    symbols = dict(named_symbols)
+    function: Callable[..., Any] = sp.lambdify(list(symbols.values()), parse_equation(text, symbols), modules="numpy")
+    return function
+
+
+def call(function: Callable[..., Any], inputs: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         values = np.asarray(function(*inputs.T))
     if np.iscomplexobj(values):
@@ -92,38 +114,45 @@ def evaluate(expression: sp.Expr, inputs: FloatArray, symbols: dict[str, sp.Symb
 
 def term_columns(equation: Equation, inputs: FloatArray) -> FloatArray:
     """Columns phi_k(x), shape (n_samples, n_terms)."""
-    columns = [evaluate(parse_equation(text, equation.symbols), inputs, equation.symbols) for text in equation.terms]
+    columns = [evaluate_text(text, inputs, equation.symbols) for text in equation.terms]
     return np.stack(columns, axis=1) if columns else np.empty((len(inputs), 0))
 
 
 def canonicalise(text: str, inputs: FloatArray, target: FloatArray, names: Sequence[str]) -> Equation | None:
-    """Canonical form of one equation on its training rows; None when it is not finite there."""
+    """Canonical form of one equation on its training rows; None when it is not finite there or has too many terms."""
     symbols = input_symbols(inputs, names)
-    _, shapes = additive_terms(text, symbols)
-    ordered = sorted(shapes)
-    columns = {key: evaluate(parse_equation(key, symbols), inputs, symbols) for key in ordered}
+    ordered = sorted(additive_terms(text, symbols)[1])
+    columns = {key: evaluate_text(key, inputs, symbols) for key in ordered}
     if not all(np.isfinite(column).all() for column in columns.values()):
         return None
-    kept = ordered
-    coefficients = refit([columns[k] for k in kept], target)
-    kept = [k for k, c in zip(kept, coefficients[1:], strict=True) if abs(c) * columns[k].std() > NEGLIGIBLE * target.std()]
+    coefficients = refit([columns[k] for k in ordered], target)
+    sizes = {k: abs(c) * columns[k].std() for k, c in zip(ordered, coefficients[1:], strict=True)}
+    kept = [k for k in ordered if sizes[k] > NEGLIGIBLE * target.std()]
+    if len(kept) > MAX_TERMS:
+        return None
     kept = eliminate(kept, columns, target)
     coefficients = refit([columns[k] for k in kept], target)
-    residual = target - coefficients[0] - sum((c * columns[k] for c, k in zip(coefficients[1:], kept, strict=True)), np.zeros(1))
-    terms = {k: float(c) for k, c in zip(kept, coefficients[1:], strict=True)}
+    fitted = coefficients[0] + sum((c * columns[k] for c, k in zip(coefficients[1:], kept, strict=True)), np.zeros(1))
     skeleton = sp.Add(sp.Float(0.5), *(sp.Float(1.5) * parse_equation(k, symbols) for k in kept))
     return Equation(
         names=tuple(names),
         intercept=float(coefficients[0]),
-        terms=terms,
+        terms={k: float(c) for k, c in zip(kept, coefficients[1:], strict=True)},
         complexity=complexity_of(skeleton),
-        loss=max(float(np.mean(residual**2)), 1e-30),
+        loss=max(float(np.mean((target - fitted) ** 2)), 1e-30),
         symbols=symbols,
     )
 
 
 def additive_terms(text: str, symbols: dict[str, sp.Symbol]) -> tuple[float, dict[str, float]]:
     """Intercept and {phi_k: c_k} of an equation with products and logarithms expanded."""
+    intercept, terms = expanded(text, tuple(symbols.items()))
+    return intercept, dict(terms)
+
+
+@lru_cache(maxsize=4096)
+def expanded(text: str, named_symbols: tuple[tuple[str, sp.Symbol], ...]) -> tuple[float, dict[str, float]]:
+    symbols = dict(named_symbols)
     expression = sp.expand(sp.expand_log(sp.expand(parse_equation(text, symbols))))
     intercept, terms = 0.0, dict[str, float]()
     for addend in sp.Add.make_args(expression):
