@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from pipeline.params import build, setting
+from pipeline.params import ParamsError, build, setting
 
 __all__ = ["Execution", "SlurmSettings", "load_execution", "run_tasks", "slurm_cluster"]
 
@@ -74,13 +75,18 @@ class Execution:
 
     @property
     def n_workers(self) -> int:
-        return self.workers or len(os.sched_getaffinity(0))
+        from dask.system import CPU_COUNT  # knows the limits of containers
+
+        return self.workers or int(CPU_COUNT)
 
 
 def load_execution(environment: Mapping[str, str] | None = None, path: str | Path = LOCAL_FILE) -> Execution:
     """The choice told by the environment and `local.yaml`. Raises ValueError that lists all that is wrong with it."""
     told = os.environ if environment is None else environment
-    content = YAML(typ="safe", pure=True).load(Path(path)) if Path(path).is_file() else {}
+    try:
+        content = YAML(typ="safe", pure=True).load(Path(path)) if Path(path).is_file() else {}
+    except YAMLError as error:
+        raise ParamsError(f"{path}: cannot be read as YAML; correct this: {error}") from None
     given = {"slurm": {}} | (dict(content) if isinstance(content, Mapping) else {"content": content} if content else {})
     if scheduler := told.get(SCHEDULER_VARIABLE):
         given["scheduler"] = scheduler

@@ -39,7 +39,8 @@ def test_the_environment_wins_over_the_local_file(tmp_path):
         ({}, "sheduler: local", "execution.sheduler: found an unknown key"),
         ({}, "slurm: {ques: a}", "execution.slurm.ques: found an unknown key"),
         ({}, "slurm: {cores: 0}", "execution.slurm.cores: found 0"),
-        ({}, "local", "local.yaml"),
+        ({}, "local", "execution.content: found an unknown key"),
+        ({}, "a: {", "local.yaml: cannot be read as YAML"),
     ],
 )
 def test_an_unclear_choice_is_refused(environment, content, told, tmp_path):
