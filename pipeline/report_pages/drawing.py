@@ -13,17 +13,35 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from markupsafe import Markup, escape
+from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-__all__ = ["CYCLE", "INK", "MUTED", "PAPER", "RULE", "drawing", "formula_svg", "inline_svg", "new_figure", "save_png"]
+__all__ = [
+    "CYCLE",
+    "INK",
+    "MUTED",
+    "PAPER",
+    "RULE",
+    "SEQUENTIAL",
+    "WARM",
+    "drawing",
+    "formula_svg",
+    "inline_svg",
+    "new_figure",
+    "save_png",
+]
 
 # Markers: colours that nothing else uses, replaced in the SVG.
 INK, MUTED, RULE, PAPER = "#1a1b1d", "#6a6b6d", "#d8d9db", "#fefdfc"
 PAGE_COLOURS = {INK: "currentColor", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--surface)"}
 # Mid tones that stand out on white and on near-black alike.
+SEQUENTIAL = ListedColormap(colormaps["viridis"](np.linspace(0.15, 0.97, 256)))
+WARM = ListedColormap(colormaps["plasma"](np.linspace(0.18, 0.85, 256)))
 CYCLE = ("#2f7fd0", "#e0752d", "#2fa37c", "#cc4b68", "#8a6cc8", "#c2962a", "#7d8793")
 
 RC: Any = {
@@ -60,7 +78,6 @@ RC: Any = {
     "legend.fontsize": 8.5,
     "figure.facecolor": "none",
     "savefig.facecolor": "none",
-    "image.cmap": "viridis",
 }
 
 
@@ -114,7 +131,7 @@ def formula_svg(latex: str, *, name: str) -> Markup:
         text.set_position((margin / (box.width + 2 * margin), (margin - box.y0) / (box.height + 2 * margin)))
         svg = inline_svg(figure, name=name, description=latex)
         width_em = (box.width + 2 * margin) / dpi * 72 / 13
-    return Markup(svg.replace('class="figure"', f'class="formula" style="width:{width_em:.2f}em"', 1))
+    return Markup(str(svg).replace('class="figure"', f'class="formula" style="width:{width_em:.2f}em"', 1))
 
 
 def save_png(figure: Figure, path: Path) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import CYCLE, INK, MUTED, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, MUTED, SEQUENTIAL, WARM, new_figure
 
 __all__ = ["Example", "draw_coverage", "draw_examples", "draw_kondo_peak", "symlog_frequency_axis"]
 
@@ -33,15 +33,26 @@ def draw_examples(omega: FloatArray, examples: Sequence[Example]) -> Figure:
     figure = new_figure(10.0, 3.9)
     linear, logarithmic = figure.subplots(1, 2, sharey=True)
     draw_examples_on(linear, omega, examples)
-    inside = np.abs(omega) <= 0.6
-    linear.set(xlim=(omega[inside][0], omega[inside][-1]), xlabel="ω / D", ylabel="π Γ A(ω)")
-    linear.set_title("as the energy scale sees it")
+    reach = band_reach(omega, examples)
+    linear.set(xlim=(-reach, reach), xlabel="ω / D", ylabel="π Γ A(ω)")
+    linear.set_title("linear frequency")
     draw_examples_on(logarithmic, omega, examples)
     symlog_frequency_axis(logarithmic, omega)
-    logarithmic.set_title("as the network sees it")
+    logarithmic.set_title("logarithmic frequency, as the network sees it")
     handles, labels = linear.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8.5)
     return figure
+
+
+def band_reach(omega: FloatArray, examples: Sequence[Example]) -> float:
+    """Frequency within which 98 % of every example's weight lies, and a margin."""
+    width = np.gradient(omega)
+    order = np.argsort(np.abs(omega))
+    reach = 0.0
+    for example in examples:
+        weight = np.cumsum((example.spectrum * width)[order])
+        reach = max(reach, abs(float(omega[order][np.searchsorted(weight, 0.98 * weight[-1])])))
+    return min(1.15 * reach, float(omega[-1]))
 
 
 def draw_examples_on(axes: Axes, omega: FloatArray, examples: Sequence[Example]) -> None:
@@ -51,13 +62,15 @@ def draw_examples_on(axes: Axes, omega: FloatArray, examples: Sequence[Example])
     axes.set_ylim(0, 1.08)
 
 
-def symlog_frequency_axis(axes: Axes, omega: FloatArray) -> None:
+def symlog_frequency_axis(axes: Axes, omega: FloatArray, *, n_labels: int = 2) -> None:
+    """Logarithmic on both sides of zero, with `n_labels` labelled decades on each."""
     threshold = max(float(np.min(np.abs(omega[omega != 0]))), float(np.max(np.abs(omega))) * 10.0**-N_DECADES_SHOWN)
     axes.set_xscale("symlog", linthresh=threshold, linscale=0.6)
     axes.set_xlim(omega[0], omega[-1])
     top = int(np.floor(np.log10(omega[-1])))
     bottom = int(np.ceil(np.log10(threshold)))
-    decades = 10.0 ** np.arange(top, bottom, -2)
+    exponents = np.arange(top, bottom, -2)[:n_labels] if n_labels > 1 else np.array([(top + bottom) // 2 + 1])
+    decades = 10.0**exponents
     axes.set_xticks(np.concatenate([-decades, [0.0], decades[::-1]]))
     axes.minorticks_off()
     axes.set_xlabel("ω / D (logarithmic on both sides)")
@@ -73,7 +86,7 @@ def draw_kondo_peak(
     """Spectra of one Hamiltonian by T / T_K; height at omega = 0 against T / T_K and |B| / T_K, by U / Gamma."""
     figure = new_figure(10.0, 3.7)
     spectra, against_t, against_b = figure.subplots(1, 3, width_ratios=(1.25, 1, 1))
-    shades = colormaps["plasma"](np.linspace(0.08, 0.82, max(len(family), 2)))
+    shades = WARM(np.linspace(0, 1, max(len(family), 2)))
     for shade, (ratio, spectrum) in zip(shades, sorted(family.items()), strict=False):
         spectra.plot(omega, spectrum, color=shade, label=f"T = {ratio:.2g} T$_K$")
     symlog_frequency_axis(spectra, omega)
@@ -85,7 +98,7 @@ def draw_kondo_peak(
     points = None
     panels = ((against_t, thermal, "T / T$_K$", "no field"), (against_b, magnetic, "|B| / T$_K$", "T < T$_K$ / 10"))
     for axes, (scaled, height, colour), label, title in panels:
-        points = axes.scatter(scaled, height, c=colour, s=9, norm=norm, cmap="viridis", linewidths=0, rasterized=True)
+        points = axes.scatter(scaled, height, c=colour, s=9, norm=norm, cmap=SEQUENTIAL, linewidths=0, rasterized=True)
         axes.axvline(1.0, color=MUTED, linewidth=0.9, linestyle=":")
         axes.set(xscale="log", xlabel=label, ylim=(0, 1.08), title=title)
         if not scaled.size:
@@ -112,7 +125,11 @@ def draw_coverage(columns: Mapping[str, FloatArray]) -> Figure:
         rasterized=True,
     )
     regimes.axhspan(-1, 1, color=CYCLE[0], alpha=0.07, linewidth=0)
-    regimes.set(xscale="log", xlabel="U / Γ", ylabel="(U + 2ε$_d$) / U", title="interaction, asymmetry")
+    regimes.set_xscale("log")
+    regimes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    regimes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    regimes.xaxis.set_minor_formatter(NullFormatter())
+    regimes.set(xlabel="U / Γ", ylabel="(U + 2ε$_d$) / U", title="interaction, asymmetry")
     figure.colorbar(points, ax=regimes, label="n$_d$", pad=0.02)
     known = np.isfinite(columns["kondo_temperature"])
     with np.errstate(divide="ignore"):
@@ -121,7 +138,7 @@ def draw_coverage(columns: Mapping[str, FloatArray]) -> Figure:
     if tk.size:
         ends = np.array([min(tk.min(), t.min()), max(tk.max(), t.max())])
         scales.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle=":")
-    scales.set(xlabel="log$_{10}$ T$_K$ / D", ylabel="log$_{10}$ T / D", title="Kondo temperature, temperature")
+    scales.set(xlabel="log$_{10}$ T$_K$ / D", ylabel="log$_{10}$ T / D", title="temperatures")
     occupations.hist(columns["n_d"], bins=np.linspace(0, 2, 41), color=CYCLE[2], alpha=0.85)
     occupations.set(xlabel="n$_d$", ylabel="spectra", xlim=(0, 2), title="from empty to full")
     return figure

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import CYCLE, INK, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, SEQUENTIAL, WARM, new_figure
 from pipeline.report_pages.impurity_figures import symlog_frequency_axis
 
 __all__ = ["draw_association", "draw_latent_map", "draw_latent_maps", "draw_traversals"]
@@ -29,8 +28,8 @@ def draw_latent_map(
         x[known],
         y[known],
         c=colour[known],
-        s=6,
-        cmap="coolwarm" if diverging else "viridis",
+        s=float(np.clip(9000 / max(1, known.sum()), 5, 30)),
+        cmap="coolwarm" if diverging else SEQUENTIAL,
         vmin=low,
         vmax=high,
         linewidths=0,
@@ -56,19 +55,23 @@ def draw_latent_maps(
 
 def draw_traversals(omega: FloatArray, spectra: FloatArray, positions: FloatArray, names: Sequence[str]) -> Figure:
     """spectra (n_latents, n_steps, n_omega) decoded at positions (n_latents, n_steps) of one latent, others 0."""
-    figure = new_figure(10.0, 3.3)
-    for axes, name, family, steps in zip(
-        figure.subplots(1, len(names), sharey=True, squeeze=False)[0], names, spectra, positions, strict=True
-    ):
-        shades = colormaps["plasma"](np.linspace(0.05, 0.85, len(steps)))
+    n_columns = min(len(names), 3)
+    n_rows = -(-len(names) // n_columns)
+    figure = new_figure(10.0, 0.4 + 2.7 * n_rows)
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes, name, family, steps in zip(grid.flat, names, spectra, positions, strict=False):
+        shades = WARM(np.linspace(0, 1, len(steps)))
         for shade, step, spectrum in zip(shades, steps, family, strict=True):
-            axes.plot(omega, spectrum, color=shade, linewidth=1.4, label=f"{step:+.1f}")
-        symlog_frequency_axis(axes, omega)
+            axes.plot(omega, spectrum, color=shade, linewidth=1.4, label=f"{step:+.1f}".replace("-", "\u2212"))
+        symlog_frequency_axis(axes, omega, n_labels=1 if n_columns > 2 else 2)
         axes.set_title(name)
-        axes.set_ylim(bottom=0)
         axes.set_xlabel("ω / D")
-    figure.axes[0].set_ylabel("decoded π Γ A(ω)")
-    handles, labels = figure.axes[-1].get_legend_handles_labels()
+    grid.flat[0].set_ylim(0, 1.05 * float(np.nanmax(spectra)))
+    for row in grid:
+        row[0].set_ylabel("π Γ A(ω)")
+    handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", title="latent at", fontsize=8)
     return figure
 
@@ -77,7 +80,7 @@ def draw_association(names: Sequence[str], quantities: Sequence[str], strength: 
     """|Spearman| of every latent (rows) with every quantity (columns)."""
     figure = new_figure(10.0, 0.9 + 0.42 * len(names))
     axes = figure.subplots()
-    image = axes.imshow(strength, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(strength, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(quantities)), quantities)
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)

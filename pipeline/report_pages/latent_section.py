@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.report_pages.drawing import inline_svg
 from pipeline.report_pages.impurity_section import SpectrumTable, thinned
 from pipeline.report_pages.latent_figures import draw_association, draw_latent_maps, draw_traversals
+from pipeline.report_pages.layout import physics
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 from stores.latents import SubsetLatents
 
@@ -107,7 +108,7 @@ def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
     for quantity, found in best.items():
         goals = GOALS.get(quantity, (None, None, None))
-        cells = [_words(quantity), f"{found['latent']}", _subset(str(found["subset"]))]
+        cells = [_words(quantity), f"{found['latent']}".replace(" ", "\u00a0"), _subset(str(found["subset"]))]
         values = (
             (found["value"], found.get("low"), found.get("high")),
             (found["linear_direction"], None, None),
@@ -198,16 +199,21 @@ def _who_is_who(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> 
 def _in_words(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> list[Table]:
     associations: Mapping[str, Mapping[str, Any]] = metrics["associations"]
     rows: list[Sequence[str]] = []
-    for name, said in zip(own.names, metrics["meaning"], strict=True):
+    for name in own.names:
         line = associations[name]
         nearest = max(line, key=lambda q: abs(line[q]["spearman"][0]))
         rows.append(
-            [name, _words(nearest), *(value_with_interval(*line[nearest][measure][:3]) for measure in MEASURES), said]
+            [
+                name.replace(" ", "\u00a0"),
+                _words(nearest),
+                *(value_with_interval(*line[nearest][measure][:3]) for measure in MEASURES),
+            ]
         )
     return [
         Table(
-            columns=["latent", "nearest to", "Spearman", "Pearson", "distance corr.", "mutual inf. [nats]", "in words"],
+            columns=["latent", "nearest to", "Spearman", "Pearson", "distance corr.", "mutual inf. [nats]"],
             rows=rows,
+            details=[physics(said) for said in metrics["meaning"]],
             caption=f"Which latent is what, “{_subset(subset)}”: four measures with 95 % bootstrap intervals over "
             "Hamiltonians, and the same in words drawn from the numbers.",
         )

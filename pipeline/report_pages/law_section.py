@@ -23,6 +23,7 @@ __all__ = ["LawTable", "found_law", "law_section", "law_words", "read_laws"]
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
 TARGET_WORDS = {"nrg": "log(T_K/Γ), measured by NRG", "latent": "learned latent"}
+PANEL_TITLES = {"nrg": "log(T$_K$/Γ), measured by NRG", "latent": "learned latent"}
 TERM_WORDS = {
     "exponent": "ε_d(ε_d + U)/UΓ, the exponent",
     "prefactor": "log(U/Γ), from the prefactor √(UΓ/2)",
@@ -104,7 +105,7 @@ def found_law(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def law_words(matches: str | None) -> str:
-    return "neither of the two judge laws" if matches is None else LAW_WORDS.get(matches, matches)
+    return "a formula that is neither of the two judge laws" if matches is None else LAW_WORDS.get(matches, matches)
 
 
 def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False) -> Markup:
@@ -113,8 +114,8 @@ def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False)
     try:
         expression = sp.sympify(text, locals=PHYSICAL)
         rounded = expression.xreplace({f: sp.Float(f, 4) for f in expression.atoms(sp.Float)})
-        latex = sp.latex(rounded, symbol_names=SYMBOL_LATEX)
-        return formula_svg((r"\log\frac{T_K}{\Gamma} = " if left else "") + latex, name=f"formula-{name}")
+        latex = sp.latex(rounded, symbol_names=SYMBOL_LATEX).replace(r"\frac", r"\dfrac")
+        return formula_svg((r"\log\dfrac{T_K}{\Gamma} = " if left else "") + latex, name=f"formula-{name}")
     except (sp.SympifyError, ValueError, TypeError, AttributeError):
         return Markup("<code>{}</code>").format(text)
 
@@ -152,7 +153,7 @@ def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
     chosen: dict[str, list[tuple[float, float]]] = {}
     searches = list(dict.fromkeys((row["target"], row["engine"], row["encoding"]) for row in fronts))
     for target, engine, encoding in searches:
-        title = TARGET_WORDS.get(target, target)
+        title = PANEL_TITLES.get(target, target)
         own = [row for row in fronts if (row["target"], row["engine"], row["encoding"]) == (target, engine, encoding)]
         points = [(float(row["complexity"]), max(float(row["loss"]), 1e-16)) for row in own]
         panels.setdefault(title, {})[f"{engine}, {encoding}"] = (
@@ -173,13 +174,12 @@ def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
 
 def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
     rows: list[list[str | Markup]] = []
-    for i, record in enumerate(results):
+    for record in results:
         linked = record.get("link") == "monotone"
         rows.append(
             [
                 TARGET_WORDS.get(record["target"], record["target"]) + (", up to a monotone map" if linked else ""),
                 f"{record['engine']}, {record['encoding']}",
-                equation_markup(record, f"{i}"),
                 number(record["complexity"]),
                 number(record["r2_test"], 5),
                 number(record["r2_extrapolation"], 5),
@@ -189,12 +189,14 @@ def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
             ]
         )
     return Table(
-        columns=["target", "engine, inputs", "formula", "nodes", "R² test", "R² beyond", "match", "SRBench", "seeds"],
+        columns=["target", "engine, inputs", "nodes", "R² test", "R² extrapolated", "match", "SRBench", "seeds"],
         rows=rows,
+        details=[equation_markup(record, f"{i}") for i, record in enumerate(results)],
         highlighted=frozenset(i for i, record in enumerate(results) if record["selected"]),
         caption="All reported formulas; highlighted, what the fixed rule selects, the others have the terms of a "
         "judge law. "
-        "Beyond: the deepest Kondo regime, held out. Match: the terms of a judge law, in its ratios. SRBench: equal "
+        "Extrapolated: to the deepest Kondo regime, held out. Match: the terms of a judge law, in its ratios. "
+        "SRBench: equal "
         "to a "
         "judge law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )

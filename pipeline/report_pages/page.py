@@ -1,5 +1,7 @@
 """What a page of the report is made of. A lane hands back one `LanePage`; the template lays it out.
 
+Text may say T_K, n_d, eps_d or Gamma: the layout writes them as physicists do.
+
 To add a lane: write `pipeline/report_pages/<lane>.py` with `lane_page(root: Path) -> LanePage` and name it in
 `pipeline/report.py`. Text is escaped by the template; only `Markup`, made by the figure code, goes through as it is.
 """
@@ -36,6 +38,7 @@ class Table:
     rows: Sequence[Sequence[str | Markup]]
     caption: str = ""
     highlighted: frozenset[int] = frozenset()  # rows to draw the eye to
+    details: Sequence[Markup] = ()  # one for every row, laid out below it over the full width
     kind: Literal["table"] = "table"
 
 
@@ -98,4 +101,4 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u207
 def value_with_interval(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
     if low is None or high is None:
         return number(value, digits)
-    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+    return f"{number(value, digits)} [{number(low, digits)},\u00a0{number(high, digits)}]"

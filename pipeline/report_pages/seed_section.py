@@ -28,7 +28,8 @@ def seed_section(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: 
 def _settings(selection: Mapping[str, Any]) -> Table:
     rows: list[list[str]] = []
     chosen: list[int] = []
-    for subset, told in selection.items():
+    for subset in sorted(selection, key=list(SUBSET_WORDS).index):
+        told = selection[subset]
         for candidate in told["candidates"]:
             agreement = list(candidate["consistency"].values())
             if candidate["beta"] == told["beta"]:
@@ -52,7 +53,8 @@ def _settings(selection: Mapping[str, Any]) -> Table:
 def _seeds(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: Mapping[str, Any]) -> Table:
     rows: list[list[str]] = []
     chosen: list[int] = []
-    for subset, told in vae.items():
+    for subset in sorted(vae, key=list(SUBSET_WORDS).index):
+        told = vae[subset]
         candidates = [c for c in selection[subset]["candidates"] if c["beta"] == told["beta"]]
         consistency: Mapping[str, Any] = candidates[0]["consistency"] if candidates else {}
         for seed, own in told["seeds"].items():
@@ -67,7 +69,9 @@ def _seeds(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: Mappin
                     number(own["active_latents"]),
                     number(consistency.get(seed)),
                     *(
-                        f"{number(best[q]['value'])} ({best[q]['latent']})" if q in best else number(None)
+                        f"{number(best[q]['value'])} ({best[q]['latent']})".replace(" ", "\u00a0")
+                        if q in best
+                        else number(None)
                         for q in SHOWN
                     ),
                 ]

@@ -108,23 +108,29 @@ def finding(metrics: Mapping[str, Any]) -> str:
     tk, asymmetry = best["log_T_K"], best["asymmetry"]
     law = found_law(formula)
     correction = formula["correction_resolved"]
-    first = (
-        f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
-    )
     same = tk["latent"] == asymmetry["latent"] and tk["subset"] == asymmetry["subset"]
-    latents = (
-        f"found a latent that follows log T_K with |Spearman| {number(tk['value'])} and "
-        f"{'the same one' if same else 'another that'} follows the asymmetry with {number(asymmetry['value'])}; "
+    start = (
+        f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
+        f"drew a "
+        f"latent that {follows(tk['value'])} log T_K (|Spearman| {number(tk['value'])}), and "
+        f"{'the same one' if same else 'another that'} {follows(asymmetry['value'])} the asymmetry "
+        f"({number(asymmetry['value'])}); "
     )
     if law is None:
-        return f"{first}{latents}no formula for the Kondo temperature was selected."
-    words = law_words(law["matches"])
-    value = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
+        return f"{start}no formula for the Kondo temperature was selected."
+    coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
+    resolved = correction.get("resolved", correction["low"] > 0 or correction["high"] < 0)
     return (
-        f"{first}{latents}symbolic regression on Kondo temperatures measured by NRG arrives at {words} "
-        f"(R² {number(law['r2_extrapolation'], 4)} beyond the training range), with {value} for the coefficient of Γ/U "
-        f"where theory has {number(correction['expected'])}."
+        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law['matches'])} "
+        f"(R² {number(law['r2_extrapolation'], 4)} beyond the training range), and the correction πΓ/2U is "
+        f"{'resolved' if resolved else 'not resolved'}: coefficient {coefficient}, expected "
+        f"{number(correction['expected'])}."
     )
+
+
+def follows(value: float) -> str:
+    """Words for a rank correlation, by fixed thresholds."""
+    return "follows" if value >= 0.9 else "loosely follows" if value >= 0.7 else "hardly follows"
 
 
 def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
@@ -165,7 +171,7 @@ def interval(found: Mapping[str, Any]) -> str:
 
 def lane_picture(lane: Lane, *, max_points: int) -> Figure:
     """Spectra, latent map, law: also the picture of the README."""
-    figure = new_figure(12.0, 4.0)
+    figure = new_figure(11.0, 3.8)
     spectra, latents, law = figure.subplots(1, 3, width_ratios=(1.05, 1.15, 1))
     examples = examples_of_regimes(lane.spectra)
     if examples:
