@@ -3,6 +3,7 @@
 reads   data/*.zarr, reports/metrics/*.json, reports/formula, params.yaml
 writes  reports/index.html       opens anywhere, needs no network and nothing beside it
         reports/figures/*.png    the pictures of the README
+        reports/plots/*.csv      for `dvc plots show`
 """
 
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 from pipeline.params import load_params, setting
 from pipeline.report_pages.drawing import drawing, save_png
 from pipeline.report_pages.layout import render
-from pipeline.report_pages.spectra import lane_page, lane_picture, read_lane
+from pipeline.report_pages.spectra import lane_page, lane_picture, read_lane, write_plot_tables
 
 __all__ = ["ReportParams", "build_report", "main"]
 
@@ -33,11 +34,12 @@ def main() -> None:
 
 
 def build_report(root: Path, params: ReportParams) -> None:
-    """Everything is read and drawn before the first file is written."""
+    """The page is drawn before the first file is written, and is the last one to be."""
     lane = read_lane(root)
     page = render([lane_page(lane, max_points=params.max_points)], title=TITLE)
     with drawing():
         save_png(lane_picture(lane, max_points=params.max_points), root / "reports/figures/spectra_lane.png")
+    write_plot_tables(lane, root / "reports/plots", max_points=params.max_points)
     target = root / "reports/index.html"
     partial = target.with_suffix(".partial")
     partial.write_text(page, encoding="utf-8")

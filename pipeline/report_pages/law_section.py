@@ -18,7 +18,7 @@ from pipeline.report_pages.drawing import formula_svg, inline_svg
 from pipeline.report_pages.law_figures import draw_laws, draw_pareto_fronts
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 
-__all__ = ["LawTable", "found_law", "law_section", "law_words", "read_laws"]
+__all__ = ["LawTable", "found_law", "law_section", "law_words", "read_laws", "read_table"]
 
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}

@@ -1,18 +1,28 @@
-"""Section on all networks that were trained: nothing is shown for the best seed only."""
+"""Section on all networks that were trained: curves, errors, latents; nothing is shown for the best seed only."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report_pages.drawing import CYCLE, inline_svg, new_figure
 from pipeline.report_pages.latent_section import SUBSET_WORDS
-from pipeline.report_pages.page import Section, Table, number
+from pipeline.report_pages.page import Picture, Section, Table, number
 
 __all__ = ["seed_section"]
 
+FloatArray = NDArray[np.float64]
 SHOWN = {"log_T_K": "log T_K", "asymmetry": "asymmetry", "log_max_scale": "log max(T_K, T, |B|)"}
 
 
-def seed_section(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: Mapping[str, Any]) -> Section:
-    """From the metrics of spectrum_vae and latents, and runs/spectrum_vae/selection.json."""
+def seed_section(
+    vae: Mapping[str, Any],
+    latents: Mapping[str, Any],
+    selection: Mapping[str, Any],
+    training: Mapping[str, Mapping[str, FloatArray]],
+) -> Section:
+    """From the metrics of spectrum_vae and latents, runs/spectrum_vae/selection.json and the curves of every seed."""
     return Section(
         anchor="spectra-seeds",
         title="Seeds",
@@ -21,7 +31,29 @@ def seed_section(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: 
         "settings that reconstruct about equally well, it takes the training whose latents agree best with those of "
         "its "
         "sister trainings.",
-        blocks=[_settings(selection), _seeds(vae["subsets"], latents["subsets"], selection)],
+        blocks=[
+            _curves(selection, training),
+            _settings(selection),
+            _seeds(vae["subsets"], latents["subsets"], selection),
+        ],
+    )
+
+
+def _curves(selection: Mapping[str, Any], training: Mapping[str, Mapping[str, FloatArray]]) -> Picture:
+    subsets = sorted(training, key=list(SUBSET_WORDS).index)
+    figure = new_figure(10.0, 3.2)
+    for axes, subset in zip(figure.subplots(1, len(subsets), squeeze=False)[0], subsets, strict=True):
+        for i, (seed, curve) in enumerate(training[subset].items()):
+            chosen = int(seed) == selection[subset]["seed"]
+            label = f"seed {seed}, chosen" if chosen else f"seed {seed}"
+            axes.plot(
+                curve[:, 0], curve[:, 1], color=CYCLE[i % len(CYCLE)], linewidth=2.6 if chosen else 1.2, label=label
+            )
+        axes.set(yscale="log", xlabel="training step", ylabel="validation error of πΓA(ω)", title=SUBSET_WORDS[subset])
+        axes.legend(loc="upper right")
+    return Picture(
+        svg=inline_svg(figure, name="training", description="Validation error against training step"),
+        caption="Mean absolute error of πΓA(ω) on validation Hamiltonians while training, all seeds at the chosen β.",
     )
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from pipeline.params import read_section
 from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
@@ -16,15 +18,23 @@ from pipeline.report_pages.impurity_section import SpectrumTable, examples_of_re
 from pipeline.report_pages.latent_figures import draw_latent_map
 from pipeline.report_pages.latent_section import latent_section, map_plane
 from pipeline.report_pages.law_figures import draw_law_on
-from pipeline.report_pages.law_section import LawTable, found_law, law_section, law_words, read_laws
+from pipeline.report_pages.law_section import LawTable, found_law, law_section, law_words, read_laws, read_table
 from pipeline.report_pages.page import KeyNumber, LanePage, Picture, number, value_with_interval
+from pipeline.report_pages.plot_tables import (
+    write_latent_table,
+    write_law_table,
+    write_pareto_tables,
+    write_training_tables,
+)
 from pipeline.report_pages.seed_section import seed_section
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, read_manifest
 
-__all__ = ["Lane", "finding", "lane_page", "lane_picture", "read_lane"]
+__all__ = ["Lane", "finding", "lane_page", "lane_picture", "read_lane", "write_plot_tables"]
+
+FloatArray = NDArray[np.float64]
 
 PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
 
@@ -38,6 +48,7 @@ class Lane:
     latents: Mapping[str, SubsetLatents]
     metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json
     selection: Mapping[str, Any]  # runs/spectrum_vae/selection.json
+    training: Mapping[str, Mapping[str, FloatArray]]  # subset -> seed -> (n_steps, 2): step, validation error
     formula_folder: Path
     provenance: list[tuple[str, str]]
 
@@ -65,6 +76,7 @@ def read_lane(root: Path) -> Lane:
         latents={name: read_latents(root / "data/latents.zarr", name) for name in json.loads(latents.attrs["subsets"])},
         metrics=metrics,
         selection=json.loads((root / "runs/spectrum_vae/selection.json").read_text()),
+        training=read_training(root / "runs/spectrum_vae", metrics["spectrum_vae"]),
         formula_folder=root / "reports/formula",
         provenance=[
             ("spectra", str(metrics["spectra"]["hash"])),
@@ -77,12 +89,37 @@ def read_lane(root: Path) -> Lane:
     )
 
 
+def read_training(runs: Path, metrics: Mapping[str, Any]) -> dict[str, dict[str, FloatArray]]:
+    """Validation error against training step, as DVCLive logged it, of every seed at the chosen beta."""
+    return {
+        subset: {
+            seed: np.loadtxt(runs / subset / f"seed_{seed}/live/plots/metrics/mae.tsv", skiprows=1, ndmin=2)
+            for seed in told["seeds"]
+        }
+        for subset, told in metrics["subsets"].items()
+    }
+
+
+def write_plot_tables(lane: Lane, folder: Path, *, max_points: int) -> None:
+    subset, chosen = best_subset(lane), lane.selection
+    plane = map_plane(lane.latents[subset], lane.spectra, lane.metrics["latents"]["subsets"][subset], max_points)
+    law = found_law(lane.metrics["formula"])
+    write_training_tables(folder, {name: curves[str(chosen[name]["seed"])] for name, curves in lane.training.items()})
+    write_pareto_tables(folder, read_table(lane.formula_folder / "fronts.csv"), law["engine"] if law else "")
+    write_latent_table(folder, plane)
+    write_law_table(folder, lane.laws)
+
+
+def best_subset(lane: Lane) -> str:
+    return str(lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"])
+
+
 def lane_page(lane: Lane, *, max_points: int) -> LanePage:
     with drawing():
         sections = [
             impurity_section(lane.spectra, max_points=max_points),
             latent_section(lane.latents, lane.spectra, lane.metrics["latents"], max_points=max_points),
-            seed_section(lane.metrics["spectrum_vae"], lane.metrics["latents"], lane.selection),
+            seed_section(lane.metrics["spectrum_vae"], lane.metrics["latents"], lane.selection, lane.training),
             law_section(lane.laws, lane.metrics["formula"], lane.formula_folder),
         ]
         lead = inline_svg(lane_picture(lane, max_points=max_points), name="lead", description="The lane in one picture")
@@ -181,7 +218,7 @@ def lane_picture(lane: Lane, *, max_points: int) -> Figure:
         spectra.legend(loc="upper left", fontsize=8)
     symlog_frequency_axis(spectra, lane.spectra.omega)
     spectra.set(title="simulated: πΓA(ω)", ylabel="πΓA(ω)", xlabel="ω / D")
-    subset = lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"]
+    subset = best_subset(lane)
     plane = map_plane(lane.latents[subset], lane.spectra, lane.metrics["latents"]["subsets"][subset], max_points)
     if plane is not None:
         draw_latent_map(latents, plane.x, plane.y, plane.scale, label=plane.scale_label)

@@ -129,6 +129,11 @@ def built(tmp_path_factory):
     (root / "runs/spectrum_vae/selection.json").write_text(json.dumps(SELECTION))
     sections = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
     (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in sections))
+    for subset in NAMES:
+        for seed in (0, 1):
+            curve = root / f"runs/spectrum_vae/{subset}/seed_{seed}/live/plots/metrics/mae.tsv"
+            curve.parent.mkdir(parents=True)
+            curve.write_text(f"step\tmae\n10\t0.1\n20\t0.0{seed + 1}\n")
     build_report(root, PARAMS)
     return root
 
@@ -150,6 +155,15 @@ def test_two_builds_give_the_same_bytes(built, root):
     build_report(root, PARAMS)
     for name in ("index.html", "figures/spectra_lane.png"):
         assert (built / "reports" / name).read_bytes() == (root / "reports" / name).read_bytes()
+
+
+def test_tables_for_dvc_plots_hold_the_chosen_training_and_the_laws(built):
+    plots = built / "reports/plots"
+    assert (plots / "training_full.csv").read_text() == "step,mae\n10,0.1\n20,0.02\n"
+    assert (plots / "pareto_nrg.csv").read_text() == "complexity,loss\n1,2.0\n21,1e-4\n"
+    assert (plots / "pareto_latent.csv").read_text() == "complexity,loss\n"
+    assert len((plots / "laws.csv").read_text().splitlines()) == 4
+    assert (plots / "latents.csv").read_text().startswith("log10_scale,latent_scale,asymmetry,latent_asymmetry\n")
 
 
 def test_the_page_needs_nothing_beside_itself(page):
