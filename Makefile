@@ -25,7 +25,7 @@ CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test doctor lint format types check docs docs-serve clean clean-all
+.PHONY: help setup repro test doctor lint format types check docs docs-serve picture clean clean-all
 
 help:
 	@echo 'make setup     make .venv with the pinned dependencies'
@@ -37,6 +37,7 @@ help:
 	@echo 'make check     lint, types, tests'
 	@echo 'make format    let ruff rewrite the sources'
 	@echo 'make docs      build the documentation into site/'
+	@echo 'make picture   draw the README picture anew from the results of the pipeline'
 	@echo 'make clean     remove tool caches and the scratch shards of generation'
 	@echo 'make clean-all also remove .venv (data, runs, reports and the DVC cache stay)'
 
@@ -94,6 +95,11 @@ docs: $(DOCS_STAMP)
 
 docs-serve: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs serve
+
+picture: $(STAMP)
+	@python -m pipeline.repro report
+	@mkdir -p docs/assets
+	cp reports/figures/spectra_lane.png docs/assets/spectra_lane.png
 
 clean:
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site

@@ -33,4 +33,4 @@ def physics(text: str | Markup) -> Markup:
     if isinstance(text, Markup):
         return text
     written = re.sub(r"\bGamma\b", "Γ", re.sub(r"\beps_d\b", "ε_d", str(escape(text))))
-    return Markup(re.sub(r"(?<![A-Za-z])(T|n|ε|S)_(K|d|z)(?![A-Za-z])", r"\1<sub>\2</sub>", written))
+    return Markup(re.sub(r"(?<![A-Za-z_])(T|n|ε|S)_(K|d|z)(?![A-Za-z_])", r"\1<sub>\2</sub>", written))

@@ -69,7 +69,7 @@ def read_lane(root: Path) -> Lane:
     latents = open_store(root / "data/latents.zarr", LATENTS)
     kondo = open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)
     params = {name: read_section(name, root / "params.yaml") for name in PARAMS}
-    metrics = {stage: json.loads((root / f"reports/metrics/{stage}.json").read_text()) for stage in stages}
+    metrics = {stage: read_metrics(root, stage) for stage in stages}
     return Lane(
         spectra=read_spectra(spectra),
         laws=read_laws(root / "reports/formula/laws.csv"),
@@ -87,6 +87,13 @@ def read_lane(root: Path) -> Lane:
             ("params", hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()),
         ],
     )
+
+
+def read_metrics(root: Path, stage: str) -> dict[str, Any]:
+    """The metrics of a stage, with the details that are too many for `dvc metrics show` where it keeps them apart."""
+    found: dict[str, Any] = json.loads((root / f"reports/metrics/{stage}.json").read_text())
+    details = root / f"reports/details/{stage}.json"
+    return found | json.loads(details.read_text()) if details.exists() else found
 
 
 def read_training(runs: Path, metrics: Mapping[str, Any]) -> dict[str, dict[str, FloatArray]]:
