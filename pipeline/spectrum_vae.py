@@ -58,6 +58,7 @@ class SpectrumVAEParams:
     hidden: tuple[int, ...] = setting(low=1)
     ramp_fraction: float = setting(low=0, high=1)
     prefix: float = setting(low=0, high=1)
+    transport: float = setting(low=0)
     learning_rate: float = setting(above=0, high=1)
     weight_decay: float = setting(low=0, high=1)
     batch_size: int = setting(low=1)
@@ -93,6 +94,7 @@ class SpectrumVAEParams:
             beta=beta,
             ramp_fraction=self.ramp_fraction,
             prefix=self.prefix,
+            transport=self.transport,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,

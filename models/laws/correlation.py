@@ -7,7 +7,8 @@ Hamiltonian are drawn together: mirrored and multi-temperature copies are not in
     spearman                Pearson correlation of the (mid)ranks; sees any monotone law
     distance_correlation    Szekely, Rizzo and Bakirov, arXiv:0803.4101; 0 only for independence. V-statistic with
                             weights p: dCov^2 = p.(Dx*Dy)p - 2 p.(ax ay) + (p.ax)(p.ay), a = D p
-    mutual_information      nats, plug-in on a grid of equally filled bins with the Miller-Madow correction
+    mutual_information      nats, plug-in on a grid of equally filled bins with the Miller-Madow correction; bins blur,
+                            so of a sharp law it is a lower bound (at most log of the number of bins)
 
 Bootstrap copies lift the last two (a copy has distance zero), so their replicates are shifted to the median of the
 estimate. A replicate is a vector of row multiplicities: nothing is copied, and ranks of a replicate are cumulated

@@ -21,7 +21,12 @@ NEAR = 0.05  # a second quantity within this of the first is named beside it
 
 
 def describe_latent(
-    name: str, spearman: Mapping[str, Interval], *, words: Mapping[str, str], kl: float, unchanged_by_mirror: bool | None
+    name: str,
+    spearman: Mapping[str, Interval],
+    *,
+    words: Mapping[str, str],
+    kl: float,
+    unchanged_by_mirror: bool | None,
 ) -> str:
     """One or two sentences about a latent from its rank correlations; `words` says quantity names in full."""
     ranked = sorted(spearman.items(), key=lambda item: -abs(item[1].value))

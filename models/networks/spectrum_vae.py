@@ -16,6 +16,7 @@ What the mirror leaves alone (energy scales) can live in even latents only, what
 odd ones only. The objective of x and of Px is the same number, so mirrored copies need not be trained on.
 `architecture="plain"` is the usual VAE, with S = 1 and one pass through h and g.
 
+The encoder reads x together with its cumulative weight (models.networks.cumulative_weight).
 `variational=False` makes either one an autoencoder: z is the mean, nothing is sampled.
 
 Suffixes: B batch, W frequency, L latent, H hidden.
@@ -29,6 +30,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
+
+from models.networks.cumulative_weight import cumulative_weight
 
 __all__ = ["Posterior", "SpectrumVAE"]
 
@@ -73,7 +76,7 @@ class SpectrumVAE(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _perceptron([config.n_omega, *config.hidden, 2 * config.n_latent])
+        self.encoder = _perceptron([2 * config.n_omega, *config.hidden, 2 * config.n_latent])
         self.decoder = _perceptron([config.n_latent, *reversed(config.hidden), config.n_omega])
         n_odd = config.n_odd if config.architecture == "mirror" else 0
         sign_L = torch.ones(config.n_latent)
@@ -90,9 +93,9 @@ class SpectrumVAE(nn.Module):
 
     def encode(self, x_BW: Tensor) -> Posterior:
         """Mean and log variance of q(z|x)."""
-        mean_BL, logvar_BL = self.encoder(x_BW).chunk(2, dim=-1)
+        mean_BL, logvar_BL = self._h(x_BW).chunk(2, dim=-1)
         if self.config.architecture == "mirror":
-            mirror_mean_BL, mirror_logvar_BL = self.encoder(x_BW.flip(-1)).chunk(2, dim=-1)
+            mirror_mean_BL, mirror_logvar_BL = self._h(x_BW.flip(-1)).chunk(2, dim=-1)
             mean_BL = (mean_BL + self.sign_L * mirror_mean_BL) / 2
             logvar_BL = (logvar_BL + mirror_logvar_BL) / 2
         return Posterior(mean_BL, logvar_BL.clamp(-12.0, 4.0))
@@ -115,6 +118,10 @@ class SpectrumVAE(nn.Module):
     def forward(self, x_BW: Tensor) -> Tensor:
         """Reconstruction through the mean of q(z|x)."""
         return self.decode(self.encode(x_BW).mean_BL)
+
+    def _h(self, x_BW: Tensor) -> Tensor:
+        both: Tensor = self.encoder(torch.cat([x_BW, 2 * cumulative_weight(x_BW)], dim=-1))
+        return both
 
 
 def _perceptron(widths: Sequence[int]) -> nn.Sequential:

@@ -1,18 +1,19 @@
-"""Objective of the spectrum VAE: evidence lower bound, with latents put in order by prefix dropout.
+"""Objective of the spectrum VAE: evidence lower bound, with latents put in order.
 
-Per spectrum x with weights w_k on the frequency grid,
+Per spectrum x with cumulative weight F (models.networks.cumulative_weight), z ~ q(z|x), y = decode(m * z):
 
-    loss = sum_k w_k (x_k - decode(m * z)_k)^2 + beta sum_l KL_l,      z ~ q(z|x)
+    loss = c sum_k (x_k - y_k)^2 + transport sum_k (F(x)_k - F(y)_k)^2 + beta sum_l KL_l
     KL_l = KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - log var) / 2      [nats]
 
-(a unit-normal likelihood of x up to a factor 2 that is absorbed in beta; beta = 0 and no sampling is the plain
-autoencoder). beta ramps linearly from 0 during the first part of the training, or the latents die before they carry
-anything.
+(unit-normal likelihoods up to a factor 2 that is absorbed in beta; beta = 0 and no sampling is the plain autoencoder.)
+beta ramps linearly from 0 during the first part of the training, or latents die before they carry anything.
 
-Prefix ("nested") dropout, Rippel, Gelbart and Adams, arXiv:1402.0915: the mask m keeps the first k latents of each
-symmetry sector and sets the others to the prior mean 0, k drawn per spectrum and sector. The first latent must then do
-as well as one number can, the second add what is left, as in principal components, but nonlinear: an order, and with it
-a choice of axes, out of the data alone. `prefix = 0` leaves it out.
+Order, and with it a choice of axes, out of the data alone: prefix ("nested") dropout, Rippel, Gelbart and Adams,
+arXiv:1402.0915. With probability `prefix` a spectrum is decoded from the first latents of each symmetry sector only
+(mask m; the others at their prior mean 0). It is then compared in F alone (c = 0), otherwise c = 1. So the first latent
+of a sector must place the weight along log |omega| as well as one number can, the second adds what is left, as in
+principal components, but nonlinear; and all together reconstruct x.
+`prefix = 0, transport = 0` is the usual beta-VAE.
 
 Suffixes: B batch, W frequency, L latent.
 """
@@ -23,6 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from models.networks.cumulative_weight import cumulative_weight
 from models.networks.spectrum_vae import Posterior, SpectrumVAE
 
 __all__ = ["Objective", "kl_per_latent", "latent_activity", "negative_elbo", "prefix_mask", "ramp"]
@@ -42,20 +44,24 @@ def negative_elbo(
     *,
     beta: float,
     prefix: float = 0.0,
-    weight_W: Tensor | None = None,
+    transport: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Objective:
-    """Batch mean of the objective above; with beta = 0 of a non-variational network, the plain squared error."""
+    """Batch mean of the objective above; `squared_error` is its first term, without c."""
     posterior = model.encode(x_BW)
     z_BL = model.sample(posterior, generator)
+    whole_B = torch.ones(len(x_BW), dtype=x_BW.dtype, device=x_BW.device)
     if prefix > 0:
-        z_BL = z_BL * prefix_mask(len(x_BW), model.sectors, prefix, generator=generator, like_L=model.sign_L)
-    squared_error_BW = (x_BW - model.decode(z_BL)) ** 2
-    if weight_W is not None:
-        squared_error_BW = squared_error_BW * weight_W
-    squared_error = squared_error_BW.sum(-1).mean()
+        mask_BL = prefix_mask(len(x_BW), model.sectors, prefix, generator=generator, like_L=model.sign_L)
+        z_BL = z_BL * mask_BL
+        whole_B = mask_BL.amin(-1)
+    y_BW = model.decode(z_BL)
+    squared_error_B = ((x_BW - y_BW) ** 2).sum(-1)
     kl_L = kl_per_latent(posterior.mean_BL, posterior.logvar_BL).mean(0)
-    return Objective(squared_error + beta * kl_L.sum(), squared_error, kl_L)
+    loss = (whole_B * squared_error_B).mean() + beta * kl_L.sum()
+    if transport > 0:
+        loss = loss + transport * ((cumulative_weight(x_BW) - cumulative_weight(y_BW)) ** 2).sum(-1).mean()
+    return Objective(loss, squared_error_B.mean(), kl_L)
 
 
 def kl_per_latent(mean_BL: Tensor, logvar_BL: Tensor) -> Tensor:
@@ -86,18 +92,16 @@ def prefix_mask(
 ) -> Tensor:
     """1 for the latents that are kept, 0 for the others, shape (B, L).
 
-    In each sector, with probability `prefix`, only the first k latents are kept, k = 1 .. n_sector - 1 uniform;
-    otherwise all of them.
+    With probability `prefix`, only the first k latents of a sector are kept, k = 0 .. n_sector uniform and for each
+    sector by itself; otherwise all of them.
     """
+    cut_B1 = torch.rand(n_batch, 1, generator=generator, device=like_L.device) < prefix
     mask_BL = torch.ones(n_batch, len(like_L), dtype=like_L.dtype, device=like_L.device)
     for sector in sectors:
         n = len(sector)
-        if n < 2:
-            continue
-        kept_B = torch.randint(1, n, (n_batch, 1), generator=generator, device=like_L.device)
-        cut_B = torch.rand(n_batch, 1, generator=generator, device=like_L.device) < prefix
+        kept_B1 = torch.randint(0, n + 1, (n_batch, 1), generator=generator, device=like_L.device)
         position_L = torch.arange(n, device=like_L.device)
-        mask_BL[:, sector.start : sector.stop] = ((position_L < kept_B) | ~cut_B).to(like_L.dtype)
+        mask_BL[:, sector.start : sector.stop] = ((position_L < kept_B1) | ~cut_B1).to(like_L.dtype)
     return mask_BL
 
 

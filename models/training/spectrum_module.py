@@ -36,6 +36,7 @@ class TrainingSettings:
     beta: float = 0.1
     ramp_fraction: float = 0.5
     prefix: float = 0.5
+    transport: float = 10.0
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     batch_size: int = 256
@@ -48,6 +49,7 @@ class TrainingSettings:
             "beta": (0.0, math.inf),
             "ramp_fraction": (0.0, 1.0),
             "prefix": (0.0, 1.0),
+            "transport": (0.0, math.inf),
             "learning_rate": (1e-12, 1.0),
             "weight_decay": (0.0, 1.0),
             "batch_size": (1, 10**9),
@@ -91,13 +93,26 @@ class SpectrumModule(lightning.LightningModule):
         beta = self.settings.beta * ramp(self.global_step, round(self.settings.ramp_fraction * self.n_steps))
         state = np.random.SeedSequence(self.seed, spawn_key=(1, self.global_step, self.global_rank)).generate_state(1)
         generator = torch.Generator(device=self.device).manual_seed(int(state[0]))
-        objective = negative_elbo(self.model, batch, beta=beta, prefix=self.settings.prefix, generator=generator)
+        objective = negative_elbo(
+            self.model,
+            batch,
+            beta=beta,
+            prefix=self.settings.prefix,
+            transport=self.settings.transport,
+            generator=generator,
+        )
         return objective.loss
 
     def validation_step(self, batch: Tensor, _: int) -> None:
         """Objective at the full beta, no dropout, the same noise at each call."""
         generator = torch.Generator(device=self.device).manual_seed(self.seed)
-        objective = negative_elbo(self.model, batch, beta=self.settings.beta, generator=generator)
+        objective = negative_elbo(
+            self.model,
+            batch,
+            beta=self.settings.beta,
+            transport=self.settings.transport,
+            generator=generator,
+        )
         mae = (self.model(batch) - batch).abs().mean()
         values = {"objective": objective.loss, "squared_error": objective.squared_error, "mae": mae}
         if self.model.config.variational:

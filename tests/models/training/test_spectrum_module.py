@@ -19,7 +19,7 @@ def lorentzians(n, seed=0):
 
 
 def train(folder, *, settings=None, config=CONFIG, **more):
-    settings = settings or TrainingSettings(max_epochs=40, batch_size=32, validate_every=2, learning_rate=0.01)
+    settings = settings or TrainingSettings(max_epochs=20, batch_size=32, validate_every=1, learning_rate=0.01)
     return train_spectrum_vae(
         config,
         settings,
@@ -38,7 +38,7 @@ def weights(trained):
 
 def test_resumed_training_ends_with_the_same_weights(tmp_path):
     whole = train(tmp_path / "whole")
-    train(tmp_path / "cut", stop_after=20)
+    train(tmp_path / "cut", stop_after=10)
     resumed = train(tmp_path / "cut")
     assert torch.equal(weights(whole), weights(resumed))
     assert (whole.best_epoch, whole.best_objective) == (resumed.best_epoch, resumed.best_objective)
@@ -78,7 +78,7 @@ def test_best_weights_are_a_copy(tmp_path, monkeypatch):
 def test_active_latents_are_as_many_as_the_data_has_dimensions(tmp_path):
     config = SpectrumVAE.Config(n_omega=21, n_latent=6, n_odd=3, hidden=(64, 32))
     settings = TrainingSettings(
-        max_epochs=250, batch_size=64, validate_every=50, learning_rate=0.005, beta=0.1, prefix=0.3
+        max_epochs=120, batch_size=64, validate_every=40, learning_rate=0.01, beta=0.1, prefix=0.3
     )
     trained = train(tmp_path, settings=settings, config=config)
     with torch.inference_mode():
@@ -89,7 +89,7 @@ def test_active_latents_are_as_many_as_the_data_has_dimensions(tmp_path):
 
 def test_plain_autoencoder_trains_without_noise(tmp_path):
     config = SpectrumVAE.Config(architecture="plain", n_omega=21, n_latent=3, hidden=(16,), variational=False)
-    settings = TrainingSettings(max_epochs=10, batch_size=32, beta=0.0, prefix=0.0)
+    settings = TrainingSettings(max_epochs=10, batch_size=32, beta=0.0, prefix=0.0, transport=0.0)
     assert train(tmp_path, settings=settings, config=config).best_objective < 5
 
 
