@@ -21,13 +21,17 @@ __all__ = ["Manifest", "VariableHash", "canonical_json", "store_hash"]
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Identity of a store: rows per dimension and hashes (hexadecimal sha256)."""
+    """Identity of a store: rows per dimension and hashes (hexadecimal sha256).
+
+    `metadata` holds the bytes of each variable's zarr.json: they say how to decode, and have no checksum of their own.
+    """
 
     schema: str
     schema_version: str
     sizes: Mapping[str, int]
     hash: str
     variables: Mapping[str, str]
+    metadata: Mapping[str, str]
 
     def as_json(self) -> dict[str, Any]:
         return dict(asdict(self))

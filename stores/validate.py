@@ -35,7 +35,7 @@ from stores.schema import (
     structure_violations,
     whole_violations,
 )
-from stores.zarr_store import read_manifest
+from stores.zarr_store import metadata_hash, read_manifest
 
 __all__ = ["find_schema", "main", "require_valid", "validate"]
 
@@ -82,7 +82,7 @@ def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violat
     found += structure_violations(_template(layout, attributes), schema) if layout.sizes_agree else []
     sound = [v.name for v in schema.all_variables if v.name in layout.arrays and _as_declared(layout, v)]
     hashes, of_values = _values(layout, schema, sound)
-    return found + of_values + _identity(attributes, hashes, schema, clean=not (found or of_values))
+    return found + of_values + _identity(root, attributes, hashes, schema, layout)
 
 
 def find_schema(name: object) -> StoreSchema | None:
@@ -230,22 +230,35 @@ def _read(array: Any, start: int, stop: int, missing: list[tuple[int, int]]) -> 
 
 
 def _identity(
-    attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, *, clean: bool
+    root: Path, attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, layout: _Layout
 ) -> list[Violation]:
-    """Compare with the manifest inside: variable by variable, and as a whole when nothing else is wrong."""
+    """Compare with the manifest inside, which was written last: cells, metadata files, sizes and global attributes."""
     manifest = attributes.get("manifest")
     if not isinstance(manifest, Mapping):
         return [Violation(variable="(store)", where="manifest", problem="no manifest: the store was never finished")]
-    expected = manifest.get("variables", {})
+    told = {key: value if isinstance(value := manifest.get(key), Mapping) else {} for key in ("variables", "metadata")}
     found = [
-        Violation(variable=name, where="manifest", problem=f"found hash {hashes[name]}, expected {expected.get(name)}")
+        _differs(name, "manifest", hashes[name], told["variables"].get(name))
         for name in hashes
-        if hashes[name] != expected.get(name)
+        if hashes[name] != told["variables"].get(name)
     ]
-    if clean and not found and (now := store_hash(attributes, hashes)) != manifest.get("hash"):
-        problem = f"found hash {now}, expected {manifest.get('hash')}: an attribute of the store was altered"
-        found.append(Violation(variable="(store)", where="manifest", problem=problem))
+    for name in layout.arrays:
+        if (now := metadata_hash(root, name)) != told["metadata"].get(name):
+            found.append(_differs(name, "zarr.json", now, told["metadata"].get(name)))
+    sizes = {dim: size for array in layout.arrays.values() for dim, size in zip(_dims(array), array.shape, strict=True)}
+    if layout.sizes_agree and manifest.get("sizes") != sizes:
+        found.append(_differs("(store)", "manifest", sizes, manifest.get("sizes"), what="sizes"))
+    if set(hashes) == {v.name for v in schema.all_variables}:
+        now = store_hash(attributes, hashes)
+        if now != manifest.get("hash"):
+            found.append(
+                _differs("(store)", "manifest", now, manifest.get("hash"), what="hash of cells and attributes")
+            )
     return found
+
+
+def _differs(variable: str, where: str, now: object, then: object, what: str = "hash") -> Violation:
+    return Violation(variable=variable, where=where, problem=f"found {what} {now}, expected {then} as it was written")
 
 
 def _against_manifest_file(store: Path, file: Path) -> list[Violation]:

@@ -11,6 +11,7 @@ never a number. Empty chunks are written too, so that a missing file always mean
     shard  about 8 MiB, one file
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -31,6 +32,8 @@ from stores.schema import SchemaError, StoreSchema, Variable, Violation
 __all__ = [
     "StoreWriter",
     "building",
+    "compute_manifest",
+    "metadata_hash",
     "open_store",
     "read_blocks",
     "read_manifest",
@@ -255,7 +258,12 @@ def compute_manifest(path: str | Path, schema: StoreSchema) -> Manifest:
         sizes=_sorted(sizes),
         hash=store_hash(attributes, hashes),
         variables=_sorted(hashes),
+        metadata=_sorted({name: metadata_hash(Path(path), name) for name in hashes}),
     )
+
+
+def metadata_hash(store: Path, name: str) -> str:
+    return hashlib.sha256((store / name / "zarr.json").read_bytes()).hexdigest()
 
 
 def shard_rows(variable: Variable, trailing_shape: tuple[int, ...]) -> tuple[int, int]:

@@ -87,7 +87,17 @@ def test_an_allowed_value_that_was_altered_breaks_the_hash(store, capsys):
 
 def test_altered_attributes_break_the_hash(store, capsys):
     edit_json(store / "zarr.json", lambda group: group["attributes"].update(settings='{"n_keep": 1}'))
-    assert "an attribute of the store was altered" in rejection(store, capsys)
+    assert "(store), manifest: found hash of cells and attributes" in rejection(store, capsys)
+
+
+@pytest.mark.parametrize("name", ["zarr.json", "spectrum/zarr.json"])
+def test_a_flipped_bit_of_metadata_is_found(name, store, capsys):
+    content = (store / name).read_bytes()
+    for position in range(3, len(content), len(content) // 8):
+        broken = bytearray(content)
+        broken[position] ^= 2
+        (store / name).write_bytes(broken)
+        assert "violation(s)" in rejection(store, capsys), content[position - 9 : position + 9]
 
 
 def test_another_dtype_and_other_units_are_found(store, capsys):
