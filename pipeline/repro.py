@@ -10,6 +10,7 @@ nothing to do must stay cheap.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,9 +35,7 @@ def main() -> int:
         return complain(
             f"DVC already runs in this clone (process {others[0]}). Wait for it, or stop it: kill {others[0]}"
         )
-    if not inside_git():
-        print("repro: no git repository here; .dvc/config.local now tells DVC so (core.no_scm).", flush=True)
-        subprocess.run([sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"], check=True)
+    adapt_to_git(Path.cwd())
     status = run_dvc(["repro", *sys.argv[1:]])
     print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
     return status
@@ -78,8 +77,18 @@ def live_dvc(root: Path) -> list[int]:
     return found
 
 
-def inside_git() -> bool:
-    return any((folder / ".git").exists() for folder in [Path.cwd(), *Path.cwd().parents])
+def adapt_to_git(root: Path) -> None:
+    """DVC and DVCLive want a git repository with a commit; without one (an unpacked archive) tell DVC to do without."""
+    command = ["git", "-C", str(root), "rev-parse", "--quiet", "--verify", "HEAD"]
+    has_commit = shutil.which("git") and subprocess.run(command, capture_output=True, check=False).returncode == 0
+    local = root / ".dvc" / "config.local"
+    told = local.is_file() and "no_scm" in local.read_text()
+    config = [sys.executable, "-m", "dvc", "config", "--local"]
+    if not has_commit and not told:
+        print(f"repro: found no git commit here; {local.relative_to(root)} now tells DVC so (core.no_scm)", flush=True)
+        subprocess.run([*config, "core.no_scm", "true"], check=True)
+    elif has_commit and told:
+        subprocess.run([*config, "--unset", "core.no_scm"], check=True)
 
 
 def run_dvc(arguments: list[str]) -> int:

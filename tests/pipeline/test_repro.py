@@ -27,10 +27,16 @@ stages:
 def clone(tmp_path: Path) -> Path:
     """A git repository with the project's DVC settings and one stage of its own."""
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    commit(tmp_path)
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
     (tmp_path / "dvc.yaml").write_text(STAGE.format(seconds=0))
     return tmp_path
+
+
+def commit(folder: Path) -> None:
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], cwd=folder, check=True)
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -122,17 +128,22 @@ def test_ctrl_c_says_that_the_work_is_kept_and_a_second_dvc_is_refused(clone: Pa
 
 
 @pytest.mark.slow
-def test_it_runs_in_a_folder_inside_another_git_repository_and_without_any(clone: Path, tmp_path_factory):
+def test_it_runs_in_a_folder_inside_another_git_repository_and_without_any_commit(clone: Path, tmp_path_factory):
     inner = clone / "vendored" / "latentlaw"
-    archive = tmp_path_factory.mktemp("archive")
-    for folder in (inner, archive):
+    archive, without_commit = tmp_path_factory.mktemp("archive"), tmp_path_factory.mktemp("empty")
+    subprocess.run(["git", "init", "--quiet", without_commit], check=True)
+    for folder in (inner, archive, without_commit):
         (folder / ".dvc").mkdir(parents=True)
         shutil.copy(clone / ".dvc" / "config", folder / ".dvc" / "config")
         shutil.copy(clone / "dvc.yaml", folder)
-    for folder in (inner, archive):
+    for folder in (inner, archive, without_commit):
         status, output = run(folder)
         assert status == 0, output
         assert (folder / "out.txt").read_text() == "done"
+        assert ("no git commit" in output) == (folder is not inner)
+    commit(without_commit)
+    assert run(without_commit)[0] == 0
+    assert "no_scm" not in (without_commit / ".dvc" / "config.local").read_text()
 
 
 def test_outside_of_a_clone_it_says_where_to_go(tmp_path: Path):

@@ -60,7 +60,9 @@ def clone(tmp_path_factory) -> Path:
         else:
             shutil.copy(ROOT / part, target)
     shutil.copy(ROOT / "profiles" / "tiny.yaml", folder / "params.yaml")
-    subprocess.run(["git", "init", "--quiet", folder], check=True)
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "first"]):
+        subprocess.run(["git", *command], cwd=folder, check=True)
     reply = run(folder, "pipeline.repro")
     assert reply.returncode == 0, reply.stdout + reply.stderr
     assert (folder / "reports" / "index.html").resolve().as_uri() in reply.stdout
