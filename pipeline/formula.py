@@ -1,14 +1,18 @@
 """Stage `formula`: find formulas of the measured Kondo temperature and of the learned latent, and judge them.
 
-    reads   params.yaml: formula; data/kondo_temperatures.zarr, data/latents.zarr, data/spectra.zarr, reports/metrics/latents.json
-    writes  reports/formula/<target>_<engine>_<encoding>/hall_of_fame.csv, reports/formula/laws.csv, reports/formula/fronts.csv,
-            reports/metrics/formula.json
+    reads   params.yaml: formula; data/kondo_temperatures.zarr, data/latents.zarr, data/spectra.zarr,
+            reports/metrics/latents.json
+    writes  reports/formula/<target>_<engine>_<encoding>/hall_of_fame.csv, reports/formula/laws.csv,
+            reports/formula/fronts.csv, reports/metrics/formula.json
 
-Both judge laws, the tolerance and the selection rule stand before the search begins; the engines never see a law. Bootstrap intervals in
-`results` are of scatter only; `coefficient_test` adds what variants of the fit say (models.laws.kondo_law).
+Both judge laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
+Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds what variants of the fit say
+(models.laws.kondo_law).
 """
 
 import json
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,10 +29,11 @@ from models.laws.linked_discovery import LinkedFinding, discover_linked
 from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.selection import write_hall_of_fame
-from models.laws.symbolic_engine import SymbolicEngine
-from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
+from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
 from pipeline.formula_tables import write_fronts, write_laws
+from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
+from stores.schema import SchemaError
 
 __all__ = ["FormulaParams", "main"]
 
@@ -74,7 +79,7 @@ class FormulaParams:
     confidence: float
     n_bootstrap: int
     n_spline: int  # basis functions of the latent's monotone link
-    latent_depth: float  # -eps_d and eps_d + U at least this many Gamma
+    moment_depth: float  # rows kept: -eps_d and eps_d + U at least this many Gamma
     operon: OperonParams
     library: LibraryParams
     pysr: PySRParams
@@ -86,7 +91,11 @@ class FormulaParams:
             "n_seeds": (self.n_seeds, self.n_seeds >= 1, ">= 1 (5 for a claim of stability)"),
             "max_rows": (self.max_rows, self.max_rows >= 20, ">= 20"),
             "test_fraction": (self.test_fraction, 0 < self.test_fraction < 1, "between 0 and 1"),
-            "extrapolation_fraction": (self.extrapolation_fraction, 0 < self.extrapolation_fraction < 1, "between 0 and 1"),
+            "extrapolation_fraction": (
+                self.extrapolation_fraction,
+                0 < self.extrapolation_fraction < 1,
+                "between 0 and 1",
+            ),
             "the two fractions": (
                 self.test_fraction + self.extrapolation_fraction,
                 self.test_fraction + self.extrapolation_fraction <= 0.7,
@@ -96,7 +105,7 @@ class FormulaParams:
             "confidence": (self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1"),
             "n_bootstrap": (self.n_bootstrap, self.n_bootstrap >= 20, ">= 20"),
             "n_spline": (self.n_spline, self.n_spline >= 5, ">= 5"),
-            "latent_depth": (self.latent_depth, self.latent_depth > 0, "> 0"),
+            "moment_depth": (self.moment_depth, self.moment_depth > 0, "> 0"),
             "operon.population": (self.operon.population, self.operon.population >= 10, ">= 10"),
             "operon.generations": (self.operon.generations, self.operon.generations >= 1, ">= 1"),
             "operon.raw_generations": (self.operon.raw_generations, self.operon.raw_generations >= 1, ">= 1"),
@@ -128,7 +137,9 @@ class FormulaParams:
 def main() -> None:
     params = load_params(FormulaParams, "formula")
     library = LibraryEngine(**asdict(params.library))
-    choice = choose_engine(params.engine, pysr=pysr_engine(params), operon=operon_engine(params, "dimensionless"), library=library)
+    choice = choose_engine(
+        params.engine, pysr=pysr_engine(params), operon=operon_engine(params, "dimensionless"), library=library
+    )
     print(f"formula: engine {choice.ran} (asked for: {choice.requested}; {choice.why})", flush=True)
     targets, left_out = read_targets(params)
     searches, linked = run_searches(params, choice, library, targets)
@@ -147,19 +158,21 @@ def main() -> None:
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
     record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
     METRICS.parent.mkdir(parents=True, exist_ok=True)
-    METRICS.write_text(json.dumps(plain(record), indent=2) + "\n")
+    partial = METRICS.with_name(METRICS.name + ".part")
+    partial.write_text(json.dumps(plain(record), indent=2) + "\n")
+    partial.replace(METRICS)
     report(record, test)
 
 
 def read_targets(params: FormulaParams) -> tuple[dict[str, Impurities], dict[str, str]]:
     """Targets by name, and why one was left out; the NRG target is never left out."""
-    targets = {"nrg": read_nrg_target(Path("data/kondo_temperatures.zarr"))}
+    targets = {"nrg": read_nrg_target(Path("data/kondo_temperatures.zarr"), depth=params.moment_depth)}
     try:
         targets["latent"] = read_latent_target(
             Path("data/latents.zarr"),
             Path("data/spectra.zarr"),
             Path("reports/metrics/latents.json"),
-            depth=params.latent_depth,
+            depth=params.moment_depth,
             seed=params.seed,
         )
     except TooFewRows as error:
@@ -171,7 +184,7 @@ def read_targets(params: FormulaParams) -> tuple[dict[str, Impurities], dict[str
 def run_searches(
     params: FormulaParams, choice: EngineChoice, library: LibraryEngine, targets: dict[str, Impurities]
 ) -> tuple[list[tuple[Problem, Discovery]], list[tuple[Problem, LinkedFinding]]]:
-    """Every target in every encoding, by the chosen engine and by the library; the latent also with a free monotone link."""
+    """Every target and encoding by the chosen engine and the library; the latent also with a free link."""
     searches, linked = [], []
     for name, rows in targets.items():
         for encoding in params.encodings:
@@ -207,7 +220,7 @@ def run_controls(
     nrg: Impurities,
     searches: list[tuple[Problem, Discovery]],
 ) -> list[ControlResult]:
-    """Controls on the first encoding of the NRG target, with the scatter that the library's selected equation leaves."""
+    """Controls on the first encoding of the NRG target, with the scatter that the library's equation leaves."""
     problem, found = next((p, d) for p, d in searches if p.target == "nrg" and d.engine == "library")
     scatter = float(np.sqrt(found.selected.equation.loss))
     rivals = {law: law_log_ratio(law, nrg.interaction, nrg.level, nrg.hybridization) for law in LAWS}
@@ -244,10 +257,10 @@ def metrics_record(
         "controls_run": len(controls),
         "engine_choice": {"requested": choice.requested, "ran": choice.ran, "why": choice.why},
         "rules": {
-            "selection": "highest score among equations with loss <= 1.5 min(loss), score = -d log(loss) / d complexity",
+            "selection": "highest score = -d log(loss) / d complexity among equations with loss <= 1.5 min(loss)",
             "tolerance": params.tolerance,
             "confidence": params.confidence,
-            "intervals": "bootstrap of rows, conditional on the terms; coefficient_test adds the spread over variants of the fit",
+            "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
             "library": "a strong prior: its terms span both judge laws",
         },
         "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
@@ -308,7 +321,7 @@ def linked_record(problem: Problem, free: LinkedFinding) -> dict[str, Any]:
     }
 
 
-def interval_records(intervals: "dict[str, Interval] | Any") -> dict[str, dict[str, float]]:  # noqa: ANN401
+def interval_records(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
     return {term: asdict(interval) for term, interval in intervals.items()}
 
 
@@ -330,7 +343,10 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
     for term, t in test.items():
         verdict = "holds" if t.contains_expected else "misses"
         resolved = "resolved" if t.resolved else "not resolved"
-        print(f"formula: {term:<10} {t.coefficient:+.4f} [{t.low:+.4f}, {t.high:+.4f}] {verdict} {t.expected:+.4f}; {resolved}")
+        print(
+            f"formula: {term:<10} {t.coefficient:+.4f} [{t.low:+.4f}, {t.high:+.4f}] "
+            f"{verdict} {t.expected:+.4f}; {resolved}"
+        )
     for r in record["results"]:
         if r["selected"]:
             print(f"formula: {r['target']}, {r['engine']}, {r['encoding']}, link {r['link']}: matches {r['matches']}")
@@ -348,4 +364,8 @@ def pysr_engine(params: FormulaParams) -> PySREngine:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, FileNotFoundError, SchemaError, EngineUnavailable, EngineFailed) as error:
+        print(f"formula: {error}", file=sys.stderr)
+        sys.exit(1)

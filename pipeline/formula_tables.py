@@ -1,10 +1,11 @@
 """Tables of the formula stage for plots: all Pareto fronts, and laws against the measured Kondo temperature.
 
-    fronts.csv  target, engine, encoding, complexity, loss, equation, selected
-    laws.csv    interaction, level, hybridization, split, and log(T_K/D): measured, found, haldane, haldane_corrected
+fronts.csv  target, engine, encoding, complexity, loss, equation, selected
+laws.csv    interaction, level, hybridization, split, and log(T_K/D): measured, found, haldane, haldane_corrected
 """
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def write_laws(path: Path, nrg: Impurities, found: tuple[Problem, Finding]) -> N
     write_table(path, names, rows)
 
 
-def write_table(path: Path, names: list[str], rows: list[tuple[object, ...]]) -> None:
+def write_table(path: Path, names: list[str], rows: Sequence[tuple[object, ...]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

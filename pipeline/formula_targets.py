@@ -1,9 +1,11 @@
 """The two targets of the formula stage, as problems for `models.laws.discovery`.
 
-    nrg      log(T_K/Gamma), T_K = 1/(4 chi_loc) measured by NRG: every measured row of data/kondo_temperatures.zarr
-    latent   the latent that the latents stage found best for log T_K on the low-temperature subset: rows where T_K can be seen
-             (T_K > T, T_K > |B|) and which hold a local moment by their inputs (-eps_d and eps_d + U at least `depth` Gamma),
-             one row per Hamiltonian, so that mirrored and repeated spectra cannot stand in both training and test rows
+nrg      log(T_K/Gamma), T_K = 1/(4 chi_loc) measured by NRG: measured rows of data/kondo_temperatures.zarr
+latent   the latent that the latents stage found best for log T_K on the low-temperature subset: rows where T_K can be
+         seen (T_K > T, T_K > |B|), one row per Hamiltonian, so that mirrored and repeated spectra cannot stand in both
+         training and test rows
+
+Both keep the rows that hold a local moment by their inputs alone: -eps_d and eps_d + U at least `depth` Gamma.
 """
 
 import json
@@ -22,7 +24,7 @@ from stores.zarr_store import open_store
 
 __all__ = ["MIN_ROWS", "Impurities", "TooFewRows", "problem_of", "read_latent_target", "read_nrg_target"]
 
-MIN_ROWS = 40
+MIN_ROWS = 20
 SUBSET = "low_temperature"
 FloatArray = npt.NDArray[np.float64]
 
@@ -43,13 +45,19 @@ class Impurities:
     origin: str
 
 
-def read_nrg_target(path: Path) -> Impurities:
-    """Measured Kondo temperatures. Raises TooFewRows below MIN_ROWS."""
+def read_nrg_target(path: Path, *, depth: float) -> Impurities:
+    """Measured Kondo temperatures of local moments. Raises TooFewRows below MIN_ROWS."""
     table = open_store(path, KONDO_TEMPERATURES)
-    measured = table["status"].values == OK
-    columns = {name: table[name].values[measured] for name in ("interaction", "level", "hybridization", "kondo_temperature")}
+    u, level, gamma = (table[name].values for name in ("interaction", "level", "hybridization"))
+    measured = (table["status"].values == OK) & holds_moment(u, level, gamma, depth)
+    columns = {
+        name: table[name].values[measured] for name in ("interaction", "level", "hybridization", "kondo_temperature")
+    }
     if measured.sum() < MIN_ROWS:
-        raise TooFewRows(f"{path}: found {measured.sum()} measured Kondo temperatures, expected at least {MIN_ROWS}; make more")
+        raise TooFewRows(
+            f"{path}: found {measured.sum()} measured Kondo temperatures of local moments (moment_depth {depth:g}), "
+            f"expected at least {MIN_ROWS}; raise kondo_temperatures.n_hamiltonians or lower formula.moment_depth"
+        )
     return Impurities(
         target="nrg",
         interaction=columns["interaction"],
@@ -58,6 +66,11 @@ def read_nrg_target(path: Path) -> Impurities:
         value=np.log(columns["kondo_temperature"] / columns["hybridization"]),
         origin="T_K = 1/(4 chi_loc) measured by NRG, sampled without any formula for T_K",
     )
+
+
+def holds_moment(u: FloatArray, level: FloatArray, gamma: FloatArray, depth: float) -> npt.NDArray[np.bool_]:
+    """Both charge excitations cost at least `depth` Gamma, by the inputs alone."""
+    return np.asarray((-level >= depth * gamma) & (level + u >= depth * gamma))
 
 
 def read_latent_target(latents: Path, spectra: Path, metrics: Path, *, depth: float, seed: int) -> Impurities:
@@ -69,16 +82,19 @@ def read_latent_target(latents: Path, spectra: Path, metrics: Path, *, depth: fl
     column = subset.names.index(best["latent"]) if isinstance(best["latent"], str) else int(best["latent"])
     table = open_store(spectra, SPECTRA)
     names = ("interaction", "level", "hybridization", "kondo_temperature", "temperature", "field")
-    u, level, gamma, kondo, temperature, field = (table[name].values[subset.spectrum_row].astype(float) for name in names)
+    u, level, gamma, kondo, temperature, field = (
+        table[name].values[subset.spectrum_row].astype(float) for name in names
+    )
     with np.errstate(invalid="ignore"):
         visible = np.isfinite(kondo) & (kondo > temperature) & (kondo > np.abs(field))
-        usable = np.flatnonzero(visible & (-level >= depth * gamma) & (level + u >= depth * gamma))
+        usable = np.flatnonzero(visible & holds_moment(u, level, gamma, depth))
     drawn = np.random.default_rng(seed).permutation(usable)
     _, first = np.unique(subset.hamiltonian[drawn], return_index=True)
     rows = np.sort(drawn[first])
     if len(rows) < MIN_ROWS:
         raise TooFewRows(
-            f"{latents}: found {len(rows)} Hamiltonians with a visible Kondo temperature and a local moment, expected at least {MIN_ROWS}"
+            f"{latents}: found {len(rows)} Hamiltonians with a visible Kondo temperature and a "
+            f"local moment, expected at least {MIN_ROWS}"
         )
     return Impurities(
         target="latent",
@@ -86,7 +102,10 @@ def read_latent_target(latents: Path, spectra: Path, metrics: Path, *, depth: fl
         level=level[rows],
         hybridization=gamma[rows],
         value=subset.mean[rows, column],
-        origin=f"latent {best['latent']!r} of the network for the subset {SUBSET}, chosen by its correlation with log T_K; known up to a monotone map",
+        origin=(
+            f"latent {best['latent']!r} of the network for {SUBSET}, chosen by its correlation with log T_K, "
+            "known up to a monotone map"
+        ),
     )
 
 

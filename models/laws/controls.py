@@ -1,8 +1,8 @@
 """Controls of the whole procedure: the same search and the same rules where the answer is known.
 
-    shuffled    the target permuted over the training rows: nothing may be found (R2 on test rows < 0.5, no law matched)
-    rival laws  the target replaced by each judge law, or by a power law, plus scatter of the given size: each must be told apart
-    dummy       two inputs added that have nothing to do with the target: the selected equation must not use them
+shuffled    the target permuted over the training rows: nothing may be found (R2 on test rows < 0.5, no law matched)
+rival laws  the target replaced by each judge law, or by a power law, plus scatter: each must be told apart
+dummy       two inputs added that have nothing to do with the target: the selected equation must not use them
 """
 
 from collections.abc import Mapping

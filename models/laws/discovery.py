@@ -1,9 +1,10 @@
 """One search, judged: split the rows, run an engine over several seeds, select by rule, compare with the judge laws.
 
-Rows: the largest values of U/Gamma (the deepest Kondo regime) are held out as extrapolation box; of the rest a random part is the test
-set; engines see only the training rows, at most max_rows of them. The fronts of all seeds are brought to canonical form and merged, and
-the rule of `models.laws.selection.best_index` picks. Seed stability: the share of single runs whose own pick has the same set of terms.
-An engine that does not depend on its seed is rerun on bootstrap resamples of the training rows instead.
+Rows: the largest values of U/Gamma (the deepest Kondo regime) are held out as extrapolation box; of the rest a random
+part is the test set; engines see only the training rows, at most max_rows of them. The fronts of all seeds are
+brought to canonical form and merged, and the rule of `models.laws.selection.best_index` picks. Seed stability: the
+share of single runs whose own pick has the same set of terms. An engine that does not depend on its seed is rerun on
+bootstrap resamples of the training rows instead.
 """
 
 from collections.abc import Mapping
@@ -151,7 +152,9 @@ def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
     )
 
 
-def coefficient_intervals(equation: Equation, inputs: FloatArray, values: FloatArray, rules: Rules) -> dict[str, Interval]:
+def coefficient_intervals(
+    equation: Equation, inputs: FloatArray, values: FloatArray, rules: Rules
+) -> dict[str, Interval]:
     """Bootstrap interval of every linear coefficient and of the constant (key `1`)."""
     design = np.column_stack([np.ones(len(values)), term_columns(equation, inputs)])
     samples = bootstrap_coefficients(design, values, rules.n_bootstrap, rules.seed)

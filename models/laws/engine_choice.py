@@ -1,4 +1,4 @@
-"""Which engine runs: the named one, or with `auto` the first that is ready of pysr, operon, library; and why, in words for the report."""
+"""Which engine runs: the named one, or with `auto` the first ready one of pysr, operon, library; and why, in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,13 +1,15 @@
 """Is a found equation the law? Two tests, both decided by rule.
 
-`srbench_equivalent`, the symbolic solution of SRBench (La Cava et al. 2021): floats rounded to 6 digits, sympy.simplify; a solution when
-law - equation or equation / law is constant, given R2 > 0.5 on test rows; whatever sympy cannot do counts as no. Constants fitted to noisy
-data practically never pass. One step comes first here: a difference and a quotient which both vary on the data are not constant.
+`srbench_equivalent`, the symbolic solution of SRBench (La Cava et al. 2021): floats rounded to 6 digits,
+sympy.simplify; a solution when law - equation or equation / law is constant, given R2 > 0.5 on test rows; whatever
+sympy cannot do counts as no. Constants fitted to noisy data practically never pass. One step comes first here: a
+difference and a quotient which both vary on the data are not constant.
 
-`affine_match`: equation = a * law + b with a and b free, since the scale of a latent is unknown; weaker than SRBench, which frees one of
-them. The equation must have exactly the terms of the law, and for every term the ratio
+`affine_match`: equation = a * law + b with a and b free, since the scale of a latent is unknown; weaker than SRBench,
+which frees one of them. The equation must have exactly the terms of the law, and for every term the ratio
     r_k = (c_k / l_k) / (c_ref / l_ref),      c fitted, l of the law, ref = the law's term of largest spread,
-must have its whole bootstrap interval in [1 - tolerance, 1 + tolerance]; the tolerance is a parameter, fixed before the search.
+must have its whole bootstrap interval in [1 - tolerance, 1 + tolerance]; the tolerance is a parameter, fixed before
+the search.
 """
 
 from collections.abc import Mapping
@@ -88,7 +90,12 @@ def affine_match(
 
 
 def ratio_match(
-    terms: list[str], samples: FloatArray, expected: Mapping[str, float], spreads: FloatArray, tolerance: float, confidence: float
+    terms: list[str],
+    samples: FloatArray,
+    expected: Mapping[str, float],
+    spreads: FloatArray,
+    tolerance: float,
+    confidence: float,
 ) -> AffineMatch:
     """The ratio rule on coefficient samples (1 + n_bootstrap, n_terms), the first row those of all data."""
     law = np.array([expected[t] for t in terms])
@@ -98,7 +105,9 @@ def ratio_match(
     if scale.low <= 0.0 <= scale.high:
         return AffineMatch(same_terms=True, matches=False, scale=scale, ratios={})
     ratios = {
-        term: interval_of(relative[:, i] / relative[:, reference], confidence) for i, term in enumerate(terms) if i != reference
+        term: interval_of(relative[:, i] / relative[:, reference], confidence)
+        for i, term in enumerate(terms)
+        if i != reference
     }
     matches = all(ratio.inside(1.0 - tolerance, 1.0 + tolerance) for ratio in ratios.values())
     return AffineMatch(same_terms=True, matches=matches, scale=scale, ratios=ratios)

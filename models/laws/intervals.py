@@ -1,7 +1,8 @@
-"""Bootstrap intervals of linear coefficients: rows drawn with replacement, y = D c refitted each time, percentiles of c.
+"""Bootstrap intervals of linear coefficients: rows drawn with replacement, y = D c refitted, percentiles of c.
 
-The refit works on an orthonormal basis, D = Q R, where the resampled normal equations (Q^T W Q) b = Q^T W y are well conditioned, and
-c = R^-1 b. The interval is conditional on the terms of D: it knows nothing of the search which chose them, nor of smooth model error.
+The refit works on an orthonormal basis, D = Q R, where the resampled normal equations (Q^T W Q) b = Q^T W y are well
+conditioned, and c = R^-1 b. The interval is conditional on the terms of D: it knows nothing of the search which chose
+them, nor of smooth model error.
 """
 
 from dataclasses import dataclass

@@ -1,12 +1,15 @@
 """Sparse selection from a fixed library of terms: y = c_0 + sum_k c_k phi_k(x), NumPy only.
 
-The library holds all monomials prod_i x_i^(a_i) with |a_i| <= max_power and sum |a_i| <= max_total, and log x_i of every positive input.
-With units (energy exponents) only dimensionless monomials (exponent sum 0) and logarithms of ratios stay. Best subsets of one to max_terms
-terms come from a beam search (every subset on the beam is extended by every term; gain from the Schur complement of the Gram matrix):
-    gain_j = (b_j - G_jS G_SS^-1 b_S)^2 / (G_jj - G_jS G_SS^-1 G_Sj),   G = Phi^T Phi, b = Phi^T y  (columns centred, unit length).
+The library holds all monomials prod_i x_i^(a_i) with |a_i| <= max_power and sum |a_i| <= max_total, and log x_i of
+every positive input. With units (energy exponents) only dimensionless monomials (exponent sum 0) and logarithms of
+ratios stay. Best subsets of one to max_terms terms come from a beam search (every subset on the beam is extended by
+every term; gain from the Schur complement of the Gram matrix):
+    gain_j = (b_j - G_jS G_SS^-1 b_S)^2 / (G_jj - G_jS G_SS^-1 G_Sj),   G = Phi^T Phi, b = Phi^T y
+(columns centred, unit length).
 The engine's own pick minimises the extended BIC (Chen and Chen, Biometrika 95, 759, 2008):
     EBIC = n log(SSE/n) + k log n + 2 log binomial(p, k).
-A strong prior: the truth must lie in the span. A success of this engine says which terms, not that no other form would do.
+A strong prior: the truth must lie in the span. A success of this engine says which terms, not that no other form
+would do.
 """
 
 from collections.abc import Sequence
@@ -30,6 +33,12 @@ class LibraryEngine:
     keep_per_size: int = 3
     name: str = "library"
 
+    def __post_init__(self) -> None:
+        checked = ("max_power", "max_total", "max_terms", "beam", "keep_per_size")
+        problems = [f"{key}: found {getattr(self, key)}, expected >= 1" for key in checked if getattr(self, key) < 1]
+        if problems:
+            raise ValueError("library engine: " + "; ".join(problems))
+
     def fit(
         self,
         inputs: FloatArray,
@@ -42,7 +51,9 @@ class LibraryEngine:
         """Front of the best subsets of each size; the search is exact up to the beam, so `seed` changes nothing."""
         check_problem(inputs, target, names)
         labels, columns = library_terms(inputs, names, self.max_power, self.max_total, units)
-        candidates: list[Candidate] = [Candidate(equation=repr(float(target.mean())), complexity=1, loss=float(target.var()))]
+        candidates: list[Candidate] = [
+            Candidate(equation=repr(float(target.mean())), complexity=1, loss=float(target.var()))
+        ]
         scores = [len(target) * log(max(target.var(), 1e-300))]
         for subset in search_subsets(columns, target, self.max_terms, self.beam, self.keep_per_size):
             candidate, n_terms = fit_subset(columns, labels, target, subset), len(subset)
@@ -58,7 +69,7 @@ class LibraryEngine:
 def library_terms(
     inputs: FloatArray, names: Sequence[str], max_power: int, max_total: int, units: Sequence[int] | None
 ) -> tuple[list[str], FloatArray]:
-    """Labels (sympy syntax) and columns (n_samples, n_terms) of the library; constant and non-finite columns are left out."""
+    """Labels (sympy) and columns (n_samples, n_terms) of the library; constant or non-finite columns left out."""
     labels: list[str] = []
     columns: list[FloatArray] = []
     exponents = range(-max_power, max_power + 1)
@@ -82,7 +93,9 @@ def library_terms(
     columns += [column for _, column in logs]
     usable = [i for i, c in enumerate(columns) if np.isfinite(c).all() and c.std() > 1e-12 * (1e-300 + np.abs(c).max())]
     if not usable:
-        raise ValueError(f"library engine: found no varying term in inputs {list(names)}, expected at least one input that varies")
+        raise ValueError(
+            f"library engine: found no varying term in inputs {list(names)}, expected at least one input that varies"
+        )
     return [labels[i] for i in usable], np.stack([columns[i] for i in usable], axis=1)
 
 
@@ -136,4 +149,6 @@ def fit_subset(columns: FloatArray, labels: list[str], target: FloatArray, subse
     coefficients = np.linalg.lstsq(design / scale, target, rcond=None)[0] / scale
     loss = float(np.mean((design @ coefficients - target) ** 2))
     terms = [f"({float(c)!r})*{labels[i]}" for c, i in zip(coefficients[1:], subset, strict=True)]
-    return Candidate(equation=" + ".join([repr(float(coefficients[0])), *terms]), complexity=4 * len(subset) + 1, loss=loss)
+    return Candidate(
+        equation=" + ".join([repr(float(coefficients[0])), *terms]), complexity=4 * len(subset) + 1, loss=loss
+    )

@@ -1,7 +1,8 @@
-"""A search for a latent that is known only up to a monotone map: `models.laws.monotone_link`, selected and judged by the same rules.
+"""A search for a latent known only up to a monotone map: `models.laws.monotone_link`, judged by the same rules.
 
-The affine test applies to h(z); with h free the coefficient ratios carry the spline's bias, some 10 to 20 percent, which is why no match is
-claimed unless all bootstrap intervals (link refitted each time) stay within the tolerance and h is monotone.
+The affine test applies to h(z); with h free the coefficient ratios carry the spline's bias, some 10 to 20 percent,
+which is why no match is claimed unless all bootstrap intervals (link refitted each time) stay within the tolerance
+and h is monotone.
 """
 
 from collections.abc import Mapping

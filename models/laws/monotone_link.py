@@ -1,11 +1,12 @@
-"""Equations of a quantity that is known only up to a monotone map: h(z) = c_0 + sum_k c_k phi_k(x), h and the terms found together.
+"""Equations of a quantity known only up to a monotone map: h(z) = c_0 + sum_k c_k phi_k(x), h found with the terms.
 
-A learned latent z is defined only up to such a map, so z itself need not be a simple formula. The link h is a cubic spline in z
-(B(z) a, knots at quantiles); for a set S of library terms the best pair (a, c) is the first canonical pair of B(z) and Phi_S (Hotelling
-1936), whose squared correlation is the largest eigenvalue of
-    L^-1 (A_S^T A_S) L^-T,    A = Q_B^T Phi,   Phi_S^T Phi_S = L L^T      (columns centred, Q_B an orthonormal basis of B).
-A beam search over S, then the selection rule of `models.laws.selection` with loss 1 - correlation^2. The scale of h is free, so only
-ratios of coefficients mean anything. A link that is not monotone disqualifies a match; `monotone` = |h(end) - h(start)| / total variation.
+A learned latent z is defined only up to such a map, so z itself need not be a simple formula. The link h is a cubic
+spline in z (B(z) a, knots at quantiles); for a set S of library terms the best pair (a, c) is the first canonical
+pair of B(z) and Phi_S (Hotelling 1936), whose squared correlation is the largest eigenvalue of
+    L^-1 (A_S^T A_S) L^-T,    A = Q_B^T Phi,   Phi_S^T Phi_S = L L^T      (columns centred, Q_B orthonormal in B).
+A beam search over S, then the selection rule of `models.laws.selection` with loss 1 - correlation^2. The scale of h
+is free, so only ratios of coefficients mean anything. A link that is not monotone disqualifies a match; `monotone` =
+|h(end) - h(start)| / total variation.
 """
 
 from collections.abc import Sequence
@@ -78,7 +79,9 @@ def spline_basis(latent: FloatArray, knots: FloatArray) -> FloatArray:
     return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray(), dtype=float)
 
 
-def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: int, keep: int) -> list[tuple[int, ...]]:
+def search_linked(
+    basis: FloatArray, columns: FloatArray, max_terms: int, beam: int, keep: int
+) -> list[tuple[int, ...]]:
     """The `keep` best subsets of each size by canonical correlation."""
     centred = columns - columns.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)

@@ -1,7 +1,8 @@
 """Genetic programming by Operon (pyoperon, C++), the embedded default engine: no prior beyond the operator set.
 
-Two objectives, R2 and tree length (NSGA-II), constants fitted by Levenberg-Marquardt. The budget is a number of generations, never a
-time: with one thread and a seed the front is reproducible. Operon has no units, so `units` is accepted and unused.
+Two objectives, R2 and tree length (NSGA-II), constants fitted by Levenberg-Marquardt. The budget is a number of
+generations, never a time: with one thread and a seed the front is reproducible. Operon has no units, so `units` is
+accepted and unused.
 """
 
 import importlib

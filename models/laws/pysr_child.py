@@ -2,9 +2,10 @@
 
     python -P pysr_child.py REQUEST.json ANSWER.json
 
-Request: {"inputs": [[...]], "target": [...], "names": [...], "units": [...] or null, "seed": 0, "settings": {...}} or {"probe": true}.
-Answer: {"status": "ok", "hall_of_fame": [{"complexity", "loss", "equation"}, ...], "versions": {...}}, {"status": "ready"} to a probe, or
-{"status": "unavailable" or "failed", "reason": "..."}. Its own process, since PyTorch loaded before Julia may crash both.
+Request: {"inputs": [[...]], "target": [...], "names": [...], "units": [...] or null, "seed": 0, "settings": {...}} or
+{"probe": true}. Answer: {"status": "ok", "hall_of_fame": [{"complexity", "loss", "equation"}, ...], "versions":
+{...}}, {"status": "ready"} to a probe, or {"status": "unavailable" or "failed", "reason": "..."}. Its own process,
+since PyTorch loaded before Julia may crash both.
 """
 
 import importlib.util
@@ -43,7 +44,11 @@ def probe() -> dict[str, Any]:
         resolved = bool(juliapkg.resolve(dry_run=True))
     except Exception as error:
         return {"status": "unavailable", "reason": f"juliapkg cannot tell ({type(error).__name__}: {error})"}
-    return {"status": "ready"} if resolved else {"status": "unavailable", "reason": "Julia and its packages are not installed yet"}
+    return (
+        {"status": "ready"}
+        if resolved
+        else {"status": "unavailable", "reason": "Julia and its packages are not installed yet"}
+    )
 
 
 def search(regressor: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - a class of an untyped package
@@ -70,7 +75,9 @@ def search(regressor: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: 
     rows = model.equations_[["complexity", "loss", "equation"]].to_dict("records")
     import pysr
 
-    table = [{"complexity": int(r["complexity"]), "loss": float(r["loss"]), "equation": str(r["equation"])} for r in rows]
+    table = [
+        {"complexity": int(r["complexity"]), "loss": float(r["loss"]), "equation": str(r["equation"])} for r in rows
+    ]
     return {"status": "ok", "hall_of_fame": table, "versions": {"pysr": str(pysr.__version__)}}
 
 

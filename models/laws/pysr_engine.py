@@ -1,8 +1,8 @@
 """PySR (Cranmer, arXiv 2305.01582) behind the engine contract: a child process with a time limit.
 
-A child because PyTorch, once imported, may crash Julia; because a first start downloads and compiles; and because a hang must not take
-the stage with it. The child speaks the protocol of `models.laws.pysr_child`. An explicit choice of this engine never falls back: without
-Julia it raises EngineUnavailable with the cure.
+A child because PyTorch, once imported, may crash Julia; because a first start downloads and compiles; and because a
+hang must not take the stage with it. The child speaks the protocol of `models.laws.pysr_child`. An explicit choice of
+this engine never falls back: without Julia it raises EngineUnavailable with the cure.
 """
 
 import json
@@ -28,8 +28,9 @@ from models.laws.symbolic_engine import (
 __all__ = ["PySREngine"]
 
 CURE = (
-    "`pip install pysr`, then run `python -c 'import pysr'` once with network access (it installs Julia >= 1.10.3); offline: copy ~/.julia, "
-    "Julia itself and <venv>/julia_env from a machine where that was done and set PYTHON_JULIAPKG_OFFLINE=yes and "
+    "`pip install pysr`, then run `python -c 'import pysr'` once with network access (it installs Julia >= 1.10.3); "
+    "offline: copy ~/.julia, Julia itself and <venv>/julia_env from a machine where that was done and "
+    "set PYTHON_JULIAPKG_OFFLINE=yes and "
     "PYTHON_JULIAPKG_EXE=/path/to/julia; or choose `engine: operon` or `engine: library`"
 )
 CHILD = (sys.executable, "-P", str(Path(__file__).with_name("pysr_child.py")))
@@ -48,7 +49,7 @@ class PySREngine:
     name: str = "pysr"
 
     def check_available(self) -> None:
-        """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network access, at most probe_timeout_s."""
+        """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network, at most probe_timeout_s."""
         self._ask({"probe": True}, "ready", self.probe_timeout_s)
 
     def fit(
@@ -83,7 +84,9 @@ class PySREngine:
                 for r in reply["hall_of_fame"]
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise EngineFailed(self.name, f"its hall of fame cannot be read ({error!r})", "report this with the PySR version") from error
+            raise EngineFailed(
+                self.name, f"its hall of fame cannot be read ({error!r})", "report this with the PySR version"
+            ) from error
         if not candidates:
             raise EngineFailed(self.name, "its hall of fame is empty", "raise the number of iterations")
         return FrontResult(engine=self.name, names=tuple(names), candidates=candidates)
@@ -110,19 +113,24 @@ class PySREngine:
                     raise EngineFailed(
                         self.name,
                         f"no answer within {timeout_s:g} s",
-                        "raise the time limit or lower the number of iterations; behind a firewall a first start hangs on its downloads",
+                        "raise the time limit or lower the number of iterations; behind a firewall a first start hangs "
+                        "on its downloads",
                     ) from error
                 finally:
                     end_group(child)
                 log.seek(0)
                 last_words = log.read()[-800:].strip() or "nothing printed"
             if code != 0 or not reply_file.exists():
-                raise EngineFailed(self.name, f"its child process ended with code {code}: {last_words}", "see the message of the child")
+                raise EngineFailed(
+                    self.name, f"its child process ended with code {code}: {last_words}", "see the message of the child"
+                )
             try:
                 reply = json.loads(reply_file.read_text())
                 status, reason = reply["status"], reply.get("reason", "no reason given")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise EngineFailed(self.name, f"its answer is no protocol message ({error!r})", "see pysr_child.py") from error
+                raise EngineFailed(
+                    self.name, f"its answer is no protocol message ({error!r})", "see pysr_child.py"
+                ) from error
         if status == "unavailable":
             raise EngineUnavailable(self.name, str(reason), CURE)
         if status != expected:

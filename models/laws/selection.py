@@ -1,30 +1,46 @@
 """From raw engine output to comparable equations: canonical form, complexity, Pareto front, selection.
 
-Canonical form: logarithms and products expanded, so that the equation is a sum c_0 + sum_k c_k phi_k(x); terms whose contribution varies by
-less than 1e-3 of std(y) dropped; equations that still have more than 12 terms are no laws and are left out; the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n,
+Canonical form: logarithms and products expanded, so that the equation is a sum c_0 + sum_k c_k phi_k(x); terms whose
+contribution varies by less than 1e-3 of std(y) dropped; equations that still have more than 12 terms are no laws and
+are left out; the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n,
 falls. Engines write the same law in many ways; in canonical form they agree and their complexities compare.
-Complexity: nodes of the canonical tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one operator).
-Selection rule `best` of PySR: among equations with loss <= 1.5 min(loss), the highest score = -d log(loss) / d complexity.
+Complexity: nodes of the canonical tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one
+operator). Selection rule `best` of PySR: among equations with loss <= 1.5 min(loss), the highest score = -d log(loss)
+/ d complexity.
 """
 
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import sympy as sp
 
 from models.laws.symbolic_engine import Candidate, FloatArray, FrontResult
 
 __all__ = [
-    "Equation", "additive_terms", "best_index", "canonical_front", "canonicalise", "complexity_of", "evaluate", "input_symbols", "pareto_front",
-    "parse_equation", "read_hall_of_fame", "refit", "result_table", "term_columns",
+    "Equation",
+    "additive_terms",
+    "best_index",
+    "canonical_front",
+    "canonicalise",
+    "complexity_of",
+    "evaluate",
+    "input_symbols",
+    "pareto_front",
+    "parse_equation",
+    "read_hall_of_fame",
+    "refit",
+    "result_table",
+    "term_columns",
     "write_hall_of_fame",
-]  # fmt: skip
+]
 
 NEGLIGIBLE = 1e-3
 LOSS_WINDOW = 1.5
@@ -33,7 +49,7 @@ MAX_TERMS = 12
 
 @dataclass(frozen=True)
 class Equation:
-    """c_0 + sum_k c_k phi_k: `terms` maps the text of phi_k to c_k; `loss` is the mean squared error on the training rows."""
+    """c_0 + sum_k c_k phi_k: `terms` maps the text of phi_k to c_k; `loss` is the mean squared error in training."""
 
     names: tuple[str, ...]
     intercept: float
@@ -57,14 +73,17 @@ class Equation:
         return str(sp.latex(parse_equation(self.text, self.symbols)))
 
     def predict(self, inputs: FloatArray) -> FloatArray:
-        return self.intercept + term_columns(self, inputs) @ np.array(list(self.terms.values()), dtype=float)
+        coefficients = np.array(list(self.terms.values()), dtype=float)
+        return np.asarray(self.intercept + term_columns(self, inputs) @ coefficients, dtype=float)
 
 
 def input_symbols(inputs: FloatArray, names: Sequence[str]) -> dict[str, sp.Symbol]:
     """Symbols that know their sign from the data, so that log(a*b) splits exactly where it may."""
     symbols = {}
     for name, column in zip(names, inputs.T, strict=True):
-        sign = {"positive": True} if (column > 0).all() else {"negative": True} if (column < 0).all() else {"real": True}
+        sign = (
+            {"positive": True} if (column > 0).all() else {"negative": True} if (column < 0).all() else {"real": True}
+        )
         symbols[name] = sp.Symbol(name, **sign)
     return symbols
 
@@ -83,7 +102,9 @@ def parse_cached(text: str, named_symbols: tuple[tuple[str, sp.Symbol], ...]) ->
         raise ValueError(f"equation {text!r}: cannot be read as a formula ({error})") from error
     unknown = {s.name for s in getattr(expression, "free_symbols", set())} - set(symbols)
     if unknown or not isinstance(expression, sp.Expr):
-        raise ValueError(f"equation {text!r}: found unknown variables {sorted(unknown)}, expected only {sorted(symbols)}")
+        raise ValueError(
+            f"equation {text!r}: found unknown variables {sorted(unknown)}, expected only {sorted(symbols)}"
+        )
     return expression
 
 
@@ -106,10 +127,10 @@ def compiled(text: str, named_symbols: tuple[tuple[str, sp.Symbol], ...]) -> Cal
 
 def call(function: Callable[..., Any], inputs: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
-        values = np.asarray(function(*inputs.T))
+        values: npt.NDArray[Any] = np.asarray(function(*inputs.T))
     if np.iscomplexobj(values):
         values = np.where(values.imag == 0, values.real, np.nan)
-    return np.broadcast_to(values.astype(float), inputs.shape[:1])
+    return np.broadcast_to(np.asarray(values, dtype=float), inputs.shape[:1])
 
 
 def term_columns(equation: Equation, inputs: FloatArray) -> FloatArray:
@@ -197,7 +218,7 @@ def eliminate(kept: list[str], columns: dict[str, FloatArray], target: FloatArra
 
 
 def complexity_of(expression: sp.Basic) -> int:
-    """Nodes of the expression written with binary operators; a/b is one operator, a power is operator + base + exponent."""
+    """Nodes of the tree of binary operators; a/b is one operator, a power is operator + base + exponent."""
     if not expression.args:
         return 1
     if isinstance(expression, sp.Mul):
@@ -232,7 +253,7 @@ def pareto_front(equations: list[Equation]) -> list[Equation]:
 
 def scores_of(front: Sequence[Equation]) -> list[float]:
     """PySR's score of every member: fall of log loss per added node, 0 for the first."""
-    pairs = zip(front[:-1], front[1:], strict=True)
+    pairs = pairwise(front)
     return [0.0, *(float(np.log(a.loss / b.loss)) / (b.complexity - a.complexity) for a, b in pairs)] if front else []
 
 
@@ -277,8 +298,12 @@ def read_hall_of_fame(path: Path) -> tuple[Candidate, ...]:
     with source.open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or not {"Complexity", "Loss", "Equation"} <= set(rows[0]):
-        raise ValueError(f"{source}: found columns {list(rows[0]) if rows else []}, expected Complexity,Loss,Equation and rows")
+        raise ValueError(
+            f"{source}: found columns {list(rows[0]) if rows else []}, expected Complexity,Loss,Equation and rows"
+        )
     try:
-        return tuple(Candidate(equation=r["Equation"], complexity=int(r["Complexity"]), loss=float(r["Loss"])) for r in rows)
+        return tuple(
+            Candidate(equation=r["Equation"], complexity=int(r["Complexity"]), loss=float(r["Loss"])) for r in rows
+        )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{source}: cannot read a row ({error}), expected integer, number, formula") from error

@@ -1,8 +1,9 @@
 """The contract of symbolic regression engines, and the table which they hand back.
 
-An engine searches for y = f(x_1, ..., x_m) and returns a Pareto front of equations, simple to accurate. What an engine says of its own
-equations (complexity, choice) is not comparable between engines: `models.laws.selection` rewrites, recounts and selects.
-Equations are strings in the input names with + - * / ** log exp sqrt, readable by sympy.
+An engine searches for y = f(x_1, ..., x_m) and returns a Pareto front of equations, simple to accurate. What an
+engine says of its own equations (complexity, choice) is not comparable between engines: `models.laws.selection`
+rewrites, recounts and selects. Equations are strings in the input names with + - * / ** log exp sqrt, readable by
+sympy.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,15 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Candidate", "EngineFailed", "EngineUnavailable", "FloatArray", "FrontResult", "SymbolicEngine", "check_problem"]
+__all__ = [
+    "Candidate",
+    "EngineFailed",
+    "EngineUnavailable",
+    "FloatArray",
+    "FrontResult",
+    "SymbolicEngine",
+    "check_problem",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -55,7 +64,8 @@ class FrontResult:
 class SymbolicEngine(Protocol):
     """Same inputs and seed, same front. Raises EngineUnavailable or EngineFailed; ValueError for unusable data."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def fit(
         self,
@@ -72,7 +82,9 @@ def check_problem(inputs: FloatArray, target: FloatArray, names: Sequence[str]) 
     """Raise ValueError that lists everything which makes (inputs, target, names) unusable for any engine."""
     problems = []
     if inputs.ndim != 2 or target.shape != inputs.shape[:1]:
-        problems.append(f"found shapes {inputs.shape} and {target.shape}, expected (n_samples, n_inputs) and (n_samples,)")
+        problems.append(
+            f"found shapes {inputs.shape} and {target.shape}, expected (n_samples, n_inputs) and (n_samples,)"
+        )
     elif inputs.shape[1] != len(names):
         problems.append(f"found {len(names)} names for {inputs.shape[1]} inputs")
     elif len(target) < 10:
