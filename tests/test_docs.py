@@ -1,0 +1,68 @@
+"""What the documentation names is there: pages, pictures, make targets, modules, profiles, stages."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_leads_somewhere(page: Path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_named_command_exists(page: Path):
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    spoken = {"it"}  # prose
+    assert set(re.findall(r"`make ([a-z][a-z-]*)", text)) | set(re.findall(r"^make ([a-z-]+)", text, re.MULTILINE)) <= (
+        targets | spoken
+    )
+    for module in re.findall(r"python -m ((?:pipeline|stores|models)[\w.]*)", text):
+        assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
+    for profile in re.findall(r"profiles/(\w+)\.yaml", text):
+        assert (ROOT / "profiles" / f"{profile}.yaml").is_file(), profile
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    assert set(re.findall(r"STAGE=(\w+)", text)) <= set(stages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_named_source_file_exists(page: Path):
+    for path in re.findall(r"`((?:pipeline|stores|models|tests|benchmarks|docs)/[\w/]+\.(?:py|md))`", page.read_text()):
+        assert (ROOT / path).is_file(), path
+
+
+def test_every_page_is_in_the_navigation_and_every_entry_is_a_page():
+    listed = set(re.findall(r"[\w\-/]+\.md", (ROOT / "mkdocs.yml").read_text().partition("nav:")[2]))
+    assert listed == {path.relative_to(ROOT / "docs").as_posix() for path in PAGES if ROOT / "docs" in path.parents}
+
+
+def test_the_readme_names_every_stage():
+    text = (ROOT / "README.md").read_text()
+    assert [s for s in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"] if s not in text] == []
+
+
+def test_the_tests_of_optional_backends_are_named_as_not_exercised():
+    text = (ROOT / "README.md").read_text()
+    assert "**not** exercised live" in text
+    assert "PySR" in text and "TRIQS" in text
