@@ -40,6 +40,7 @@ from stores.zarr_store import metadata_hash, read_manifest
 __all__ = ["find_schema", "main", "require_valid", "validate"]
 
 CURE = "bring it back with `dvc checkout` or `dvc pull`, or make it anew with `dvc repro`"
+GROUP_KEYS = {"attributes", "node_type", "zarr_format"}
 READ_ERRORS = (OSError, ValueError, RuntimeError, TypeError, LookupError, EOFError)  # what damaged shards raise in zarr
 
 
@@ -144,6 +145,9 @@ def _attributes(root: Path) -> tuple[dict[str, Any], list[Violation]]:
     try:
         if not (root / "zarr.json").is_file():
             raise FileNotFoundError("no store here: found no zarr.json")
+        keys = set(json.loads((root / "zarr.json").read_text()))
+        if keys != GROUP_KEYS:
+            raise ValueError(f"found keys {sorted(keys)}, expected {sorted(GROUP_KEYS)}")
         return dict(zarr.open_group(root, mode="r", zarr_format=3).attrs), []
     except READ_ERRORS as error:
         problem = f"metadata cannot be read: {error}"
@@ -246,8 +250,12 @@ def _identity(
         if (now := metadata_hash(root, name)) != told["metadata"].get(name):
             found.append(_differs(name, "zarr.json", now, told["metadata"].get(name)))
     sizes = {dim: size for array in layout.arrays.values() for dim, size in zip(_dims(array), array.shape, strict=True)}
-    if layout.sizes_agree and manifest.get("sizes") != sizes:
-        found.append(_differs("(store)", "manifest", sizes, manifest.get("sizes"), what="sizes"))
+    now_told = {"schema": schema.name, "schema_version": schema.version} | (
+        {"sizes": sizes} if layout.sizes_agree else {}
+    )
+    for key, value in now_told.items():
+        if manifest.get(key) != value:
+            found.append(_differs("(store)", "manifest", value, manifest.get(key), what=key))
     if set(hashes) == {v.name for v in schema.all_variables}:
         now = store_hash(attributes, hashes)
         if now != manifest.get("hash"):
