@@ -99,12 +99,11 @@ def trace_back(shells: list[Shell], weights: list[Floats], last: int) -> list[Fl
         shell, old = shells[n], shells[n - 1]
         keep = np.zeros_like(shell.keep) if n == last else shell.keep
         kept_matrix = np.zeros_like(shell.kept_matrix) if n == last else shell.kept_matrix
-        reduced.append(
-            trace_kernel(
-                reduced[-1], kept_matrix, weights[n], bool(weights[n].max() > 0), shell.size, keep, shell.parent,
-                shell.row, shell.state, shell.matrix, shell.vectors, old.keep, old.kept_matrix,
-            )  # fmt: skip
-        )
+        traced = trace_kernel(
+            reduced[-1], kept_matrix, weights[n], bool(weights[n].max() > 0), shell.size, keep, shell.parent,
+            shell.row, shell.state, shell.matrix, shell.vectors, old.keep, old.kept_matrix,
+        )  # fmt: skip
+        reduced.append(traced)
     return reduced[::-1]
 
 

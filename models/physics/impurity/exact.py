@@ -4,8 +4,6 @@ Operators are matrices in the full Fock space (Jordan-Wigner), so that nothing i
 not the signs, not the recursion. Size 4^(1 + n_sites): three bath sites are the practical limit.
 """
 
-from functools import reduce
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,9 +22,7 @@ class ExactChain:
         up, dn = annihilate[0::2], annihilate[1::2]  # site order: impurity, 0, 1, ...
         n_up, n_dn = up[0].T @ up[0], dn[0].T @ dn[0]
         hamiltonian = (
-            impurity.level * (n_up + n_dn)
-            + impurity.interaction * n_up @ n_dn
-            - impurity.field * (n_up - n_dn) / 2
+            impurity.level * (n_up + n_dn) + impurity.interaction * n_up @ n_dn - impurity.field * (n_up - n_dn) / 2
         )
         for site, hopping in enumerate(hoppings):
             for f in (up, dn):
@@ -76,7 +72,11 @@ class ExactChain:
 
 def fermions(n_orbitals: int) -> list[Floats]:
     """Jordan-Wigner annihilation matrices, each (2^n, 2^n)."""
-    lower, string, one = np.array([[0.0, 1.0], [0.0, 0.0]]), np.diag([1.0, -1.0]), np.eye(2)
-    return [
-        reduce(np.kron, [string] * k + [lower] + [one] * (n_orbitals - k - 1)) for k in range(n_orbitals)
-    ]
+    lower, string = np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [0.0, -1.0]])
+    result = []
+    for k in range(n_orbitals):
+        matrix = np.eye(1)
+        for _ in range(k):
+            matrix = np.kron(matrix, string)
+        result.append(np.kron(np.kron(matrix, lower), np.eye(2 ** (n_orbitals - k - 1))))
+    return result

@@ -70,7 +70,9 @@ def iterate(impurity: AndersonImpurity, truncation: Truncation, *, z: float, n_s
     base = truncation.discretization
     hoppings = np.concatenate([[math.sqrt(2 * impurity.hybridization / math.pi)], wilson_chain(base, z, n_sites)])
     zeeman = impurity.field / 2
-    levels = np.array([0.0, impurity.level - zeeman, impurity.level + zeeman, 2 * impurity.level + impurity.interaction])
+    levels = np.array(
+        [0.0, impurity.level - zeeman, impurity.level + zeeman, 2 * impurity.level + impurity.interaction]
+    )
     shell, parity = impurity_shell(levels, scale=math.sqrt(base)), np.array([1.0, 1.0, 1.0, -1.0])
     hop_up, hop_dn = np.array([1.0, 1.0]), np.array([1.0, -1.0])  # d_up and d_dn, blocks in ket order
     shells = [shell]
@@ -82,7 +84,14 @@ def iterate(impurity: AndersonImpurity, truncation: Truncation, *, z: float, n_s
 
 
 def grow(
-    old: Shell, hop_up: Floats, hop_dn: Floats, parity: Floats, hopping: float, truncation: Truncation, *, mirrored: bool
+    old: Shell,
+    hop_up: Floats,
+    hop_dn: Floats,
+    parity: Floats,
+    hopping: float,
+    truncation: Truncation,
+    *,
+    mirrored: bool,
 ) -> tuple[Shell, Floats]:
     """One site more; `parity` is the P eigenvalue of each state of a block with N_up = N_dn, 1 elsewhere."""
     root = math.sqrt(truncation.discretization)

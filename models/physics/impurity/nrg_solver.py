@@ -30,9 +30,9 @@ HIGHEST = 30.0  # [D] upper end of bins and working grid: nothing of a flat band
 class NRGSettings:
     """Accuracy of the embedded solver; the defaults are the production settings."""
 
-    discretization: float = 3.0  # Lambda
+    discretization: float = 4.0  # Lambda
     n_keep: int = 256
-    n_z: int = 2
+    n_z: int = 3
     broadening: float = 0.35  # alpha of the logarithmic Gaussian
     thermal_width: float = 0.5  # omega_0 / T of the Gaussian below
     bins_per_decade: int = 200
@@ -82,7 +82,7 @@ class NRGSolver:
         """Both spins at all temperatures; ValueError for a bad request, SolverError if no finite spectrum came out."""
         check_request(temperatures, omega)
         raw = binned_correlators(impurity, self.settings, temperatures)
-        empty, up, dn, both = raw.impurity_weights.T
+        _, up, dn, both = raw.impurity_weights.T
         n_up, n_dn = up + both, dn + both
         grid = (raw.bins.lowest, HIGHEST, self.settings.grid_per_decade)
         spectra = np.empty((2, temperatures.size, omega.size))
@@ -94,7 +94,9 @@ class NRGSolver:
                 sigma = causal(kugler_self_energy(impurity.interaction, float(other[t]), g[s], f[s], i[s]))
                 spectra[s, t] = spectral_function(impurity, 1 - 2 * s, sigma, grid, omega)
         if not np.isfinite(spectra).all():
-            raise SolverError(f"{impurity}: the spectrum is not finite; try a larger n_keep than {self.settings.n_keep}")
+            raise SolverError(
+                f"{impurity}: the spectrum is not finite; try a larger n_keep than {self.settings.n_keep}"
+            )
         return ImpuritySolution(
             temperatures=temperatures, omega=omega, spectrum_up=spectra[0], spectrum_dn=spectra[1],
             n_up=n_up, n_dn=n_dn, double_occupancy=both,
@@ -105,11 +107,15 @@ def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temper
     """Run every z and average; at zero field the dn spin is the up spin."""
     lasts = [last_site(float(t), settings.discretization) + 1 for t in temperatures]
     bins = FrequencyBins(
-        lowest=10.0 ** math.floor(math.log10(temperatures.min() / 20)), highest=HIGHEST, per_decade=settings.bins_per_decade
+        lowest=10.0 ** math.floor(math.log10(temperatures.min() / 20)),
+        highest=HIGHEST,
+        per_decade=settings.bins_per_decade,
     )
     histograms = np.zeros((temperatures.size, 2, 3, 2 * bins.n_per_sign))
     weights = np.zeros((temperatures.size, 4))
-    spins = (("d_up", "q_up", SPIN_UP),) if impurity.field == 0 else (("d_up", "q_up", SPIN_UP), ("d_dn", "q_dn", SPIN_DN))
+    spins = (
+        (("d_up", "q_up", SPIN_UP),) if impurity.field == 0 else (("d_up", "q_up", SPIN_UP), ("d_dn", "q_dn", SPIN_DN))
+    )
     with one_thread().limit(limits=1):
         for z in settings.z_values:
             shells = iterate(impurity, settings.truncation, z=z, n_sites=max(lasts))

@@ -6,9 +6,11 @@ discarded. With A, B lowering the charge by one,
     A_AB(w) = sum_n sum_(i bra, k ket, not both kept)  A_ik [R B + B R]_ik  delta(w - (E_k - E_i)),
 
 R = R_n among kept states (+) diag w_n among discarded ones. The sum rule sum A_AB = <{A, B+}> holds by construction.
-Three functions are made at once: G from <<d; d+>>, F from <<q; d+>>, I from <<q; q+>>, with q_s = d_s n_-s.
+Three functions are made at once: G from <<d; d+>>, F from <<q; d+>> and I from <<q; q+>>, with q_s = d_s n_-s.
+Truncation makes <<q; d+>> and <<d; q+>> differ a little; F is their mean, which keeps the particle-hole mirror exact.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.density_matrix import DensityMatrix
 from models.physics.impurity.operators import OperatorBlocks
-from models.physics.impurity.shell import Ints, Links, Shell, links
+from models.physics.impurity.shell import Ints, Shell, links
 
 __all__ = ["FrequencyBins", "PairBins", "correlators", "pair_bins"]
 
@@ -27,7 +29,7 @@ Bins = NDArray[np.int32]
 
 @dataclass(frozen=True, kw_only=True)
 class FrequencyBins:
-    """Logarithmic bins for both signs: index 0 to n - 1 for -highest ... -lowest, n to 2 n - 1 for lowest ... highest."""
+    """Logarithmic bins: indices 0 to n - 1 for -highest ... -lowest, n to 2 n - 1 for lowest ... highest."""
 
     lowest: float  # [D]
     highest: float  # [D]
@@ -35,7 +37,7 @@ class FrequencyBins:
 
     @property
     def n_per_sign(self) -> int:
-        return round(np.log10(self.highest / self.lowest) * self.per_decade) + 1
+        return round(math.log10(self.highest / self.lowest) * self.per_decade) + 1
 
     @property
     def positive(self) -> Floats:
@@ -57,7 +59,9 @@ class PairBins:
     dd: Bins
 
 
-def pair_bins(shells: list[Shell], charge: tuple[int, int], want_dd: NDArray[np.bool_], bins: FrequencyBins) -> list[PairBins]:
+def pair_bins(
+    shells: list[Shell], charge: tuple[int, int], want_dd: NDArray[np.bool_], bins: FrequencyBins
+) -> list[PairBins]:
     """Bins for each shell; the bare impurity gets empty ones, its pairs being all kept."""
     empty = np.empty(0, np.int32)
     result = [PairBins(kx=empty, dk=empty, dd=empty)]
@@ -157,7 +161,7 @@ def add_spectra(
                         p, r = rd[i, k] + w * x, rq[i, k] + w * y
                         j = index[i, k_b + k]
                         histogram[0, j] += x * p
-                        histogram[1, j] += y * p
+                        histogram[1, j] += 0.5 * (y * p + x * r)
                         histogram[2, j] += y * r
         if k_b > 0 and k_a < n_a:
             d_low = d_dk[at_dk[b] : at_dk[b + 1]].reshape(n_a - k_a, k_b)
@@ -177,7 +181,7 @@ def add_spectra(
                         p, r = dr[i, k] + w * x, qr[i, k] + w * y
                         j = index[i, k]
                         histogram[0, j] += x * p
-                        histogram[1, j] += y * p
+                        histogram[1, j] += 0.5 * (y * p + x * r)
                         histogram[2, j] += y * r
         if use_dd and k_a < n_a and k_b < n_b:
             d_far = d_dd[at_dd[b] : at_dd[b + 1]].reshape(n_a - k_a, n_b - k_b)

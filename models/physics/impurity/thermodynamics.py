@@ -3,14 +3,13 @@
 The full density matrix gives thermodynamics at any temperature (Merker, Weichselbaum, Costi, Phys. Rev. B 86, 075153
 (2012)). The impurity's share of the entropy is that of the whole chain less that of the chain without impurity, which
 is a problem of free fermions. Local susceptibilities chi_O = d<O>/dh, H -> H - h O, follow from Kubo's formula in the
-complete basis,
+complete basis, with the commutator [R, O] traded for the anticommutator by the fluctuation-dissipation theorem,
 
-    chi_O = sum_n sum_(i, k not both kept) O_ik [R O - O R]_ik / (E_k - E_i)  -  <O>^2 / T,
+    chi_O = sum_n sum_(i, k not both kept) O_ik [R O + O R]_ik tanh((E_k - E_i) / 2T) / (E_k - E_i)  -  <O>^2 / T.
 
-with w_i / T for the quotient of a thermal pair of equal energy.
+The commutator would divide the truncation error of R by gaps that may be far below T; this form has no small divisor.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,38 +107,33 @@ def kubo_kernel(
         if is_last and k > 0:
             for i in range(k):
                 for j in range(k):
-                    total += upper[i, j] ** 2 * thermal_quotient(w[i], e[j] - e[i], beta)
+                    total += upper[i, j] ** 2 * (w[i] + w[j]) * response(e[j] - e[i], beta)
         if 0 < k < n:
             right = np.ascontiguousarray(upper[:, k:])
             left = dk[at_dk[b] : at_dk[b + 1]].reshape(n - k, k)
             if is_last:
                 for i in range(k):
                     for j in range(n - k):
-                        gap = e[k + j] - e[i]
-                        total += right[i, j] ** 2 * thermal_quotient(w[i], gap, beta)
-                        total += left[j, i] ** 2 * thermal_quotient(w[k + j], -gap, beta)
+                        factor = (w[i] + w[k + j]) * response(e[k + j] - e[i], beta)
+                        total += (right[i, j] ** 2 + left[j, i] ** 2) * factor
             else:
                 r = reduced[at_r[b] : at_r[b + 1]].reshape(k, k)
-                ro, orr = np.dot(r, right), np.dot(left, r)
+                r_right, left_r = np.dot(r, right), np.dot(left, r)
                 for i in range(k):
                     for j in range(n - k):
-                        gap = e[k + j] - e[i]
-                        total += right[i, j] * (ro[i, j] - w[k + j] * right[i, j]) / gap
-                        total += left[j, i] * (w[k + j] * left[j, i] - orr[j, i]) / -gap
+                        factor = response(e[k + j] - e[i], beta)
+                        total += factor * right[i, j] * (r_right[i, j] + w[k + j] * right[i, j])
+                        total += factor * left[j, i] * (left_r[j, i] + w[k + j] * left[j, i])
         if thermal and k < n:
             far = dd[at_dd[b] : at_dd[b + 1]].reshape(n - k, n - k)
             for i in range(n - k):
                 for j in range(n - k):
-                    total += far[i, j] ** 2 * thermal_quotient(w[k + i], e[k + j] - e[k + i], beta)
+                    total += far[i, j] ** 2 * (w[k + i] + w[k + j]) * response(e[k + j] - e[k + i], beta)
     return total
 
 
 @njit(cache=True)
-def thermal_quotient(weight: float, gap: float, beta: float) -> float:
-    """(w_i - w_k) / (E_k - E_i) with w_k = w_i e^(-beta gap)."""
-    x = beta * gap
-    if abs(x) < 1e-6:
-        return weight * beta * (1 - 0.5 * x)
-    if x < -600.0:
-        return 0.0  # w_i underflowed long before e^-x overflows
-    return -weight * np.expm1(-x) / gap
+def response(gap: float, beta: float) -> float:
+    """tanh(beta gap / 2) / gap, even in the gap."""
+    x = 0.5 * beta * gap
+    return 0.5 * beta * (1 - x * x / 3) if abs(x) < 1e-4 else np.tanh(x) / gap

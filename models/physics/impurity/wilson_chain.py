@@ -14,6 +14,7 @@ Plain logarithmic discretisation (Wilson 1975, E_j at the middle of its interval
 the tests use as the oracle of the Lanczos step.
 """
 
+import math
 from functools import cache
 
 import mpmath
@@ -29,7 +30,10 @@ def wilson_chain(lambda_: float, z: float, n_sites: int) -> NDArray[np.float64]:
 
     Cached: the chain depends on no impurity parameter.
     """
-    hoppings = lanczos_hoppings(*flat_band_star(lambda_, z, n_sites // 2 + 25, digits(n_sites)), n_sites)
+    n_levels = n_sites // 2 + math.ceil(
+        17 * math.log(10) / math.log(lambda_)
+    )  # what is cut off lies 1e-17 below the last site
+    hoppings = lanczos_hoppings(*flat_band_star(lambda_, z, n_levels, digits(n_sites)), n_sites)
     hoppings.setflags(write=False)
     return hoppings
 

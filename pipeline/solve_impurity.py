@@ -1,0 +1,180 @@
+"""Solve one Anderson impurity at production settings and write its spectrum.
+
+    python -m pipeline.solve_impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 \
+        --temperature 1e-6 --out spectrum.npz [--plot spectrum.png]
+
+Prints one JSON object: occupations, double occupancy, the definitions of T_K, CPU seconds and the settings. The NPZ
+holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D]. Energies are in units of the half bandwidth.
+"""
+
+import argparse
+import dataclasses
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import (
+    corrected_haldane_kondo_temperature,
+    haldane_kondo_temperature,
+    half_width_at_half_maximum,
+    kondo_temperature,
+)
+from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
+from models.physics.impurity.solver import ImpuritySolution, SolverError
+
+__all__ = ["main"]
+
+N_POINTS_PER_SIGN = 400
+HIGHEST_OMEGA = 3.0  # [D]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        impurity, temperature = request(options)
+        settings = dataclasses.replace(
+            NRGSettings(), **{name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+        )
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    solver = NRGSolver(settings)
+    omega = symmetric_grid(temperature)
+    warm_up()
+    start = time.process_time()
+    try:
+        solution = solver.solve(impurity, temperatures=np.array([temperature]), omega=omega)
+    except SolverError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    cpu_s = time.process_time() - start
+    write_npz(options.out, solution)
+    if options.plot is not None:
+        plot(options.plot, impurity, solution)
+    print(json.dumps(summary(impurity, settings, solution, cpu_s), indent=2))
+    return 0
+
+
+SETTINGS = ("discretization", "n_keep", "n_z", "broadening")
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(description="Spectrum of one Anderson impurity; energies in half bandwidths.")
+    for name, meaning in (
+        ("interaction", "U"),
+        ("level", "eps_d"),
+        ("hybridization", "Gamma > 0"),
+        ("temperature", "T > 0"),
+    ):
+        result.add_argument(f"--{name}", type=float, required=True, help=meaning)
+    result.add_argument("--field", type=float, default=0.0, help="B, in H = ... - B S_z (default 0)")
+    result.add_argument("--out", type=Path, required=True, help="NPZ file to write")
+    result.add_argument("--plot", type=Path, help="picture to write (PNG, SVG or PDF)")
+    defaults = NRGSettings()
+    for name in SETTINGS:
+        value = getattr(defaults, name)
+        result.add_argument(f"--{name.replace('_', '-')}", type=type(value), help=f"NRG setting (default {value})")
+    return result
+
+
+def request(options: argparse.Namespace) -> tuple[AndersonImpurity, float]:
+    """Everything wrong with the request in one ValueError, before anything is computed."""
+    problems = []
+    impurity = None
+    try:
+        impurity = AndersonImpurity(
+            interaction=options.interaction,
+            level=options.level,
+            hybridization=options.hybridization,
+            field=options.field,
+        )
+    except ValueError as error:
+        problems.append(str(error))
+    if not (math.isfinite(options.temperature) and options.temperature > 0):
+        problems.append(f"temperature = {options.temperature!r}: expected a finite number > 0 [D]")
+    for path in (options.out, options.plot):
+        if path is not None and not path.parent.is_dir():
+            problems.append(f"{path}: the folder {path.parent} does not exist; make it first")
+    if problems or impurity is None:
+        raise ValueError("; ".join(problems))
+    return impurity, options.temperature
+
+
+def symmetric_grid(temperature: float) -> np.ndarray:
+    """+-log grid with zero; it resolves a tenth of the temperature and steps over the band edge."""
+    lowest = min(temperature / 10, 1e-4)
+    positive = np.geomspace(lowest, HIGHEST_OMEGA, N_POINTS_PER_SIGN)
+    positive[positive == 1.0] += 1e-9
+    return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+def warm_up() -> None:
+    """Load (or, the first time, compile) the kernels, so that cpu_s tells the solver's own cost."""
+    tiny = NRGSolver(NRGSettings(n_keep=16, n_z=1))
+    for field in (0.0, 0.1):
+        impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.1, field=field)
+        tiny.solve(impurity, temperatures=np.array([0.5]), omega=np.array([0.0]))
+
+
+def write_npz(path: Path, solution: ImpuritySolution) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with partial.open("wb") as file:
+        np.savez(file, omega=solution.omega, spectrum_up=solution.spectrum_up[0], spectrum_dn=solution.spectrum_dn[0])
+    os.replace(partial, path)
+
+
+def summary(
+    impurity: AndersonImpurity, settings: NRGSettings, solution: ImpuritySolution, cpu_s: float
+) -> dict[str, object]:
+    u, e, g = impurity.interaction, impurity.level, impurity.hybridization
+    free = impurity.field == 0
+    scales = {
+        "susceptibility": kondo_temperature(impurity, settings),
+        "half_width": half_width_at_half_maximum(solution.omega, solution.spectrum_up[0]) if free else math.nan,
+        "haldane": haldane_kondo_temperature(u, e, g),
+        "haldane_corrected": corrected_haldane_kondo_temperature(u, e, g),
+    }
+    return {
+        "n_up": float(solution.n_up[0]),
+        "n_dn": float(solution.n_dn[0]),
+        "double_occupancy": float(solution.double_occupancy[0]),
+        "kondo_temperature": {name: value if math.isfinite(value) else None for name, value in scales.items()},
+        "cpu_s": round(cpu_s, 4),
+        "impurity": dataclasses.asdict(impurity) | {"temperature": float(solution.temperatures[0])},
+        "settings": dataclasses.asdict(settings),
+    }
+
+
+def plot(path: Path, impurity: AndersonImpurity, solution: ImpuritySolution) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    scale = math.pi * impurity.hybridization
+    figure, (whole, near) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    for axes in (whole, near):
+        axes.plot(solution.omega, scale * solution.spectrum_up[0], label="up")
+        axes.plot(solution.omega, scale * solution.spectrum_dn[0], "--", label="down")
+        axes.set_xlabel(r"$\omega / D$")
+        axes.set_ylabel(r"$\pi \Gamma A(\omega)$")
+    whole.set_xlim(-1.5, 1.5)
+    near.set_xscale("symlog", linthresh=float(np.abs(solution.omega[solution.omega != 0]).min()))
+    whole.set_title(
+        rf"$U={impurity.interaction:g}$, $\epsilon_d={impurity.level:g}$, $\Gamma={impurity.hybridization:g}$, "
+        rf"$B={impurity.field:g}$, $T={solution.temperatures[0]:g}$"
+    )
+    near.set_title("the same, logarithmic frequency")
+    near.legend()
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
