@@ -123,6 +123,9 @@ class StoreSchema:
         unknown = {name for fact in self.facts for name in fact.variables} - set(names)
         if unknown:
             raise ValueError(f"schema {self.name}: facts speak of unknown variables {sorted(unknown)}")
+        for fact in self.facts:  # a block holds variables of one leading dimension, others would never be looked at
+            if not fact.whole and len(leading := {self.variable(name).dims[0] for name in fact.variables}) > 1:
+                raise ValueError(f"schema {self.name}: fact {fact.name} spans {sorted(leading)}; give it whole=True")
 
     @property
     def all_variables(self) -> tuple[Variable, ...]:

@@ -62,6 +62,16 @@ def test_processes_of_dask_give_the_same():
     assert results == {0: 0, 1: 1, 2: 4}
 
 
+def test_a_scheduler_elsewhere_gives_the_same():
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp"
+    ) as cluster:
+        results = dict(run_tasks(square, range(3), Execution(scheduler=cluster.scheduler_address)))
+    assert results == {0: 0, 1: 1, 2: 4}
+
+
 def test_an_address_without_a_scheduler_is_told_soon():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -154,6 +154,10 @@ def test_killed_at_any_point_it_goes_on_to_the_same_store(here, expected):
 def test_any_number_of_workers_makes_the_same_store(workers, here, expected):
     output, _ = start(here, LATENTLAW_SCHEDULER="local", LATENTLAW_WORKERS=workers).communicate()
     assert output.splitlines()[-1] == expected, output
+    generate_store(recipe(out=Path("serial.zarr"), key="serial"), SERIAL)
+    files = [file.relative_to("serial.zarr") for file in Path("serial.zarr").rglob("*") if file.is_file()]
+    assert len(files) == 13
+    assert all((OUT / file).read_bytes() == (Path("serial.zarr") / file).read_bytes() for file in files)
 
 
 def full_disk(*_):

@@ -95,6 +95,13 @@ def test_bad_rows_are_found_whatever_the_blocks(rows, step):
     assert any(violation.variable == "a + b" for violation in found)
 
 
+def test_a_schema_refuses_a_fact_that_no_block_could_hold():
+    fact = Fact(name="f", expected="x", variables=("a", "b"), violated=lambda d: np.zeros(1, dtype=bool))
+    a, b = (Variable(name=n, dims=(n + n,), dtype="int64", units="D", description=n) for n in "ab")
+    with pytest.raises(ValueError, match=r"fact f spans \['aa', 'bb'\]; give it whole=True"):
+        StoreSchema(name="s", version="1", coordinates=(), variables=(a, b), facts=(fact,))
+
+
 def test_a_schema_refuses_facts_about_unknown_variables():
     fact = Fact(name="f", expected="x", variables=("nothing",), violated=lambda d: np.zeros(1, dtype=bool))
     with pytest.raises(ValueError, match=r"unknown variables \['nothing'\]"):
