@@ -73,10 +73,10 @@ class ExactChain:
 def fermions(n_orbitals: int) -> list[Floats]:
     """Jordan-Wigner annihilation matrices, each (2^n, 2^n)."""
     lower, string = np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([[1.0, 0.0], [0.0, -1.0]])
-    result = []
+    result: list[Floats] = []
     for k in range(n_orbitals):
         matrix = np.eye(1)
         for _ in range(k):
             matrix = np.kron(matrix, string)
-        result.append(np.kron(np.kron(matrix, lower), np.eye(2 ** (n_orbitals - k - 1))))
+        result.append(np.asarray(np.kron(np.kron(matrix, lower), np.eye(2 ** (n_orbitals - k - 1))), np.float64))
     return result
