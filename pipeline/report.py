@@ -14,6 +14,7 @@ from pipeline.params import load_params, setting
 from pipeline.report_pages.drawing import drawing, save_png
 from pipeline.report_pages.layout import render
 from pipeline.report_pages.spectra import lane_page, lane_picture, read_lane, write_plot_tables
+from pipeline.stage import run_stage
 
 __all__ = ["ReportParams", "build_report", "main"]
 
@@ -47,4 +48,4 @@ def build_report(root: Path, params: ReportParams) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("report", main)

@@ -150,8 +150,8 @@ def _kondo_peak(table: SpectrumTable) -> Picture | Notice:
         svg=inline_svg(figure, name="kondo-peak", description="The Kondo peak against temperature and field"),
         caption=f"The Kondo peak melts where T or |B| passes T_K. Left, one impurity at {len(family)} temperatures; "
         f"middle and right, the height at ω = 0 of {number(int(thermal.sum()))} and {number(int(magnetic.sum()))} "
-        "spectra of the Kondo regime (|n_d - 1| < 0.1, U > 2πΓ): in units of the measured T_K, impurities of all U/Γ "
-        "fall on nearly one curve.",
+        "spectra of the Kondo regime (|n_d - 1| < 0.1, U > 2πΓ), with T and |B| in units of each impurity's measured "
+        "T_K: one curve for all U/Γ means that T_K is the only scale.",
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.report_pages.drawing import CYCLE, MUTED, new_figure
@@ -39,6 +40,7 @@ def draw_pareto_fronts(
         for complexity_chosen, loss_chosen in chosen.get(title, ()):
             axes.plot(complexity_chosen, loss_chosen, "o", markersize=13, fillstyle="none", color=MUTED)
         axes.set(yscale="log", xlabel="complexity (nodes)", title=title)
+        axes.yaxis.set_minor_formatter(NullFormatter())
     axes_row[0].set_ylabel("mean squared error")
     handles = {
         label: handle for axes in axes_row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
