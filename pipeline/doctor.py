@@ -23,7 +23,7 @@ import yaml
 from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
-from pipeline.repro import RWLOCK, live_dvc
+from pipeline.repro import RWLOCK, live_runs
 
 __all__ = ["Finding", "findings"]
 
@@ -129,10 +129,10 @@ def stages(root: Path) -> list[str]:
 
 
 def lock(root: Path) -> Finding:
-    others = live_dvc(root)
+    others = live_runs(root)
     if others:
         cure = f"wait for it, or stop it: kill {others[0]}"
-        return Finding(subject="lock", fine=None, found=f"DVC runs in this clone now (process {others[0]})", cure=cure)
+        return Finding(subject="lock", fine=None, found=f"process {others[0]} works in this clone now", cure=cure)
     path = root / RWLOCK
     try:
         if path.exists():

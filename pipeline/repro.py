@@ -1,7 +1,7 @@
 """`make repro`: `dvc repro` that can always be run again.
 
 A `dvc repro` that is killed while it rewrites `.dvc/tmp/rwlock` leaves an empty or torn file, and every later run
-stops at it. This wrapper deletes such a file (only when no other DVC runs in this clone), runs DVC with the Python it
+stops at it. This wrapper waits for what still works in this clone, deletes such a file, runs DVC with the Python it
 was started with, and ends by saying where the report lies, or how to go on. It imports next to nothing: a run with
 nothing to do must stay cheap.
 
@@ -14,27 +14,29 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
-__all__ = ["heal_rwlock", "live_dvc"]
+__all__ = ["heal_rwlock", "live_runs"]
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 REPORT = Path("reports/index.html")
+NO_STAGES = {f"pipeline.{name}" for name in ("repro", "doctor", "dependencies", "solve_impurity")}
+WAIT_S = 0.5
 
 
 def main() -> int:
     if not Path("dvc.yaml").is_file():
         return complain(f"found no dvc.yaml in {Path.cwd()}; expected the top folder of the clone. Go there first.")
+    try:
+        wait_for_others(Path.cwd())
+    except KeyboardInterrupt:
+        return complain("stopped while waiting; nothing was begun")
     healed = heal_rwlock(RWLOCK)
     if healed:
         print(f"repro: {healed}", flush=True)
-    others = live_dvc(Path.cwd())
-    if others:
-        return complain(
-            f"DVC already runs in this clone (process {others[0]}). Wait for it, or stop it: kill {others[0]}"
-        )
     adapt_to_git(Path.cwd())
     status = run_dvc(["repro", *sys.argv[1:]])
     print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
@@ -46,8 +48,18 @@ def complain(message: str) -> int:
     return 1
 
 
+def wait_for_others(root: Path) -> None:
+    """Return when no DVC and no stage runs in this clone: also those whose `make` or terminal was killed."""
+    told = 0
+    while others := live_runs(root):
+        if others[0] != told:
+            told = others[0]
+            print(f"repro: process {told} already works in this clone: waiting (to stop it: kill {told})", flush=True)
+        time.sleep(WAIT_S)
+
+
 def heal_rwlock(rwlock: Path) -> str:
-    """Delete a torn lock file, unless a DVC still runs in this clone. Returns what was done, "" when nothing was."""
+    """Delete a torn lock file, when nothing runs here. Returns what was done, "" when nothing was."""
     try:
         content = rwlock.read_bytes()
     except FileNotFoundError:
@@ -57,20 +69,19 @@ def heal_rwlock(rwlock: Path) -> str:
             return ""
     except ValueError:  # also what is not UTF-8
         pass
-    if live_dvc(Path.cwd()):
-        return ""
     rwlock.unlink(missing_ok=True)
     return f"deleted {rwlock}, which a killed run had left {'unreadable' if content.strip() else 'empty'}"
 
 
-def live_dvc(root: Path) -> list[int]:
-    """Ids of the processes that run a DVC command in this clone."""
+def live_runs(root: Path) -> list[int]:
+    """Ids of the processes that run a DVC command or a stage in this clone."""
+    stages = {f"pipeline.{file.stem}" for file in (root / "pipeline").glob("*.py")} - NO_STAGES
     found = []
     for process in psutil.process_iter():
         try:
-            words = process.cmdline()[:4]
-            is_dvc = any(Path(word).name in ("dvc", "dvc.exe") for word in words)
-            if is_dvc and Path(process.cwd()).is_relative_to(root):
+            words = process.cmdline()[:6]
+            works = any(Path(word).name in ("dvc", "dvc.exe") for word in words[:4])
+            if (works or stages.intersection(words)) and Path(process.cwd()).is_relative_to(root):
                 found.append(process.pid)
         except (psutil.Error, OSError):  # ended meanwhile, or another user's
             continue

@@ -23,6 +23,14 @@ stages:
 """
 
 
+WAITING = """
+stages:
+  patient:
+    cmd: echo working; until test -e go; do sleep 0.1; done; printf done > out.txt
+    outs: [out.txt]
+"""
+
+
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """A git repository with the project's DVC settings and one stage of its own."""
@@ -77,13 +85,13 @@ def test_a_readable_lock_file_is_left_to_dvc(tmp_path: Path, monkeypatch, conten
     assert path.read_text() == content
 
 
-def test_a_torn_lock_file_is_left_alone_while_another_dvc_runs(tmp_path: Path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(repro, "live_dvc", lambda root: [4711])
-    path = tmp_path / "rwlock"
-    path.touch()
-    assert repro.heal_rwlock(path) == ""
-    assert path.exists()
+def test_it_waits_for_what_still_works_in_the_clone(tmp_path: Path, monkeypatch, capsys):
+    answers = iter([[4711, 4712], [4711], []])
+    monkeypatch.setattr(repro, "live_runs", lambda root: next(answers))
+    monkeypatch.setattr(repro, "WAIT_S", 0.0)
+    repro.wait_for_others(tmp_path)
+    assert capsys.readouterr().out.count("process 4711 already works in this clone") == 1
+    assert next(answers, None) is None
 
 
 def test_no_lock_file_is_nothing_to_heal(tmp_path: Path):
@@ -112,19 +120,43 @@ def test_a_failing_stage_gives_its_status_and_says_how_to_go_on(clone: Path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_that_the_work_is_kept_and_a_second_dvc_is_refused(clone: Path):
-    (clone / "dvc.yaml").write_text(STAGE.format(seconds=60))
-    process = start(clone)
-    assert process.stdout is not None
-    while "working" not in (line := process.stdout.readline()):
-        assert line or process.poll() is None
-    status, output = run(clone)
-    assert status == 1
-    assert "already runs" in output
-    os.killpg(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 130
+def test_ctrl_c_says_that_the_work_is_kept_and_a_second_run_waits_for_the_first(clone: Path):
+    (clone / "dvc.yaml").write_text(WAITING)
+    first = start(clone)
+    assert first.stdout is not None
+    wait_for_line(first, "working")
+    second = start(clone)
+    wait_for_line(second, "already works in this clone")
+    (clone / "go").touch()
+    os.killpg(first.pid, signal.SIGINT)
+    output, _ = first.communicate(timeout=60)
+    assert first.returncode == 130
     assert "goes on from there" in output
+    output, _ = second.communicate(timeout=60)
+    assert second.returncode == 0, output
+    assert (clone / "out.txt").read_text() == "done"
+
+
+@pytest.mark.slow
+def test_a_run_whose_wrapper_was_killed_is_waited_for(clone: Path):
+    """kill -9 of the wrapper alone leaves DVC and its stage at work."""
+    (clone / "dvc.yaml").write_text(WAITING)
+    first = start(clone)
+    wait_for_line(first, "working")
+    first.kill()
+    second = start(clone)
+    wait_for_line(second, "already works in this clone")
+    (clone / "go").touch()
+    output, _ = second.communicate(timeout=60)
+    first.communicate(timeout=60)
+    assert second.returncode == 0, output
+    assert "Data and pipelines are up to date" in output
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdout is not None
+    while text not in (line := process.stdout.readline()):
+        assert line or process.poll() is None
 
 
 @pytest.mark.slow
