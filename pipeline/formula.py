@@ -291,6 +291,7 @@ def finding_record(problem: Problem, engine: str, finding: Finding, *, selected:
         "r2_extrapolation": finding.r2_extrapolation,
         "equivalent_srbench": finding.equivalent_srbench,
         "matches": finding.matches,
+        "has_exponent": finding.has_exponent,
         "ratios": {law: interval_records(match.ratios) for law, match in finding.affine.items() if match.same_terms},
         "coefficients": interval_records(finding.coefficients),
         "seed_stability": None,
@@ -349,7 +350,9 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
         )
     for r in record["results"]:
         if r["selected"]:
-            print(f"formula: {r['target']}, {r['engine']}, {r['encoding']}, link {r['link']}: matches {r['matches']}")
+            exponent = ", exponent found" if r.get("has_exponent") else ""
+            where = f"{r['target']}, {r['engine']}, {r['encoding']}, link {r['link']}"
+            print(f"formula: {where}: matches {r['matches']}{exponent}")
     print(f"formula: {record['controls_passed']} of {record['controls_run']} controls passed", flush=True)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.laws.discovery import Problem, split_rows
-from models.laws.kondo_law import LAWS, encode, law_equation
+from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation
 from stores.kondo_temperatures import KONDO_TEMPERATURES, OK
 from stores.latents import read_latents
 from stores.spectra import SPECTRA
@@ -127,4 +127,5 @@ def problem_of(
         test=test,
         extrapolation=box,
         laws={law: law_equation(law, encoding, rows.target) for law in LAWS},
+        exponent=exponent_equation(encoding),
     )

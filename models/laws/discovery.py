@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from models.laws.equivalence import AffineMatch, affine_match, first_match, same_terms, srbench_equivalent
+from models.laws.equivalence import AffineMatch, affine_match, first_match, has_part, same_terms, srbench_equivalent
 from models.laws.intervals import Interval, bootstrap_coefficients, interval_of, r_squared
 from models.laws.selection import Equation, best_index, canonical_front, term_columns
 from models.laws.symbolic_engine import FloatArray, FrontResult, SymbolicEngine
@@ -38,7 +38,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """inputs (n_samples, n_inputs), values (n_samples,); `laws` maps the name of a judge to its equation in `names`."""
+    """inputs (n_samples, n_inputs), values (n_samples,); `laws` maps the name of a judge to its equation."""
 
     target: str
     encoding: str
@@ -50,6 +50,7 @@ class Problem:
     test: IntArray
     extrapolation: IntArray
     laws: Mapping[str, str]
+    exponent: str  # what all laws share; its presence is judged by itself, with absolute coefficients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class Finding:
     equivalent_srbench: bool
     equivalent_to: str | None
     matches: str | None
+    has_exponent: bool
     affine: Mapping[str, AffineMatch]
     coefficients: Mapping[str, Interval]
 
@@ -140,6 +142,7 @@ def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
         )
         for law, text in problem.laws.items()
     }
+    coefficients = coefficient_intervals(equation, problem.inputs[train], values[train], rules)
     return Finding(
         equation=equation,
         r2_test=r2_test,
@@ -147,8 +150,9 @@ def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
         equivalent_srbench=bool(equivalent),
         equivalent_to=equivalent[0] if equivalent else None,
         matches=first_match(affine),
+        has_exponent=has_part(equation, problem.exponent, coefficients, rules.tolerance),
         affine=affine,
-        coefficients=coefficient_intervals(equation, problem.inputs[train], values[train], rules),
+        coefficients=coefficients,
     )
 
 

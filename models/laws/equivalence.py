@@ -22,7 +22,7 @@ from models.laws.intervals import Interval, bootstrap_coefficients, interval_of
 from models.laws.selection import Equation, additive_terms, evaluate, parse_equation, term_columns
 from models.laws.symbolic_engine import FloatArray
 
-__all__ = ["AffineMatch", "affine_match", "first_match", "ratio_match", "same_terms", "srbench_equivalent"]
+__all__ = ["AffineMatch", "affine_match", "first_match", "has_part", "ratio_match", "same_terms", "srbench_equivalent"]
 
 DIGITS = 6
 
@@ -87,6 +87,15 @@ def affine_match(
     samples = bootstrap_coefficients(design, target, n_bootstrap, seed)[:, :-1]
     expected = additive_terms(law, equation.symbols)[1]
     return ratio_match(list(equation.terms), samples, expected, columns.std(axis=0), tolerance, confidence)
+
+
+def has_part(equation: Equation, part: str, coefficients: Mapping[str, Interval], tolerance: float) -> bool:
+    """All terms of `part` are in the equation, each with its whole interval within the tolerance of its coefficient."""
+    expected = additive_terms(part, equation.symbols)[1]
+    if not set(expected) <= set(equation.terms):
+        return False
+    bounds = {term: sorted((c * (1.0 - tolerance), c * (1.0 + tolerance))) for term, c in expected.items()}
+    return all(coefficients[term].inside(*bound) for term, bound in bounds.items())
 
 
 def ratio_match(

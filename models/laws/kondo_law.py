@@ -24,7 +24,16 @@ import numpy as np
 from models.laws.intervals import Interval, bootstrap_coefficients, interval_of
 from models.laws.symbolic_engine import FloatArray
 
-__all__ = ["EXPECTED", "LAWS", "CoefficientTest", "encode", "law_equation", "law_log_ratio", "law_terms_test"]
+__all__ = [
+    "EXPECTED",
+    "LAWS",
+    "CoefficientTest",
+    "encode",
+    "exponent_equation",
+    "law_equation",
+    "law_log_ratio",
+    "law_terms_test",
+]
 
 LAWS = ("haldane", "haldane_corrected")
 EXPECTED = {"exponent": pi / 2, "prefactor": 0.5, "constant": -log(2) / 2, "correction": pi / 2}
@@ -66,14 +75,19 @@ def encode(
 def law_equation(law: str, encoding: str, target: str) -> str:
     """The law in the names of `encode`: log(T_K/Gamma) for target `nrg`, log(T_K/D) for `latent`."""
     if encoding == "raw":
-        parts = ["pi*epsilon_d*(epsilon_d + U)/(2*U*Gamma)", "log(U)/2 - log(Gamma)/2 - log(2)/2"]
+        parts = [exponent_equation(encoding), "log(U)/2 - log(Gamma)/2 - log(2)/2"]
         parts += ["pi*Gamma/(2*U)"] if law == "haldane_corrected" else []
         parts += ["log(Gamma)"] if target == "latent" else []
     else:
-        parts = ["pi*u*x*(1 + x)/2", "log(u)/2 - log(2)/2"]
+        parts = [exponent_equation(encoding), "log(u)/2 - log(2)/2"]
         parts += ["pi/(2*u)"] if law == "haldane_corrected" else []
         parts += ["log(Gamma)"] if target == "latent" else []
     return " + ".join(parts)
+
+
+def exponent_equation(encoding: str) -> str:
+    """The exponent alone: what makes T_K non-perturbative, and what both judge laws share."""
+    return "pi*epsilon_d*(epsilon_d + U)/(2*U*Gamma)" if encoding == "raw" else "pi*u*x*(1 + x)/2"
 
 
 def law_log_ratio(law: str, interaction: FloatArray, level: FloatArray, hybridization: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ import numpy as np
 
 from models.laws.symbolic_engine import Candidate, FloatArray, FrontResult, check_problem
 
-__all__ = ["LibraryEngine", "library_terms", "search_subsets"]
+__all__ = ["LibraryEngine", "beam_width", "library_terms", "search_subsets"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +113,25 @@ def search_subsets(
     for size in range(1, min(max_terms, n_terms, len(target) // 3) + 1):
         gains = extension_gains(gram, projection, subsets)  # (n_beam, n_terms)
         totals = explained[:, None] + gains
-        n_best = min(beam * size, totals.size)
+        n_best = min(beam_width(beam, size) * size, totals.size)
         order = np.argsort(-totals, axis=None, kind="stable")[:n_best]
         rows, terms = np.unravel_index(order, totals.shape)
         chosen: dict[tuple[int, ...], float] = {}
         for row, term in zip(rows, terms, strict=True):
             if gains[row, term] > 0.0:
                 chosen.setdefault(tuple(sorted([*subsets[row].tolist(), int(term)])), float(totals[row, term]))
-            if len(chosen) == beam:
+            if len(chosen) == beam_width(beam, size):
                 break
         if not chosen:
             break
         subsets, explained = np.array(list(chosen), dtype=np.intp), np.array(list(chosen.values()))
         found += list(chosen)[:keep_per_size]
     return found
+
+
+def beam_width(beam: int, size: int) -> int:
+    """Subsets kept of one size: ten times more pairs, since a pair that needs a third term starts low (u x, u x^2)."""
+    return 10 * beam if size <= 2 else beam
 
 
 def extension_gains(gram: FloatArray, projection: FloatArray, subsets: np.ndarray) -> FloatArray:

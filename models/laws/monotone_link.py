@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import BSpline
 
-from models.laws.library_engine import LibraryEngine, library_terms
+from models.laws.library_engine import LibraryEngine, beam_width, library_terms
 from models.laws.selection import Equation, canonicalise, pareto_front, term_columns
 from models.laws.symbolic_engine import FloatArray, check_problem
 
@@ -88,11 +88,11 @@ def search_linked(
     shared, gram = orthonormal(basis).T @ centred, centred.T @ centred
     subsets: list[tuple[int, ...]] = [()]
     found: list[tuple[int, ...]] = []
-    for _ in range(min(max_terms, columns.shape[1])):
+    for size in range(1, min(max_terms, columns.shape[1]) + 1):
         grown = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
         index = np.array(grown)  # (n_subsets, size)
         order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
-        subsets = [grown[i] for i in order[:beam]]
+        subsets = [grown[i] for i in order[: beam_width(beam, size)]]
         found += subsets[:keep]
     return found
 

@@ -8,7 +8,7 @@ import pytest
 from models.laws.controls import dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Problem, Rules, discover, split_rows
 from models.laws.intervals import bootstrap_coefficients, interval_of, r_squared
-from models.laws.kondo_law import LAWS, encode, law_equation, law_log_ratio
+from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation, law_log_ratio
 from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import discover_linked
 from models.laws.symbolic_engine import Candidate, FrontResult
@@ -43,6 +43,7 @@ def problem(law: str, *, target: str = "nrg", encoding: str = "dimensionless", s
         test=test,
         extrapolation=box,
         laws=laws,
+        exponent=exponent_equation(encoding),
     )
 
 
@@ -59,6 +60,7 @@ def test_the_box_holds_the_largest_ratios_and_rows_are_used_once():
 def test_the_library_tells_the_two_laws_apart(law, encoding):
     found = discover(problem(law, encoding=encoding), LIBRARY, RULES, unit_constraint=encoding == "raw")
     assert found.selected.matches == law
+    assert found.selected.has_exponent
     assert found.selected.r2_extrapolation > 0.999
     assert found.seed_stability > 0.5
     assert not found.selected.equivalent_srbench
@@ -92,6 +94,8 @@ class OneEquation:
 def test_stability_is_the_share_of_runs_with_the_selected_terms():
     found = discover(problem("haldane"), OneEquation(), replace(RULES, n_seeds=5))
     assert found.seed_stability == 3 / 5
+    assert found.selected.has_exponent
+    assert not discover(problem("haldane"), OneEquation(), replace(RULES, n_seeds=1, seed=1)).selected.has_exponent
     assert found.stability_by == "seed"
 
 
