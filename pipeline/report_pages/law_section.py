@@ -78,7 +78,7 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
     )
     blocks.append(_coefficients(metrics))
     blocks += _pareto(read_table(formula_folder / "fronts.csv"))
-    blocks.append(_equations(results))
+    blocks.append(_equations(results, found))
     blocks += [
         Notice(text=f"No search for target “{target}”: {why}") for target, why in metrics.get("left_out", {}).items()
     ]
@@ -172,13 +172,14 @@ def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
     ]
 
 
-def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
+def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | None) -> Table:
     rows: list[list[str | Markup]] = []
     for record in results:
-        linked = record.get("link") == "monotone"
+        remark = ", up to a monotone map" if record.get("link") == "monotone" else ""
+        remark += "" if record["selected"] else " (not selected)"
         rows.append(
             [
-                TARGET_WORDS.get(record["target"], record["target"]) + (", up to a monotone map" if linked else ""),
+                TARGET_WORDS.get(record["target"], record["target"]) + remark,
                 f"{record['engine']}, {record['encoding']}",
                 number(record["complexity"]),
                 number(record["r2_test"], 5),
@@ -192,9 +193,10 @@ def _equations(results: Sequence[Mapping[str, Any]]) -> Table:
         columns=["target", "engine, inputs", "nodes", "R² test", "R² extrapolated", "match", "SRBench", "seeds"],
         rows=rows,
         details=[equation_markup(record, f"{i}") for i, record in enumerate(results)],
-        highlighted=frozenset(i for i, record in enumerate(results) if record["selected"]),
-        caption="All reported formulas; highlighted, what the fixed rule selects, the others have the terms of a "
-        "judge law. "
+        highlighted=frozenset(i for i, record in enumerate(results) if record is found),
+        caption="What the fixed rule selects from every search, the found law highlighted; not selected, but shown: "
+        "members "
+        "of a front that have the terms of a judge law. "
         "Extrapolated: to the deepest Kondo regime, held out. Match: the terms of a judge law, in its ratios. "
         "SRBench: equal "
         "to a "
@@ -209,7 +211,10 @@ def _controls(controls: Any) -> Table | Notice:  # noqa: ANN401 - JSON
         columns=["control", "engine", "expected", "found", "passed"],
         rows=[
             [
-                *(str(c[key]).replace("_", " ") for key in ("control", "engine", "expected", "found")),
+                *(
+                    str(c[key]).replace("_", " ").replace("None", "none")
+                    for key in ("control", "engine", "expected", "found")
+                ),
                 _passed(c["passed"]),
             ]
             for c in controls
