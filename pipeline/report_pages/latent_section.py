@@ -50,8 +50,8 @@ def latent_section(
     return Section(
         anchor="spectra-latents",
         title="Latents",
-        introduction="A variational autoencoder compresses each spectrum into a few numbers. It sees spectra only; no "
-        "parameter and no Kondo temperature enters its training or the choice of network.",
+        introduction="A variational autoencoder compresses each spectrum into a few numbers. It sees spectra only; "
+        "no parameter and no Kondo temperature enters its training or the choice of network.",
         blocks=blocks,
     )
 
@@ -123,9 +123,9 @@ def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table(
         columns=["quantity", "latent", "spectra", "one latent, |Spearman|", "best linear direction", "all latents, R²"],
         rows=rows,
-        caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval over "
-        "Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active ones, both "
-        "judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
+        caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval "
+        "over Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active "
+        "ones, both judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
     )
 
 
@@ -150,9 +150,9 @@ def _subset_blocks(
         first = Picture(
             svg=inline_svg(_draw(plane), name=f"maps-{subset}", description=f"Latent maps, {words}"),
             caption=f"Spectra of “{words}” in the plane of the two latents that follow the energy scale and the "
-            f"asymmetry "
-            "best. Every point is a spectrum, left coloured by its measured scale, right by its asymmetry, grey where "
-            "there is no measured value. Where one latent is one quantity, the colour changes along one axis only.",
+            "asymmetry best. Every point is a spectrum, left coloured by its measured scale, right by its asymmetry, "
+            "grey where there is no measured value. Where one latent is one quantity, the colour changes along one "
+            "axis only.",
         )
     return [first, _traversals(subset, own), _who_is_who(subset, own, metrics), *_in_words(subset, own, metrics)]
 
@@ -191,8 +191,7 @@ def _who_is_who(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> 
     return Picture(
         svg=inline_svg(figure, name=f"association-{subset}", description=f"Which latent is what, {_subset(subset)}"),
         caption=f"Rank correlation of every active latent of “{_subset(subset)}” with what is known of the impurity, "
-        f"over "
-        f"{number(int(metrics['n_rows']))} spectra, and the information it carries per spectrum.",
+        f"over {number(int(metrics['n_rows']))} spectra, and the information it carries per spectrum.",
     )
 
 

@@ -72,8 +72,7 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
         Picture(
             svg=inline_svg(figure, name="laws", description="Laws against the measured Kondo temperature"),
             caption=f"{number(int(table.measured.size))} Kondo temperatures measured by NRG as 1/(4χ), sampled "
-            f"without use "
-            "of any formula. Right, the ratio of law to measurement.",
+            "without use of any formula. Right, the ratio of law to measurement.",
         )
     )
     blocks.append(_coefficients(metrics))
@@ -142,9 +141,8 @@ def _coefficients(metrics: Mapping[str, Any]) -> Table:
         rows=rows,
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
         caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
-        "column "
-        "span variants of the fit that were fixed beforehand, those of the second are bootstrap intervals of scatter "
-        "alone. Resolved: zero lies outside, and the fit needs the term.",
+        "column span variants of the fit that were fixed beforehand, those of the second are bootstrap intervals of "
+        "scatter alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
 
@@ -166,8 +164,8 @@ def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
     return [
         Picture(
             svg=inline_svg(draw_pareto_fronts(panels, chosen), name="pareto", description="Pareto fronts of formulas"),
-            caption="Pareto fronts: the error that a formula of given complexity leaves. Circled: what the fixed rule "
-            "selects.",
+            caption="Pareto fronts: the error that a formula of given complexity leaves. Circled: what the fixed "
+            "rule selects.",
         )
     ]
 
@@ -195,12 +193,9 @@ def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | 
         details=[equation_markup(record, f"{i}") for i, record in enumerate(results)],
         highlighted=frozenset(i for i, record in enumerate(results) if record is found),
         caption="What the fixed rule selects from every search, the found law highlighted; not selected, but shown: "
-        "members "
-        "of a front that have the terms of a judge law. "
-        "Extrapolated: to the deepest Kondo regime, held out. Match: the terms of a judge law, in its ratios. "
-        "SRBench: equal "
-        "to a "
-        "judge law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
+        "members of a front that have the terms of a judge law. Extrapolated: to the deepest Kondo regime, held out. "
+        "Match: the terms of a judge law, in its ratios. SRBench: equal to a judge law up to one constant after "
+        "rounding. Seeds: share of runs that pick the same terms.",
     )
 
 

@@ -27,10 +27,8 @@ def seed_section(
         anchor="spectra-seeds",
         title="Seeds",
         introduction="Every network that was trained, not only the chosen one. The choice looks at spectra only: "
-        "among the "
-        "settings that reconstruct about equally well, it takes the training whose latents agree best with those of "
-        "its "
-        "sister trainings.",
+        "among the settings that reconstruct about equally well, it takes the training whose latents agree best with "
+        "those of its sister trainings.",
         blocks=[
             _curves(selection, training),
             _settings(selection),
@@ -113,6 +111,5 @@ def _seeds(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: Mappin
         rows=rows,
         highlighted=frozenset(chosen),
         caption="Trainings at the chosen β. Last columns: |Spearman| of the best single latent (which one), looked "
-        "at only "
-        "after the choice; the chosen seed need not be the best.",
+        "at only after the choice; the chosen seed need not be the best.",
     )

@@ -155,8 +155,7 @@ def finding(metrics: Mapping[str, Any]) -> str:
     same = tk["latent"] == asymmetry["latent"] and tk["subset"] == asymmetry["subset"]
     start = (
         f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
-        f"drew a "
-        f"latent that {follows(tk['value'])} log T_K (|Spearman| {number(tk['value'])}), and "
+        f"drew a latent that {follows(tk['value'])} log T_K (|Spearman| {number(tk['value'])}), and "
         f"{'the same one' if same else 'another that'} {follows(asymmetry['value'])} the asymmetry "
         f"({number(asymmetry['value'])}); "
     )
@@ -165,8 +164,8 @@ def finding(metrics: Mapping[str, Any]) -> str:
     coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
     resolved = correction.get("resolved", correction["low"] > 0 or correction["high"] < 0)
     return (
-        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law['matches'])} "
-        f"(R² {number(law['r2_extrapolation'], 4)} beyond the training range), and the correction πΓ/2U is "
+        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law['matches'])} (R² "
+        f"{number(law['r2_extrapolation'], 4)} beyond the training range), and the correction πΓ/2U is "
         f"{'resolved' if resolved else 'not resolved'}: coefficient {coefficient}, expected "
         f"{number(correction['expected'])}."
     )

@@ -47,8 +47,8 @@ CHILD = Path(__file__).with_name("triqs_child.py")
 IMPORT_FAILED = 3  # exit status of the child, as in triqs_child.py
 MULTIPLETS_PER_STATE = 0.43  # 441 spin multiplets hold 1024 states of a typical kept space
 INSTALL_ROUTE = (
-    "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source (neither is on PyPI; cmake, "
-    "MPI, HDF5, GSL, Boost and Perl needed) for a CPython 3.11 with 'numpy<2', mpi4py and mako; then set "
+    "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source (neither is on PyPI; "
+    "cmake, MPI, HDF5, GSL, Boost and Perl needed) for a CPython 3.11 with 'numpy<2', mpi4py and mako; then set "
     f"{INTERPRETER_VARIABLE}=/path/to/that/bin/python, or choose `solver: nrg`, which needs nothing."
 )
 
@@ -184,7 +184,7 @@ def _run_child(
         except subprocess.TimeoutExpired:
             raise SolverError(
                 f"triqs: no result within the time limit of {time_limit_s:g} s (time_limit_s times the number of "
-                f"temperatures), killed; expected a faster run: raise time_limit_s, or lower n_keep or n_z"
+                "temperatures), killed; expected a faster run: raise time_limit_s, or lower n_keep or n_z"
             ) from None
         finally:
             if child.returncode is None:
