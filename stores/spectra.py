@@ -89,6 +89,7 @@ SPECTRA = StoreSchema(
             units="dimensionless",
             description="pi Gamma A_up(omega)",
             low=-0.05,
+            high=1.2,  # 1 is the unitary limit inside the band; the rest is for solvers which broaden A itself
         ),
         _parameter("interaction", "U"),
         _parameter("hybridization", "Gamma = pi rho V^2", above=0),

@@ -37,6 +37,7 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
     [
         ("spectrum", 2, np.nan, "row 2: found nan, expected finite numbers"),
         ("spectrum", 1, -1.0, "expected values >= -0.05"),
+        ("spectrum", 1, 16.0, "expected values <= 1.2"),
         ("hybridization", 3, 0.0, "row 3: found 0.0, expected values > 0"),
         ("temperature", 0, -1e-6, "expected values > 0"),
         ("n_d", 0, 2.5, "row 0: found 2.5, expected values <= 2"),
