@@ -12,17 +12,15 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from models.laws.controls import ControlResult, dummy_control, rival_control, shuffled_control
-from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
+from models.laws.discovery import Discovery, Finding, Problem, discover
 from models.laws.engine_choice import EngineChoice, choose_engine
-from models.laws.intervals import Interval
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
 from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import LinkedFinding, discover_linked
@@ -30,6 +28,8 @@ from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
+from pipeline.formula_params import FormulaParams
+from pipeline.formula_records import metrics_record, plain
 from pipeline.formula_tables import write_fronts, write_laws
 from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
@@ -39,99 +39,6 @@ __all__ = ["FormulaParams", "main"]
 
 FOLDER = Path("reports/formula")
 METRICS = Path("reports/metrics/formula.json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperonParams:
-    """Budget of Operon per seed; raw inputs need more generations than dimensionless ones."""
-
-    population: int
-    generations: int
-    raw_generations: int
-    max_length: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LibraryParams:
-    max_power: int
-    max_total: int
-    max_terms: int
-    beam: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PySRParams:
-    iterations: int
-    max_size: int
-    timeout_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class FormulaParams:
-    engine: Literal["auto", "pysr", "operon", "library"]
-    encodings: tuple[Literal["dimensionless", "raw"], ...]
-    seed: int
-    n_seeds: int  # runs per search, for stability
-    max_rows: int  # training rows that an engine sees
-    test_fraction: float
-    extrapolation_fraction: float  # rows of largest U/Gamma, kept from training
-    tolerance: float  # of coefficient ratios in the affine test
-    confidence: float
-    n_bootstrap: int
-    n_spline: int  # basis functions of the latent's monotone link
-    moment_depth: float  # rows kept: -eps_d and eps_d + U at least this many Gamma
-    operon: OperonParams
-    library: LibraryParams
-    pysr: PySRParams
-
-    def __post_init__(self) -> None:
-        checks = {
-            "encodings": (self.encodings, len(set(self.encodings)) == len(self.encodings) > 0, "distinct encodings"),
-            "seed": (self.seed, self.seed >= 0, ">= 0"),
-            "n_seeds": (self.n_seeds, self.n_seeds >= 1, ">= 1 (5 for a claim of stability)"),
-            "max_rows": (self.max_rows, self.max_rows >= 20, ">= 20"),
-            "test_fraction": (self.test_fraction, 0 < self.test_fraction < 1, "between 0 and 1"),
-            "extrapolation_fraction": (
-                self.extrapolation_fraction,
-                0 < self.extrapolation_fraction < 1,
-                "between 0 and 1",
-            ),
-            "the two fractions": (
-                self.test_fraction + self.extrapolation_fraction,
-                self.test_fraction + self.extrapolation_fraction <= 0.7,
-                "a sum of at most 0.7, so that rows to train on are left",
-            ),
-            "tolerance": (self.tolerance, 0 < self.tolerance < 1, "between 0 and 1"),
-            "confidence": (self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1"),
-            "n_bootstrap": (self.n_bootstrap, self.n_bootstrap >= 20, ">= 20"),
-            "n_spline": (self.n_spline, self.n_spline >= 5, ">= 5"),
-            "moment_depth": (self.moment_depth, self.moment_depth > 0, "> 0"),
-            "operon.population": (self.operon.population, self.operon.population >= 10, ">= 10"),
-            "operon.generations": (self.operon.generations, self.operon.generations >= 1, ">= 1"),
-            "operon.raw_generations": (self.operon.raw_generations, self.operon.raw_generations >= 1, ">= 1"),
-            "operon.max_length": (self.operon.max_length, self.operon.max_length >= 5, ">= 5"),
-            "library.max_power": (self.library.max_power, 1 <= self.library.max_power <= 4, "1 to 4"),
-            "library.max_total": (self.library.max_total, self.library.max_total >= 1, ">= 1"),
-            "library.max_terms": (self.library.max_terms, 1 <= self.library.max_terms <= 10, "1 to 10"),
-            "library.beam": (self.library.beam, self.library.beam >= 1, ">= 1"),
-            "pysr.iterations": (self.pysr.iterations, self.pysr.iterations >= 1, ">= 1"),
-            "pysr.max_size": (self.pysr.max_size, self.pysr.max_size >= 7, ">= 7"),
-            "pysr.timeout_s": (self.pysr.timeout_s, self.pysr.timeout_s > 0, "> 0"),
-        }
-        problems = [f"{key}: found {found}, expected {want}" for key, (found, good, want) in checks.items() if not good]
-        if problems:
-            raise ValueError("; ".join(problems))
-
-    @property
-    def rules(self) -> Rules:
-        return Rules(
-            tolerance=self.tolerance,
-            confidence=self.confidence,
-            n_bootstrap=self.n_bootstrap,
-            n_seeds=self.n_seeds,
-            max_rows=self.max_rows,
-            seed=self.seed,
-        )
 
 
 def main() -> None:
@@ -234,109 +141,6 @@ def run_controls(
 def headline(searches: list[tuple[Problem, Discovery]], choice: EngineChoice) -> tuple[Problem, Finding]:
     """The chosen engine's equation of the NRG target in the first encoding."""
     return next((p, d.selected) for p, d in searches if p.target == "nrg" and d.engine == choice.ran)
-
-
-def metrics_record(
-    params: FormulaParams,
-    choice: EngineChoice,
-    targets: dict[str, Impurities],
-    left_out: dict[str, str],
-    searches: list[tuple[Problem, Discovery]],
-    linked: list[tuple[Problem, LinkedFinding]],
-    test: dict[str, CoefficientTest],
-    controls: list[ControlResult],
-) -> dict[str, Any]:
-    results = [record for problem, found in searches for record in search_records(problem, found)]
-    results += [linked_record(problem, free) for problem, free in linked]
-    return {
-        "results": results,
-        "correction_resolved": test["correction"].record(),
-        "coefficient_test": {term: outcome.record() for term, outcome in test.items()},
-        "controls": [asdict(control) for control in controls],
-        "controls_passed": sum(control.passed for control in controls),
-        "controls_run": len(controls),
-        "engine_choice": {"requested": choice.requested, "ran": choice.ran, "why": choice.why},
-        "rules": {
-            "selection": "highest score = -d log(loss) / d complexity among equations with loss <= 1.5 min(loss)",
-            "tolerance": params.tolerance,
-            "confidence": params.confidence,
-            "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
-            "library": "a strong prior: its terms span both judge laws",
-        },
-        "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
-        "left_out": left_out,
-    }
-
-
-def search_records(problem: Problem, found: Discovery) -> list[dict[str, Any]]:
-    """The selected equation, then front members that have the terms of a judge law."""
-    selected = finding_record(problem, found.engine, found.selected, selected=True)
-    selected["seed_stability"] = found.seed_stability
-    selected["stability_by"] = found.stability_by
-    members = [finding_record(problem, found.engine, member, selected=False) for member in found.law_members]
-    return [selected, *members]
-
-
-def finding_record(problem: Problem, engine: str, finding: Finding, *, selected: bool) -> dict[str, Any]:
-    return {
-        "target": problem.target,
-        "engine": engine,
-        "encoding": problem.encoding,
-        "link": "identity",
-        "equation": finding.equation.text,
-        "latex": finding.equation.latex,
-        "complexity": finding.equation.complexity,
-        "loss": finding.equation.loss,
-        "r2_test": finding.r2_test,
-        "r2_extrapolation": finding.r2_extrapolation,
-        "equivalent_srbench": finding.equivalent_srbench,
-        "matches": finding.matches,
-        "has_exponent": finding.has_exponent,
-        "ratios": {law: interval_records(match.ratios) for law, match in finding.affine.items() if match.same_terms},
-        "coefficients": interval_records(finding.coefficients),
-        "seed_stability": None,
-        "selected": selected,
-    }
-
-
-def linked_record(problem: Problem, free: LinkedFinding) -> dict[str, Any]:
-    return {
-        "target": problem.target,
-        "engine": "library",
-        "encoding": problem.encoding,
-        "link": "monotone",
-        "equation": free.equation.text,
-        "latex": free.equation.latex,
-        "complexity": free.equation.complexity,
-        "loss": free.equation.loss,
-        "r2_test": free.r2_test,
-        "r2_extrapolation": free.r2_extrapolation,
-        "equivalent_srbench": False,
-        "matches": free.matches,
-        "ratios": {law: interval_records(match.ratios) for law, match in free.affine.items() if match.same_terms},
-        "coefficients": interval_records(free.coefficients),
-        "seed_stability": free.seed_stability,
-        "stability_by": "bootstrap",
-        "link_monotone": free.link_monotone,
-        "selected": True,
-    }
-
-
-def interval_records(intervals: Mapping[str, Interval]) -> dict[str, dict[str, float]]:
-    return {term: asdict(interval) for term, interval in intervals.items()}
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """JSON without NaN or infinity, floats at ten digits, so that the same run writes the same bytes."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.10g}") if np.isfinite(value) else None
-    return value
 
 
 def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:

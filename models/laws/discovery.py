@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from models.laws.canonical import Equation, term_columns
 from models.laws.equivalence import AffineMatch, affine_match, first_match, has_part, same_terms, srbench_equivalent
 from models.laws.intervals import Interval, bootstrap_coefficients, interval_of, r_squared
-from models.laws.selection import Equation, best_index, canonical_front, term_columns
+from models.laws.selection import best_index, canonical_front
 from models.laws.symbolic_engine import FloatArray, FrontResult, SymbolicEngine
 
 __all__ = ["Discovery", "Finding", "Problem", "Rules", "coefficient_intervals", "discover", "judge", "split_rows"]

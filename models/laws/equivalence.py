@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
+from models.laws.canonical import Equation, additive_terms, evaluate, parse_equation, term_columns
 from models.laws.intervals import Interval, bootstrap_coefficients, interval_of
-from models.laws.selection import Equation, additive_terms, evaluate, parse_equation, term_columns
 from models.laws.symbolic_engine import FloatArray
 
 __all__ = ["AffineMatch", "affine_match", "first_match", "has_part", "ratio_match", "same_terms", "srbench_equivalent"]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import BSpline
 
+from models.laws.canonical import Equation, canonicalise, term_columns
 from models.laws.library_engine import LibraryEngine, beam_width, library_terms
-from models.laws.selection import Equation, canonicalise, pareto_front, term_columns
+from models.laws.selection import pareto_front
 from models.laws.symbolic_engine import FloatArray, check_problem
 
 __all__ = ["Link", "LinkedEquation", "bootstrap_linked", "linked_front"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from models.laws.canonical import Equation, canonicalise
 from models.laws.equivalence import affine_match, first_match, srbench_equivalent
 from models.laws.kondo_law import LAWS, encode, law_equation, law_log_ratio
-from models.laws.selection import Equation, canonicalise
 
 N = 120
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from models.laws.canonical import evaluate, input_symbols, parse_equation
 from models.laws.kondo_law import EXPECTED, LAWS, encode, law_equation, law_log_ratio, law_terms_test
-from models.laws.selection import evaluate, input_symbols, parse_equation
 
 RNG = np.random.default_rng(7)
 N = 120

@@ -6,19 +6,8 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.laws.selection import (
-    Equation,
-    best_index,
-    canonicalise,
-    complexity_of,
-    evaluate,
-    input_symbols,
-    pareto_front,
-    parse_equation,
-    read_hall_of_fame,
-    result_table,
-    write_hall_of_fame,
-)
+from models.laws.canonical import Equation, canonicalise, complexity_of, evaluate, input_symbols, parse_equation
+from models.laws.selection import best_index, pareto_front, read_hall_of_fame, result_table, write_hall_of_fame
 
 RNG = np.random.default_rng(0)
 INPUTS = np.stack([np.exp(RNG.uniform(1, 3, 80)), RNG.uniform(-0.8, -0.2, 80)], 1)
