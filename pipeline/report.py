@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.params import load_params, setting
-from pipeline.report_pages.drawing import drawing, save_png
+from pipeline.report_pages.drawing import save_png
 from pipeline.report_pages.layout import render
-from pipeline.report_pages.spectra import lane_page, lane_picture, read_lane, write_plot_tables
+from pipeline.report_pages.spectra import spectra_lane
 from pipeline.stage import run_stage
 
 __all__ = ["ReportParams", "build_report", "main"]
 
+LANES = (spectra_lane,)  # one function per lane, in the order of the page
 TITLE = "Latentlaw: simulated physics in, laws out"
 
 
@@ -35,16 +36,23 @@ def main() -> None:
 
 
 def build_report(root: Path, params: ReportParams) -> None:
-    """The page is drawn before the first file is written, and is the last one to be."""
-    lane = read_lane(root)
-    page = render([lane_page(lane, max_points=params.max_points)], title=TITLE)
-    with drawing():
-        save_png(lane_picture(lane, max_points=params.max_points), root / "reports/figures/spectra_lane.png")
-    write_plot_tables(lane, root / "reports/plots", max_points=params.max_points)
-    target = root / "reports/index.html"
-    partial = target.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, target)
+    """Everything is drawn before the first file is written, and the page comes last."""
+    lanes = [lane(root, params.max_points) for lane in LANES]
+    page = render([lane.page for lane in lanes], title=TITLE)
+    reports = root / "reports"
+    for lane in lanes:
+        for name, picture in lane.pictures.items():
+            save_png(picture, reports / f"figures/{name}.png")
+        for name, contents in lane.tables.items():
+            write_whole(reports / f"plots/{name}.csv", contents)
+    write_whole(reports / "index.html", page)
+
+
+def write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
 
 
 if __name__ == "__main__":

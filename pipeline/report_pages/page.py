@@ -2,19 +2,21 @@
 
 Text may say T_K, n_d, eps_d or Gamma: the layout writes them as physicists do.
 
-To add a lane: write `pipeline/report_pages/<lane>.py` with `lane_page(root: Path) -> LanePage` and name it in
-`pipeline/report.py`. Text is escaped by the template; only `Markup`, made by the figure code, goes through as it is.
+To add a lane: write `pipeline/report_pages/<lane>.py` with a function `(root, max_points) -> LaneReport` and name it in
+`LANES` of pipeline/report.py. Text is escaped by the template; `Markup`, made by the figure code, passes as it is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 __all__ = [
     "KeyNumber",
     "LanePage",
+    "LaneReport",
     "Notice",
     "Paragraph",
     "Picture",
@@ -80,6 +82,15 @@ class LanePage:
     lead: Picture | Notice
     sections: Sequence[Section]
     provenance: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneReport:
+    """One lane's page, its pictures for the README by name, and CSV tables for `dvc plots` by name."""
+
+    page: LanePage
+    pictures: Mapping[str, Figure]
+    tables: Mapping[str, str]
 
 
 def number(value: float | int | None, digits: int = 3) -> str:

@@ -160,7 +160,7 @@ def test_two_builds_give_the_same_bytes(built, root):
 def test_tables_for_dvc_plots_hold_the_chosen_training_and_the_laws(built):
     plots = built / "reports/plots"
     assert (plots / "training_full.csv").read_text() == "step,mae\n10,0.1\n20,0.02\n"
-    assert (plots / "pareto_nrg.csv").read_text() == "complexity,loss\n1,2.0\n21,1e-4\n"
+    assert (plots / "pareto_nrg.csv").read_text() == "complexity,loss\n1,2\n21,0.0001\n"
     assert (plots / "pareto_latent.csv").read_text() == "complexity,loss\n"
     assert len((plots / "laws.csv").read_text().splitlines()) == 4
     assert (plots / "latents.csv").read_text().startswith("log10_scale,latent_scale,asymmetry,latent_asymmetry\n")

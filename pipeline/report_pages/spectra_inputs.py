@@ -1,0 +1,92 @@
+"""What the page of the lane `spectra` is drawn from: stores, metrics and tables of its stages."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.params import read_section
+from pipeline.report_pages.impurity_section import SpectrumTable, read_spectra
+from pipeline.report_pages.law_section import LawTable, read_laws
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.latents import LATENTS, SubsetLatents, read_latents
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store, read_manifest
+
+__all__ = ["Lane", "read_lane"]
+
+FloatArray = NDArray[np.float64]
+PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """Everything the page is drawn from."""
+
+    spectra: SpectrumTable
+    laws: LawTable
+    latents: Mapping[str, SubsetLatents]
+    metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json
+    selection: Mapping[str, Any]  # runs/spectrum_vae/selection.json
+    training: Mapping[str, Mapping[str, FloatArray]]  # subset -> seed -> (n_steps, 2): step, validation error
+    formula_folder: Path
+    provenance: list[tuple[str, str]]
+
+
+def read_lane(root: Path) -> Lane:
+    """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
+    stages = ("spectra", "spectrum_vae", "latents", "formula")
+    needed = {f"data/{name}.zarr": name for name in ("spectra", "kondo_temperatures", "latents")}
+    needed |= {f"reports/metrics/{stage}.json": stage for stage in stages}
+    needed |= {f"reports/formula/{name}.csv": "formula" for name in ("laws", "fronts")}
+    needed |= {"runs/spectrum_vae/selection.json": "spectrum_vae"}
+    missing = [
+        f"{path} (make it with `dvc repro {stage}`)" for path, stage in needed.items() if not (root / path).exists()
+    ]
+    if missing:
+        raise FileNotFoundError("report: found no " + "; no ".join(missing))
+    spectra = open_store(root / "data/spectra.zarr", SPECTRA)
+    latents = open_store(root / "data/latents.zarr", LATENTS)
+    kondo = open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)
+    params = {name: read_section(name, root / "params.yaml") for name in PARAMS}
+    metrics = {stage: read_metrics(root, stage) for stage in stages}
+    return Lane(
+        spectra=read_spectra(spectra),
+        laws=read_laws(root / "reports/formula/laws.csv"),
+        latents={name: read_latents(root / "data/latents.zarr", name) for name in json.loads(latents.attrs["subsets"])},
+        metrics=metrics,
+        selection=json.loads((root / "runs/spectrum_vae/selection.json").read_text()),
+        training=read_training(root / "runs/spectrum_vae", metrics["spectrum_vae"]),
+        formula_folder=root / "reports/formula",
+        provenance=[
+            ("spectra", str(metrics["spectra"]["hash"])),
+            ("solver", f"{spectra.attrs['solver']} {spectra.attrs['settings']}"),
+            ("Kondo temperatures", read_manifest(root / "data/kondo_temperatures.zarr").hash),
+            ("their solver", f"{kondo.attrs['solver']} {kondo.attrs['settings']}"),
+            ("latents", read_manifest(root / "data/latents.zarr").hash),
+            ("params", hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()),
+        ],
+    )
+
+
+def read_metrics(root: Path, stage: str) -> dict[str, Any]:
+    """The metrics of a stage, with the details that are too many for `dvc metrics show` where it keeps them apart."""
+    found: dict[str, Any] = json.loads((root / f"reports/metrics/{stage}.json").read_text())
+    details = root / f"reports/details/{stage}.json"
+    return found | json.loads(details.read_text()) if details.exists() else found
+
+
+def read_training(runs: Path, metrics: Mapping[str, Any]) -> dict[str, dict[str, FloatArray]]:
+    """Validation error against training step, as DVCLive logged it, of every seed at the chosen beta."""
+    return {
+        subset: {
+            seed: np.loadtxt(runs / subset / f"seed_{seed}/live/plots/metrics/mae.tsv", skiprows=1, ndmin=2)
+            for seed in told["seeds"]
+        }
+        for subset, told in metrics["subsets"].items()
+    }
