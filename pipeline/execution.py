@@ -30,6 +30,7 @@ from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from threadpoolctl import threadpool_limits
 
 from pipeline.params import ParamsError, build, setting
 
@@ -102,10 +103,9 @@ def run_tasks(
 
     Raises ConnectionError when the scheduler does not answer.
     """
-    if execution.scheduler == "serial" or not items:
-        yield from ((index, _attempt(function, item)) for index, item in enumerate(items))
-    elif execution.scheduler == "threads":
-        yield from _run_in_threads(function, items, execution.n_workers)
+    if execution.scheduler in ("serial", "threads") or not items:
+        with threadpool_limits(limits=1):
+            yield from _run_in_threads(function, items, 1 if execution.scheduler == "serial" else execution.n_workers)
     else:
         yield from _run_on_dask(function, items, execution)
 
@@ -140,6 +140,9 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
 def _run_in_threads(
     function: Callable[[Item], Result], items: Sequence[Item], n_workers: int
 ) -> Iterator[tuple[int, Result | Exception]]:
+    if n_workers == 1:
+        yield from ((index, _attempt(function, item)) for index, item in enumerate(items))
+        return
     with ThreadPoolExecutor(n_workers) as pool:
         futures = {pool.submit(_attempt, function, item): index for index, item in enumerate(items)}
         try:

@@ -4,6 +4,7 @@ import socket
 import time
 
 import pytest
+from threadpoolctl import ThreadpoolController, threadpool_info
 
 from pipeline.execution import Execution, SlurmSettings, load_execution, run_tasks, slurm_cluster
 
@@ -54,6 +55,18 @@ def test_every_item_gives_its_result_or_its_error(scheduler):
     results = dict(run_tasks(square, range(6), Execution(scheduler=scheduler, workers=2)))
     assert isinstance(results.pop(3), KeyError)
     assert results == {0: 0, 1: 1, 2: 4, 4: 16, 5: 25}
+
+
+def blas_threads(_):
+    with ThreadpoolController().limit(limits=1):  # what a task limits and gives back must not reach its neighbours
+        time.sleep(0.005)
+    return max(library["num_threads"] for library in threadpool_info())
+
+
+@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+def test_linear_algebra_keeps_to_one_thread_whatever_tasks_limit_themselves(scheduler):
+    results = dict(run_tasks(blas_threads, range(12), Execution(scheduler=scheduler, workers=3)))
+    assert set(results.values()) == {1}
 
 
 def test_processes_of_dask_give_the_same():
