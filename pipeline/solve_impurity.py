@@ -165,7 +165,10 @@ def plot(path: Path, impurity: AndersonImpurity, solution: ImpuritySolution) -> 
         axes.set_xlabel(r"$\omega / D$")
         axes.set_ylabel(r"$\pi \Gamma A(\omega)$")
     whole.set_xlim(-1.5, 1.5)
-    near.set_xscale("symlog", linthresh=float(np.abs(solution.omega[solution.omega != 0]).min()))
+    lowest = float(solution.omega[solution.omega > 0].min())
+    near.set_xscale("symlog", linthresh=lowest)
+    decades = 10.0 ** np.arange(0, math.log10(lowest), -2)
+    near.set_xticks(np.concatenate([-decades, [0.0], decades]))
     whole.set_title(
         rf"$U={impurity.interaction:g}$, $\epsilon_d={impurity.level:g}$, $\Gamma={impurity.hybridization:g}$, "
         rf"$B={impurity.field:g}$, $T={solution.temperatures[0]:g}$"
