@@ -106,7 +106,8 @@ def _value(associations: Mapping[str, Any], latent: str, quantity: str) -> float
 
 def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = []
-    for quantity, found in best.items():
+    for quantity in sorted(best, key=list(QUANTITIES).index):
+        found = best[quantity]
         goals = GOALS.get(quantity, (None, None, None))
         cells = [_words(quantity), f"{found['latent']}".replace(" ", "\u00a0"), _subset(str(found["subset"]))]
         values = (

@@ -122,6 +122,7 @@ def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False)
 def _coefficients(metrics: Mapping[str, Any]) -> Table:
     """Every term of the fuller law, or the correction alone where only that is recorded."""
     terms = metrics.get("coefficient_test") or {"correction": metrics["correction_resolved"]}
+    terms = {term: terms[term] for term in TERM_WORDS if term in terms}
     rows = []
     for term, found in terms.items():
         value, low, high = found["coefficient"], found["low"], found["high"]
@@ -129,7 +130,7 @@ def _coefficients(metrics: Mapping[str, Any]) -> Table:
         resolved = found.get("resolved", low > 0 or high < 0)
         rows.append(
             [
-                TERM_WORDS.get(term, term),
+                TERM_WORDS[term],
                 value_with_interval(value, low, high, 4),
                 value_with_interval(value, found.get("low_scatter"), found.get("high_scatter"), 4),
                 number(found["expected"], 4),

@@ -143,6 +143,7 @@ def lane_picture(lane: Lane, plane: MapPlane | None) -> Figure:
         for line, example in zip(spectra.get_lines(), examples, strict=True):
             line.set_label(example.name)
         spectra.legend(loc="upper left", fontsize=8)
+        spectra.set_ylim(0, 1.3)
     symlog_frequency_axis(spectra, lane.spectra.omega)
     spectra.set(title="simulated: πΓA(ω)", ylabel="πΓA(ω)", xlabel="ω / D")
     if plane is not None:

@@ -12,7 +12,14 @@ import pytest
 
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.solver import SolverError
-from models.physics.impurity.triqs import CHILD, INTERPRETER_VARIABLE, SolverUnavailable, TriqsSettings, TriqsSolver
+from models.physics.impurity.triqs import (
+    CHILD,
+    INTERPRETER_VARIABLE,
+    SolverUnavailable,
+    TriqsSettings,
+    TriqsSolver,
+    _spectrum,
+)
 
 FAKE_MODULES = Path(__file__).with_name("fake_triqs")
 OMEGA = np.concatenate([-np.geomspace(1e-6, 1.9, 60)[::-1], [0.0], np.geomspace(1e-6, 1.9, 60)])
@@ -47,6 +54,19 @@ def test_the_noninteracting_level_comes_out_exactly_and_a_positive_field_raises_
     assert np.all(np.sign(solution.n_up - solution.n_dn) == np.sign(field))
     np.testing.assert_allclose(solution.double_occupancy, solution.n_up * solution.n_dn, atol=1e-12)
     assert solution.n_up.shape == (2,)
+
+
+def test_the_spectrum_is_rebuilt_from_a_self_energy_known_on_another_mesh():
+    def self_energy(w):
+        return 0.1 + 0.4 * w - 1j * np.minimum(3 * w**2, 0.2)
+
+    positive = 5 * 1.03 ** -np.arange(600.0)
+    mesh = np.concatenate([-positive, positive[::-1]])
+    impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.02, field=0.01)
+    found = _spectrum(impurity, -1, OMEGA, mesh, self_energy(mesh))
+    delta = hybridization_function(OMEGA, impurity.hybridization)
+    expected = -(1 / (OMEGA + 0.1 - 0.005 - delta - self_energy(OMEGA))).imag / np.pi
+    np.testing.assert_allclose(np.pi * 0.02 * found, np.pi * 0.02 * expected, atol=1e-3)
 
 
 def test_a_temperature_gets_its_own_run_and_a_mesh_finer_than_the_output_grid(interpreter):
