@@ -3,8 +3,7 @@
 Logarithms and products expanded, so that the equation is a sum c_0 + sum_k c_k phi_k(x); terms whose contribution
 varies by less than 1e-3 of std(y) dropped; equations that still have more than 12 terms are no laws and are left out;
 the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n, falls.
-Complexity: nodes
-of this tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one operator).
+Complexity: nodes of this tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one operator).
 """
 
 from collections.abc import Callable, Sequence
