@@ -141,6 +141,10 @@ def _subset(name: str) -> str:
 def _subset_blocks(
     subset: str, own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, Any], max_points: int
 ) -> list[Picture | Table | Paragraph | Notice]:
+    if not own.names:
+        return [
+            Notice(text=f"The network of “{_subset(subset)}” has no active latent: it stores nothing of its spectra.")
+        ]
     plane = map_plane(own, table, metrics, max_points)
     words = _subset(subset)
     if plane is None:

@@ -24,7 +24,8 @@ __all__ = ["finding", "spectra_lane"]
 def spectra_lane(root: Path, max_points: int) -> LaneReport:
     """Everything the report shows of this lane. Raises FileNotFoundError for inputs that are missing."""
     lane = read_lane(root)
-    subset = str(lane.metrics["latents"]["best_abs_spearman"]["log_T_K"]["subset"])
+    best = lane.metrics["latents"]["best_abs_spearman"]
+    subset = str(best["log_T_K"]["subset"]) if "log_T_K" in best else next(iter(lane.latents))
     plane = map_plane(lane.latents[subset], lane.spectra, lane.metrics["latents"]["subsets"][subset], max_points)
     law = found_law(lane.metrics["formula"])
     with drawing():
@@ -70,16 +71,21 @@ def lane_page(lane: Lane, picture: Figure, *, max_points: int) -> LanePage:
 def finding(metrics: Mapping[str, Any]) -> str:
     """One sentence; every number comes from the metrics."""
     spectra, best, formula = metrics["spectra"], metrics["latents"]["best_abs_spearman"], metrics["formula"]
-    tk, asymmetry = best["log_T_K"], best["asymmetry"]
     law = found_law(formula)
     correction = formula["correction_resolved"]
-    same = tk["latent"] == asymmetry["latent"] and tk["subset"] == asymmetry["subset"]
     start = (
         f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
-        f"drew a latent that {follows(tk['value'])} log T_K (|Spearman| {number(tk['value'])}), and "
-        f"{'the same one' if same else 'another that'} {follows(asymmetry['value'])} the asymmetry "
-        f"({number(asymmetry['value'])}); "
     )
+    if not {"log_T_K", "asymmetry"} <= set(best):
+        start += "found no active latent that could be judged; "
+    else:
+        tk, asymmetry = best["log_T_K"], best["asymmetry"]
+        same = (tk["latent"], tk["subset"]) == (asymmetry["latent"], asymmetry["subset"])
+        start += (
+            f"drew a latent that {follows(tk['value'])} log T_K (|Spearman| {number(tk['value'])}), and "
+            f"{'the same one' if same else 'another that'} {follows(asymmetry['value'])} the asymmetry "
+            f"({number(asymmetry['value'])}); "
+        )
     if law is None:
         return f"{start}no formula for the Kondo temperature was selected."
     coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
@@ -100,7 +106,6 @@ def follows(value: float) -> str:
 def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
     spectra, vae, best = metrics["spectra"], metrics["spectrum_vae"], metrics["latents"]["best_abs_spearman"]
     law = found_law(metrics["formula"])
-    tk, asymmetry = best["log_T_K"], best["asymmetry"]
     numbers = [
         KeyNumber(
             value=number(int(spectra["n_spectra"])),
@@ -111,13 +116,11 @@ def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
             value=number(vae["test_mae"], 2), label="test error of πΓA(ω)", note="mean absolute, unseen Hamiltonians"
         ),
         KeyNumber(value=number(vae["active_latents"]), label="active latents, all data", note="found, not set"),
-        KeyNumber(value=number(tk["value"]), label="|Spearman|, one latent with log T_K", note=interval(tk)),
-        KeyNumber(
-            value=number(asymmetry["value"]),
-            label="|Spearman|, one latent with the asymmetry",
-            note=interval(asymmetry),
-        ),
     ]
+    for quantity, words in (("log_T_K", "log T_K"), ("asymmetry", "the asymmetry")):
+        if found := best.get(quantity):
+            label = f"|Spearman|, one latent with {words}"
+            numbers.append(KeyNumber(value=number(found["value"]), label=label, note=interval(found)))
     if law is not None:
         numbers.append(
             KeyNumber(

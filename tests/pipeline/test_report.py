@@ -12,7 +12,7 @@ from pipeline.report import ReportParams, build_report
 from pipeline.report_pages.latent_section import MEASURES
 from pipeline.report_pages.law_section import found_law
 from pipeline.report_pages.page import number
-from pipeline.report_pages.spectra import finding
+from pipeline.report_pages.spectra import finding, key_numbers
 from stores import kondo_temperatures, latents, spectra
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS
@@ -206,6 +206,12 @@ def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
     assert "0.967" in told()
     assert "1.61 [1.41,\u00a01.73]" in told()
     assert "latent that follows log T_K (|Spearman| 0.967), and another that loosely follows" in told()
+
+
+def test_latents_that_could_not_be_judged_are_not_praised():
+    latents = METRICS["latents"] | {"best_abs_spearman": {}}
+    assert "found no active latent that could be judged" in finding(METRICS | {"latents": latents})
+    assert len(key_numbers(METRICS | {"latents": latents})) == len(key_numbers(METRICS)) - 2
 
 
 def test_goals_that_were_not_reached_are_marked_as_such(page):
