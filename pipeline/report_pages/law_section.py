@@ -103,8 +103,13 @@ def found_law(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((r for r in chosen if r["engine"] == ran), next(iter(chosen), None))
 
 
-def law_words(matches: str | None) -> str:
-    return "a formula that is neither of the two judge laws" if matches is None else LAW_WORDS.get(matches, matches)
+def law_words(record: Mapping[str, Any]) -> str:
+    """What a found formula is, by the tests that were fixed beforehand."""
+    if record["matches"] is not None:
+        return LAW_WORDS.get(record["matches"], str(record["matches"]))
+    if record.get("has_exponent"):
+        return "Haldane's exponent, beside terms that are not those of the judge laws"
+    return "a formula that is neither of the two judge laws"
 
 
 def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False) -> Markup:
@@ -183,7 +188,7 @@ def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | 
                 number(record["complexity"]),
                 number(record["r2_test"], 5),
                 number(record["r2_extrapolation"], 5),
-                law_words(record["matches"]) if record["matches"] else "no",
+                _match(record),
                 "yes" if record["equivalent_srbench"] else "no",
                 number(record["seed_stability"], 2),
             ]
@@ -195,9 +200,13 @@ def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | 
         highlighted=frozenset(i for i, record in enumerate(results) if record is found),
         caption="What the fixed rule selects from every search, the found law highlighted; not selected, but shown: "
         "members of a front that have the terms of a judge law. Extrapolated: to the deepest Kondo regime, held out. "
-        "Match: the terms of a judge law, in its ratios. SRBench: equal to a judge law up to one constant after "
-        "rounding. Seeds: share of runs that pick the same terms.",
+        "Match: a judge law, by its terms and their ratios, or only Haldane's exponent. SRBench: equal to a judge "
+        "law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )
+
+
+def _match(record: Mapping[str, Any]) -> str:
+    return law_words(record) if record["matches"] else "exponent" if record.get("has_exponent") else "no"
 
 
 def _controls(controls: Any) -> Table | Notice:  # noqa: ANN401 - JSON

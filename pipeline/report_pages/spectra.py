@@ -91,7 +91,7 @@ def finding(metrics: Mapping[str, Any]) -> str:
     coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
     resolved = correction.get("resolved", correction["low"] > 0 or correction["high"] < 0)
     return (
-        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law['matches'])} (R² "
+        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law)} (R² "
         f"{number(law['r2_extrapolation'], 4)} beyond the training range), and the correction πΓ/2U is "
         f"{'resolved' if resolved else 'not resolved'}: coefficient {coefficient}, expected "
         f"{number(correction['expected'])}."

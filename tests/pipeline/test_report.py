@@ -202,6 +202,7 @@ def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
 
     assert "finds Haldane's law with the correction" in told()
     assert "finds a formula that is neither of the two judge laws" in told(matches=None)
+    assert "finds Haldane's exponent, beside terms" in told(matches=None, has_exponent=True)
     assert "no formula for the Kondo temperature was selected" in told(selected=False)
     assert "0.967" in told()
     assert "1.61 [1.41,\u00a01.73]" in told()
