@@ -3,7 +3,8 @@
     reads   params.yaml: formula; data/kondo_temperatures.zarr, data/latents.zarr, data/spectra.zarr,
             reports/metrics/latents.json
     writes  reports/formula/<target>_<engine>_<encoding>/hall_of_fame.csv, reports/formula/laws.csv,
-            reports/formula/fronts.csv, reports/metrics/formula.json
+            reports/formula/fronts.csv, reports/metrics/formula.json (the numbers that `dvc metrics show` lists),
+            reports/details/formula.json (coefficient test, controls, rules)
 
 Both judge laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
 Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds what variants of the fit say
@@ -29,7 +30,7 @@ from models.laws.pysr_engine import PySREngine
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
 from pipeline.formula_params import FormulaParams
-from pipeline.formula_records import metrics_record, plain
+from pipeline.formula_records import METRIC_KEYS, metrics_record, plain
 from pipeline.formula_tables import write_fronts, write_laws
 from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
@@ -39,6 +40,7 @@ __all__ = ["FormulaParams", "main"]
 
 FOLDER = Path("reports/formula")
 METRICS = Path("reports/metrics/formula.json")
+DETAILS = Path("reports/details/formula.json")
 
 
 def main() -> None:
@@ -64,11 +66,17 @@ def main() -> None:
     write_fronts(FOLDER / "fronts.csv", searches)
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
     record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
-    METRICS.parent.mkdir(parents=True, exist_ok=True)
-    partial = METRICS.with_name(METRICS.name + ".part")
-    partial.write_text(json.dumps(plain(record), indent=2) + "\n")
-    partial.replace(METRICS)
+    write_json(DETAILS, {key: value for key, value in record.items() if key not in METRIC_KEYS})
+    write_json(METRICS, {key: record[key] for key in METRIC_KEYS})
     report(record, test)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """The whole file or none, the same bytes for the same numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(plain(content), indent=2) + "\n")
+    partial.replace(path)
 
 
 def read_targets(params: FormulaParams) -> tuple[dict[str, Impurities], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""What the formula stage writes to reports/metrics/formula.json: searches, coefficient test and controls."""
+"""What the formula stage writes to its metrics and details: searches, coefficient test and controls."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -15,7 +15,9 @@ from models.laws.linked_discovery import LinkedFinding
 from pipeline.formula_params import FormulaParams
 from pipeline.formula_targets import Impurities
 
-__all__ = ["metrics_record", "plain"]
+__all__ = ["METRIC_KEYS", "metrics_record", "plain"]
+
+METRIC_KEYS = ("results", "correction_resolved", "controls_passed", "controls_run")  # the rest are details
 
 
 def metrics_record(
@@ -30,9 +32,10 @@ def metrics_record(
 ) -> dict[str, Any]:
     results = [record for problem, found in searches for record in search_records(problem, found)]
     results += [linked_record(problem, free) for problem, free in linked]
+    correction = {key: value for key, value in test["correction"].record().items() if key != "variants"}
     return {
         "results": results,
-        "correction_resolved": test["correction"].record(),
+        "correction_resolved": correction,
         "coefficient_test": {term: outcome.record() for term, outcome in test.items()},
         "controls": [asdict(control) for control in controls],
         "controls_passed": sum(control.passed for control in controls),
@@ -95,6 +98,7 @@ def linked_record(problem: Problem, free: LinkedFinding) -> dict[str, Any]:
         "r2_extrapolation": free.r2_extrapolation,
         "equivalent_srbench": False,
         "matches": free.matches,
+        "has_exponent": free.has_exponent,
         "ratios": {law: interval_records(match.ratios) for law, match in free.affine.items() if match.same_terms},
         "coefficients": interval_records(free.coefficients),
         "seed_stability": free.seed_stability,

@@ -51,7 +51,7 @@ class Problem:
     test: IntArray
     extrapolation: IntArray
     laws: Mapping[str, str]
-    exponent: str  # what all laws share; its presence is judged by itself, with absolute coefficients
+    exponent: str  # what all laws share; its presence is judged by itself
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,9 @@ def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
         equivalent_srbench=bool(equivalent),
         equivalent_to=equivalent[0] if equivalent else None,
         matches=first_match(affine),
-        has_exponent=has_part(equation, problem.exponent, coefficients, rules.tolerance),
+        has_exponent=has_part(
+            equation, problem.exponent, coefficients, rules.tolerance, free_scale=problem.target == "latent"
+        ),
         affine=affine,
         coefficients=coefficients,
     )

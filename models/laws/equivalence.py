@@ -89,11 +89,19 @@ def affine_match(
     return ratio_match(list(equation.terms), samples, expected, columns.std(axis=0), tolerance, confidence)
 
 
-def has_part(equation: Equation, part: str, coefficients: Mapping[str, Interval], tolerance: float) -> bool:
-    """All terms of `part` are in the equation, each with its whole interval within the tolerance of its coefficient."""
+def has_part(
+    equation: Equation, part: str, coefficients: Mapping[str, Interval], tolerance: float, *, free_scale: bool
+) -> bool:
+    """All terms of `part` are in the equation, each with its whole interval within the tolerance of its coefficient.
+
+    With `free_scale` (a latent) only the ratios of its coefficients count.
+    """
     expected = additive_terms(part, equation.symbols)[1]
     if not set(expected) <= set(equation.terms):
         return False
+    if free_scale:
+        relative = [coefficients[term].coefficient / c for term, c in expected.items()]
+        return all(abs(r / relative[0] - 1.0) <= tolerance for r in relative)
     bounds = {term: sorted((c * (1.0 - tolerance), c * (1.0 + tolerance))) for term, c in expected.items()}
     return all(coefficients[term].inside(*bound) for term, bound in bounds.items())
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.laws.canonical import Equation, additive_terms, term_columns
 from models.laws.discovery import Problem, Rules
-from models.laws.equivalence import AffineMatch, ratio_match, same_terms
+from models.laws.equivalence import AffineMatch, has_part, ratio_match, same_terms
 from models.laws.intervals import Interval, interval_of
 from models.laws.library_engine import LibraryEngine
 from models.laws.monotone_link import LinkedEquation, bootstrap_linked, linked_front
@@ -33,6 +33,7 @@ class LinkedFinding:
     r2_test: float
     r2_extrapolation: float
     matches: str | None
+    has_exponent: bool
     affine: Mapping[str, AffineMatch]
     coefficients: Mapping[str, Interval]
     seed_stability: float
@@ -55,6 +56,7 @@ def discover_linked(problem: Problem, library: LibraryEngine, rules: Rules, *, n
             expected = additive_terms(text, chosen.equation.symbols)[1]
             match = ratio_match(terms, samples, expected, spreads, rules.tolerance, rules.confidence)
             affine[law] = replace(match, matches=match.matches and chosen.link.monotone >= MONOTONE)
+    coefficients = {term: interval_of(samples[:, i], rules.confidence) for i, term in enumerate(terms)}
     return LinkedFinding(
         equation=chosen.equation,
         front=[member.equation for member in members],
@@ -63,7 +65,8 @@ def discover_linked(problem: Problem, library: LibraryEngine, rules: Rules, *, n
         r2_extrapolation=shared_variance(chosen, problem, problem.extrapolation),
         matches=next((law for law, match in affine.items() if match.matches), None),
         affine=affine,
-        coefficients={term: interval_of(samples[:, i], rules.confidence) for i, term in enumerate(terms)},
+        has_exponent=has_part(chosen.equation, problem.exponent, coefficients, rules.tolerance, free_scale=True),
+        coefficients=coefficients,
         seed_stability=same / rules.n_seeds,
     )
 

@@ -97,13 +97,14 @@ def test_the_stage_writes_its_metric_its_tables_and_repeats_itself(project, caps
     selected = next(r for r in metrics["results"] if r["target"] == "nrg" and r["selected"])
     assert selected["matches"] == "haldane_corrected"
     assert {"coefficient", "low", "high", "expected"} <= set(metrics["correction_resolved"])
-    assert metrics["engine_choice"]["ran"] == "library"
-    assert metrics["controls_run"] == len(metrics["controls"])
+    details = json.loads(Path("reports/details/formula.json").read_text())
+    assert details["engine_choice"]["ran"] == "library"
+    assert metrics["controls_run"] == len(details["controls"])
     header = Path("reports/formula/nrg_library_dimensionless/hall_of_fame.csv").read_text().splitlines()[0]
     assert header == "Complexity,Loss,Equation"
     with Path("reports/formula/laws.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == metrics["targets"]["nrg"]["n_rows"]
+    assert len(rows) == details["targets"]["nrg"]["n_rows"]
     assert {"measured", "found", "haldane", "haldane_corrected", "split"} <= set(rows[0])
     assert "engine library (asked for: library; chosen in params)" in capsys.readouterr().out
     formula.main()
@@ -146,7 +147,8 @@ def test_a_latent_with_too_few_rows_is_left_out_with_its_reason(project):
     metrics_file.write_text(json.dumps({"best_abs_spearman": {"log_T_K": best}}))
     formula.main()
     metrics = json.loads(Path("reports/metrics/formula.json").read_text())
-    assert "found subset 'full'" in metrics["left_out"]["latent"]
+    details = json.loads(Path("reports/details/formula.json").read_text())
+    assert "found subset 'full'" in details["left_out"]["latent"]
     assert {r["target"] for r in metrics["results"]} == {"nrg"}
 
 
