@@ -27,8 +27,10 @@ from models.laws.meaning import describe_latent
 from models.networks.spectrum_vae import SpectrumVAE
 from models.networks.weights import load_network
 from models.training.elbo import latent_activity
+from pipeline.latent_quantities import WORDS, quantities
 from pipeline.params import load_params, setting
 from pipeline.progress import Progress
+from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
@@ -42,18 +44,6 @@ RUNS = Path("runs/spectrum_vae")
 METRICS = Path("reports/metrics/latents.json")
 
 Array = NDArray[np.float64]
-WORDS = {
-    "log_T_K": "the logarithm of the Kondo temperature",
-    "asymmetry": "the particle-hole asymmetry (U + 2 eps_d) / Gamma",
-    "n_d": "the occupation n_d",
-    "log_max_scale": "the logarithm of the largest low-energy scale, max(T_K, T, |B|)",
-    "log_interaction": "log U",
-    "log_hybridization": "log Gamma",
-    "level": "eps_d",
-    "field": "the field B",
-    "log_temperature": "log T",
-    "interaction_over_hybridization": "U / Gamma",
-}
 HEADLINES = {
     "log_T_K": "low_temperature",
     "asymmetry": "low_temperature",
@@ -105,33 +95,7 @@ def main() -> None:
             report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
             progress.advance()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
-    METRICS.parent.mkdir(parents=True, exist_ok=True)
-    METRICS.write_text(json.dumps(_metrics(report), indent=2, sort_keys=True) + "\n")
-
-
-def quantities(spectra: xr.Dataset, rows: NDArray[np.int64], subset: str) -> tuple[NDArray[np.bool_], dict[str, Array]]:
-    """Which of `rows` are judged, and the known quantities there; constant ones are left out."""
-    columns = {name: spectra[name].values[rows] for name in spectra.data_vars if spectra[name].dims == ("sample",)}
-    kondo = np.nan_to_num(columns["kondo_temperature"], nan=0.0)  # NaN: below every other energy
-    judged = columns["interaction"] > 0
-    if subset == "low_temperature":
-        judged &= kondo > columns["temperature"]
-    columns = {name: values[judged] for name, values in columns.items() if values.dtype.kind == "f"}
-    scale = np.maximum(np.maximum(kondo[judged], columns["temperature"]), np.abs(columns["field"]))
-    found = {
-        "asymmetry": (columns["interaction"] + 2 * columns["level"]) / columns["hybridization"],
-        "n_d": columns["n_d"],
-        "log_interaction": np.log(columns["interaction"]),
-        "log_hybridization": np.log(columns["hybridization"]),
-        "interaction_over_hybridization": columns["interaction"] / columns["hybridization"],
-        "level": columns["level"],
-        "field": columns["field"],
-        "log_temperature": np.log(columns["temperature"]),
-        "log_max_scale": np.log(scale),
-    }
-    if subset == "low_temperature":
-        found["log_T_K"] = np.log(kondo[judged])
-    return judged, {name: values for name, values in found.items() if np.ptp(values) > 0}
+    write_metrics(METRICS, _metrics(report))
 
 
 def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
@@ -300,4 +264,4 @@ def _as_json(association: Association) -> dict[str, list[float]]:
 
 
 if __name__ == "__main__":
-    main()
+    run_stage("latents", main)

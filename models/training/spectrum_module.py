@@ -123,7 +123,10 @@ class SpectrumModule(lightning.LightningModule):
         """AdamW on a one-cycle schedule."""
         settings = self.settings
         optimizer = torch.optim.AdamW(
-            self.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=False
+            self.parameters(),
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=self.device.type == "cpu",
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, max_lr=settings.learning_rate, total_steps=self.n_steps + 1, pct_start=0.1
