@@ -43,6 +43,7 @@ class KondoTemperaturesParams:
     interaction_over_pi_gamma: tuple[float, float] = setting(above=0, ascending=True)
     asymmetry: tuple[float, float] = setting(above=-1, below=1, ascending=True)
     interaction_high: float = setting(above=0)
+    label_temperature: float = setting(above=0, below=1e-3)
     nrg: NRGSettings
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class KondoTemperaturesParams:
 
 def main() -> None:
     params = load_params(KondoTemperaturesParams, "kondo_temperatures")
-    generate(params, partial(_kondo_temperature, settings=params.nrg))
+    generate(params, partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
 
 
 def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperature) -> None:
@@ -110,10 +111,10 @@ def _measure(impurity: AndersonImpurity, kondo_temperature: KondoTemperature) ->
     return value, ""
 
 
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings) -> float:
+def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
     from models.physics.impurity.kondo import kondo_temperature
 
-    return kondo_temperature(impurity, settings)
+    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ class SpectraParams:
     n_hamiltonians: int = setting(low=1)
     hamiltonians_per_shard: int = setting(low=1)
     solver: Literal["nrg", "triqs"]
+    label_temperature: float = setting(above=0, below=1e-3)
     sampling: SamplingParams
     grid: GridParams
     nrg: NRGSettings
@@ -105,7 +106,7 @@ class Hamiltonian:
 
 def main() -> None:
     params = load_params(SpectraParams, "spectra")
-    generate(params, make_solver(params), partial(_kondo_temperature, settings=params.nrg))
+    generate(params, make_solver(params), partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
 
 
 def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: KondoTemperature) -> None:
@@ -176,10 +177,10 @@ def make_solver(params: SpectraParams) -> ImpuritySolver:
     return NRGSolver(params.nrg)
 
 
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings) -> float:
+def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
     from models.physics.impurity.kondo import kondo_temperature
 
-    return kondo_temperature(impurity, settings)
+    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
 
 
 def _solve_one(
