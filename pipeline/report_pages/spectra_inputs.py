@@ -21,6 +21,7 @@ from stores.zarr_store import open_store, read_manifest
 __all__ = ["Lane", "read_lane"]
 
 FloatArray = NDArray[np.float64]
+DETAILED = ("latents", "formula")
 PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
 
 
@@ -44,6 +45,7 @@ def read_lane(root: Path) -> Lane:
     needed = {f"data/{name}.zarr": name for name in ("spectra", "kondo_temperatures", "latents")}
     needed |= {f"reports/metrics/{stage}.json": stage for stage in stages}
     needed |= {f"reports/formula/{name}.csv": "formula" for name in ("laws", "fronts")}
+    needed |= {f"reports/details/{stage}.json": stage for stage in DETAILED}
     needed |= {"runs/spectrum_vae/selection.json": "spectrum_vae"}
     missing = [
         f"{path} (make it with `dvc repro {stage}`)" for path, stage in needed.items() if not (root / path).exists()
@@ -75,10 +77,11 @@ def read_lane(root: Path) -> Lane:
 
 
 def read_metrics(root: Path, stage: str) -> dict[str, Any]:
-    """The metrics of a stage, with the details that are too many for `dvc metrics show` where it keeps them apart."""
+    """The metrics of a stage, joined with its details, which are too many for `dvc metrics show`."""
     found: dict[str, Any] = json.loads((root / f"reports/metrics/{stage}.json").read_text())
-    details = root / f"reports/details/{stage}.json"
-    return found | json.loads(details.read_text()) if details.exists() else found
+    if stage in DETAILED:
+        found |= json.loads((root / f"reports/details/{stage}.json").read_text())
+    return found
 
 
 def read_training(runs: Path, metrics: Mapping[str, Any]) -> dict[str, dict[str, FloatArray]]:

@@ -95,6 +95,7 @@ METRICS = {
         "correction_resolved": {"coefficient": 1.612, "low": 1.41, "high": 1.73, "expected": 1.5708},
     },
 }
+DETAILS = {"latents": ["subsets"], "formula": []}  # kept beside the metrics, not among them
 SELECTION = {
     subset: {
         "beta": 0.3,
@@ -119,6 +120,12 @@ def built(tmp_path_factory):
     (root / "reports/metrics").mkdir(parents=True)
     for stage, content in METRICS.items():
         (root / f"reports/metrics/{stage}.json").write_text(json.dumps(content))
+    (root / "reports/details").mkdir()
+    for stage, keys in DETAILS.items():
+        details = {key: METRICS[stage][key] for key in keys}
+        (root / f"reports/details/{stage}.json").write_text(json.dumps(details))
+        short = {key: value for key, value in METRICS[stage].items() if key not in keys}
+        (root / f"reports/metrics/{stage}.json").write_text(json.dumps(short))
     folder = root / "reports/formula"
     folder.mkdir()
     equation = METRICS["formula"]["results"][0]["equation"]

@@ -160,7 +160,7 @@ def test_latents_find_scale_and_asymmetry(finished):
 
 
 def test_latents_report_all_seeds_and_words(finished):
-    told = metrics(finished, "latents")["subsets"]["low_temperature"]
+    told = json.loads((finished / "reports/details/latents.json").read_text())["subsets"]["low_temperature"]
     assert set(told["seeds"]) == {"0", "1"}
     assert len(told["meaning"]) == len(told["associations"])
     assert all("nats a spectrum" in sentence for sentence in told["meaning"])
