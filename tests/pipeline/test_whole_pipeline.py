@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -120,7 +121,7 @@ def test_results_are_kept_out_of_git_but_small_metrics_are_not(clone: Path):
 def test_a_wrong_value_in_params_stops_the_run_and_putting_it_right_restores_all(clone: Path):
     params = clone / "params.yaml"
     before = params.read_text()
-    params.write_text(before.replace("zero_field_fraction: 0.5", "zero_field_fraction: 1.5"))
+    params.write_text(re.sub(r"(zero_field_fraction:) \S+", r"\1 1.5", before))
     try:
         reply = run(clone, "pipeline.repro", "spectra")
         assert reply.returncode != 0
