@@ -12,7 +12,6 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 """
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from pipeline.formula_records import METRIC_KEYS, metrics_record, plain
 from pipeline.formula_tables import write_fronts, write_laws
 from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
-from stores.schema import SchemaError
+from pipeline.stage import run_stage
 
 __all__ = ["FormulaParams", "main"]
 
@@ -179,8 +178,4 @@ def pysr_engine(params: FormulaParams) -> PySREngine:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (ValueError, FileNotFoundError, SchemaError, EngineUnavailable, EngineFailed) as error:
-        print(f"formula: {error}", file=sys.stderr)
-        sys.exit(1)
+    run_stage("formula", main, also_told=(EngineUnavailable, EngineFailed))

@@ -28,7 +28,7 @@ import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
-from models.physics.impurity.triqs import TriqsSettings
+from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings
 from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
@@ -106,7 +106,8 @@ class Hamiltonian:
 
 def main() -> None:
     params = load_params(SpectraParams, "spectra")
-    generate(params, make_solver(params), partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
+    label = partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature)
+    generate(params, make_solver(params), label)
 
 
 def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: KondoTemperature) -> None:
@@ -171,7 +172,9 @@ def make_solver(params: SpectraParams) -> ImpuritySolver:
     if params.solver == "triqs":
         from models.physics.impurity.triqs import TriqsSolver
 
-        return TriqsSolver(settings=params.triqs)
+        triqs = TriqsSolver(settings=params.triqs)
+        triqs.require_interpreter()
+        return triqs
     from models.physics.impurity.nrg_solver import NRGSolver
 
     return NRGSolver(params.nrg)
@@ -268,4 +271,4 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 if __name__ == "__main__":
-    run_stage("spectra", main)
+    run_stage("spectra", main, also_told=(SolverUnavailable,))

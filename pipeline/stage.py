@@ -15,14 +15,25 @@ __all__ = ["run_stage", "write_metrics"]
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
 
-def run_stage(name: str, main: Callable[[], None]) -> NoReturn:
-    """Run the stage and exit: 0, 1 after a told error, 130 after Ctrl-C. An unforeseen error keeps its traceback."""
+def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exception], ...] = ()) -> NoReturn:
+    """Run the stage and exit: 0, 1 after a told error, 130 after Ctrl-C. An unforeseen error keeps its traceback.
+
+    `also_told`: errors of this stage that explain themselves, such as a missing optional program.
+    """
+    told: tuple[type[Exception], ...] = (
+        ValueError,
+        ConnectionError,
+        FileNotFoundError,
+        GenerationError,
+        SchemaError,
+        *also_told,
+    )
     try:
         main()
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)
         _leave(INTERRUPTED)
-    except (ValueError, ConnectionError, FileNotFoundError, GenerationError, SchemaError) as error:
+    except told as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(1)
     sys.exit(0)

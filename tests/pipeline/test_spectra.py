@@ -14,9 +14,18 @@ import pytest
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.solver import ImpuritySolution, SolverError
+from models.physics.impurity.triqs import SolverUnavailable
 from pipeline import spectra
 from pipeline.params import load_params
-from pipeline.spectra import Hamiltonian, SpectraParams, draw_hamiltonian, frequency_grid, generate, solve_shard
+from pipeline.spectra import (
+    Hamiltonian,
+    SpectraParams,
+    draw_hamiltonian,
+    frequency_grid,
+    generate,
+    make_solver,
+    solve_shard,
+)
 from stores.spectra import FAILED, SPECTRA
 from stores.zarr_store import open_store
 
@@ -237,3 +246,9 @@ def test_ctrl_c_ends_worker_processes_quietly(tmp_path):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
+
+
+def test_a_missing_triqs_is_told_before_any_work(monkeypatch):
+    monkeypatch.delenv("LATENTLAW_TRIQS_PYTHON", raising=False)
+    with pytest.raises(SolverUnavailable, match="Install route"):
+        make_solver(replace(PARAMS, solver="triqs"))

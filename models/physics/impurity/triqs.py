@@ -59,7 +59,7 @@ class SolverUnavailable(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class TriqsSettings:
-    """Numerical settings; the defaults equal the embedded solver's production settings."""
+    """Numerical settings; Lambda = 3, 256 states and n_z = 2 are those of the timings in benchmarks/nrg_speed.md."""
 
     discretization: float = 3.0  # Lambda
     n_keep: int = 256  # kept states per iteration
@@ -93,6 +93,10 @@ class TriqsSolver:
 
     settings: TriqsSettings = field(default_factory=TriqsSettings)
     interpreter: str | None = None
+
+    def require_interpreter(self) -> None:
+        """SolverUnavailable where no interpreter is named or it does not exist; to be called before a long run."""
+        _interpreter(self.interpreter)
 
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution:
         """Spectra at every temperature; ValueError, SolverError (this Hamiltonian), SolverUnavailable (no TRIQS)."""

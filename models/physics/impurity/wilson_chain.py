@@ -16,12 +16,13 @@ the tests use as the oracle of the Lanczos step.
 
 import math
 from functools import cache
+from typing import Any
 
 import mpmath
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["flat_band_star", "lanczos_hoppings", "wilson_chain"]
+__all__ = ["flat_band_star", "lanczos_hoppings", "precise", "wilson_chain"]
 
 
 @cache
@@ -30,47 +31,51 @@ def wilson_chain(lambda_: float, z: float, n_sites: int) -> NDArray[np.float64]:
 
     Cached: the chain depends on no impurity parameter.
     """
-    n_levels = n_sites // 2 + math.ceil(
-        17 * math.log(10) / math.log(lambda_)
-    )  # what is cut off lies 1e-17 below the last site
-    hoppings = lanczos_hoppings(*flat_band_star(lambda_, z, n_levels, digits(n_sites)), n_sites)
+    n_levels = n_sites // 2 + math.ceil(17 * math.log(10) / math.log(lambda_))  # what is cut off lies 1e-17 below
+    arithmetic = precise(n_sites)
+    hoppings = lanczos_hoppings(*flat_band_star(lambda_, z, n_levels, arithmetic), n_sites, arithmetic)
     hoppings.setflags(write=False)
     return hoppings
 
 
-def digits(n_sites: int) -> int:
-    """Decimal digits that keep the Lanczos recursion stable (measured: 80 + 6 n is enough, 108 fails at 33 sites)."""
-    return 80 + 6 * n_sites
+def precise(n_sites: int) -> mpmath.MPContext:
+    """Arithmetic with enough digits for the Lanczos recursion: 80 + 6 n (measured; 108 digits fail at 33 sites).
+
+    A context of its own, because mpmath's global precision is shared by all threads of a process.
+    """
+    context = mpmath.MPContext()
+    context.dps = 80 + 6 * n_sites
+    return context
 
 
-def flat_band_star(lambda_: float, z: float, n_levels: int, n_digits: int) -> tuple[list[mpmath.mpf], list[mpmath.mpf]]:
+def flat_band_star(lambda_: float, z: float, n_levels: int, mp: mpmath.MPContext) -> tuple[list[Any], list[Any]]:
     """Positive energies and weights (both signs together sum to 1) of the discretised flat band."""
-    with mpmath.workdps(n_digits):
-        base, shift = mpmath.mpf(lambda_), mpmath.mpf(z)
-        log_base = mpmath.log(base)
-        energies = [1 - shift + (1 - base**-shift) / log_base]
-        weights = [(1 - base**-shift) / 2]
-        for j in range(2, n_levels + 1):
-            edge = base ** (2 - j - shift) * (1 - 1 / base)
-            energies.append(edge / log_base)
-            weights.append(edge / 2)
-        return energies, weights
+    base, shift = mp.mpf(lambda_), mp.mpf(z)
+    log_base = mp.log(base)
+    energies = [1 - shift + (1 - base**-shift) / log_base]
+    weights = [(1 - base**-shift) / 2]
+    for j in range(2, n_levels + 1):
+        edge = base ** (2 - j - shift) * (1 - 1 / base)
+        energies.append(edge / log_base)
+        weights.append(edge / 2)
+    return energies, weights
 
 
-def lanczos_hoppings(energies: list[mpmath.mpf], weights: list[mpmath.mpf], n_sites: int) -> NDArray[np.float64]:
+def lanczos_hoppings(
+    energies: list[Any], weights: list[Any], n_sites: int, mp: mpmath.MPContext
+) -> NDArray[np.float64]:
     """Tridiagonalise a star symmetric about zero (levels +-E_j, weights w_j each); returns t_n, (n_sites - 1,).
 
     The Krylov vectors alternate between even and odd in E, so only the amplitudes at +E_j are stored.
     """
-    with mpmath.workdps(digits(n_sites)):
-        total = mpmath.fsum(weights)
-        current = [mpmath.sqrt(w / total) for w in weights]  # amplitude at +E_j times sqrt(2)
-        previous = [mpmath.mpf(0)] * len(current)
-        hopping = mpmath.mpf(0)
-        hoppings = []
-        for _ in range(n_sites - 1):
-            image = [e * c - hopping * p for e, c, p in zip(energies, current, previous, strict=True)]
-            hopping = mpmath.sqrt(mpmath.fsum(v * v for v in image))
-            previous, current = current, [v / hopping for v in image]
-            hoppings.append(float(hopping))
+    total = mp.fsum(weights)
+    current = [mp.sqrt(w / total) for w in weights]  # amplitude at +E_j times sqrt(2)
+    previous = [mp.mpf(0)] * len(current)
+    hopping = mp.mpf(0)
+    hoppings = []
+    for _ in range(n_sites - 1):
+        image = [e * c - hopping * p for e, c, p in zip(energies, current, previous, strict=True)]
+        hopping = mp.sqrt(mp.fsum(v * v for v in image))
+        previous, current = current, [v / hopping for v in image]
+        hoppings.append(float(hopping))
     return np.array(hoppings)
