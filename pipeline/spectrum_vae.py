@@ -7,7 +7,7 @@
 
 The choice of beta and seed is that of models.laws.consistency: the trainings that agree best with their siblings.
 A stage that was killed goes on from its checkpoints, with the same weights at the end. Trainings run one per core, or
-where pipeline.execution says; on a machine with a GPU one after the other on it.
+where pipeline.execution says; on a machine with GPUs one after the other on LATENTLAW_GPUS of them (default 1).
 """
 
 import json
@@ -93,6 +93,7 @@ def train_one(job: Job) -> dict[str, Any]:
         validation_BW=spectra[split == 1],
         seed=job.seed,
         checkpoints=job.folder / "checkpoints",
+        devices=_n_devices() if torch.cuda.is_available() else 1,
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
     )
     live.end()  # type: ignore[no-untyped-call]
@@ -122,6 +123,14 @@ def train_one(job: Job) -> dict[str, Any]:
     told.with_suffix(".tmp").write_text(json.dumps(result))
     os.replace(told.with_suffix(".tmp"), told)
     return result
+
+
+def _n_devices() -> int:
+    """GPUs that share one training: the environment's LATENTLAW_GPUS, else 1, for the networks are small."""
+    told = os.environ.get("LATENTLAW_GPUS", "1")
+    if not told.isdecimal() or int(told) < 1:
+        raise ValueError(f"LATENTLAW_GPUS: found {told!r}, expected a whole number >= 1; correct or unset it")
+    return int(told)
 
 
 def _content_key(params: SpectrumVAEParams) -> str:

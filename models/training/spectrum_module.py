@@ -1,4 +1,4 @@
-"""Training of the spectrum VAE by Lightning: resumable exactly, on CPU, GPU or several GPUs.
+"""Training of the spectrum VAE by Lightning: resumable exactly, on CPU, GPU (mixed precision) or several of them.
 
 Everything random is a function of (seed, epoch or step, rank), never of a generator's history: a run that was cut and
 taken up again from its last checkpoint ends with the same weights, bit for bit, as one that was not.
@@ -9,10 +9,8 @@ because the objective of the ramp is another one; so does the patience of early 
 import logging
 import math
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
@@ -21,12 +19,14 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from models.networks.spectrum_vae import SpectrumVAE
+from models.training.batches import EpochBatches, Rows
+from models.training.best_weights import BestWeights, read_best
 from models.training.elbo import negative_elbo, ramp
 
-__all__ = ["BestWeights", "SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_spectrum_vae"]
+__all__ = ["SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_spectrum_vae"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,50 +134,6 @@ class SpectrumModule(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class BestWeights(lightning.Callback):
-    """Copies the weights when the validation objective is lowest; stops after `patience` epochs without a new low."""
-
-    def __init__(self, *, patience: int, first_epoch: int) -> None:
-        self.patience = patience
-        self.first_epoch = first_epoch
-        self.objective = math.inf
-        self.epoch = -1
-        self.weights: dict[str, Tensor] = {}
-
-    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Called after the metrics of a validation are known."""
-        if trainer.sanity_checking or (trainer.current_epoch < self.first_epoch and not self._last(trainer)):
-            return
-        objective = self.validation_objective(trainer)
-        if not math.isfinite(objective):
-            raise FloatingPointError(
-                f"validation objective is {objective} in epoch {trainer.current_epoch}: lower the learning rate"
-            )
-        if objective < self.objective:
-            self.objective, self.epoch = objective, trainer.current_epoch
-            self.weights = {
-                name: value.detach().cpu().clone()
-                for name, value in pl_module.get_submodule("model").state_dict().items()
-            }
-        elif trainer.current_epoch - self.epoch >= self.patience:
-            trainer.should_stop = True
-
-    def validation_objective(self, trainer: lightning.Trainer) -> float:
-        """What is to be as low as possible."""
-        return float(trainer.callback_metrics["objective"])
-
-    def _last(self, trainer: lightning.Trainer) -> bool:
-        return trainer.max_epochs is not None and trainer.current_epoch >= trainer.max_epochs - 1
-
-    def state_dict(self) -> dict[str, Any]:
-        """Goes into the checkpoint, so that a resumed run remembers an earlier best."""
-        return {"objective": self.objective, "epoch": self.epoch, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Counterpart of `state_dict`."""
-        self.objective, self.epoch, self.weights = (state_dict[key] for key in ("objective", "epoch", "weights"))
-
-
 def train_spectrum_vae(
     config: SpectrumVAE.Config,
     settings: TrainingSettings,
@@ -188,28 +144,32 @@ def train_spectrum_vae(
     checkpoints: Path | str,
     logger: Logger | None = None,
     accelerator: str = "auto",
-    devices: int | str = "auto",
+    devices: int = 1,
     stop_after: int | None = None,
 ) -> TrainedSpectrumVAE:
     """Train from scratch, or go on from `checkpoints`/last.ckpt where it exists.
 
-    `checkpoints` must belong to this config, settings, seed and data alone. `stop_after` ends the run early after so
-    many epochs (the schedule stays that of the whole run). Raises ValueError for data of the wrong shape and
-    FloatingPointError when the objective is not finite.
+    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch.
+    `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
+    for data of the wrong shape and FloatingPointError when the objective is not finite.
     """
     _check(config, train_BW, validation_BW)
     batches = EpochBatches(len(train_BW), settings.batch_size, seed=seed)
     n_steps = len(batches) * settings.max_epochs
     module = SpectrumModule(config, settings, seed=seed, n_steps=n_steps)
-    best = BestWeights(patience=settings.patience, first_epoch=math.ceil(settings.ramp_fraction * settings.max_epochs))
-    train: DataLoader[Tensor] = DataLoader(_Rows(train_BW), sampler=batches, batch_size=None)
+    best = BestWeights(
+        patience=settings.patience,
+        first_epoch=math.ceil(settings.ramp_fraction * settings.max_epochs),
+        folder=Path(checkpoints),
+    )
+    train: DataLoader[Tensor] = DataLoader(Rows(train_BW), sampler=batches, batch_size=None)
     validation: DataLoader[Tensor] = DataLoader(
-        _Rows(validation_BW), sampler=[list(range(len(validation_BW)))], batch_size=None
+        Rows(validation_BW), sampler=[list(range(len(validation_BW)))], batch_size=None
     )
     checkpoint = ModelCheckpoint(
         dirpath=checkpoints,
         filename="last",
-        every_n_epochs=10 * settings.validate_every,
+        every_n_epochs=max(1, settings.max_epochs // 10),
         save_top_k=1,
         enable_version_counter=False,
         save_on_train_epoch_end=True,
@@ -219,7 +179,8 @@ def train_spectrum_vae(
     with _quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator if on_gpu else "cpu",
-            devices=devices if on_gpu else 1,
+            devices=devices,
+            strategy="auto" if devices == 1 else "ddp_spawn",
             precision="16-mixed" if on_gpu else "32-true",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
@@ -233,51 +194,15 @@ def train_spectrum_vae(
             gradient_clip_val=10.0,
         )
         trainer.fit(module, train, validation, ckpt_path=str(last) if last.is_file() else None)
+    best_found = read_best(Path(checkpoints))
     model = SpectrumVAE(config)
-    model.load_state_dict(best.weights or module.model.state_dict())
+    model.load_state_dict(best_found.weights)
     return TrainedSpectrumVAE(
-        model=model.eval(), best_epoch=best.epoch, best_objective=best.objective, epochs=trainer.current_epoch
+        model=model.eval(),
+        best_epoch=best_found.epoch,
+        best_objective=best_found.objective,
+        epochs=best_found.n_epochs,
     )
-
-
-class EpochBatches(Sampler[list[int]]):
-    """Shuffled batches of row numbers; the order is a function of (seed, epoch), a rank takes its share of each."""
-
-    def __init__(self, n_rows: int, batch_size: int, *, seed: int) -> None:
-        self.n_rows = n_rows
-        self.batch_size = min(batch_size, n_rows)
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.n_rows // self.batch_size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of every epoch, also when it resumes."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-        rank, n_ranks = (torch.distributed.get_rank(), torch.distributed.get_world_size()) if ready else (0, 1)
-        order = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, self.epoch))).permutation(
-            self.n_rows
-        )
-        for batch in range(len(self)):
-            rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield rows[rank::n_ranks].tolist()
-
-
-class _Rows(Dataset[Tensor]):
-    """Spectra in memory; one item is a whole batch."""
-
-    def __init__(self, rows_BW: np.ndarray) -> None:
-        self.rows_BW = torch.as_tensor(np.ascontiguousarray(rows_BW, dtype=np.float32))
-
-    def __len__(self) -> int:
-        return len(self.rows_BW)
-
-    def __getitem__(self, rows: list[int]) -> Tensor:
-        return self.rows_BW[rows]
 
 
 def _check(config: SpectrumVAE.Config, train_BW: np.ndarray, validation_BW: np.ndarray) -> None:

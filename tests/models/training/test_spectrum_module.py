@@ -4,8 +4,9 @@ import torch
 
 from models.networks.spectrum_vae import SpectrumVAE
 from models.training import spectrum_module
+from models.training.batches import EpochBatches
 from models.training.elbo import kl_per_latent
-from models.training.spectrum_module import EpochBatches, TrainingSettings, train_spectrum_vae
+from models.training.spectrum_module import TrainingSettings, train_spectrum_vae
 
 CONFIG = SpectrumVAE.Config(n_omega=21, n_latent=3, n_odd=1, hidden=(16,))
 
@@ -87,10 +88,24 @@ def test_active_latents_are_as_many_as_the_data_has_dimensions(tmp_path):
     assert (kl[3:] > 0.1).sum() == 1
 
 
+def test_a_run_too_short_for_a_validation_keeps_its_last_weights(tmp_path):
+    trained = train(tmp_path, settings=TrainingSettings(max_epochs=3, batch_size=32, validate_every=2))
+    assert trained.best_epoch == 2
+    assert trained.epochs == 3
+
+
 def test_plain_autoencoder_trains_without_noise(tmp_path):
     config = SpectrumVAE.Config(architecture="plain", n_omega=21, n_latent=3, hidden=(16,), variational=False)
     settings = TrainingSettings(max_epochs=10, batch_size=32, beta=0.0, prefix=0.0, transport=0.0)
     assert train(tmp_path, settings=settings, config=config).best_objective < 5
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_batches_and_one_hands_back_the_weights(tmp_path):
+    trained = train(tmp_path, devices=2)
+    x = torch.from_numpy(lorentzians(64, seed=2))
+    assert trained.epochs == 20
+    assert (trained.model(x) - x).abs().mean() < 0.5 * (x.mean(0) - x).abs().mean()
 
 
 def test_batches_hold_every_row_once_and_change_with_the_epoch():
