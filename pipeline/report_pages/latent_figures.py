@@ -55,7 +55,7 @@ def draw_latent_maps(
 
 def draw_traversals(omega: FloatArray, spectra: FloatArray, positions: FloatArray, names: Sequence[str]) -> Figure:
     """spectra (n_latents, n_steps, n_omega) decoded at positions (n_latents, n_steps) of one latent, others 0."""
-    n_columns = min(len(names), 3)
+    n_columns = len(names) if len(names) <= 4 else 3
     n_rows = -(-len(names) // n_columns)
     figure = new_figure(10.0, 0.4 + 2.7 * n_rows)
     grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)

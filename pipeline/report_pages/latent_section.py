@@ -118,7 +118,7 @@ def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
         for (value, low, high), goal in zip(values, goals, strict=True):
             text = value_with_interval(value, low, high)
             if goal is not None and value is not None:
-                text += f" ✓ ≥ {goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
+                text += f" ✓\u00a0≥\u00a0{goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
             cells.append(text)
         rows.append(cells)
     return Table(

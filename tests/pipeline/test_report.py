@@ -223,7 +223,7 @@ def test_latents_that_could_not_be_judged_are_not_praised():
 
 
 def test_goals_that_were_not_reached_are_marked_as_such(page):
-    assert "0.967 [0.956,\u00a00.979] ✓" in page
+    assert "0.967 [0.956,\u00a00.979] ✓\u00a0≥\u00a00.95" in page
     assert "0.871 [0.86,\u00a00.883] (goal ≥ 0.9 not reached)" in page
 
 
