@@ -1,7 +1,8 @@
 """The canonical form of an equation, in which equations of different engines compare.
 
 Logarithms and products expanded, so that the equation is a sum c_0 + sum_k c_k phi_k(x); terms whose contribution
-varies by less than 1e-3 of std(y) dropped; equations that still have more than 12 terms are no laws and are left out;
+varies by less than 1e-3 of std(y) dropped; equations that still have more than 12 terms, or more coefficients than a
+third of the rows, are no laws and are left out;
 the c_k refitted by least squares; then terms removed one by one while the BIC, n log(loss) + k log n, falls.
 Complexity: nodes of this tree, counted as PySR does (a number, a variable, an operator: 1 each; a/b is one operator).
 """
@@ -135,7 +136,7 @@ def canonicalise(text: str, inputs: FloatArray, target: FloatArray, names: Seque
     coefficients = refit([columns[k] for k in ordered], target)
     sizes = {k: abs(c) * columns[k].std() for k, c in zip(ordered, coefficients[1:], strict=True)}
     kept = [k for k in ordered if sizes[k] > NEGLIGIBLE * target.std()]
-    if len(kept) > MAX_TERMS:
+    if len(kept) > MAX_TERMS or 3 * (1 + len(kept)) > len(target):
         return None
     kept = eliminate(kept, columns, target)
     coefficients = refit([columns[k] for k in kept], target)

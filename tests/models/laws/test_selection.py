@@ -125,3 +125,9 @@ def test_a_broken_hall_of_fame_is_told(tmp_path, content):
     (tmp_path / "hall_of_fame.csv").write_text(content)
     with pytest.raises(ValueError, match=r"hall_of_fame\.csv"):
         read_hall_of_fame(tmp_path / "hall_of_fame.csv")
+
+
+def test_an_equation_needs_three_rows_for_every_coefficient():
+    text = "u*x + u*x*x + log(u)"
+    assert canonicalise(text, INPUTS[:12], TARGET[:12], NAMES) is not None
+    assert canonicalise(text, INPUTS[:11], TARGET[:11], NAMES) is None
