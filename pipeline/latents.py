@@ -22,7 +22,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.laws.correlation import MEASURES, Association, associations, spearman
+from models.laws.correlation import MEASURES, Association, Interval, associations, spearman
 from models.laws.explained import explained
 from models.laws.meaning import describe_latent
 from models.networks.spectrum_vae import SpectrumVAE
@@ -159,7 +159,7 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
         "meaning": [
             describe_latent(
                 latent,
-                {name: association.spearman for name, association in line.items()},
+                _named_once({name: association.spearman for name, association in line.items()}),
                 words=WORDS,
                 kl=float(kl),
                 unchanged_by_mirror=latent.startswith("even") if mirror else None,
@@ -167,6 +167,12 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
             for (latent, line), kl in zip(by_latent.items(), encoded.kl, strict=True)
         ],
     }
+
+
+def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
+    """Where T_K is the largest scale of all rows, max(T_K, T, |B|) is no second quantity."""
+    same = "log_T_K" in spearman and spearman["log_T_K"] == spearman.get("log_max_scale")
+    return {name: interval for name, interval in spearman.items() if not (same and name == "log_max_scale")}
 
 
 def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
