@@ -1,0 +1,74 @@
+"""Images that pair statistics cannot tell apart: one Fourier modulus, phases from ordered to random.
+
+The walls of Voronoi cells (models.physics.microstructure.voronoi) have the Fourier transform |F| exp(i phi). Adding a
+random psi, odd in k and uniform in [-pi, pi], to the phases,
+
+    F_t(k) = |F(k)| exp(i [phi(k) + t psi(k)]),     psi(-k) = -psi(k), so the field stays real
+
+dissolves the walls as t goes from 0 to 1, where nothing is left but a field of random phases. The periodic two-point
+correlation is the inverse transform of |F|^2, the same for all t. With one random generator state, t alone changes.
+
+    image = clip(1/2 + (f - mean) / (2 n s)),       n = clip_sigmas, s = standard deviation
+
+s depends on |F| alone, so every t gets the same affine map and only values beyond n standard deviations are clipped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.microstructure.checks import number_problems, shape_problems
+from models.physics.microstructure.voronoi import cell_scale_problems, draw_seeds, nearest_seeds, wall_profile
+
+__all__ = ["PhaseOrder", "phase_order", "scramble_phases", "unclipped_field"]
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseOrder:
+    """Parameters; raises ValueError that lists every one out of range."""
+
+    phase_order: float  # t: 0 cells, 1 random phases
+    scale_px: float
+    shape: tuple[int, int]
+    wall_width: float = 0.25  # in scales
+    clip_sigmas: float = 4.0
+
+    def __post_init__(self) -> None:
+        problems = shape_problems(self.shape)
+        problems += number_problems("phase_order", self.phase_order, low=0, high=1)
+        problems += number_problems("wall_width", self.wall_width, above=0, high=1)
+        problems += number_problems("clip_sigmas", self.clip_sigmas, low=1, high=10)
+        problems += cell_scale_problems(self.scale_px, None if problems else self.shape)
+        if problems:
+            raise ValueError("PhaseOrder: " + "; ".join(problems))
+
+
+def phase_order(params: PhaseOrder, rng: np.random.Generator) -> FloatArray:
+    """Image in [0, 1], (n_y, n_x), periodic."""
+    field = unclipped_field(params, rng)
+    return np.asarray(np.clip(0.5 + field / (2 * params.clip_sigmas), 0, 1))
+
+
+def unclipped_field(params: PhaseOrder, rng: np.random.Generator) -> FloatArray:
+    """Walls of cells with partly scrambled phases, mean 0 and standard deviation 1, (n_y, n_x)."""
+    seeds = draw_seeds(params.scale_px, params.shape, rng)
+    nearest = nearest_seeds(seeds, params.shape, periodic=True)
+    walls = wall_profile(nearest, params.wall_width * params.scale_px)
+    return scramble_phases((walls - walls.mean()) / walls.std(), params.phase_order, rng)
+
+
+def scramble_phases(field: FloatArray, strength: float, rng: np.random.Generator) -> FloatArray:
+    """Real field (n_y, n_x) of the same Fourier modulus; `strength` 0 keeps the phases, 1 makes them random."""
+    n_y, n_x = field.shape
+    psi = rng.uniform(-np.pi, np.pi, (n_y, n_x // 2 + 1))
+    for column in (0, n_x // 2) if n_x % 2 == 0 else (0,):  # columns that hold k and -k both
+        psi[n_y // 2 + 1 :, column] = -psi[1 : (n_y + 1) // 2, column][::-1]
+        psi[:: n_y // 2 if n_y % 2 == 0 else n_y, column] = 0  # k = -k: the transform is real there and stays so
+    angle = strength * psi
+    turn = np.empty(psi.shape, dtype=np.complex128)
+    np.cos(angle, out=turn.real)
+    np.sin(angle, out=turn.imag)
+    return np.fft.irfft2(np.fft.rfft2(field) * turn, s=field.shape)
