@@ -7,7 +7,8 @@ In this order, each on what the former found sound:
     values      every shard decoded (a truncated or altered file fails its checksum), pandera on loaded blocks, facts
     identity    the logical hash against the manifest inside the store, and against FILE if given
 
-The schema is found by the store's own attribute `schema`: module `stores.<name>`, constant `<NAME>`.
+The schema is found by the store's own attribute `schema`: module `stores.<name>`, constant `<NAME>` or
+function `schema_of(attributes)`.
 """
 
 import argparse
@@ -74,7 +75,7 @@ def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violat
     if found:
         return found
     if schema is None:
-        schema = find_schema(attributes.get("schema"))
+        schema = find_schema(attributes.get("schema"), attributes)
         if schema is None:
             problem = f"found schema {attributes.get('schema')!r}, expected the name of a schema in stores/"
             return [Violation(variable="(store)", where="attributes", problem=problem)]
@@ -86,13 +87,23 @@ def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violat
     return found + of_values + _identity(root, attributes, hashes, schema, layout)
 
 
-def find_schema(name: object) -> StoreSchema | None:
-    """The schema called `name`, a module of `stores` with the constant `NAME`; None where there is none."""
+def find_schema(name: object, attributes: Mapping[str, Any] | None = None) -> StoreSchema | None:
+    """The schema called `name`, a module of `stores` with the constant `NAME`; None where there is none.
+
+    A module whose variables depend on the store has a function `schema_of(attributes)` instead.
+    """
     if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         return None
     if importlib.util.find_spec(f"stores.{name}") is None:
         return None
-    schema = getattr(importlib.import_module(f"stores.{name}"), name.upper(), None)
+    module = importlib.import_module(f"stores.{name}")
+    if hasattr(module, "schema_of") and attributes is not None:
+        try:
+            schema = module.schema_of(attributes)
+        except ValueError:
+            return None
+    else:
+        schema = getattr(module, name.upper(), None)
     return schema if isinstance(schema, StoreSchema) else None
 
 
