@@ -35,10 +35,10 @@ class Descriptor(Protocol):
         ...
 
 
-def require_images(images_BHW: NDArray[Any], shape: tuple[int, int], *, first_row: int = 0) -> None:
+def require_images(images_BHW: NDArray[Any], shape: tuple[int, int], *, rows: Sequence[int] | None = None) -> None:
     """Raise ValueError that lists all that is wrong: shape, NaN or infinite pixels, images of one value only.
 
-    `first_row`: number of the first image, for the message.
+    `rows`: numbers of the images, for the message; counted from 0 where they are not given.
     """
     images = np.asarray(images_BHW)
     if images.ndim != 3 or images.shape[1:] != shape:
@@ -47,11 +47,12 @@ def require_images(images_BHW: NDArray[Any], shape: tuple[int, int], *, first_ro
     flat = images.reshape(images.shape[0], -1)
     broken = ~np.isfinite(flat).all(axis=1)
     constant = ~broken & (flat.max(axis=1, initial=-np.inf) == flat.min(axis=1, initial=np.inf))
+    numbers = np.arange(len(images)) if rows is None else np.asarray(rows)
     problems = []
     if broken.any():
-        problems.append(f"found NaN or infinite pixels in {_told(broken, first_row)}; make these images anew")
+        problems.append(f"found NaN or infinite pixels in {_told(numbers[broken])}, expected finite; make these anew")
     if constant.any():
-        problems.append(f"found one value only in {_told(constant, first_row)}, which has no texture; leave them out")
+        problems.append(f"found one value only in {_told(numbers[constant])}, expected a texture; leave these out")
     if problems:
         raise ValueError("images: " + "; ".join(problems))
 
@@ -62,7 +63,9 @@ def unit_rows(features_BF: NDArray[Any]) -> FloatArray:
     length = np.linalg.norm(wide, axis=1, keepdims=True)
     bad = ~(np.isfinite(length) & (length > 0))[:, 0]
     if bad.any():
-        raise ValueError(f"features: found vectors of length 0 or NaN in {_told(bad, 0)}, expected some texture there")
+        raise ValueError(
+            f"features: found vectors of length 0 or NaN in {_told(np.flatnonzero(bad))}, expected some texture"
+        )
     return np.asarray(wide / length, dtype=np.float32)
 
 
@@ -71,8 +74,7 @@ def join_unit(parts: Sequence[NDArray[Any]]) -> FloatArray:
     return unit_rows(np.concatenate([unit_rows(part) for part in parts], axis=1))
 
 
-def _told(bad: NDArray[np.bool_], first_row: int) -> str:
-    rows = np.flatnonzero(bad) + first_row
+def _told(rows: NDArray[Any]) -> str:
     shown = ", ".join(map(str, rows[:N_SHOWN]))
     return (
         f"image {shown}" if rows.size == 1 else f"{rows.size} images ({shown}{', ...' if rows.size > N_SHOWN else ''})"

@@ -45,7 +45,7 @@ class Scattering:
         if 2**self.scales > min(self.shape):
             raise ValueError(
                 f"{self.name}: found images of {self.shape[0]} x {self.shape[1]} pixels, smaller than the receptive "
-                f"field of {self.scales} scales, expected at least {2**self.scales} pixels; use larger images or fewer scales"
+                f"field of {self.scales} scales, expected at least {2**self.scales} each way; use fewer scales"
             )
         made = import_scattering2d()(J=self.scales, shape=self.shape, L=self.angles, max_order=2)
         object.__setattr__(self, "transform", made)
