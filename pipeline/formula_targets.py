@@ -128,4 +128,5 @@ def problem_of(
         extrapolation=box,
         laws={law: law_equation(law, encoding, rows.target) for law in LAWS},
         exponent=exponent_equation(encoding),
+        free_scale=rows.target == "latent",
     )

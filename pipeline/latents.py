@@ -22,9 +22,10 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.laws.correlation import MEASURES, Association, Interval, associations, spearman
-from models.laws.explained import explained
-from models.laws.meaning import describe_latent
+from models.laws.association_report import association_report
+from models.laws.correlation import Interval, spearman
+from models.laws.groups import whole_groups
+from models.laws.meaning import describe_coordinate
 from models.networks.spectrum_vae import SpectrumVAE
 from models.networks.weights import load_network
 from models.training.elbo import latent_activity
@@ -132,41 +133,40 @@ def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
 def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
     judged, known = quantities(spectra, encoded.rows, encoded.subset)
     hamiltonian = spectra["hamiltonian"].values[encoded.rows][judged]
-    sample = _whole_hamiltonians(hamiltonian, params.max_rows, params.bootstrap_seed)
+    sample = whole_groups(hamiltonian, params.max_rows, params.bootstrap_seed)
     z_NL = encoded.mean[judged][sample]
-    y_NV = np.column_stack([values[sample] for values in known.values()])
-    table = associations(z_NL, y_NV, hamiltonian[sample], n_bootstrap=params.n_bootstrap, seed=params.bootstrap_seed)
-    by_latent = {name: dict(zip(known, line, strict=True)) for name, line in zip(encoded.names, table, strict=True)}
-    together = {}
-    for name, values in known.items():
-        whole = explained(
-            z_NL,
-            values[sample],
-            hamiltonian[sample],
-            n_folds=params.n_folds,
-            n_neighbours=params.n_neighbours,
-            seed=params.bootstrap_seed,
-        )
-        together[name] = {"linear_direction": whole.linear_direction, "nonlinear_r2": whole.nonlinear_r2}
+    report = association_report(
+        z_NL,
+        encoded.names,
+        {name: values[sample] for name, values in known.items()},
+        hamiltonian[sample],
+        n_bootstrap=params.n_bootstrap,
+        n_folds=params.n_folds,
+        n_neighbours=params.n_neighbours,
+        seed=params.bootstrap_seed,
+    )
     mirror = encoded.model.config.architecture == "mirror"
     return {
         "n_rows": int(judged.sum()),
-        "associations": {
-            latent: {name: _as_json(association) for name, association in line.items()}
-            for latent, line in by_latent.items()
-        },
-        "together": together,
+        "associations": report.associations,
+        "together": report.together,
         "meaning": [
-            describe_latent(
+            describe_coordinate(
                 latent,
                 _named_once({name: association.spearman for name, association in line.items()}),
                 words=WORDS,
-                kl=float(kl),
-                unchanged_by_mirror=latent.startswith("even") if mirror else None,
+                remarks=(f"It carries {float(kl):.1f} nats a spectrum.", *_mirror_remark(latent, mirror=mirror)),
             )
-            for (latent, line), kl in zip(by_latent.items(), encoded.kl, strict=True)
+            for (latent, line), kl in zip(report.table.items(), encoded.kl, strict=True)
         ],
     }
+
+
+def _mirror_remark(latent: str, *, mirror: bool) -> tuple[str, ...]:
+    if not mirror:
+        return ()
+    even = latent.startswith("even")
+    return ("The particle-hole mirror leaves it unchanged." if even else "The particle-hole mirror turns its sign.",)
 
 
 def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
@@ -257,19 +257,6 @@ def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Ar
 
 def _padded(values: Array, n_columns: int) -> Array:
     return np.pad(values, ((0, 0), (0, n_columns - values.shape[1])), constant_values=np.nan)
-
-
-def _whole_hamiltonians(hamiltonian_N: NDArray[np.int64], max_rows: int, seed: int) -> NDArray[np.int64]:
-    """Rows of Hamiltonians drawn at random, about `max_rows` of them."""
-    names, row_N, sizes = np.unique(hamiltonian_N, return_inverse=True, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    taken = np.zeros(len(names), dtype=bool)
-    taken[order[np.cumsum(sizes[order]) <= max(max_rows, 10)]] = True
-    return np.flatnonzero(taken[row_N])
-
-
-def _as_json(association: Association) -> dict[str, list[float]]:
-    return {measure: [float(number) for number in getattr(association, measure)] for measure in MEASURES}
 
 
 if __name__ == "__main__":

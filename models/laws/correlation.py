@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.laws.groups import cluster_counts
+
 __all__ = [
     "MEASURES",
     "Association",
@@ -122,13 +124,6 @@ def mutual_information(x_N: Array, y_N: Array, weights_RN: Array) -> Array:
     counts = np.array([np.bincount(cell_N, weights=weight_N, minlength=n_bins**2) for weight_N in weights_RN])
     counts = counts.reshape(len(weights_RN), n_bins, n_bins)
     return _entropy(counts.sum(2)) + _entropy(counts.sum(1)) - _entropy(counts.reshape(len(counts), -1))
-
-
-def cluster_counts(groups_N: NDArray[np.int64], n_replicates: int, rng: np.random.Generator) -> Array:
-    """Row multiplicities (R, N) of a bootstrap that draws whole clusters."""
-    names, cluster_N = np.unique(groups_N, return_inverse=True)
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=n_replicates)
-    return drawn[:, cluster_N].astype(np.float64)
 
 
 def _spearman_replicates(x_NV: Array, y_NV: Array, weights_RN: Array) -> Array:

@@ -1,10 +1,10 @@
 """One search, judged: split the rows, run an engine over several seeds, select by rule, compare with the judge laws.
 
-Rows: the largest values of U/Gamma (the deepest Kondo regime) are held out as extrapolation box; of the rest a random
-part is the test set; engines see only the training rows, at most max_rows of them. The fronts of all seeds are
-brought to canonical form and merged, and the rule of `models.laws.selection.best_index` picks. Seed stability: the
-share of single runs whose own pick has the same set of terms. An engine that does not depend on its seed is rerun on
-bootstrap resamples of the training rows instead.
+Rows: the largest values of one quantity (U/Gamma, the deepest Kondo regime) are held out as extrapolation box; of the
+rest a random part is the test set; engines see only the training rows, at most max_rows of them. The fronts of all
+seeds are brought to canonical form and merged, and the rule of `models.laws.selection.best_index` picks. Seed
+stability: the share of single runs whose own pick has the same set of terms. An engine that does not depend on its
+seed is rerun on bootstrap resamples of the training rows instead.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,8 @@ class Problem:
     test: IntArray
     extrapolation: IntArray
     laws: Mapping[str, str]
-    exponent: str  # what all laws share; its presence is judged by itself
+    exponent: str | None  # what all laws share; its presence is judged by itself
+    free_scale: bool = False  # the target has no scale of its own: of the exponent only ratios count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,9 +152,8 @@ def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
         equivalent_srbench=bool(equivalent),
         equivalent_to=equivalent[0] if equivalent else None,
         matches=first_match(affine),
-        has_exponent=has_part(
-            equation, problem.exponent, coefficients, rules.tolerance, free_scale=problem.target == "latent"
-        ),
+        has_exponent=problem.exponent is not None
+        and has_part(equation, problem.exponent, coefficients, rules.tolerance, free_scale=problem.free_scale),
         affine=affine,
         coefficients=coefficients,
     )

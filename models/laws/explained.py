@@ -5,7 +5,7 @@ Per quantity y, beside the best single latent:
     linear_direction   |Spearman| between y and the best direction in latent space (least squares on the ranks of y)
     nonlinear_r2       R2 of y predicted from all active latents by nearest neighbours
 
-Both are out of fold: directions and neighbours come from other Hamiltonians than the rows that they are judged on.
+Both are out of fold: directions and neighbours come from other groups than the rows that they are judged on.
 Suffixes: N rows, L latents.
 """
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
 
 from models.laws.correlation import spearman
+from models.laws.groups import group_folds
 
 __all__ = ["Explained", "explained"]
 
@@ -34,12 +35,9 @@ def explained(
     z_NL: Array, y_N: Array, groups_N: NDArray[np.int64], *, n_folds: int, n_neighbours: int, seed: int
 ) -> Explained:
     """Best linear direction and nonlinear R2 of `y_N` from the latents, cross-validated over groups."""
-    names, cluster_N = np.unique(groups_N, return_inverse=True)
-    if len(names) < n_folds:
-        raise ValueError(f"cross-validation: found {len(names)} groups, expected at least n_folds = {n_folds}")
+    fold_N = group_folds(groups_N, n_folds, seed)
     z_NL = (z_NL - z_NL.mean(0)) / np.maximum(z_NL.std(0), 1e-12)
     rank_N = (np.argsort(np.argsort(y_N)) / len(y_N)).astype(np.float64)
-    fold_N = (np.random.default_rng(seed).permutation(len(names)) % n_folds)[cluster_N]
     linear_N, nearest_N = np.empty(len(y_N)), np.empty(len(y_N))
     for fold in range(n_folds):
         held = fold_N == fold

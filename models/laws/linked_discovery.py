@@ -65,7 +65,8 @@ def discover_linked(problem: Problem, library: LibraryEngine, rules: Rules, *, n
         r2_extrapolation=shared_variance(chosen, problem, problem.extrapolation),
         matches=next((law for law, match in affine.items() if match.matches), None),
         affine=affine,
-        has_exponent=has_part(chosen.equation, problem.exponent, coefficients, rules.tolerance, free_scale=True),
+        has_exponent=problem.exponent is not None
+        and has_part(chosen.equation, problem.exponent, coefficients, rules.tolerance, free_scale=True),
         coefficients=coefficients,
         seed_stability=same / rules.n_seeds,
     )

@@ -1,14 +1,14 @@
-"""Which latent is what, in words drawn from the numbers.
+"""Which learned coordinate is what, in words drawn from the numbers.
 
-A latent is said to be the quantity with which its |Spearman| is largest; how firmly is a matter of fixed thresholds, so
-that the same numbers always give the same words.
+A coordinate (a latent, an axis of an embedding) is said to be the quantity with which its |Spearman| is largest; how
+firmly is a matter of fixed thresholds, so that the same numbers always give the same words.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from models.laws.correlation import Interval
 
-__all__ = ["describe_latent"]
+__all__ = ["describe_coordinate"]
 
 # lowest |Spearman| -> what may be said; the first that fits is taken
 VERDICTS = (
@@ -20,15 +20,14 @@ VERDICTS = (
 NEAR = 0.05  # a second quantity within this of the first is named beside it
 
 
-def describe_latent(
+def describe_coordinate(
     name: str,
     spearman: Mapping[str, Interval],
     *,
     words: Mapping[str, str],
-    kl: float,
-    unchanged_by_mirror: bool | None,
+    remarks: Sequence[str] = (),
 ) -> str:
-    """One or two sentences about a latent from its rank correlations; `words` says quantity names in full."""
+    """One or two sentences from rank correlations, then `remarks`; `words` says quantity names in full."""
     ranked = sorted(spearman.items(), key=lambda item: -abs(item[1].value))
     quantity, strongest = ranked[0]
     verdict = next((text for low, text in VERDICTS if abs(strongest.value) >= low), None)
@@ -42,12 +41,7 @@ def describe_latent(
         said += ", and so nearly as well " + ", ".join(f"{words.get(q, q)} ({_signed(i)})" for q, i in near)
     elif len(ranked) > 1:
         said += f"; next comes {words.get(ranked[1][0], ranked[1][0])} ({ranked[1][1].value:+.2f})"
-    mirror = {
-        True: " The particle-hole mirror leaves it unchanged.",
-        False: " The particle-hole mirror turns its sign.",
-        None: "",
-    }[unchanged_by_mirror]
-    return f"{said}. It carries {kl:.1f} nats a spectrum.{mirror}"
+    return " ".join([f"{said}.", *remarks])
 
 
 def _signed(interval: Interval) -> str:

@@ -4,11 +4,11 @@ from scipy import stats
 
 from models.laws.correlation import (
     associations,
-    cluster_counts,
     distance_correlation,
     mutual_information,
     spearman,
 )
+from models.laws.groups import cluster_counts
 
 
 def sample(n=300, seed=0):

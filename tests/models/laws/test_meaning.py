@@ -1,12 +1,12 @@
 from models.laws.correlation import Interval
-from models.laws.meaning import describe_latent
+from models.laws.meaning import describe_coordinate
 
 WORDS = {"log_T_K": "the Kondo scale", "n_d": "the occupation", "asymmetry": "the asymmetry"}
 
 
 def say(**values):
     intervals = {name: Interval(value, value - 0.01, value + 0.01) for name, value in values.items()}
-    return describe_latent("even 1", intervals, words=WORDS, kl=2.5, unchanged_by_mirror=True)
+    return describe_coordinate("even 1", intervals, words=WORDS, remarks=("It carries 2.5 nats.", "So far."))
 
 
 def test_the_firmness_of_the_words_follows_the_number():
@@ -22,5 +22,5 @@ def test_a_rival_that_is_nearly_as_good_is_named():
     assert "so nearly as well" not in say(n_d=0.97, asymmetry=0.90)
 
 
-def test_mirror_and_information_are_told():
-    assert say(log_T_K=0.98).endswith("It carries 2.5 nats a spectrum. The particle-hole mirror leaves it unchanged.")
+def test_remarks_come_last():
+    assert say(log_T_K=0.98).endswith(". It carries 2.5 nats. So far.")

@@ -1,0 +1,155 @@
+"""Where do images lie relative to each other? Low-dimensional coordinates of points that are known by many features.
+
+    mds      classical MDS of Euclidean distances, which is PCA of the features. With landmarks: axes from L rows, all
+             others projected on them (the Nystroem extension)
+    isomap   the same of geodesic distances, shortest paths through nearest neighbours (Tenenbaum, de Silva and
+             Langford, Science 290, 2319, 2000). With landmarks: paths from L rows only (de Silva and Tenenbaum 2004);
+             with D2 the squared geodesics of the landmarks among themselves and B = -J D2 J / 2 = V S V^T,
+                 x_i = S^(-1/2) V^T (mean of D2 - d2_i) / 2,        d2_i: landmarks to row i
+             which is Isomap itself when every row is a landmark
+
+Memory: features are read in blocks, never kept; then N x n_axes, N x k neighbours, L x N distances. No N x N array
+exists unless L = N, so 100,000 images with 1000 landmarks take less than 2 GiB.
+Suffixes: N rows, L landmarks, F features, K axes, D coordinates, k neighbours.
+"""
+
+import importlib
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components, shortest_path
+from sklearn.neighbors import NearestNeighbors
+
+__all__ = ["Axes", "Embedding", "classical_mds", "draw_landmarks", "isomap", "principal_axes", "umap_embedding"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axes:
+    """Principal axes of some rows; `kept` is the share of their variance that the axes hold."""
+
+    mean_F: Array
+    axes_FK: Array
+    kept: float
+
+    def project(self, blocks: Iterable[NDArray[np.floating]]) -> Array:
+        """Principal coordinates (N, K) of rows that come in blocks (n, F)."""
+        offset = self.mean_F @ self.axes_FK
+        return np.concatenate([block @ self.axes_FK - offset for block in blocks])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """`coordinates_ND` by falling variance; `distances_LN` are those that they stand for, from the landmarks."""
+
+    method: str
+    coordinates_ND: Array
+    landmarks_L: NDArray[np.int64]
+    distances_LN: Array
+
+
+def draw_landmarks(n_rows: int, n_landmarks: int, seed: int) -> NDArray[np.int64]:
+    """Rows drawn at random, ascending; all rows where there are no more."""
+    if n_rows <= n_landmarks:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(seed).choice(n_rows, n_landmarks, replace=False))
+
+
+def principal_axes(features_LF: NDArray[np.floating], n_axes: int) -> Axes:
+    """At most `n_axes` principal axes of the rows, by the smaller of the two products X X^T and X^T X.
+
+    Signs are fixed (largest entry positive). Raises ValueError for NaN, fewer than three rows, or rows all alike.
+    """
+    x = np.asarray(features_LF, dtype=np.float64)
+    if len(x) < 3 or not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).any(1).sum())
+        raise ValueError(f"embedding: found {len(x)} rows, {bad} of them not finite, expected at least 3, all finite")
+    mean_F = x.mean(0)
+    x = x - mean_F
+    kernel = len(x) < x.shape[1]
+    values, vectors = np.linalg.eigh(x @ x.T if kernel else x.T @ x)
+    values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
+    n_useful = int((values > 1e-10 * max(values[0], np.finfo(float).tiny)).sum())
+    if not values[0] > 1e-20 * max(1.0, float(mean_F @ mean_F)) * len(x):
+        raise ValueError(f"embedding: found {len(x)} rows with the same features, expected rows that differ")
+    n = min(n_axes, n_useful)
+    axes_FK = x.T @ vectors[:, :n] / np.sqrt(values[:n]) if kernel else vectors[:, :n]
+    return Axes(mean_F=mean_F, axes_FK=_signed(axes_FK), kept=float(values[:n].sum() / values.sum()))
+
+
+def classical_mds(points_NK: Array, landmarks_L: NDArray[np.int64], n_components: int) -> Embedding:
+    """Classical MDS of Euclidean distances; `points_NK` are principal coordinates, so the first ones are the answer."""
+    marks = points_NK[landmarks_L]
+    square_LN = (marks**2).sum(1)[:, None] + (points_NK**2).sum(1) - 2 * marks @ points_NK.T
+    return Embedding(
+        method="mds",
+        coordinates_ND=points_NK[:, :n_components],
+        landmarks_L=landmarks_L,
+        distances_LN=np.sqrt(np.clip(square_LN, 0, None)),
+    )
+
+
+def isomap(points_NK: Array, landmarks_L: NDArray[np.int64], n_components: int, *, n_neighbours: int) -> Embedding:
+    """Isomap, from all rows or from landmarks. Raises ValueError for fewer rows than neighbours."""
+    if len(points_NK) <= n_neighbours:
+        raise ValueError(f"isomap: found {len(points_NK)} rows, expected more than n_neighbours = {n_neighbours}")
+    graph = _connected(
+        NearestNeighbors(n_neighbors=n_neighbours).fit(points_NK).kneighbors_graph(mode="distance"), points_NK
+    )
+    distances_LN = np.asarray(shortest_path(graph, method="D", directed=False, indices=landmarks_L))
+    square_LN = distances_LN**2
+    square_LL = square_LN[:, landmarks_L]
+    mean_L = square_LL.mean(1)
+    values, vectors = np.linalg.eigh(-(square_LL - mean_L - mean_L[:, None] + mean_L.mean()) / 2)
+    values, vectors = values[::-1][:n_components], _signed(vectors[:, ::-1][:, :n_components])
+    positive = values > 1e-12 * values[0]
+    values, vectors = values[positive], vectors[:, positive]
+    coordinates_ND = (mean_L[:, None] - square_LN).T @ vectors / (2 * np.sqrt(values))
+    return Embedding(
+        method="isomap",
+        coordinates_ND=coordinates_ND - coordinates_ND.mean(0),
+        landmarks_L=landmarks_L,
+        distances_LN=distances_LN,
+    )
+
+
+def umap_embedding(
+    points_NK: Array, landmarks_L: NDArray[np.int64], n_components: int, *, n_neighbours: int, seed: int
+) -> Embedding:
+    """UMAP in one thread, so that a seed repeats. Raises ValueError where the optional umap-learn is missing."""
+    if importlib.util.find_spec("umap") is None:
+        raise ValueError(
+            "embedding method umap: the package umap-learn is not installed; "
+            "install it with `pip install umap-learn`, or leave umap out of embedding.methods"
+        )
+    umap = importlib.import_module("umap")
+    reducer = umap.UMAP(n_neighbors=n_neighbours, n_components=n_components, random_state=seed, n_jobs=1)
+    coordinates_ND = np.asarray(reducer.fit_transform(points_NK), dtype=np.float64)
+    distances = classical_mds(points_NK, landmarks_L, 1).distances_LN
+    return Embedding(method="umap", coordinates_ND=coordinates_ND, landmarks_L=landmarks_L, distances_LN=distances)
+
+
+def _connected(graph: csr_array, points_NK: Array) -> csr_array:
+    """The neighbour graph with its parts joined: each by the shortest edge to the rest, until one part is left."""
+    graph = csr_array(graph)
+    while True:
+        n_parts, part_N = connected_components(graph, directed=False)
+        if n_parts == 1:
+            return graph
+        inside = part_N == np.argmin(np.bincount(part_N))
+        length, nearest = NearestNeighbors(n_neighbors=1).fit(points_NK[~inside]).kneighbors(points_NK[inside])
+        row = int(np.argmin(length[:, 0]))
+        i, j = np.flatnonzero(inside)[row], np.flatnonzero(~inside)[nearest[row, 0]]
+        edge = max(float(length[row, 0]), np.finfo(float).tiny)  # a stored zero would be no edge
+        graph = graph + csr_array(([edge], ([i], [j])), shape=graph.shape)
+
+
+def _signed(vectors: Array) -> Array:
+    """Columns with their largest entry positive, so that the same data give the same signs."""
+    largest = vectors[np.argmax(np.abs(vectors), axis=0), np.arange(vectors.shape[1])]
+    return np.asarray(vectors * np.where(largest < 0, -1.0, 1.0))
