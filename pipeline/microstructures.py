@@ -135,6 +135,7 @@ def main() -> None:
 
 def generate(params: MicrostructuresParams) -> None:
     """Make the store and its metrics in the working directory."""
+    settings = {name: value for name, value in asdict(params).items() if name != "images_per_shard"}
     recipe = Recipe(
         out=OUT,
         schema=MICROSTRUCTURES,
@@ -145,7 +146,7 @@ def generate(params: MicrostructuresParams) -> None:
         attributes={
             "generators": list(GENERATORS),
             "periodic": params.periodic,
-            "settings": json.dumps(asdict(params), sort_keys=True),
+            "settings": json.dumps(settings, sort_keys=True),
         },
         unit="images",
     )

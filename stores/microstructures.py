@@ -54,7 +54,7 @@ def _empty_where_made(block: xr.Dataset) -> NDArray[np.bool_]:
     images = block["image"].values
     made = block["status"].values == OK
     flat = images.min(axis=(1, 2)) == images.max(axis=(1, 2))
-    return np.where(made, flat, (images != 0).any(axis=(1, 2)))
+    return np.asarray(np.where(made, flat, (images != 0).any(axis=(1, 2))))
 
 
 def _parameters_of_another_generator(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -153,7 +153,7 @@ MICROSTRUCTURES = StoreSchema(
 
 
 def tiny() -> xr.Dataset:
-    """A valid example of 8 x 8 px: two lamellae of one point, one of another, one of each other generator, a failure."""
+    """A valid example of 8 x 8 px: lamellae of two points, one image of each other generator, a failed one."""
     n_px = 8
     rows = np.arange(n_px)
     waves = [np.cos(2 * np.pi * (rows[None, :] / 4 + shift + 0 * rows[:, None])) for shift in (0, 0.1, 0.2)]

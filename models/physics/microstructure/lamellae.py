@@ -3,8 +3,8 @@
     phase = 2 pi x . n(angle) / scale + noise_strength * N(x) + origin,    image = (1 + tanh(2 cos phase)) / 2
 
 with n = (cos angle, sin angle) in (x, y), N a Perlin noise of unit rms (models.physics.microstructure.perlin) whose
-largest cells are two scales wide, and a random origin. noise_strength 0 gives straight stripes, a few radians labyrinths
-without direction. n and -n give the same stripes: the angle has the period pi.
+largest cells are two scales wide, and a random origin. noise_strength 0 gives straight stripes, a few radians
+labyrinths without direction. n and -n give the same stripes: the angle has the period pi.
 """
 
 from dataclasses import dataclass

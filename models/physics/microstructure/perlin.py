@@ -57,7 +57,7 @@ def fractal_noise(
         along_x = (rows.value @ np.cos(direction)) @ columns.slope.T
         along_y = (rows.slope @ np.sin(direction)) @ columns.value.T
         total += 0.5**octave * (along_x + along_y)
-    return total / np.sqrt(MEAN_SQUARE * np.sum(0.25 ** np.arange(n_octaves)))
+    return np.asarray(total / np.sqrt(MEAN_SQUARE * np.sum(0.25 ** np.arange(n_octaves))))
 
 
 def interpolation(n_px: int, cell_px: float, shift: float, *, periodic: bool) -> Weights:

@@ -33,7 +33,7 @@ class PhaseOrder:
     phase_order: float  # t: 0 cells, 1 random phases
     scale_px: float
     shape: tuple[int, int]
-    wall_width: float = 0.25  # in scales
+    wall_width: float = 0.15  # in scales
     clip_sigmas: float = 4.0
 
     def __post_init__(self) -> None:
