@@ -11,8 +11,6 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 (models.laws.kondo_law).
 """
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +22,15 @@ from models.laws.engine_choice import EngineChoice, choose_engine
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
 from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import LinkedFinding, discover_linked
-from models.laws.operon_engine import OperonEngine
-from models.laws.pysr_engine import PySREngine
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
 from pipeline.formula_params import FormulaParams
-from pipeline.formula_records import METRIC_KEYS, metrics_record, plain
+from pipeline.formula_records import METRIC_KEYS, metrics_record
 from pipeline.formula_tables import write_fronts, write_laws
 from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
-from pipeline.stage import run_stage
+from pipeline.search_params import library_engine, operon_engine, pysr_engine
+from pipeline.stage import run_stage, write_json
 
 __all__ = ["FormulaParams", "main"]
 
@@ -44,9 +41,9 @@ DETAILS = Path("reports/details/formula.json")
 
 def main() -> None:
     params = load_params(FormulaParams, "formula")
-    library = LibraryEngine(**asdict(params.library))
+    library = library_engine(params.library)
     choice = choose_engine(
-        params.engine, pysr=pysr_engine(params), operon=operon_engine(params, "dimensionless"), library=library
+        params.engine, pysr=pysr_engine(params.pysr), operon=operon_engine(params.operon), library=library
     )
     print(f"formula: engine {choice.ran} (asked for: {choice.requested}; {choice.why})", flush=True)
     targets, left_out = read_targets(params)
@@ -68,14 +65,6 @@ def main() -> None:
     write_json(DETAILS, {key: value for key, value in record.items() if key not in METRIC_KEYS})
     write_json(METRICS, {key: record[key] for key in METRIC_KEYS})
     report(record, test)
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """The whole file or none, the same bytes for the same numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(plain(content), indent=2) + "\n")
-    partial.replace(path)
 
 
 def read_targets(params: FormulaParams) -> tuple[dict[str, Impurities], dict[str, str]]:
@@ -112,7 +101,8 @@ def run_searches(
             )
             engines: list[SymbolicEngine] = [library]
             if choice.ran != "library":
-                engines.insert(0, operon_engine(params, encoding) if choice.ran == "operon" else choice.engine)
+                budget = operon_engine(params.operon, raw=encoding == "raw")
+                engines.insert(0, budget if choice.ran == "operon" else choice.engine)
             for engine in engines:
                 found = discover(problem, engine, params.rules)
                 searches.append((problem, found))
@@ -165,16 +155,6 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
             where = f"{r['target']}, {r['engine']}, {r['encoding']}, link {r['link']}"
             print(f"formula: {where}: matches {r['matches']}{exponent}")
     print(f"formula: {record['controls_passed']} of {record['controls_run']} controls passed", flush=True)
-
-
-def operon_engine(params: FormulaParams, encoding: str) -> OperonEngine:
-    budget = params.operon
-    generations = budget.raw_generations if encoding == "raw" else budget.generations
-    return OperonEngine(population=budget.population, generations=generations, max_length=budget.max_length)
-
-
-def pysr_engine(params: FormulaParams) -> PySREngine:
-    return PySREngine(iterations=params.pysr.iterations, max_size=params.pysr.max_size, timeout_s=params.pysr.timeout_s)
 
 
 if __name__ == "__main__":

@@ -4,33 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from models.laws.discovery import Rules
+from pipeline.search_params import LibraryParams, OperonParams, PySRParams
 
 __all__ = ["FormulaParams"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OperonParams:
-    """Budget of Operon per seed; raw inputs need more generations than dimensionless ones."""
-
-    population: int
-    generations: int
-    raw_generations: int
-    max_length: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class LibraryParams:
-    max_power: int
-    max_total: int
-    max_terms: int
-    beam: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PySRParams:
-    iterations: int
-    max_size: int
-    timeout_s: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,17 +49,6 @@ class FormulaParams:
             "n_bootstrap": (self.n_bootstrap, self.n_bootstrap >= 20, ">= 20"),
             "n_spline": (self.n_spline, self.n_spline >= 5, ">= 5"),
             "moment_depth": (self.moment_depth, self.moment_depth > 0, "> 0"),
-            "operon.population": (self.operon.population, self.operon.population >= 10, ">= 10"),
-            "operon.generations": (self.operon.generations, self.operon.generations >= 1, ">= 1"),
-            "operon.raw_generations": (self.operon.raw_generations, self.operon.raw_generations >= 1, ">= 1"),
-            "operon.max_length": (self.operon.max_length, self.operon.max_length >= 5, ">= 5"),
-            "library.max_power": (self.library.max_power, 1 <= self.library.max_power <= 4, "1 to 4"),
-            "library.max_total": (self.library.max_total, self.library.max_total >= 1, ">= 1"),
-            "library.max_terms": (self.library.max_terms, 1 <= self.library.max_terms <= 10, "1 to 10"),
-            "library.beam": (self.library.beam, self.library.beam >= 1, ">= 1"),
-            "pysr.iterations": (self.pysr.iterations, self.pysr.iterations >= 1, ">= 1"),
-            "pysr.max_size": (self.pysr.max_size, self.pysr.max_size >= 7, ">= 7"),
-            "pysr.timeout_s": (self.pysr.timeout_s, self.pysr.timeout_s > 0, "> 0"),
         }
         problems = [f"{key}: found {found}, expected {want}" for key, (found, good, want) in checks.items() if not good]
         if problems:

@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import numpy as np
 
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
-__all__ = ["run_stage", "write_metrics"]
+__all__ = ["plain", "run_stage", "write_json", "write_metrics"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
@@ -48,6 +50,27 @@ def write_metrics(path: Path, values: Mapping[str, object]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """The whole file or none, keys in their order, the same bytes for the same numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(plain(content), indent=2) + "\n")
+    partial.replace(path)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """JSON without NaN or infinity, floats at ten digits, so that the same run writes the same bytes."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.10g}") if np.isfinite(value) else None
+    return value
 
 
 def _leave(status: int) -> NoReturn:

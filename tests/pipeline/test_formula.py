@@ -123,7 +123,7 @@ def test_operon_runs_the_stage(project):
 def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, monkeypatch):
     Path("params.yaml").write_text(PARAMS.format(engine="pysr"))
     monkeypatch.setattr("models.laws.pysr_engine.CHILD", ("/no/such/python",))
-    monkeypatch.setattr(formula, "PySREngine", lambda **settings: _missing())
+    monkeypatch.setattr("pipeline.search_params.PySREngine", lambda **settings: _missing())
     with pytest.raises(EngineUnavailable, match="To do: install Julia"):
         formula.main()
     assert not Path("reports/formula").exists()
