@@ -86,14 +86,14 @@ def _random_phasors(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
 
 
 def _with_histogram(start: FloatArray, levels: FloatArray, modulus: FloatArray, n_iterations: int) -> FloatArray:
-    surrogate, order = start, np.argsort(start, axis=None, kind="stable")
+    surrogate, order = start, np.argsort(start, axis=None)
     for _ in range(n_iterations):
         surrogate = np.empty_like(start)
         surrogate.flat[order] = levels
         modes = np.fft.rfft2(surrogate)
         size = np.abs(modes)
         kept = np.where(size > 0, modes / np.where(size > 0, size, 1.0), 1.0)
-        following = np.argsort(np.fft.irfft2(kept * modulus, s=start.shape), axis=None, kind="stable")
+        following = np.argsort(np.fft.irfft2(kept * modulus, s=start.shape), axis=None)
         if np.array_equal(following, order):
             break
         order = following
