@@ -6,8 +6,8 @@ d1 and d2 are the distances to the nearest and the second nearest seed, so d2 - 
 is one seed per scale^2. Greys are uniform in [0.3, 1], boundaries darker by `depth`.
 
 Nearest seeds are found block by block: a seed that is first or second for some pixel of a block lies within d2(centre)
-plus two half diagonals of its centre, which leaves one or two dozen candidates, and their distances are taken for all
-pixels of all blocks of a tile at once. With periodic edges the seeds get their images in the neighbouring boxes.
+plus half a diagonal of it, which leaves about a dozen candidates, and their distances are taken for all pixels of all
+blocks of a tile at once. With periodic edges the seeds get their images in the neighbouring boxes.
 """
 
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
 BLOCK_PX = 8
 TILE_PX = 128
+ROUNDING_PX = 1e-3
 REACH = 2.5  # in mean distances of seeds: how far around a tile seeds are looked for at first
 DARKEST, BRIGHTEST = 0.3, 1.0
 FEWEST_SEEDS = 4
@@ -107,33 +108,35 @@ def _with_images(seeds: FloatArray, shape: tuple[int, int]) -> tuple[FloatArray,
 
 
 def _nearest_in_tile(points: FloatArray, corner: Indices, size: Indices, reach: float) -> NearestSeeds:
-    """Blocks of the tile stand on the last axis of all arrays: (row in block, column in block, block)."""
+    """Of a pixel p and a seed s, both from the centre of the block, |p - s|^2 = |p|^2 + (|s|^2 - 2 p . s)."""
     n_blocks = -(-size // BLOCK_PX)
     middle = (BLOCK_PX - 1) / 2
     centre_y, centre_x = (np.arange(n, dtype=np.float32) * np.float32(BLOCK_PX) + np.float32(middle) for n in n_blocks)
-    near, positions, candidates = _candidates(points, corner, size, reach, centre_y, centre_x)
+    near, positions, candidates, order = _candidates(points, corner, size, reach, centre_y, centre_x)
     inside = np.arange(BLOCK_PX, dtype=np.float32) - np.float32(middle)
-    pixel_y = (np.repeat(centre_y, n_blocks[1]) + inside[:, None])[:, None]  # (block row, 1, block)
-    pixel_x = (np.tile(centre_x, n_blocks[0]) + inside[:, None])[None]
-    shape = (BLOCK_PX, BLOCK_PX, candidates.shape[1])
+    pixel_y, pixel_x = np.repeat(inside, BLOCK_PX), np.tile(inside, BLOCK_PX)
+    pixels = np.stack([np.ones_like(pixel_y), -2 * pixel_y, -2 * pixel_x])  # (3, n_inside)
+    shape = (len(order), BLOCK_PX**2)
     first, second = np.full(shape, np.inf, dtype=np.float32), np.full(shape, np.inf, dtype=np.float32)
-    which = np.zeros(shape, dtype=np.int16)
-    distance, nearer, closer = np.empty_like(first), np.empty_like(first), np.empty(shape, dtype=bool)
-    for k, chosen in enumerate(candidates):  # one seed for each block
-        np.add((pixel_y - positions[chosen, 0]) ** 2, (pixel_x - positions[chosen, 1]) ** 2, out=distance)
-        np.less(distance, first, out=closer)
-        np.copyto(which, np.int16(k), where=closer)
-        np.minimum(first, distance, out=nearer)
-        np.maximum(first, distance, out=distance)
-        np.minimum(second, distance, out=second)
-        first, nearer = nearer, first
-    chosen = candidates[which, np.arange(shape[2])]
+    which = np.zeros(shape, dtype=np.int32)
+    centres = np.stack([centre_y[order // n_blocks[1]], centre_x[order % n_blocks[1]]], axis=1)
+    for chosen in candidates:  # the k-th seed of each of the first blocks, which have so many
+        n = len(chosen)
+        seed = positions[chosen] - centres[:n]
+        distance = np.column_stack([np.sum(seed * seed, axis=1), seed]) @ pixels  # (n, n_inside)
+        np.copyto(which[:n], chosen[:, None], where=distance < first[:n])
+        farther = np.maximum(distance, first[:n])
+        np.minimum(distance, first[:n], out=first[:n])
+        np.minimum(farther, second[:n], out=second[:n])
+    own = pixel_y**2 + pixel_x**2
+    place = np.argsort(order)
 
     def image(values: NDArray[Any]) -> NDArray[Any]:
-        tiled = values.reshape(BLOCK_PX, BLOCK_PX, *n_blocks).transpose(2, 0, 3, 1)
+        tiled = values[place].reshape(*n_blocks, BLOCK_PX, BLOCK_PX).swapaxes(1, 2)
         return tiled.reshape(*(n_blocks * BLOCK_PX))[: size[0], : size[1]]
 
-    return NearestSeeds(near[image(chosen)], np.sqrt(image(first)), np.sqrt(image(second)))
+    first, second = (np.sqrt(np.maximum(squares + own, 0)) for squares in (first, second))
+    return NearestSeeds(image(near[which]), image(first), image(second))
 
 
 def _candidates(
@@ -143,18 +146,18 @@ def _candidates(
     reach: float,
     centre_y: NDArray[np.float32],
     centre_x: NDArray[np.float32],
-) -> tuple[Indices, NDArray[np.float32], Indices]:
-    """Points near the tile: their indices, their positions from its corner, and which of them each block needs.
+) -> tuple[Indices, NDArray[np.float32], list[NDArray[np.int32]], Indices]:
+    """Points near the tile, by index and by position from its corner; which of them each block needs; its blocks.
 
-    The last, (n_candidates, n_blocks), is filled up with a point at infinity. A point left out lies farther than
-    `reach` from every pixel; where that is nearer than some second seed may be, more points are taken.
+    Blocks are ordered by how many points they need; list k holds the k-th point of the blocks that need more than k. A
+    point left out lies farther than `reach` from every pixel; where a second seed may lie beyond, more are taken.
     """
-    half_diagonal = (BLOCK_PX - 1) / np.sqrt(2)
+    middle, half_diagonal = (BLOCK_PX - 1) / 2, (BLOCK_PX - 1) / np.sqrt(2)
     while True:
         near = np.flatnonzero(np.all((points > corner - reach) & (points < corner + size + reach), axis=1))
-        positions = np.vstack([points[near] - corner, [np.inf, np.inf]]).astype(np.float32)
-        y, x = positions[:-1, 0], positions[:-1, 1]
-        distance = ((centre_y[:, None] - y) ** 2)[:, None] + ((centre_x[:, None] - x) ** 2)[None]
+        positions = (points[near] - corner).astype(np.float32)
+        offset_y, offset_x = centre_y[:, None] - positions[:, 0], centre_x[:, None] - positions[:, 1]
+        distance = _squares(offset_y, offset_x)
         distance = np.sqrt(distance.reshape(len(centre_y) * len(centre_x), len(near)))
         everything = len(near) == len(points)
         if len(near) > 1:
@@ -162,12 +165,20 @@ def _candidates(
             if everything or second.max() + half_diagonal < reach:
                 break
         reach *= 2
-    block, point = np.nonzero(distance <= (second + np.float32(2 * half_diagonal + 1e-3))[:, None])
-    n_candidates = np.bincount(block, minlength=len(distance))
-    place = np.arange(len(block)) - np.repeat(np.cumsum(n_candidates) - n_candidates, n_candidates)
-    table = np.full((int(n_candidates.max()), len(distance)), len(near))
-    table[place, block] = point
-    return near, positions, table
+    to_edge = [np.maximum(np.abs(offset) - middle, 0) for offset in (offset_y, offset_x)]
+    needed = _squares(*to_edge).reshape(distance.shape) <= np.square(second + half_diagonal + ROUNDING_PX)[:, None]
+    block, point = np.nonzero(needed)
+    point = point.astype(np.int32)
+    n_needed = np.bincount(block, minlength=len(needed))
+    order = np.argsort(-n_needed, kind="stable")
+    start = (np.cumsum(n_needed) - n_needed)[order]
+    n_blocks = np.searchsorted(-n_needed[order], -np.arange(1, n_needed.max() + 1), side="right")
+    return near, positions, [point[start[:n] + k] for k, n in enumerate(n_blocks)], order
+
+
+def _squares(y: NDArray[np.float32], x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """y^2 + x^2 of every row of y with every row of x, (n_y, n_x, n_points)."""
+    return np.asarray((y * y)[:, None] + (x * x)[None])
 
 
 def _second_smallest(rows: NDArray[np.float32]) -> NDArray[np.float32]:
