@@ -23,6 +23,7 @@ DescriptorName = Literal[
     "vgg19",
     "random_vgg19",
     "two_point",
+    "two_point_centred",
     "two_point_radial",
     "power_spectrum",
     "log_power_spectrum",
@@ -57,9 +58,9 @@ class TwoPointSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PowerSpectrumSettings:
-    smoothing: float = 1.5  # Fourier bins
+    smoothing: float = 3.0  # Fourier bins
     maximum_frequency: float = 0.25  # cycles per pixel
-    floor: float = 1e-3  # of the logarithm, in units of the mean power
+    floor: float = 10.0  # of the logarithm, in units of the mean power
 
     def __post_init__(self) -> None:
         if self.smoothing < 0 or self.floor <= 0 or not 0 < self.maximum_frequency <= 0.5:
@@ -83,7 +84,6 @@ class DescriptorSettings:
     """All that shapes features, for every descriptor."""
 
     random_seed: int = 0
-    batch_size: int = 16
     efficientnet: EfficientNetSettings = EfficientNetSettings()
     vgg19: VGG19Settings = VGG19Settings()
     two_point: TwoPointSettings = TwoPointSettings()
@@ -91,10 +91,8 @@ class DescriptorSettings:
     scattering: ScatteringSettings = ScatteringSettings()
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.random_seed < 0:
-            raise ValueError(
-                f"found batch_size {self.batch_size}, random_seed {self.random_seed}, expected at least 1 and 0"
-            )
+        if self.random_seed < 0:
+            raise ValueError(f"found random_seed {self.random_seed}, expected at least 0")
 
 
 def make_descriptor(name: str, settings: DescriptorSettings, shape: tuple[int, int]) -> Descriptor:
@@ -109,6 +107,7 @@ def make_descriptor(name: str, settings: DescriptorSettings, shape: tuple[int, i
         "vgg19": _vgg19,
         "random_vgg19": _vgg19,
         "two_point": _two_point,
+        "two_point_centred": _two_point,
         "two_point_radial": _two_point,
         "power_spectrum": _power_spectrum,
         "log_power_spectrum": _power_spectrum,
@@ -132,7 +131,6 @@ def _efficientnet(name: str, settings: DescriptorSettings, shape: tuple[int, int
         layers=layers,
         statistic=settings.efficientnet.statistic,
         shape=shape,
-        batch_size=settings.batch_size,
     )
 
 
@@ -151,7 +149,6 @@ def _vgg19(name: str, settings: DescriptorSettings, shape: tuple[int, int]) -> D
         layers=chosen.layers,
         statistic=chosen.statistic,
         shape=shape,
-        batch_size=settings.batch_size,
     )
 
 
@@ -162,6 +159,7 @@ def _two_point(name: str, settings: DescriptorSettings, shape: tuple[int, int]) 
         shape=shape,
         maximum_lag=chosen.maximum_lag,
         periodic=chosen.periodic,
+        centred=name != "two_point",
         radial=name.endswith("radial"),
     )
 

@@ -31,6 +31,7 @@ from models.descriptors.descriptor import FloatArray, join_unit, require_images
 __all__ = ["CNNTexture", "Statistic", "TextureNetwork", "channel_means", "gram_matrices", "receptive_field"]
 
 Statistic = Literal["gram", "means"]
+CPU_BATCH, GPU_BATCH = 4, 256  # images: what fits into the caches of a core, and what fills a GPU
 
 
 class TextureNetwork(Protocol):
@@ -55,7 +56,6 @@ class CNNTexture:
     layers: tuple[str, ...]
     statistic: Statistic
     shape: tuple[int, int]
-    batch_size: int = 16
     device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __post_init__(self) -> None:
@@ -63,6 +63,10 @@ class CNNTexture:
         if isinstance(self.network, torch.nn.Module):
             module: Any = self.network.eval().requires_grad_(False)
             module.to(device=self.device, memory_format=torch.channels_last)
+
+    @property
+    def batch_size(self) -> int:
+        return GPU_BATCH if self.device.type == "cuda" else CPU_BATCH
 
     @property
     def n_features(self) -> int:
@@ -77,7 +81,7 @@ class CNNTexture:
         return join_unit([np.concatenate(parts) for parts in zip(*batches, strict=True)])
 
     def _batch(self, images_BHW: NDArray[Any]) -> list[FloatArray]:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             images = torch.from_numpy(np.ascontiguousarray(images_BHW, dtype=np.float32)).to(self.device)
             maps = self.network(images, self.layers)
             return [self._statistic(m).cpu().numpy() for m in maps]

@@ -44,7 +44,7 @@ def require_images(images_BHW: NDArray[Any], shape: tuple[int, int], *, rows: Se
     if images.ndim != 3 or images.shape[1:] != shape:
         expected = f"(images, {shape[0]}, {shape[1]})"
         raise ValueError(f"images: found an array of shape {images.shape}, expected {expected}; crop or tile them")
-    flat = images.reshape(images.shape[0], -1)
+    flat = images.reshape(len(images), shape[0] * shape[1])
     broken = ~np.isfinite(flat).all(axis=1)
     constant = ~broken & (flat.max(axis=1, initial=-np.inf) == flat.min(axis=1, initial=np.inf))
     numbers = np.arange(len(images)) if rows is None else np.asarray(rows)

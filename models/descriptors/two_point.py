@@ -1,7 +1,9 @@
 """Two-point correlation of an image: how alike are two pixels a given lag apart, by FFT.
 
-    S(r) = <f(x) f(x + r)>,    f = image - its mean
+    S(r) = <f(x) f(x + r)>    f = image, or image - its mean
 
+centred     the mean is subtracted first. Otherwise S tends to <f>^2 at large lags, which at unit length hides much of
+            the rest; the centred function at unit length, free of brightness and contrast, is the stronger descriptor
 periodic    mean over all x with wrap-around; unchanged when the image is shifted
 otherwise   zero-padded: sum over the pairs inside the image, divided by their number
 full        all lags with |r_y|, |r_x| <= maximum_lag; S(r) = S(-r), so half of them, times sqrt(2) but for r = 0:
@@ -34,6 +36,7 @@ class TwoPoint:
     shape: tuple[int, int]
     maximum_lag: int
     periodic: bool
+    centred: bool
     radial: bool = False
 
     def __post_init__(self) -> None:
@@ -56,14 +59,16 @@ class TwoPoint:
         return np.concatenate([np.zeros((0, self.n_features), dtype=np.float32), *blocks])
 
     def _block(self, images_BHW: NDArray[Any]) -> FloatArray:
-        full_BYX = autocorrelation(images_BHW, self.maximum_lag, periodic=self.periodic)
+        full_BYX = autocorrelation(images_BHW, self.maximum_lag, periodic=self.periodic, centred=self.centred)
         return unit_rows(radial_mean(full_BYX) if self.radial else half_plane(full_BYX))
 
 
-def autocorrelation(images_BHW: NDArray[Any], maximum_lag: int, *, periodic: bool) -> NDArray[np.float64]:
+def autocorrelation(
+    images_BHW: NDArray[Any], maximum_lag: int, *, periodic: bool, centred: bool = True
+) -> NDArray[np.float64]:
     """S(r) at lags -maximum_lag .. maximum_lag in y and x: (B, 2 maximum_lag + 1, 2 maximum_lag + 1)."""
     images = np.asarray(images_BHW, dtype=np.float64)
-    images = images - images.mean((1, 2), keepdims=True)
+    images = images - images.mean((1, 2), keepdims=True) if centred else images
     height, width = images.shape[1:]
     lags = np.arange(-maximum_lag, maximum_lag + 1)
     size = (

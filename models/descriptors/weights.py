@@ -105,7 +105,7 @@ def read_arrays(path: Path) -> Any:  # noqa: ANN401 - nested lists and mappings 
     with open(path, "rb") as stream:
         try:
             return _ArraysOnly(stream).load()
-        except (pickle.UnpicklingError, EOFError, ValueError) as error:
+        except (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError) as error:
             raise WeightsError(f"{path}: refused: {error}") from None
 
 
