@@ -11,7 +11,18 @@ from pipeline.params import load_params
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
-STAGES = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula", "microstructures", "textures", "reconstruction", "report")
+STAGES = (
+    "spectra",
+    "kondo_temperatures",
+    "spectrum_vae",
+    "latents",
+    "formula",
+    "microstructures",
+    "textures",
+    "reconstruction",
+    "embedding",
+    "report",
+)
 
 
 def keys(content: Any, prefix: str = "") -> set[str]:

@@ -26,7 +26,7 @@ from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from models.laws.correlation import Interval
 from models.laws.groups import cluster_counts, group_folds, whole_groups
 
-__all__ = ["Recovery", "RecoveryRules", "recovery"]
+__all__ = ["Recovery", "RecoveryRules", "linear_recovery", "recovery"]
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
@@ -62,10 +62,7 @@ def recovery(
     Raises ValueError for cells that are not finite, a parameter that does not vary or fewer groups than folds.
     """
     check(coordinates_ND, parameters)
-    scaled = {name: (y - y.mean(0)) / y.std(0) for name, y in parameters.items()}
-    counts = np.vstack(
-        [np.ones(len(groups_N)), cluster_counts(groups_N, rules.n_bootstrap, np.random.default_rng(rules.seeds[0]))]
-    )
+    scaled, counts = _scaled(parameters), _counts(groups_N, rules)
     together_NC = np.column_stack(list(scaled.values()))
     return Recovery(
         linear_r2=_cross_validated(_linear, coordinates_ND, scaled, groups_N, counts, rules),
@@ -74,6 +71,24 @@ def recovery(
         spearman_distances=_jackknife(_distance_ranks, coordinates_ND, together_NC, groups_N, rules),
         sister_retrieval=_retrieval(coordinates_ND, groups_N, counts),
     )
+
+
+def linear_recovery(
+    coordinates_ND: Array, parameters: Mapping[str, Array], groups_N: Groups, rules: RecoveryRules
+) -> dict[str, Interval]:
+    """Linear R2 alone, as `recovery` tells it."""
+    check(coordinates_ND, parameters)
+    return _cross_validated(_linear, coordinates_ND, _scaled(parameters), groups_N, _counts(groups_N, rules), rules)
+
+
+def _scaled(parameters: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: (y - y.mean(0)) / y.std(0) for name, y in parameters.items()}
+
+
+def _counts(groups_N: Groups, rules: RecoveryRules) -> Array:
+    """Row multiplicities (1 + R, N), the first all ones."""
+    drawn = cluster_counts(groups_N, rules.n_bootstrap, np.random.default_rng(rules.seeds[0]))
+    return np.vstack([np.ones(len(groups_N)), drawn])
 
 
 def check(coordinates_ND: Array, parameters: Mapping[str, Array]) -> None:

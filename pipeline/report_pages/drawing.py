@@ -34,6 +34,7 @@ __all__ = [
     "inline_svg",
     "new_figure",
     "save_png",
+    "thinned",
 ]
 
 # Markers: colours that nothing else uses, replaced in the SVG.
@@ -139,3 +140,10 @@ def save_png(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with drawing():
         figure.savefig(path, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+
+
+def thinned(rows: NDArray[np.intp], max_points: int) -> NDArray[np.intp]:
+    """At most `max_points` of the rows, evenly spaced."""
+    if rows.size <= max_points:
+        return rows
+    return np.asarray(rows[np.linspace(0, rows.size - 1, max_points).astype(int)])

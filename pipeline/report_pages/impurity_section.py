@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import inline_svg
+from pipeline.report_pages.drawing import inline_svg, thinned
 from pipeline.report_pages.impurity_figures import Example, draw_coverage, draw_examples, draw_kondo_peak
 from pipeline.report_pages.page import Notice, Picture, Section, number
 
-__all__ = ["SpectrumTable", "examples_of_regimes", "impurity_section", "read_spectra", "thinned"]
+__all__ = ["SpectrumTable", "examples_of_regimes", "impurity_section", "read_spectra"]
 
 FloatArray = NDArray[np.float64]
 
@@ -170,10 +170,3 @@ def _melting_family(hamiltonian: NDArray[np.int64], log_ratio: FloatArray, rows:
         if score > best[0]:
             best = (score, distinct)
     return best[1]
-
-
-def thinned(rows: NDArray[np.intp], max_points: int) -> NDArray[np.intp]:
-    """At most `max_points` of the rows, evenly spaced."""
-    if rows.size <= max_points:
-        return rows
-    return np.asarray(rows[np.linspace(0, rows.size - 1, max_points).astype(int)])

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import inline_svg
-from pipeline.report_pages.impurity_section import SpectrumTable, thinned
+from pipeline.report_pages.drawing import inline_svg, thinned
+from pipeline.report_pages.impurity_section import SpectrumTable
 from pipeline.report_pages.latent_figures import draw_association, draw_latent_maps, draw_traversals
 from pipeline.report_pages.layout import physics
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval

@@ -14,7 +14,8 @@ import sympy as sp
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import formula_svg, inline_svg
+from pipeline.report_pages.drawing import inline_svg
+from pipeline.report_pages.formula_text import formula_markup
 from pipeline.report_pages.law_figures import draw_laws, draw_pareto_fronts
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 
@@ -113,15 +114,14 @@ def law_words(record: Mapping[str, Any]) -> str:
 
 
 def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False) -> Markup:
-    """The equation in U, Gamma and eps_d, drawn as a formula; as plain text where it cannot be."""
-    text = str(record["equation"])
-    try:
-        expression = sp.sympify(text, locals=PHYSICAL)
-        rounded = expression.xreplace({f: sp.Float(f, 4) for f in expression.atoms(sp.Float)})
-        latex = sp.latex(rounded, symbol_names=SYMBOL_LATEX).replace(r"\frac", r"\dfrac")
-        return formula_svg((r"\log\dfrac{T_K}{\Gamma} = " if left else "") + latex, name=f"formula-{name}")
-    except (sp.SympifyError, ValueError, TypeError, AttributeError):
-        return Markup("<code>{}</code>").format(text)
+    """The equation in U, Gamma and eps_d."""
+    return formula_markup(
+        str(record["equation"]),
+        name=f"formula-{name}",
+        physical=PHYSICAL,
+        symbol_latex=SYMBOL_LATEX,
+        left=r"\log\dfrac{T_K}{\Gamma} = " if left else "",
+    )
 
 
 def _coefficients(metrics: Mapping[str, Any]) -> Table:
