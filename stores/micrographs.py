@@ -1,0 +1,105 @@
+"""Schema of stores of a user's own micrographs: one row per square tile (stores.importers.images).
+
+    image[i, y, x]   grey in [0, 1]
+    group[i]         number of the image file; split by it, or neighbouring tiles of a test image are trained on
+    source[i]        its path inside the imported folder
+    tile_y, tile_x   first row and column of the tile in the file [px]
+
+`skipped_file` and `skipped_reason`, of another length, name the files that could not be used. Attribute `settings` is
+the JSON of how the files were read and cut.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stores.schema import Fact, StoreSchema, Variable
+
+__all__ = ["MICROGRAPHS", "tiny"]
+
+ROW = ("sample",)
+SKIPPED = ("skipped",)
+
+
+def _column(name: str, dtype: str, units: str, description: str, **rules: Any) -> Variable:  # noqa: ANN401 - fields of Variable
+    return Variable(name=name, dims=ROW, dtype=dtype, units=units, description=description, **rules)
+
+
+def _flat(block: xr.Dataset) -> NDArray[np.bool_]:
+    images = block["image"].values
+    return np.asarray(images.min(axis=(1, 2)) == images.max(axis=(1, 2)))
+
+
+def _groups_and_files_differ(block: xr.Dataset) -> NDArray[np.bool_]:
+    """Numbers and paths name the same rows."""
+    _, group = np.unique(block["group"].values, return_inverse=True)
+    _, source = np.unique(block["source"].values.astype(str), return_inverse=True)
+    pairs = np.unique(np.stack([group, source]), axis=1)
+    alone = [np.bincount(names)[rows] == 1 for names, rows in zip(pairs, (group, source), strict=True)]
+    return np.asarray(~(alone[0] & alone[1]))
+
+
+def _empty(block: xr.Dataset) -> NDArray[np.bool_]:
+    return np.asarray(block["group"].values.size == 0)
+
+
+MICROGRAPHS = StoreSchema(
+    name="micrographs",
+    version="1",
+    coordinates=(),
+    variables=(
+        Variable(
+            name="image",
+            dims=("sample", "y", "x"),
+            dtype="float32",
+            units="dimensionless",
+            description="grey value",
+            low=0,
+            high=1,
+        ),
+        _column("group", "int64", "dimensionless", "number of the image file; split by it", low=0),
+        _column("source", "str", "dimensionless", "path of the file inside the imported folder"),
+        _column("tile_y", "int64", "px", "first row of the tile in its file", low=0),
+        _column("tile_x", "int64", "px", "first column of the tile in its file", low=0),
+        _column("pixel_size_um", "float64", "um", "width of a pixel, NaN where unknown", above=0, nan_allowed=True),
+        Variable(
+            name="skipped_file", dims=SKIPPED, dtype="str", units="dimensionless", description="file that is not used"
+        ),
+        Variable(
+            name="skipped_reason", dims=SKIPPED, dtype="str", units="dimensionless", description="why it is not used"
+        ),
+    ),
+    facts=(
+        Fact(name="some_tiles", expected="at least one tile", variables=("group",), violated=_empty, whole=True),
+        Fact(name="contrast", expected="contrast in every tile", variables=("image",), violated=_flat),
+        Fact(
+            name="one_group_per_file",
+            expected="one group for each file",
+            variables=("group", "source"),
+            violated=_groups_and_files_differ,
+            whole=True,
+        ),
+    ),
+    attributes=("settings",),
+)
+
+
+def tiny() -> xr.Dataset:
+    """A valid example: two tiles of one file, one of another, one file skipped."""
+    n_px = 8
+    wave = np.cos(2 * np.pi * np.arange(n_px) / 4)
+    columns: dict[str, Any] = {
+        "image": np.broadcast_to(0.5 + 0.4 * wave, (3, n_px, n_px)).astype(np.float32),
+        "group": np.array([0, 0, 1]),
+        "source": np.array(["steel/a.png", "steel/a.png", "b.tif"], dtype=object),
+        "tile_y": np.array([0, 0, 3]),
+        "tile_x": np.array([0, 8, 3]),
+        "pixel_size_um": np.array([0.1, 0.1, np.nan]),
+        "skipped_file": np.array(["c.jpg"], dtype=object),
+        "skipped_reason": np.array(["example"], dtype=object),
+    }
+    return xr.Dataset(
+        {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROGRAPHS.variables}, attrs={"settings": "{}"}
+    )
