@@ -1,0 +1,252 @@
+"""Map your own micrographs: a folder of images -> texture coordinates of their tiles, as a table and a page.
+
+    python -m pipeline.embed_images FOLDER [--out DIR] [--tile 128] [--stride 128] [--crop-bottom 0.07]
+        [--grey dtype|image] [--descriptor efficientnet] [--layer b7] [--method isomap|mds]
+        [--beyond-two-point] [--windows 64 128 256]
+
+Writes into DIR (default: micrograph_map)
+
+    embedding.csv   file, tile, top_px, left_px, coordinate_1 ...   one row per tile
+    map.html        the tiles as thumbnails at their coordinates; opens anywhere, needs nothing beside it
+    summary.json    settings, files skipped with the reason, dimension, and the diagnostics asked for
+
+`--beyond-two-point` tells tiles from surrogates of equal two-point function (models.descriptors.surrogates);
+`--windows` says how large tiles must be to stand for their image (models.descriptors.window), with layer b3 for all
+sizes. Files that cannot be used are named and skipped; the exit status is 1 only where none can be used. Nothing of
+params.yaml is read, and no stage depends on this.
+"""
+
+import argparse
+import csv
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from models.descriptors.choice import (
+    DESCRIPTORS,
+    DescriptorSettings,
+    EfficientNetSettings,
+    VGG19Settings,
+    make_descriptor,
+)
+from models.descriptors.descriptor import Descriptor
+from models.descriptors.separability import separability
+from models.descriptors.surrogates import periodic_component, phase_surrogates
+from models.laws.dimension import DimensionChoice, choose_dimension
+from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
+from pipeline.image_map import MappedTile, image_map
+from pipeline.stage import run_stage, write_metrics
+from pipeline.tile_ratios import WindowParams, tile_ratios
+from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
+from stores.micrographs import MICROGRAPHS
+from stores.zarr_store import open_store
+
+__all__ = ["main"]
+
+DEFAULT = ImageSettings()
+SEED = 0
+BLOCK = 256  # tiles described at once
+N_LANDMARKS, N_AXES, N_NEIGHBOURS = 1000, 50, 12
+MAX_DIMENSION, MINIMUM_GAIN = 6, 0.02
+MAX_SURROGATES = 300
+N_FOLDS = 5
+WINDOW_LAYER, WINDOW_THRESHOLD, MAX_WINDOW_IMAGES = "b3", 0.25, 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What is known of the tiles."""
+
+    tiles: xr.Dataset
+    features_NF: NDArray[np.float32]
+    embedding: Embedding
+    dimension: DimensionChoice
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    settings = ImageSettings(
+        tile_px=options.tile,
+        stride_px=options.stride or options.tile,
+        crop_bottom=options.crop_bottom,
+        grey=options.grey,
+    )
+    descriptor = make_descriptor(options.descriptor, _descriptor_settings(options), (options.tile, options.tile))
+    find_images(options.folder)  # before anything is written
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=options.out, prefix=".tiles-") as workplace:
+        store = Path(workplace) / "tiles.zarr"
+        report = import_images(options.folder, store, settings)
+        for name, reason in report.skipped.items():
+            print(f"skipped {name}: {reason}", file=sys.stderr)
+        tiles = open_store(store, MICROGRAPHS)
+        found = _embed(tiles, descriptor, options.method)
+        extra = _diagnostics(options, settings, found, descriptor)
+        sentence = _sentence(report, descriptor, found)
+        _write(options, found, sentence, {"settings": asdict(settings), "skipped": report.skipped} | extra)
+    for line in _told(extra):
+        print(line)
+    print(f"{options.out}: {sentence}")
+
+
+def _embed(tiles: xr.Dataset, descriptor: Descriptor, method: str) -> Found:
+    n_tiles = tiles.sizes["sample"]
+    if n_tiles < 3:
+        raise ValueError(f"found {n_tiles} tiles, expected at least 3; choose smaller tiles, or add images")
+    blocks = [tiles["image"][start : start + BLOCK].values for start in range(0, n_tiles, BLOCK)]
+    features_NF = np.concatenate([descriptor.describe(block) for block in blocks])
+    landmarks_L = draw_landmarks(n_tiles, N_LANDMARKS, SEED)
+    points_NK = principal_axes(features_NF[landmarks_L], N_AXES).project([features_NF])
+    n_neighbours = min(N_NEIGHBOURS, max(2, n_tiles // 4))
+    n_components = min(MAX_DIMENSION, points_NK.shape[1])
+    embedding = (
+        classical_mds(points_NK, landmarks_L, n_components)
+        if method == "mds"
+        else isomap(points_NK, landmarks_L, n_components, n_neighbours=n_neighbours)
+    )
+    dimension = choose_dimension(embedding, n_neighbours=n_neighbours, minimum_gain=MINIMUM_GAIN)
+    return Found(tiles=tiles, features_NF=features_NF, embedding=embedding, dimension=dimension)
+
+
+def _diagnostics(
+    options: argparse.Namespace, settings: ImageSettings, found: Found, descriptor: Descriptor
+) -> dict[str, Any]:
+    extra: dict[str, Any] = {}
+    if options.beyond_two_point:
+        extra["beyond_two_point"] = _beyond(found, descriptor)
+    if options.windows:
+        extra["window"] = _windows(options, settings, found)
+    return extra
+
+
+def _beyond(found: Found, descriptor: Descriptor) -> dict[str, Any]:
+    """AUC of tiles against their surrogates, of both kinds; few images are judged tile by tile, and that is told."""
+    n_tiles = found.tiles.sizes["sample"]
+    rows = np.unique(np.linspace(0, n_tiles - 1, min(n_tiles, MAX_SURROGATES)).round().astype(int))
+    group = found.tiles["group"].values[rows]
+    by_image = len(np.unique(group)) >= N_FOLDS
+    if len(rows) < N_FOLDS:
+        raise ValueError(f"beyond two-point: found {len(rows)} tiles, expected at least {N_FOLDS}; add images")
+    images = np.array([periodic_component(image) for image in found.tiles["image"][rows].values])
+    real = descriptor.describe(images)
+    told: dict[str, Any] = {"n_tiles": len(rows), "held_out": "image" if by_image else "tile"}
+    for kind, match_histogram in (("phases", False), ("phases_and_grey_levels", True)):
+        surrogates = phase_surrogates(images, SEED, match_histogram=match_histogram, n_iterations=20)
+        judged = separability(
+            real,
+            descriptor.describe(surrogates),
+            group if by_image else np.arange(len(rows)),
+            n_folds=N_FOLDS,
+            seed=SEED,
+        )
+        told[kind] = {"auc": judged.auc, "low": judged.low, "high": judged.high}
+    return told
+
+
+def _windows(options: argparse.Namespace, settings: ImageSettings, found: Found) -> dict[str, Any]:
+    files = sorted({str(source) for source in found.tiles["source"].values})[:MAX_WINDOW_IMAGES]
+    images = [read_grey(options.folder / file, settings) for file in files]
+    params = WindowParams(
+        layer=WINDOW_LAYER, tiles=tuple(options.windows), threshold=WINDOW_THRESHOLD, max_images=MAX_WINDOW_IMAGES
+    )
+    return tile_ratios(images, np.arange(len(images)), params)
+
+
+def _write(options: argparse.Namespace, found: Found, sentence: str, extra: dict[str, Any]) -> None:
+    tiles, shown = found.tiles, max(2, found.dimension.dimension)
+    coordinates_ND = found.embedding.coordinates_ND[:, :shown]
+    number: dict[str, int] = {}
+    rows = []
+    for source, top, left in zip(
+        map(str, tiles["source"].values), tiles["tile_y"].values, tiles["tile_x"].values, strict=True
+    ):
+        number[source] = number.get(source, -1) + 1
+        rows.append(MappedTile(file=source, tile=number[source], top_px=int(top), left_px=int(left)))
+    with (options.out / "embedding.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        names = [f"coordinate_{axis + 1}" for axis in range(coordinates_ND.shape[1])]
+        writer.writerow(["file", "tile", "top_px", "left_px", *names])
+        for row, at in zip(rows, coordinates_ND.tolist(), strict=True):
+            writer.writerow([row.file, row.tile, row.top_px, row.left_px, *(f"{value:.6g}" for value in at)])
+    page = image_map(
+        rows,
+        tiles["image"],  # read from the disk as far as shown
+        coordinates_ND,
+        title=f"Micrographs of {options.folder.resolve().name}",
+        notes=[f"{sentence[0].upper()}{sentence[1:]}.", *_told(extra)],
+    )
+    (options.out / "map.html").write_text(page, encoding="utf-8")
+    dimension = {key: value for key, value in asdict(found.dimension).items() if np.isfinite(value).all()}
+    write_metrics(options.out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
+
+
+def _sentence(report: ImportReport, descriptor: Descriptor, found: Found) -> str:
+    residual = found.dimension.residual_variance[found.dimension.dimension - 1]
+    return (
+        f"{report.n_tiles} tiles of {report.n_images} images ({len(report.skipped)} files skipped), {descriptor.name}, "
+        f"{found.embedding.method} of dimension {found.dimension.dimension} leaves {residual:.1%} of the variance"
+    )
+
+
+def _told(extra: dict[str, Any]) -> list[str]:
+    lines = []
+    if beyond := extra.get("beyond_two_point"):
+        parts = [
+            f"{words}: AUC {beyond[kind]['auc']:.2f} [{beyond[kind]['low']:.2f}, {beyond[kind]['high']:.2f}]"
+            for kind, words in (("phases", "same two-point function"), ("phases_and_grey_levels", "and grey levels"))
+        ]
+        held = f"{beyond['n_tiles']} tiles, held out by {beyond['held_out']}"
+        lines.append(f"Told from surrogates with the {', '.join(parts)} (0.5: not told apart; {held}).")
+    if window := extra.get("window"):
+        ratios = ", ".join(f"{size} px {ratio:.2f}" for size, ratio in window["ratios"].items())
+        size = window["recommended_px"]
+        advice = f"tiles of {size} px stand for their image" if size else "no size given stands for its image"
+        lines.append(f"Within- over between-image distance (squares): {ratios}; {advice}.")
+    return lines
+
+
+def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
+    if options.layer is None:
+        return DescriptorSettings()
+    if not options.descriptor.endswith(("efficientnet", "vgg19")):
+        raise ValueError(f"--layer: found {options.layer} with --descriptor {options.descriptor}, which has no layers")
+    if options.descriptor.endswith("efficientnet"):
+        return DescriptorSettings(efficientnet=EfficientNetSettings(layers=(options.layer,)))
+    return DescriptorSettings(vgg19=VGG19Settings(layers=(options.layer,)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Texture coordinates of your own micrographs, as a table and a page.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="PNG, TIFF and JPEG, searched with folders below")
+    parser.add_argument("--out", type=Path, default=Path("micrograph_map"), metavar="DIR", help="default %(default)s")
+    parser.add_argument("--tile", type=int, default=DEFAULT.tile_px, help="width of a tile [px] (default %(default)s)")
+    parser.add_argument("--stride", type=int, help="distance of tiles [px] (default: the tile, no overlap)")
+    parser.add_argument(
+        "--crop-bottom",
+        type=float,
+        default=DEFAULT.crop_bottom,
+        metavar="H",
+        help="strip with the scale bar: fraction of the height below 1, rows from 1 on (default %(default)s)",
+    )
+    parser.add_argument(
+        "--grey",
+        choices=("dtype", "image"),
+        default=DEFAULT.grey,
+        help="grey 0 to 1 is the range of the number type, or of each image (default %(default)s)",
+    )
+    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="default %(default)s")
+    parser.add_argument("--layer", help="layer of the network; earlier ones see less and fit smaller tiles")
+    parser.add_argument("--method", choices=("isomap", "mds"), default="isomap", help="default %(default)s")
+    parser.add_argument("--beyond-two-point", action="store_true", help="tell tiles from their phase surrogates")
+    parser.add_argument("--windows", type=int, nargs="+", metavar="PX", help="tile sizes to compare")
+    return parser
+
+
+if __name__ == "__main__":
+    run_stage("embed_images", main)
