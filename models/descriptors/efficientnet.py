@@ -79,7 +79,7 @@ class EfficientNetLite0(nn.Module):
     def forward(self, images_BHW: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Maps (B, C, H / stride, W / stride) of each of `layers`, in their order."""
         wanted = {self.layers.index(layer) for layer in layers}
-        x = functional.relu6(self.stem(images_BHW[:, None] * 2 - 1))
+        x = _relu6(self.stem(images_BHW[:, None] * 2 - 1))
         found = {0: x}
         for depth in range(1, max(wanted) + 1):
             x = self.blocks[depth - 1](x)
@@ -122,12 +122,13 @@ class SameConv(nn.Module):
         self.kernel, self.stride, self.groups, self.linear = kernel, stride, groups, linear
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.kernel == 1:  # a matrix product over channels, which lie together in memory (channels_last)
+            return functional.linear(x.permute(0, 2, 3, 1), self.weight[:, :, 0, 0], self.bias).permute(0, 3, 1, 2)
         totals = [max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0) for size in x.shape[-2:]]
         (top, down), (left, right) = ((total // 2, total - total // 2) for total in totals)
-        if (top, left) == (down, right):
-            return functional.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
-        x = functional.pad(x, (left, right, top, down))
-        return functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        # Uneven padding by a row of zeros before the kernel, which is smaller than the maps.
+        weight = functional.pad(self.weight, (right - left, 0, down - top, 0))
+        return functional.conv2d(x, weight, self.bias, self.stride, (down, right), 1, self.groups)
 
     def fold(self, weights: Mapping[str, Tensor], convolution: str, norm: str, *, grey: bool = False) -> None:
         """Convolution and the batch normalisation after it as one."""
@@ -157,8 +158,8 @@ class InvertedResidual(nn.Module):
         self.residual = shape.stride == 1 and shape.inputs == shape.outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = x if self.expand is None else functional.relu6(self.expand(x))
-        out: Tensor = self.project(functional.relu6(self.depthwise(inner)))
+        inner = x if self.expand is None else _relu6(self.expand(x))
+        out: Tensor = self.project(_relu6(self.depthwise(inner)))
         return out + x if self.residual else out
 
     def load_published(self, weights: Mapping[str, Tensor], prefix: str) -> None:
@@ -166,6 +167,10 @@ class InvertedResidual(nn.Module):
             self.expand.fold(weights, f"{prefix}_expand_conv", f"{prefix}_bn0")
         self.depthwise.fold(weights, f"{prefix}_depthwise_conv", f"{prefix}_bn1")
         self.project.fold(weights, f"{prefix}_project_conv", f"{prefix}_bn2")
+
+
+def _relu6(x: Tensor) -> Tensor:
+    return functional.relu6(x, inplace=not x.requires_grad)
 
 
 def deepest(layers: Sequence[str]) -> str:
