@@ -91,8 +91,13 @@ class ImportReport:
 def import_images(folder: Path, out: Path, settings: ImageSettings) -> ImportReport:
     """Write the store `out` from all images in `folder`, replacing what was there.
 
-    Raises ValueError where no file can be used (naming each), FileNotFoundError where there is none.
+    Raises ValueError where no file can be used (naming each) or `out` holds something that is no store,
+    FileNotFoundError where there is no file.
     """
+    if out.exists() and not (out / "zarr.json").is_file():
+        raise ValueError(
+            f"{out}: found something that is no store, and leave it alone; choose another path for the store"
+        )
     files = find_images(folder)
     counts: dict[Path, int] = {}
     skipped: dict[str, str] = {}
@@ -254,7 +259,8 @@ def _rows(file: Path, folder: Path, group: int, n_tiles: int, settings: ImageSet
 
 
 def _name(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
+    """Path inside the folder; bytes that are no UTF-8 are written out, for the store holds text."""
+    return file.relative_to(folder).as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _first_line(error: Exception) -> str:

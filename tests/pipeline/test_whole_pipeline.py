@@ -29,6 +29,7 @@ METRICS = {
     "spectrum_vae": {"test_mae", "active_latents", "seeds"},
     "latents": {"best_abs_spearman"},
     "formula": {"results", "correction_resolved"},
+    "microstructures": {"n_images", "n_failed", "hash"},
 }
 
 pytestmark = pytest.mark.slow
@@ -76,7 +77,7 @@ def test_every_stage_leaves_its_metrics(clone: Path, stage: str):
     assert metrics.keys() >= METRICS[stage]
 
 
-@pytest.mark.parametrize("store", ["spectra", "kondo_temperatures", "latents"])
+@pytest.mark.parametrize("store", ["spectra", "kondo_temperatures", "latents", "microstructures"])
 def test_every_store_is_valid(clone: Path, store: str):
     reply = run(clone, "stores.validate", f"data/{store}.zarr")
     assert reply.returncode == 0, reply.stdout + reply.stderr

@@ -182,6 +182,21 @@ def test_all_bad_is_an_error_that_names_each_and_leaves_the_old_store(tmp_path: 
     assert validate(tmp_path / "m.zarr") == []
 
 
+def test_what_is_no_store_is_never_replaced(tmp_path: Path):
+    folder = mixed_folder(tmp_path / "in")
+    for out in (folder, folder / "notes.txt"):
+        with pytest.raises(ValueError, match="something that is no store"):
+            import_images(folder, out, SMALL)
+    assert (folder / "b.jpg").is_file()
+    assert (folder / "notes.txt").read_text() == "ignored"
+
+
+def test_a_name_that_is_no_utf_8_is_kept_readable(tmp_path: Path):
+    save(tmp_path / "in" / "a.png", as_type(ramp(20, 20), "uint8")).rename(tmp_path / "in" / "a\udcff.png")
+    import_images(tmp_path / "in", tmp_path / "m.zarr", SMALL)
+    assert open_store(tmp_path / "m.zarr", MICROGRAPHS)["source"].values.tolist() == [r"a\udcff.png"]
+
+
 def test_an_empty_or_missing_folder_is_told(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="found no folder"):
         find_images(tmp_path / "nowhere")
