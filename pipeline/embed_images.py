@@ -10,7 +10,7 @@ Writes into DIR (default: micrograph_map)
     map.html        the tiles as thumbnails at their coordinates; opens anywhere, needs nothing beside it
     summary.json    settings, files skipped with the reason, dimension, and the diagnostics asked for
 
-`--beyond-two-point` tells tiles from surrogates of equal two-point function (models.descriptors.surrogates);
+`--beyond-two-point` tells tiles from surrogates of equal two-point function (pipeline.own_images_beyond);
 `--windows` says how large tiles must be to stand for their image (models.descriptors.window), with layer b3 for all
 sizes. Files that cannot be used are named and skipped; the exit status is 1 only where none can be used. Nothing of
 params.yaml is read, and no stage depends on this.
@@ -20,6 +20,7 @@ import argparse
 import csv
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,10 @@ from models.descriptors.choice import (
     make_descriptor,
 )
 from models.descriptors.descriptor import Descriptor
-from models.descriptors.separability import separability
-from models.descriptors.surrogates import periodic_component, phase_surrogates
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
 from pipeline.image_map import MappedTile, image_map
+from pipeline.own_images_beyond import beyond_two_point
 from pipeline.stage import run_stage, write_metrics
 from pipeline.tile_ratios import WindowParams, tile_ratios
 from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
@@ -54,9 +54,8 @@ SEED = 0
 BLOCK = 256  # tiles described at once
 N_LANDMARKS, N_AXES, N_NEIGHBOURS = 1000, 50, 12
 MAX_DIMENSION, MINIMUM_GAIN = 6, 0.02
-MAX_SURROGATES = 300
-N_FOLDS = 5
-WINDOW_LAYER, WINDOW_THRESHOLD, MAX_WINDOW_IMAGES = "b3", 0.25, 200
+WINDOW_LAYER, WINDOW_THRESHOLD = "b3", 0.25
+MAX_IMAGES = 100  # in diagnostics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,43 +118,25 @@ def _diagnostics(
 ) -> dict[str, Any]:
     extra: dict[str, Any] = {}
     if options.beyond_two_point:
-        extra["beyond_two_point"] = _beyond(found, descriptor)
+        extra["beyond_two_point"] = beyond_two_point(_images(options, settings, found), descriptor, options.tile, SEED)
     if options.windows:
         extra["window"] = _windows(options, settings, found)
     return extra
 
 
-def _beyond(found: Found, descriptor: Descriptor) -> dict[str, Any]:
-    """AUC of tiles against their surrogates, of both kinds; few images are judged tile by tile, and that is told."""
-    n_tiles = found.tiles.sizes["sample"]
-    rows = np.unique(np.linspace(0, n_tiles - 1, min(n_tiles, MAX_SURROGATES)).round().astype(int))
-    group = found.tiles["group"].values[rows]
-    by_image = len(np.unique(group)) >= N_FOLDS
-    if len(rows) < N_FOLDS:
-        raise ValueError(f"beyond two-point: found {len(rows)} tiles, expected at least {N_FOLDS}; add images")
-    images = np.array([periodic_component(image) for image in found.tiles["image"][rows].values])
-    real = descriptor.describe(images)
-    told: dict[str, Any] = {"n_tiles": len(rows), "held_out": "image" if by_image else "tile"}
-    for kind, match_histogram in (("phases", False), ("phases_and_grey_levels", True)):
-        surrogates = phase_surrogates(images, SEED, match_histogram=match_histogram, n_iterations=20)
-        judged = separability(
-            real,
-            descriptor.describe(surrogates),
-            group if by_image else np.arange(len(rows)),
-            n_folds=N_FOLDS,
-            seed=SEED,
-        )
-        told[kind] = {"auc": judged.auc, "low": judged.low, "high": judged.high}
-    return told
-
-
 def _windows(options: argparse.Namespace, settings: ImageSettings, found: Found) -> dict[str, Any]:
-    files = sorted({str(source) for source in found.tiles["source"].values})[:MAX_WINDOW_IMAGES]
-    images = [read_grey(options.folder / file, settings) for file in files]
+    images = list(_images(options, settings, found))
     params = WindowParams(
-        layer=WINDOW_LAYER, tiles=tuple(options.windows), threshold=WINDOW_THRESHOLD, max_images=MAX_WINDOW_IMAGES
+        layer=WINDOW_LAYER, tiles=tuple(options.windows), threshold=WINDOW_THRESHOLD, max_images=MAX_IMAGES
     )
     return tile_ratios(images, np.arange(len(images)), params)
+
+
+def _images(options: argparse.Namespace, settings: ImageSettings, found: Found) -> Iterator[NDArray[np.float32]]:
+    """Whole images, evenly taken, one after the other."""
+    files = sorted({str(source) for source in found.tiles["source"].values})
+    for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), MAX_IMAGES)).round().astype(int)):
+        yield read_grey(options.folder / files[k], settings)
 
 
 def _write(options: argparse.Namespace, found: Found, sentence: str, extra: dict[str, Any]) -> None:
@@ -201,8 +182,14 @@ def _told(extra: dict[str, Any]) -> list[str]:
             f"{words}: AUC {beyond[kind]['auc']:.2f} [{beyond[kind]['low']:.2f}, {beyond[kind]['high']:.2f}]"
             for kind, words in (("phases", "same two-point function"), ("phases_and_grey_levels", "and grey levels"))
         ]
+        null = beyond["null"]
+        blind = (
+            f"{null['auc']:.2f} [{null['low']:.2f}, {null['high']:.2f}]" if null else "0.5 or more, images are small"
+        )
         held = f"{beyond['n_tiles']} tiles, held out by {beyond['held_out']}"
-        lines.append(f"Told from surrogates with the {', '.join(parts)} (0.5: not told apart; {held}).")
+        lines.append(
+            f"Told from surrogates with the {', '.join(parts)}; Gaussian fields, cut out alike: {blind} ({held})."
+        )
     if window := extra.get("window"):
         ratios = ", ".join(f"{size} px {ratio:.2f}" for size, ratio in window["ratios"].items())
         size = window["recommended_px"]

@@ -3,8 +3,10 @@
     reads   params.yaml: reconstruction, textures (settings of the descriptors), data/microstructures.zarr
     writes  reports/microstructures/reconstruction.npz   names (n,), and target, surrogate, image (n, y, x), in [0, 1]
             reports/metrics/beyond_two_point.json
-                results         [{generator, descriptor, surrogate, auc, low, high, n_images}], and for phase_order
-                                by_phase_order [{low, high, auc}]: the same scores in thirds of the parameter
+                results         [{generator, descriptor, surrogate, auc, low, high, n_images}]; for phase_order also
+                                by_phase_order [{low, high, auc}]: the same scores in thirds of the parameter; for
+                                images that do not wrap around also null {auc, low, high}: what borders alone give,
+                                null where three quarters of an image are too small
                 reconstruction  [{generator, terms, terms_of_noise}]
                 window          {generator: {layer, ratios: {tile: W / B}, recommended_px}}
 
@@ -78,21 +80,56 @@ def beyond_two_point(
             images, params.seed, match_histogram=match_histogram, n_iterations=chosen.n_iterations
         )
         for name in chosen.descriptors:
-            descriptor = make_descriptor(name, described, images.shape[1:])
-            found = separability(
-                descriptor.describe(images),
-                descriptor.describe(surrogates),
-                groups,
-                n_folds=chosen.n_folds,
-                regularization=chosen.regularization,
-                n_bootstrap=chosen.n_bootstrap,
-                seed=params.seed,
-            )
+            found = _judged(images, surrogates, name, groups, params, described)
             record = {"generator": generator, "descriptor": name, "surrogate": kind, "n_images": len(rows)}
             records.append(record | {"auc": found.auc, "low": found.low, "high": found.high})
+            if not _wraps(store, generator) and kind == "phases":
+                records[-1]["null"] = _border_null(surrogates, name, groups, params, described)
             if generator == "phase_order":
                 records[-1]["by_phase_order"] = _by_phase_order(found, store["phase_order"].values[rows])
     return records
+
+
+def _judged(
+    real: FloatArray,
+    surrogates: FloatArray,
+    name: str,
+    groups: NDArray[np.int64],
+    params: ReconstructionParams,
+    described: DescriptorSettings,
+) -> Separability:
+    descriptor = make_descriptor(name, described, real.shape[1:])
+    chosen = params.beyond
+    return separability(
+        descriptor.describe(real),
+        descriptor.describe(surrogates),
+        groups,
+        n_folds=chosen.n_folds,
+        regularization=chosen.regularization,
+        n_bootstrap=chosen.n_bootstrap,
+        seed=params.seed,
+    )
+
+
+def _border_null(
+    surrogates: FloatArray,
+    name: str,
+    groups: NDArray[np.int64],
+    params: ReconstructionParams,
+    described: DescriptorSettings,
+) -> dict[str, float] | None:
+    """What borders alone give: three quarters of each surrogate, a Gaussian field cut out of a larger one.
+
+    None where these are too small for the descriptor.
+    """
+    n_y, n_x = (3 * length // 4 for length in surrogates.shape[1:])
+    try:
+        make_descriptor(name, described, (n_y, n_x))
+    except ValueError:
+        return None
+    cut = np.array([periodic_component(u[:n_y, :n_x]) for u in surrogates])
+    found = _judged(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
+    return {"auc": found.auc, "low": found.low, "high": found.high}
 
 
 def rebuild(store: xr.Dataset, params: ReconstructionParams) -> dict[str, Any]:
@@ -141,9 +178,11 @@ def _one_of_each_group(store: xr.Dataset, generator: str, most: int | None) -> N
 
 def _wrapped(store: xr.Dataset, generator: str, rows: NDArray[np.int64]) -> FloatArray:
     images = store["image"][rows].values.astype(np.float64)
-    if generator in ALWAYS_PERIODIC or store.attrs["periodic"]:
-        return np.asarray(images)
-    return np.array([periodic_component(image) for image in images])
+    return np.asarray(images) if _wraps(store, generator) else np.array([periodic_component(u) for u in images])
+
+
+def _wraps(store: xr.Dataset, generator: str) -> bool:
+    return generator in ALWAYS_PERIODIC or bool(store.attrs["periodic"])
 
 
 def _by_phase_order(found: Separability, phase_order_N: FloatArray) -> list[dict[str, float]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.report_pages.drawing import drawing, inline_svg
 from pipeline.report_pages.page import Paragraph, Picture, Section, number, value_with_interval
 from pipeline.report_pages.reconstruction_figures import (
+    DESCRIPTOR_WORDS,
     GENERATOR_WORDS,
     draw_beyond,
     draw_reconstructions,
@@ -92,6 +93,13 @@ def _beyond_words(results: list[dict[str, Any]]) -> str:
         parts = [f"{number(t['auc'], 2)} for {number(t['low'], 2)} to {number(t['high'], 2)}" for t in thirds]
         auc = value_with_interval(record["auc"], record["low"], record["high"], 2)
         told.append(f"AUC of the cells is {auc}; by their phase order: {', '.join(parts)}.")
+    for record in results:
+        if null := record.get("null"):
+            value = value_with_interval(null["auc"], null["low"], null["high"], 2)
+            told.append(
+                f"Images of {GENERATOR_WORDS[record['generator']]} do not wrap around; Gaussian fields cut out alike "
+                f"reach {value} ({DESCRIPTOR_WORDS.get(record['descriptor'], record['descriptor'])})."
+            )
     return " ".join(told) or "No generator with a phase order was judged."
 
 

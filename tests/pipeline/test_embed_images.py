@@ -69,9 +69,14 @@ def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys:
     beyond, window = summary["beyond_two_point"], summary["window"]
     assert (beyond["n_tiles"], beyond["held_out"]) == (54, "image")
     assert 0 <= beyond["phases"]["low"] <= beyond["phases"]["auc"] <= 1
+    assert 0 <= beyond["null"]["auc"] <= 1
     assert set(window["ratios"]) == {"32", "48"}
     told = capsys.readouterr().out
-    assert "same two-point function: AUC" in told and "Within- over between-image distance" in told
+    assert (
+        "same two-point function: AUC" in told
+        and "Gaussian fields, cut out alike" in told
+        and "Within- over between-image distance" in told
+    )
 
 
 @pytest.mark.parametrize(

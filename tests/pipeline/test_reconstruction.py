@@ -1,6 +1,7 @@
 """The stage on a store of few small images: what it writes, and that its pieces do what they say."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SIZE = 64
 
 
-def make_store(path: Path, n: int = 12) -> None:
+def make_store(path: Path, n: int = 12, *, periodic: bool = True) -> None:
     """Straight stripes and blobs of noise, one image of each parameter point."""
     import xarray as xr
 
@@ -42,7 +43,7 @@ def make_store(path: Path, n: int = 12) -> None:
     }
     dataset = xr.Dataset(
         {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROSTRUCTURES.variables},
-        attrs={"settings": "{}", "generators": list(GENERATORS), "periodic": True},
+        attrs={"settings": "{}", "generators": list(GENERATORS), "periodic": periodic},
     )
     write_store(path, MICROSTRUCTURES, dataset)
 
@@ -72,6 +73,20 @@ def test_the_stage_writes_its_metrics_and_its_pictures(folder: Path):
     section = reconstruction_section(folder)
     assert section.anchor == "microstructures-beyond"
     assert all("NaN" not in str(block) for block in section.blocks)
+
+
+def test_images_that_do_not_wrap_around_get_a_null(folder: Path):
+    shutil.rmtree(folder / "data/microstructures.zarr")
+    make_store(folder / "data/microstructures.zarr", periodic=False)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["textures"]["settings"]["efficientnet"]["layers"] = ["b1"]
+    params["reconstruction"]["beyond"]["descriptors"] = ["efficientnet"]
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    reconstruction.main()
+    results = json.loads((folder / "reports/metrics/beyond_two_point.json").read_text())["results"]
+    nulls = {(r["generator"], r["surrogate"]): r.get("null") for r in results}
+    assert nulls["phase_order", "phases"] is None  # always periodic
+    assert 0 <= nulls["lamellae", "phases"]["auc"] <= 1
 
 
 def test_a_generator_without_images_is_told_with_its_cure(folder: Path):
