@@ -7,18 +7,22 @@ writes  reports/index.html       opens anywhere, needs no network and nothing be
 """
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.params import load_params, setting
 from pipeline.report_pages.drawing import save_png
 from pipeline.report_pages.layout import render
+from pipeline.report_pages.microstructures import microstructures_lane
+from pipeline.report_pages.page import LaneReport
 from pipeline.report_pages.spectra import spectra_lane
 from pipeline.stage import run_stage
 
 __all__ = ["ReportParams", "build_report", "main"]
 
-LANES = (spectra_lane,)  # one function per lane, in the order of the page
+Lane = Callable[[Path, int], LaneReport]
+LANES: tuple[Lane, ...] = (spectra_lane, microstructures_lane)  # one function per lane, in the order of the page
 TITLE = "Latentlaw: simulated physics in, laws out"
 
 
@@ -35,15 +39,15 @@ def main() -> None:
     print("report: reports/index.html")
 
 
-def build_report(root: Path, params: ReportParams) -> None:
+def build_report(root: Path, params: ReportParams, lanes: Sequence[Lane] = LANES) -> None:
     """Everything is drawn before the first file is written, and the page comes last."""
-    lanes = [lane(root, params.max_points) for lane in LANES]
-    page = render([lane.page for lane in lanes], title=TITLE)
+    reports_of_lanes = [lane(root, params.max_points) for lane in lanes]
+    page = render([report.page for report in reports_of_lanes], title=TITLE)
     reports = root / "reports"
-    for lane in lanes:
-        for name, picture in lane.pictures.items():
+    for report in reports_of_lanes:
+        for name, picture in report.pictures.items():
             save_png(picture, reports / f"figures/{name}.png")
-        for name, contents in lane.tables.items():
+        for name, contents in report.tables.items():
             write_whole(reports / f"plots/{name}.csv", contents)
     write_whole(reports / "index.html", page)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.report_pages.latent_section import MapPlane
 from pipeline.report_pages.law_section import LawTable
 
-__all__ = ["latent_table", "law_table", "pareto_tables", "training_tables"]
+__all__ = ["latent_table", "law_table", "pareto_tables", "table", "training_tables"]
 
 FloatArray = NDArray[np.float64]
 

@@ -94,7 +94,7 @@ def _beyond_words(results: list[dict[str, Any]]) -> str:
         auc = value_with_interval(record["auc"], record["low"], record["high"], 2)
         told.append(f"AUC of the cells is {auc}; by their phase order: {', '.join(parts)}.")
     for record in results:
-        if null := record.get("null"):
+        if (null := record.get("null")) and record["descriptor"] != "two_point":
             value = value_with_interval(null["auc"], null["low"], null["high"], 2)
             told.append(
                 f"Images of {GENERATOR_WORDS[record['generator']]} do not wrap around; Gaussian fields cut out alike "

@@ -12,7 +12,7 @@ from pipeline.report import ReportParams, build_report
 from pipeline.report_pages.latent_section import MEASURES
 from pipeline.report_pages.law_section import found_law
 from pipeline.report_pages.page import number
-from pipeline.report_pages.spectra import finding, key_numbers
+from pipeline.report_pages.spectra import finding, key_numbers, spectra_lane
 from stores import kondo_temperatures, latents, spectra
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS
@@ -20,6 +20,7 @@ from stores.spectra import SPECTRA
 from stores.zarr_store import write_store
 
 PARAMS = ReportParams(max_points=100)
+LANES = (spectra_lane,)
 NAMES = {"low_temperature": ["even 1", "odd 1"], "full": ["even 1"]}  # those of stores.latents.tiny()
 
 
@@ -141,7 +142,7 @@ def built(tmp_path_factory):
             curve = root / f"runs/spectrum_vae/{subset}/seed_{seed}/live/plots/metrics/mae.tsv"
             curve.parent.mkdir(parents=True)
             curve.write_text(f"step\tmae\n10\t0.1\n20\t0.0{seed + 1}\n")
-    build_report(root, PARAMS)
+    build_report(root, PARAMS, LANES)
     return root
 
 
@@ -159,7 +160,7 @@ def root(built, tmp_path):
 
 
 def test_two_builds_give_the_same_bytes(built, root):
-    build_report(root, PARAMS)
+    build_report(root, PARAMS, LANES)
     for name in ("index.html", "figures/spectra_lane.png"):
         assert (built / "reports" / name).read_bytes() == (root / "reports" / name).read_bytes()
 
@@ -231,7 +232,7 @@ def test_text_from_data_is_escaped_and_a_formula_that_cannot_be_drawn_is_written
     record = METRICS["formula"]["results"][0] | {"engine": "<b>engine</b>", "selected": False, "equation": "u +* x < 1"}
     metrics = METRICS["formula"] | {"results": [record]}
     (root / "reports/metrics/formula.json").write_text(json.dumps(metrics))
-    build_report(root, PARAMS)
+    build_report(root, PARAMS, LANES)
     page = (root / "reports/index.html").read_text()
     assert "<b>engine</b>" not in page
     assert "<code>u +* x &lt; 1</code>" in page
@@ -243,7 +244,7 @@ def test_missing_inputs_are_all_named_with_their_stage_and_nothing_is_written(ro
     with pytest.raises(
         FileNotFoundError, match=r"spectra\.json \(make it with `dvc repro spectra`\).*dvc repro latents"
     ):
-        build_report(root, PARAMS)
+        build_report(root, PARAMS, LANES)
     assert not (root / "reports/index.html").exists()
 
 
@@ -282,7 +283,7 @@ def test_a_dataset_of_many_rows_shows_the_melting_of_the_kondo_peak(root):
         attrs=example.attrs,
     )
     write_store(root / "data/spectra.zarr", SPECTRA, dataset)
-    build_report(root, PARAMS)
+    build_report(root, PARAMS, LANES)
     page = (root / "reports/index.html").read_text()
     assert "one impurity at 30 temperatures" in page
     assert "height at ω = 0 of 30 and 30 spectra" in page
