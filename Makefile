@@ -99,7 +99,7 @@ docs-serve: $(DOCS_STAMP)
 picture: $(STAMP)
 	@python -m pipeline.repro report
 	@mkdir -p docs/assets
-	cp reports/figures/spectra_lane.png docs/assets/spectra_lane.png
+	cp reports/figures/spectra_lane.png reports/figures/microstructures_lane.png docs/assets/
 
 clean:
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site

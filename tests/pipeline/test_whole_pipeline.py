@@ -30,6 +30,8 @@ METRICS = {
     "latents": {"best_abs_spearman"},
     "formula": {"results", "correction_resolved"},
     "microstructures": {"n_images", "n_failed", "hash"},
+    "textures": {"n_images", "n_features", "hash"},
+    "embedding": {"results"},
 }
 
 pytestmark = pytest.mark.slow
