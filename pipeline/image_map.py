@@ -44,7 +44,7 @@ def image_map(
     *,
     title: str,
     notes: Sequence[str],
-    thumbnail_px: int = 48,
+    thumbnail_px: int = 64,
     max_thumbnails: int = 1500,
 ) -> str:
     """The page. `thumbnails` are images of any one shape, each scaled to its own darkest and brightest pixel."""
