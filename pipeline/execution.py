@@ -49,7 +49,7 @@ WORKER_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
-    # Dask's own default makes glibc hand every freed array back to the kernel: a quarter of the training time (measured).
+    # Dask's default makes glibc hand every freed array back to the kernel: a quarter of the training time, measured.
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
 }
