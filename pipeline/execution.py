@@ -44,7 +44,15 @@ WORKERS_VARIABLE = "LATENTLAW_WORKERS"
 LOCAL_FILE = "local.yaml"
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+")
 CONNECT_TIMEOUT_S = 5
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    # Dask's default makes glibc hand every freed array back to the kernel: a quarter of the training time, measured.
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +132,7 @@ def slurm_cluster(settings: SlurmSettings) -> Any:  # noqa: ANN401 - dask_jobque
         processes=settings.cores,
         memory=settings.memory,
         interface=settings.interface,
-        job_script_prologue=[*(f"export {name}=1" for name in THREAD_VARIABLES), *settings.prologue],
+        job_script_prologue=[*(f"export {k}={v}" for k, v in WORKER_ENVIRONMENT.items()), *settings.prologue],
         job_extra_directives=list(settings.directives),
         scheduler_options={"dashboard_address": None},
     )
@@ -194,7 +202,7 @@ def _client(execution: Execution, n_items: int, stack: contextlib.ExitStack, cli
     else:
         from distributed import LocalCluster
 
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))  # inherited by the worker processes
+        os.environ.update(WORKER_ENVIRONMENT)  # inherited by the worker processes
         with _interrupts_ignored():
             cluster = stack.enter_context(
                 LocalCluster(  # type: ignore[no-untyped-call]

@@ -38,7 +38,10 @@ def main() -> int:
     if healed:
         print(f"repro: {healed}", flush=True)
     adapt_to_git(Path.cwd())
+    start = time.monotonic()
     status = run_dvc(["repro", *sys.argv[1:]])
+    minutes, seconds = divmod(round(time.monotonic() - start), 60)
+    print(f"repro: {minutes} min {seconds} s")
     print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
     return status
 

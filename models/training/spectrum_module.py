@@ -33,10 +33,10 @@ __all__ = ["SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_sp
 class TrainingSettings:
     """How to train; the network's shape is SpectrumVAE.Config."""
 
-    beta: float = 0.1
+    beta: float = 0.2
     ramp_fraction: float = 0.5
-    prefix: float = 0.5
-    transport: float = 10.0
+    prefix: float = 0.3
+    transport: float = 20.0
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     batch_size: int = 256

@@ -51,7 +51,8 @@ def latent_section(
         anchor="spectra-latents",
         title="Latents",
         introduction="A variational autoencoder compresses each spectrum into a few numbers. It sees spectra only; "
-        "no parameter and no Kondo temperature enters its training or the choice of network.",
+        "no parameter and no Kondo temperature enters a training or the choice among the trainings. The form of its "
+        "objective and the default weights in it were settled beforehand on other data, with labels in sight.",
         blocks=blocks,
     )
 

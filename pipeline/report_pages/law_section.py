@@ -19,7 +19,7 @@ from pipeline.report_pages.formula_text import formula_markup
 from pipeline.report_pages.law_figures import draw_laws, draw_pareto_fronts
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 
-__all__ = ["LawTable", "found_law", "law_section", "law_words", "read_laws", "read_table"]
+__all__ = ["LawTable", "found_laws", "law_section", "law_words", "read_laws", "read_table"]
 
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
@@ -30,6 +30,11 @@ TERM_WORDS = {
     "prefactor": "log(U/Γ), from the prefactor √(UΓ/2)",
     "constant": "constant, from the same prefactor",
     "correction": "Γ/U, the correction to Haldane's law",
+}
+ENGINE_WORDS = {
+    "operon": "operon (genetic programming)",
+    "library": "library (sparse choice of terms)",
+    "pysr": "PySR (genetic programming)",
 }
 U, GAMMA, LEVEL = sp.symbols("U Gamma epsilon_d")
 PHYSICAL = {"u": U / GAMMA, "x": LEVEL / U, "log_Gamma": sp.log(GAMMA), "U": U, "Gamma": GAMMA, "epsilon_d": LEVEL}
@@ -60,13 +65,15 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Path) -> Section:
     results: Sequence[Mapping[str, Any]] = metrics["results"]
-    found = found_law(metrics)
+    laws = found_laws(metrics)
+    found = laws[0] if laws else None
     blocks: list[Picture | Table | Paragraph | Notice] = []
     if found is None:
         blocks.append(Notice(text="No formula was selected for the Kondo temperature measured by NRG."))
-    else:
-        text = Markup("<b>Found by {}:</b> {}").format(found["engine"], equation_markup(found, "found", left=True))
-        blocks.append(Paragraph(text=text))
+    for law in laws:
+        equation = equation_markup(law, f"found-{law['engine']}", left=True)
+        name = ENGINE_WORDS.get(law["engine"], law["engine"])
+        blocks.append(Paragraph(text=Markup("<b>Found by {}:</b> {}").format(name, equation)))
     predictions = {"Haldane": table.haldane, "found": table.found, "Haldane + correction": table.haldane_corrected}
     figure = draw_laws(table.measured, table.interaction / table.hybridization, predictions)
     blocks.append(
@@ -97,11 +104,12 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
     )
 
 
-def found_law(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The chosen engine's selected formula of the NRG target in the first encoding, whatever it is."""
-    chosen = [r for r in metrics["results"] if r["target"] == "nrg" and r["selected"]]
+def found_laws(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The selected formula of the NRG target in the first encoding by each engine, the chosen engine first."""
+    selected = [r for r in metrics["results"] if r["target"] == "nrg" and r["selected"]]
+    first = [r for r in selected if r["encoding"] == selected[0]["encoding"]]
     ran = metrics.get("engine_choice", {}).get("ran")
-    return next((r for r in chosen if r["engine"] == ran), next(iter(chosen), None))
+    return sorted(first, key=lambda r: r["engine"] != ran)
 
 
 def law_words(record: Mapping[str, Any]) -> str:

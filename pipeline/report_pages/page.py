@@ -6,6 +6,7 @@ To add a lane: write `pipeline/report_pages/<lane>.py` with a function `(root, m
 `LANES` of pipeline/report.py. Text is escaped by the template; `Markup`, made by the figure code, passes as it is.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -104,6 +105,13 @@ def number(value: float | int | None, digits: int = 3) -> str:
         mantissa, exponent = text.split("e")
         return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\u2212")
     return text.replace("-", "\u2212")
+
+
+def r_squared(value: float | None) -> str:
+    """Cut, not rounded, after the fifth digit: an imperfect fit never reads as 1."""
+    if value is None or value != value or value < 0.99:
+        return number(value)
+    return f"{math.floor(value * 1e5) / 1e5:.5f}"
 
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")

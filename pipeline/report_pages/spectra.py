@@ -12,8 +12,8 @@ from pipeline.report_pages.impurity_section import examples_of_regimes, impurity
 from pipeline.report_pages.latent_figures import draw_latent_map
 from pipeline.report_pages.latent_section import MapPlane, latent_section, map_plane
 from pipeline.report_pages.law_figures import draw_law_on
-from pipeline.report_pages.law_section import found_law, law_section, law_words, read_table
-from pipeline.report_pages.page import KeyNumber, LanePage, LaneReport, Picture, number, value_with_interval
+from pipeline.report_pages.law_section import found_laws, law_section, law_words, read_table
+from pipeline.report_pages.page import KeyNumber, LanePage, LaneReport, Picture, number, r_squared, value_with_interval
 from pipeline.report_pages.plot_tables import latent_table, law_table, pareto_tables, training_tables
 from pipeline.report_pages.seed_section import seed_section
 from pipeline.report_pages.spectra_inputs import Lane, read_lane
@@ -27,7 +27,7 @@ def spectra_lane(root: Path, max_points: int) -> LaneReport:
     best = lane.metrics["latents"]["best_abs_spearman"]
     subset = str(best["log_T_K"]["subset"]) if "log_T_K" in best else next(iter(lane.latents))
     plane = map_plane(lane.latents[subset], lane.spectra, lane.metrics["latents"]["subsets"][subset], max_points)
-    law = found_law(lane.metrics["formula"])
+    laws = found_laws(lane.metrics["formula"])
     with drawing():
         picture = lane_picture(lane, plane)
         page = lane_page(lane, picture, max_points=max_points)
@@ -38,7 +38,7 @@ def spectra_lane(root: Path, max_points: int) -> LaneReport:
         pictures={"spectra_lane": picture},
         tables={
             **training_tables(chosen),
-            **pareto_tables(fronts, str(law["engine"]) if law else ""),
+            **pareto_tables(fronts, str(laws[0]["engine"]) if laws else ""),
             **latent_table(plane),
             **law_table(lane.laws),
         },
@@ -71,7 +71,7 @@ def lane_page(lane: Lane, picture: Figure, *, max_points: int) -> LanePage:
 def finding(metrics: Mapping[str, Any]) -> str:
     """One sentence; every number comes from the metrics."""
     spectra, best, formula = metrics["spectra"], metrics["latents"]["best_abs_spearman"], metrics["formula"]
-    law = found_law(formula)
+    laws = found_laws(formula)
     correction = formula["correction_resolved"]
     start = (
         f"From {number(int(spectra['n_spectra']))} impurity spectra, an autoencoder that never saw a physical label "
@@ -86,16 +86,20 @@ def finding(metrics: Mapping[str, Any]) -> str:
             f"{'the same one' if same else 'another that'} {follows(asymmetry['value'])} the asymmetry "
             f"({number(asymmetry['value'])}); "
         )
-    if law is None:
+    if not laws:
         return f"{start}no formula for the Kondo temperature was selected."
     coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
     resolved = correction.get("resolved", correction["low"] > 0 or correction["high"] < 0)
     return (
-        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {law_words(law)} (R² "
-        f"{number(law['r2_extrapolation'], 4)} beyond the training range), and the correction πΓ/2U is "
+        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {' and '.join(map(told, laws))}; "
+        f"the correction πΓ/2U is "
         f"{'resolved' if resolved else 'not resolved'}: coefficient {coefficient}, expected "
         f"{number(correction['expected'])}."
     )
+
+
+def told(law: Mapping[str, Any]) -> str:
+    return f"{law_words(law)} ({law['engine']}, R² {r_squared(law['r2_extrapolation'])} beyond the training range)"
 
 
 def follows(value: float) -> str:
@@ -105,7 +109,7 @@ def follows(value: float) -> str:
 
 def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
     spectra, vae, best = metrics["spectra"], metrics["spectrum_vae"], metrics["latents"]["best_abs_spearman"]
-    law = found_law(metrics["formula"])
+    laws = found_laws(metrics["formula"])
     numbers = [
         KeyNumber(
             value=number(int(spectra["n_spectra"])),
@@ -121,12 +125,9 @@ def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
         if found := best.get(quantity):
             label = f"|Spearman|, one latent with {words}"
             numbers.append(KeyNumber(value=number(found["value"]), label=label, note=interval(found)))
-    if law is not None:
-        numbers.append(
-            KeyNumber(
-                value=number(law["r2_extrapolation"], 4), label="R² of the found law", note="beyond its training range"
-            )
-        )
+    if laws:
+        value = r_squared(laws[0]["r2_extrapolation"])
+        numbers.append(KeyNumber(value=value, label="R² of the found law", note="beyond its training range"))
     return numbers
 
 

@@ -14,7 +14,12 @@ from pipeline.params import load_params
 from stores.kondo_temperatures import FAILED, KONDO_TEMPERATURES
 from stores.zarr_store import open_store
 
-PARAMS = load_params(KondoTemperaturesParams, "kondo_temperatures", Path(__file__).parents[2] / "params.yaml")
+PARAMS = replace(
+    load_params(KondoTemperaturesParams, "kondo_temperatures", Path(__file__).parents[2] / "params.yaml"),
+    hybridization=(0.002, 0.02),
+    interaction_over_pi_gamma=(1.0, 4.0),
+    interaction_high=0.3,
+)
 
 
 def test_draws_fill_the_local_moment_regime_evenly():

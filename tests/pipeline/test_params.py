@@ -116,7 +116,7 @@ def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path)
         ("hybridization: [0.005, 0.06]", "hybridization: [0, 0.06]"),
         ("temperature: [1.0e-6, 0.1]", "temperature: [-1.0, 0.1]"),
         ("interaction: [0.05, 0.5]", "interaction: ['0.05', .nan]"),
-        ("discretization: 3.0", "discretization: 1.0"),
+        ("discretization: 4.0", "discretization: 1.0"),
         ("solver: nrg", "solver: ctqmc"),
     ):
         assert old in text

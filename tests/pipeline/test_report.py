@@ -10,7 +10,7 @@ import xarray as xr
 
 from pipeline.report import ReportParams, build_report
 from pipeline.report_pages.latent_section import MEASURES
-from pipeline.report_pages.law_section import found_law
+from pipeline.report_pages.law_section import found_laws
 from pipeline.report_pages.page import number
 from pipeline.report_pages.spectra import finding, key_numbers, spectra_lane
 from stores import kondo_temperatures, latents, spectra
@@ -298,6 +298,6 @@ def test_every_seed_is_on_the_page_and_the_chosen_one_is_marked(page):
 
 def test_the_law_of_the_page_is_the_one_of_the_chosen_engine():
     results = [METRICS["formula"]["results"][0] | {"engine": engine} for engine in ("library", "operon")]
-    assert found_law({"results": results, "engine_choice": {"ran": "operon"}})["engine"] == "operon"
-    assert found_law({"results": results})["engine"] == "library"
-    assert found_law({"results": []}) is None
+    assert found_laws({"results": results, "engine_choice": {"ran": "operon"}})[0]["engine"] == "operon"
+    assert found_laws({"results": results})[0]["engine"] == "library"
+    assert found_laws({"results": []}) == []

@@ -5,6 +5,7 @@ One diagonalisation per z serves all temperatures (each with the chain that ends
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,13 @@ from models.physics.impurity.density_matrix import density_matrix, needs_discard
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg import Truncation, iterate, last_site
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
-from models.physics.impurity.self_energy import causal, kugler_self_energy, retarded, spectral_function
+from models.physics.impurity.self_energy import (
+    bulla_self_energy,
+    causal,
+    kugler_self_energy,
+    retarded,
+    spectral_function,
+)
 from models.physics.impurity.shell import SPIN_DN, SPIN_UP
 from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
 from models.physics.impurity.spectral import FrequencyBins, correlators, pair_bins
@@ -33,6 +40,7 @@ class NRGSettings:
     discretization: float = 4.0  # Lambda
     n_keep: int = 256
     n_z: int = 3
+    self_energy: Literal["kugler", "bulla"] = "kugler"  # estimator, see self_energy.py
     broadening: float = 0.35  # alpha of the logarithmic Gaussian
     thermal_width: float = 0.5  # omega_0 / T of the Gaussian below
     bins_per_decade: int = 200
@@ -43,6 +51,8 @@ class NRGSettings:
         for name in ("discretization", "broadening", "thermal_width"):
             if not math.isfinite(getattr(self, name)):
                 problems.append(f"{name} = {getattr(self, name)!r}: expected a finite number")
+        if self.self_energy not in ("kugler", "bulla"):
+            problems.append(f"self_energy = {self.self_energy!r}: expected 'kugler' or 'bulla'")
         if self.discretization <= 1:
             problems.append(f"discretization (Lambda) = {self.discretization!r}: expected > 1")
         for name, lowest in (("n_keep", 16), ("n_z", 1), ("bins_per_decade", 20), ("grid_per_decade", 10)):
@@ -91,8 +101,11 @@ class NRGSolver:
             smooth = broaden(raw.histograms[t], raw.bins, grid=grid, alpha=self.settings.broadening, omega_0=width)
             g, f, i = np.moveaxis(retarded(smooth, grid), 1, 0)
             for s, other in enumerate((n_dn, n_up)):
-                sigma = causal(kugler_self_energy(impurity.interaction, float(other[t]), g[s], f[s], i[s]))
-                spectra[s, t] = spectral_function(impurity, 1 - 2 * s, sigma, grid, omega)
+                if self.settings.self_energy == "kugler":
+                    sigma = kugler_self_energy(impurity.interaction, float(other[t]), g[s], f[s], i[s])
+                else:
+                    sigma = bulla_self_energy(impurity.interaction, g[s], f[s])
+                spectra[s, t] = spectral_function(impurity, 1 - 2 * s, causal(sigma), grid, omega)
         if not np.isfinite(spectra).all():
             raise SolverError(
                 f"{impurity}: the spectrum is not finite; try a larger n_keep than {self.settings.n_keep}"
