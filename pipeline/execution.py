@@ -151,7 +151,8 @@ def _run_in_threads(
     if n_workers == 1:
         yield from ((index, _attempt(function, item)) for index, item in enumerate(items))
         return
-    with ThreadPoolExecutor(n_workers) as pool:
+    # OpenMP counts threads per calling thread, so the limit around this call does not reach the pool's own threads.
+    with ThreadPoolExecutor(n_workers, initializer=threadpool_limits, initargs=(1,)) as pool:
         futures = {pool.submit(_attempt, function, item): index for index, item in enumerate(items)}
         try:
             for future in as_completed(futures):
