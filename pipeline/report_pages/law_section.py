@@ -155,7 +155,7 @@ def _coefficients(metrics: Mapping[str, Any]) -> Table:
         rows=rows,
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
         caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
-        "column span variants of the fit that were fixed beforehand, those of the second are bootstrap intervals of "
+        "column span seven variants of the fit, those of the second are bootstrap intervals of "
         "scatter alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
