@@ -97,8 +97,9 @@ def goal_table(goals: Sequence[Mapping[str, Any]]) -> Table:
             ]
             for g in goals
         ],
-        caption="The thresholds were fixed before any map was drawn; the rule that chooses the number of coordinates and "
-        "the raw form of the two-point baseline were settled with such maps in view. The raw two-point correlation is <f(x) f(x + r)> as it is; "
+        caption="The thresholds were fixed before any map was drawn; the rule that chooses the number of coordinates "
+        "and the raw form of the two-point baseline were settled with such maps in view. The raw two-point "
+        "correlation is <f(x) f(x + r)> as it is; "
         "with the mean subtracted it is a stronger baseline, shown beside it.",
     )
 
