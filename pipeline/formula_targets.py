@@ -17,8 +17,9 @@ import numpy.typing as npt
 
 from models.laws.discovery import Problem, split_rows
 from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation
-from stores.kondo_temperatures import KONDO_TEMPERATURES, OK
+from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import read_latents
+from stores.outcome import OK
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 

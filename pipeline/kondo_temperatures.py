@@ -24,7 +24,8 @@ from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.stage import run_stage
-from stores.kondo_temperatures import FAILED, KONDO_TEMPERATURES, OK
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.outcome import FAILED, OK
 
 __all__ = ["KondoTemperaturesParams", "draw_impurity", "generate", "main", "measure_shard"]
 

@@ -34,7 +34,8 @@ from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.stage import run_stage, write_metrics
-from stores.microstructures import FAILED, GENERATORS, MICROSTRUCTURES, OK, PARAMETERS
+from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
+from stores.outcome import FAILED, OK
 from stores.zarr_store import open_store
 
 __all__ = ["Micrograph", "MicrostructuresParams", "draw_micrographs", "generate", "main", "make_shard"]

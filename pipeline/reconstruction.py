@@ -35,7 +35,8 @@ from pipeline.params import build, load_params, read_section
 from pipeline.reconstruction_params import ReconstructionParams
 from pipeline.stage import run_stage, write_metrics
 from pipeline.tile_ratios import tile_ratios
-from stores.microstructures import GENERATORS, MICROSTRUCTURES, OK
+from stores.microstructures import GENERATORS, MICROSTRUCTURES
+from stores.outcome import OK
 from stores.zarr_store import open_store
 
 __all__ = ["ReconstructionParams", "beyond_two_point", "main", "rebuild", "stretched"]

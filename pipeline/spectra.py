@@ -33,7 +33,8 @@ from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.stage import run_stage, write_metrics
-from stores.spectra import FAILED, OK, SPECTRA
+from stores.outcome import FAILED, OK
+from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
 __all__ = [

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.spectra import OK
+from stores.outcome import OK
 
 __all__ = ["SUBSETS", "split_by_hamiltonian", "subset_rows"]
 

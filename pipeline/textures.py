@@ -24,7 +24,8 @@ from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.stage import run_stage, write_metrics
-from stores.microstructures import MICROSTRUCTURES, OK
+from stores.microstructures import MICROSTRUCTURES
+from stores.outcome import OK
 from stores.textures import textures_schema
 from stores.zarr_store import open_store, read_manifest
 

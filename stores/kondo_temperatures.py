@@ -12,21 +12,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
-__all__ = ["FAILED", "KONDO_TEMPERATURES", "OK", "tiny"]
+__all__ = ["KONDO_TEMPERATURES", "tiny"]
 
-OK, FAILED = 0, 1
 ROW = ("sample",)
 
 
 def _energy(name: str, description: str, **bounds: Any) -> Variable:  # noqa: ANN401 - fields of Variable
     return Variable(name=name, dims=ROW, dtype="float64", units="D", description=description, **bounds)
-
-
-def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
-    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
-    return np.asarray(said != (block["status"].values != OK))
 
 
 def _missing_without_failure(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -48,23 +43,10 @@ KONDO_TEMPERATURES = StoreSchema(
         _energy("hybridization", "Gamma = pi rho V^2", above=0),
         _energy("level", "eps_d", high=0),
         _energy("kondo_temperature", "T_K = 1 / (4 chi_loc(T -> 0)) at B = 0", above=0, nan_allowed=True),
-        Variable(
-            name="status",
-            dims=ROW,
-            dtype="int8",
-            units="dimensionless",
-            description="0 measured, 1 failed",
-            choices=(OK, FAILED),
-        ),
-        Variable(name="failure", dims=ROW, dtype="str", units="dimensionless", description="why it failed, or empty"),
+        *outcome_variables("measured"),
     ),
     facts=(
-        Fact(
-            name="failure_told",
-            expected="a reason exactly where status is not 0",
-            variables=("status", "failure"),
-            violated=_failure_untold,
-        ),
+        FAILURE_TOLD,
         Fact(
             name="measured_where_ok",
             expected="a number exactly where status is 0",

@@ -16,11 +16,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
-__all__ = ["FAILED", "GENERATORS", "MICROSTRUCTURES", "OK", "PARAMETERS", "tiny"]
+__all__ = ["GENERATORS", "MICROSTRUCTURES", "PARAMETERS", "tiny"]
 
-OK, FAILED = 0, 1
 GENERATORS = ("lamellae", "phase_order", "voronoi", "cahn_hilliard")
 PARAMETERS = {  # column -> generators which have it
     "angle": ("lamellae",),
@@ -42,11 +42,6 @@ def _parameter(name: str, units: str, description: str, **bounds: Any) -> Variab
         nan_allowed=True,
         **bounds,
     )
-
-
-def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
-    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
-    return np.asarray(said != (block["status"].values != OK))
 
 
 def _empty_where_made(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -111,23 +106,10 @@ MICROSTRUCTURES = StoreSchema(
             description="parameter point; split by it",
             low=0,
         ),
-        Variable(
-            name="status",
-            dims=ROW,
-            dtype="int8",
-            units="dimensionless",
-            description="0 made, 1 failed",
-            choices=(OK, FAILED),
-        ),
-        Variable(name="failure", dims=ROW, dtype="str", units="dimensionless", description="why it failed, or empty"),
+        *outcome_variables("made"),
     ),
     facts=(
-        Fact(
-            name="failure_told",
-            expected="a reason exactly where status is not 0",
-            variables=("status", "failure"),
-            violated=_failure_untold,
-        ),
+        FAILURE_TOLD,
         Fact(
             name="made_where_ok",
             expected="contrast where status is 0, zeros elsewhere",

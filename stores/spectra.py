@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
-__all__ = ["FAILED", "OK", "SPECTRA", "tiny"]
+__all__ = ["SPECTRA", "tiny"]
 
-OK, FAILED = 0, 1
 ROW = ("sample",)
 
 
@@ -35,11 +35,6 @@ def _measured(name: str, description: str, low: float, high: float) -> Variable:
 def _not_a_grid(block: xr.Dataset) -> NDArray[np.bool_]:
     omega = block["omega"].values
     return np.asarray(omega != -omega[::-1])
-
-
-def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
-    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
-    return np.asarray(said != (block["status"].values != OK))
 
 
 def _failed_row_not_empty(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -123,15 +118,7 @@ SPECTRA = StoreSchema(
             units="dimensionless",
             description="particle-hole mirror of the solved Hamiltonian",
         ),
-        Variable(
-            name="status",
-            dims=ROW,
-            dtype="int8",
-            units="dimensionless",
-            description="0 solved, 1 failed",
-            choices=(OK, FAILED),
-        ),
-        Variable(name="failure", dims=ROW, dtype="str", units="dimensionless", description="why it failed, or empty"),
+        *outcome_variables("solved"),
     ),
     facts=(
         Fact(
@@ -141,12 +128,7 @@ SPECTRA = StoreSchema(
             violated=_not_a_grid,
             whole=True,
         ),
-        Fact(
-            name="failure_told",
-            expected="a reason exactly where status is not 0",
-            variables=("status", "failure"),
-            violated=_failure_untold,
-        ),
+        FAILURE_TOLD,
         Fact(
             name="failed_rows_empty",
             expected="zeros where status is not 0",

@@ -11,7 +11,8 @@ from models.physics.impurity.solver import SolverError
 from pipeline import kondo_temperatures
 from pipeline.kondo_temperatures import KondoTemperaturesParams, draw_impurity, generate
 from pipeline.params import load_params
-from stores.kondo_temperatures import FAILED, KONDO_TEMPERATURES
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.outcome import FAILED
 from stores.zarr_store import open_store
 
 PARAMS = replace(

@@ -10,7 +10,8 @@ import pytest
 from pipeline import microstructures
 from pipeline.microstructures import MicrostructuresParams, draw_micrographs, generate, make_shard
 from pipeline.params import ParamsError, build, load_params, read_section
-from stores.microstructures import FAILED, GENERATORS, MICROSTRUCTURES
+from stores.microstructures import GENERATORS, MICROSTRUCTURES
+from stores.outcome import FAILED
 from stores.validate import validate
 from stores.zarr_store import open_store, read_manifest
 

@@ -14,7 +14,8 @@ import pytest
 from pipeline import shards
 from pipeline.execution import Execution
 from pipeline.shards import GenerationError, Recipe, content_key, generate_store, shards_of
-from stores.kondo_temperatures import FAILED, KONDO_TEMPERATURES, OK
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
 from stores.zarr_store import open_store, read_manifest
 

@@ -26,7 +26,8 @@ from pipeline.spectra import (
     make_solver,
     solve_shard,
 )
-from stores.spectra import FAILED, SPECTRA
+from stores.outcome import FAILED
+from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
 ROOT = Path(__file__).parents[2]

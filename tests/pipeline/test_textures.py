@@ -12,8 +12,9 @@ from models.descriptors.weights import WeightsError
 from pipeline import textures
 from pipeline.shards import GenerationError
 from pipeline.textures import TexturesParams, describe_shard, generate
-from stores.microstructures import FAILED, MICROSTRUCTURES
+from stores.microstructures import MICROSTRUCTURES
 from stores.microstructures import tiny as tiny_microstructures
+from stores.outcome import FAILED
 from stores.textures import textures_schema
 from stores.zarr_store import open_store, read_manifest, write_store
 

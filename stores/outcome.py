@@ -1,0 +1,44 @@
+"""Whether what a row describes could be computed: two variables and one fact that every generated store has.
+
+A Hamiltonian or an image that fails keeps its rows, so that the hash of the store does not depend on luck; `status`
+says so and `failure` says why.
+"""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stores.schema import Fact, Variable
+
+__all__ = ["FAILED", "FAILURE_TOLD", "OK", "outcome_variables"]
+
+OK, FAILED = 0, 1
+
+
+def outcome_variables(done: str) -> tuple[Variable, Variable]:
+    """`status` and `failure` of the rows; `done` is the word for success, e.g. "solved"."""
+    status = Variable(
+        name="status",
+        dims=("sample",),
+        dtype="int8",
+        units="dimensionless",
+        description=f"0 {done}, 1 failed",
+        choices=(OK, FAILED),
+    )
+    failure = Variable(
+        name="failure", dims=("sample",), dtype="str", units="dimensionless", description="why it failed, or empty"
+    )
+    return status, failure
+
+
+def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
+    said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
+    return np.asarray(said != (block["status"].values != OK))
+
+
+FAILURE_TOLD = Fact(
+    name="failure_told",
+    expected="a reason exactly where status is not 0",
+    variables=("status", "failure"),
+    violated=_failure_untold,
+)
