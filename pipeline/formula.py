@@ -11,24 +11,27 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 (models.laws.kondo_law).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.laws.controls import ControlResult, dummy_control, rival_control, shuffled_control
-from models.laws.discovery import Discovery, Finding, Problem, discover
+from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
 from models.laws.engine_choice import EngineChoice, choose_engine
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
 from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
+from pipeline.execution import load_execution, run_tasks
 from pipeline.formula_params import FormulaParams
 from pipeline.formula_records import METRIC_KEYS, metrics_record
 from pipeline.formula_tables import write_fronts, write_laws
 from pipeline.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.params import load_params
+from pipeline.progress import Progress
 from pipeline.search_params import library_engine, operon_engine, pysr_engine
 from pipeline.stage import run_stage, write_json
 
@@ -47,7 +50,7 @@ def main() -> None:
     )
     print(f"formula: engine {choice.ran} (asked for: {choice.requested}; {choice.why})", flush=True)
     targets, left_out = read_targets(params)
-    searches, linked = run_searches(params, choice, library, targets)
+    searches, linked = run_searches(list_searches(params, choice, library, targets))
     nrg = targets["nrg"]
     test = law_terms_test(
         nrg.interaction,
@@ -84,11 +87,27 @@ def read_targets(params: FormulaParams) -> tuple[dict[str, Impurities], dict[str
     return targets, {}
 
 
-def run_searches(
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """One search, independent of all others; `n_spline` set: with a free monotone link, by the library."""
+
+    problem: Problem
+    engine: SymbolicEngine
+    rules: Rules
+    folder: Path
+    n_spline: int | None = None
+
+    @property
+    def cost(self) -> int:
+        """Genetic programming takes the time, and most of it on raw inputs."""
+        return (self.engine.name != "library") * (2 if self.problem.encoding == "raw" else 1)
+
+
+def list_searches(
     params: FormulaParams, choice: EngineChoice, library: LibraryEngine, targets: dict[str, Impurities]
-) -> tuple[list[tuple[Problem, Discovery]], list[tuple[Problem, LinkedFinding]]]:
+) -> list[Search]:
     """Every target and encoding by the chosen engine and the library; the latent also with a free link."""
-    searches, linked = [], []
+    searches = []
     for name, rows in targets.items():
         for encoding in params.encodings:
             problem = problem_of(
@@ -104,17 +123,47 @@ def run_searches(
                 budget = operon_engine(params.operon, raw=encoding == "raw")
                 engines.insert(0, budget if choice.ran == "operon" else choice.engine)
             for engine in engines:
-                found = discover(problem, engine, params.rules)
-                searches.append((problem, found))
-                write_hall_of_fame(FOLDER / f"{name}_{engine.name}_{encoding}" / "hall_of_fame.csv", found.front)
-                print(f"formula: {name}, {encoding}, {engine.name}: {found.selected.equation.text}", flush=True)
+                folder = FOLDER / f"{name}_{engine.name}_{encoding}"
+                searches.append(Search(problem=problem, engine=engine, rules=params.rules, folder=folder))
             if name == "latent":
-                free = discover_linked(problem, library, params.rules, n_spline=params.n_spline)
-                linked.append((problem, free))
                 folder = FOLDER / f"{name}_{library.name}_linked_{encoding}"
-                write_hall_of_fame(folder / "hall_of_fame.csv", free.front)
-                print(f"formula: {name} up to a monotone map, {encoding}: {free.equation.text}", flush=True)
-    return searches, linked
+                linked = Search(
+                    problem=problem, engine=library, rules=params.rules, folder=folder, n_spline=params.n_spline
+                )
+                searches.append(linked)
+    return searches
+
+
+def run_search(search: Search) -> Discovery | LinkedFinding:
+    if search.n_spline is not None and isinstance(search.engine, LibraryEngine):
+        return discover_linked(search.problem, search.engine, search.rules, n_spline=search.n_spline)
+    return discover(search.problem, search.engine, search.rules)
+
+
+def run_searches(
+    searches: list[Search],
+) -> tuple[list[tuple[Problem, Discovery]], list[tuple[Problem, LinkedFinding]]]:
+    """What was found, in the order of `searches`, by as many processes as there are; the longest begin first."""
+    order = sorted(range(len(searches)), key=lambda index: -searches[index].cost)
+    found: dict[int, Discovery | LinkedFinding] = {}
+    with Progress("formula", len(searches), "searches") as progress:
+        for position, result in run_tasks(run_search, [searches[index] for index in order], load_execution()):
+            if isinstance(result, Exception):
+                raise result
+            found[order[position]] = result
+            progress.advance()
+    plain, linked = [], []
+    for index, search in enumerate(searches):
+        result, problem = found[index], search.problem
+        write_hall_of_fame(search.folder / "hall_of_fame.csv", result.front)
+        where = f"formula: {problem.target}, {problem.encoding}"
+        if isinstance(result, Discovery):
+            plain.append((problem, result))
+            print(f"{where}, {search.engine.name}: {result.selected.equation.text}", flush=True)
+        else:
+            linked.append((problem, result))
+            print(f"{where}, up to a monotone map: {result.equation.text}", flush=True)
+    return plain, linked
 
 
 def run_controls(
