@@ -6,11 +6,12 @@
              Langford, Science 290, 2319, 2000). With landmarks: paths from L rows only (de Silva and Tenenbaum 2004);
              with D2 the squared geodesics of the landmarks among themselves and B = -J D2 J / 2 = V S V^T,
                  x_i = S^(-1/2) V^T (mean of D2 - d2_i) / 2,        d2_i: landmarks to row i
-             which is Isomap itself when every row is a landmark
+             which is Isomap itself when every row is a landmark. The neighbour graph has at most eight rows for
+             every landmark; a path to any other row ends with one step from its nearest members of the graph
 
 Memory: features are read in blocks, never kept; then N x n_axes, N x k neighbours, L x N distances. No N x N array
-exists unless L = N, so 100,000 images with 1000 landmarks take less than 2 GiB.
-Suffixes: N rows, L landmarks, F features, K axes, D coordinates, k neighbours.
+exists unless L = N. Time: linear in N once N passes the size of the graph.
+Suffixes: N rows, L landmarks, M members of the graph, F features, K axes, D coordinates, k neighbours.
 """
 
 import importlib
@@ -27,6 +28,8 @@ from sklearn.neighbors import NearestNeighbors
 __all__ = ["Axes", "Embedding", "classical_mds", "draw_landmarks", "isomap", "principal_axes", "umap_embedding"]
 
 Array = NDArray[np.float64]
+GRAPH_ROWS_PER_LANDMARK = 8
+ROWS_PER_STEP = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +101,13 @@ def isomap(points_NK: Array, landmarks_L: NDArray[np.int64], n_components: int, 
     """Isomap, from all rows or from landmarks. Raises ValueError for fewer rows than neighbours."""
     if len(points_NK) <= n_neighbours:
         raise ValueError(f"isomap: found {len(points_NK)} rows, expected more than n_neighbours = {n_neighbours}")
-    graph = _connected(
-        NearestNeighbors(n_neighbors=n_neighbours).fit(points_NK).kneighbors_graph(mode="distance"), points_NK
-    )
-    distances_LN = np.asarray(shortest_path(graph, method="D", directed=False, indices=landmarks_L))
+    members_M = _graph_members(len(points_NK), landmarks_L)
+    points_MK = points_NK[members_M]
+    search = NearestNeighbors(n_neighbors=n_neighbours).fit(points_MK)
+    graph = _connected(search.kneighbors_graph(mode="distance"), points_MK)
+    starts_L = np.searchsorted(members_M, landmarks_L)
+    distances_LM = np.asarray(shortest_path(graph, method="D", directed=False, indices=starts_L))
+    distances_LN = _one_step_further(distances_LM, members_M, points_NK, search)
     square_LN = distances_LN**2
     square_LL = square_LN[:, landmarks_L]
     mean_L = square_LL.mean(1)
@@ -132,6 +138,33 @@ def umap_embedding(
     coordinates_ND = np.asarray(reducer.fit_transform(points_NK), dtype=np.float64)
     distances = classical_mds(points_NK, landmarks_L, 1).distances_LN
     return Embedding(method="umap", coordinates_ND=coordinates_ND, landmarks_L=landmarks_L, distances_LN=distances)
+
+
+def _graph_members(n_rows: int, landmarks_L: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows that the neighbour graph is made of, ascending: the landmarks, and others at even steps."""
+    n_members = GRAPH_ROWS_PER_LANDMARK * len(landmarks_L)
+    if n_rows <= n_members:
+        return np.arange(n_rows)
+    return np.union1d(landmarks_L, np.linspace(0, n_rows - 1, n_members - len(landmarks_L)).astype(np.int64))
+
+
+def _one_step_further(
+    distances_LM: Array, members_M: NDArray[np.int64], points_NK: Array, search: NearestNeighbors
+) -> Array:
+    """Distances of the landmarks to all rows: to a row outside of the graph through its nearest members."""
+    if len(members_M) == len(points_NK):
+        return distances_LM
+    distances_LN = np.empty((len(distances_LM), len(points_NK)))
+    distances_LN[:, members_M] = distances_LM
+    others = np.setdiff1d(np.arange(len(points_NK)), members_M)
+    for start in range(0, len(others), ROWS_PER_STEP):
+        rows = others[start : start + ROWS_PER_STEP]
+        length_nk, nearest_nk = search.kneighbors(points_NK[rows])
+        reach_Ln = distances_LM[:, nearest_nk[:, 0]] + length_nk[:, 0]
+        for k in range(1, nearest_nk.shape[1]):
+            np.minimum(reach_Ln, distances_LM[:, nearest_nk[:, k]] + length_nk[:, k], out=reach_Ln)
+        distances_LN[:, rows] = reach_Ln
+    return distances_LN
 
 
 def _connected(graph: csr_array, points_NK: Array) -> csr_array:

@@ -76,6 +76,17 @@ def test_landmarks_give_the_map_of_all_rows():
         assert abs(np.corrcoef(whole[:, column], part[:, column])[0, 1]) > 0.99
 
 
+def test_rows_outside_of_the_graph_find_their_place():
+    """800 of 6,000 rows make the graph; the map of all is the one that the full graph gives."""
+    cloud = points(make_swiss_roll(6000, random_state=0)[0])
+    whole = isomap(cloud, draw_landmarks(6000, 1000, seed=0), 2, n_neighbours=10)
+    part = isomap(cloud, draw_landmarks(6000, 100, seed=0), 2, n_neighbours=10)
+    assert part.distances_LN.shape == (100, 6000) and np.isfinite(part.distances_LN).all()
+    assert (part.distances_LN[np.arange(100), part.landmarks_L] == 0).all()
+    for column in range(2):
+        assert abs(np.corrcoef(whole.coordinates_ND[:, column], part.coordinates_ND[:, column])[0, 1]) > 0.99
+
+
 def test_axes_from_landmarks_give_the_map_of_all_rows():
     features = noisy_plane(0.02, n=2000)
     marks = draw_landmarks(2000, 200, seed=0)
