@@ -43,13 +43,13 @@ from pipeline.image_map import MappedTile, image_map
 from pipeline.own_images_beyond import beyond_two_point
 from pipeline.stage import run_stage, write_metrics
 from pipeline.tile_ratios import WindowParams, tile_ratios
+from pipeline.tiling_options import add_tiling_options, image_settings
 from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
 from stores.zarr_store import open_store
 
 __all__ = ["main"]
 
-DEFAULT = ImageSettings()
 SEED = 0
 BLOCK = 256  # tiles described at once
 N_LANDMARKS, N_AXES, N_NEIGHBOURS = 1000, 50, 12
@@ -70,12 +70,7 @@ class Found:
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    settings = ImageSettings(
-        tile_px=options.tile,
-        stride_px=options.stride or options.tile,
-        crop_bottom=options.crop_bottom,
-        grey=options.grey,
-    )
+    settings = image_settings(options)
     descriptor = make_descriptor(options.descriptor, _descriptor_settings(options), (options.tile, options.tile))
     find_images(options.folder)  # before anything is written
     options.out.mkdir(parents=True, exist_ok=True)
@@ -212,21 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Texture coordinates of your own micrographs, as a table and a page.")
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="PNG, TIFF and JPEG, searched with folders below")
     parser.add_argument("--out", type=Path, default=Path("micrograph_map"), metavar="DIR", help="default %(default)s")
-    parser.add_argument("--tile", type=int, default=DEFAULT.tile_px, help="width of a tile [px] (default %(default)s)")
-    parser.add_argument("--stride", type=int, help="distance of tiles [px] (default: the tile, no overlap)")
-    parser.add_argument(
-        "--crop-bottom",
-        type=float,
-        default=DEFAULT.crop_bottom,
-        metavar="H",
-        help="strip with the scale bar: fraction of the height below 1, rows from 1 on (default %(default)s)",
-    )
-    parser.add_argument(
-        "--grey",
-        choices=("dtype", "image"),
-        default=DEFAULT.grey,
-        help="grey 0 to 1 is the range of the number type, or of each image (default %(default)s)",
-    )
+    add_tiling_options(parser)
     parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="default %(default)s")
     parser.add_argument("--layer", help="layer of the network; earlier ones see less and fit smaller tiles")
     parser.add_argument("--method", choices=("isomap", "mds"), default="isomap", help="default %(default)s")

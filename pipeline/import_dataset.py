@@ -12,22 +12,15 @@ import sys
 from pathlib import Path
 
 from pipeline.stage import run_stage
-from stores.importers.images import ImageSettings, ImportReport, import_images
+from pipeline.tiling_options import add_tiling_options, image_settings
+from stores.importers.images import ImportReport, import_images
 
 __all__ = ["main"]
-
-DEFAULT = ImageSettings()
 
 
 def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    settings = ImageSettings(
-        tile_px=options.tile,
-        stride_px=options.stride or options.tile,
-        crop_bottom=options.crop_bottom,
-        grey=options.grey,
-        pixel_size_um=options.pixel_size_um,
-    )
+    settings = image_settings(options, pixel_size_um=options.pixel_size_um)
     _tell(import_images(options.folder, options.out, settings), options.out)
 
 
@@ -37,21 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     images = formats.add_parser("images", help="a folder of PNG, TIFF and JPEG micrographs")
     images.add_argument("folder", type=Path, metavar="FOLDER", help="searched with all folders below")
     images.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store to write")
-    images.add_argument("--tile", type=int, default=DEFAULT.tile_px, help="width of a tile [px] (default %(default)s)")
-    images.add_argument("--stride", type=int, help="distance of tiles [px] (default: the tile, no overlap)")
-    images.add_argument(
-        "--crop-bottom",
-        type=float,
-        default=DEFAULT.crop_bottom,
-        metavar="H",
-        help="strip with the scale bar: fraction of the height below 1, rows from 1 on (default %(default)s)",
-    )
-    images.add_argument(
-        "--grey",
-        choices=("dtype", "image"),
-        default=DEFAULT.grey,
-        help="grey 0 to 1 is the range of the number type, or of each image (default %(default)s)",
-    )
+    add_tiling_options(images)
     images.add_argument("--pixel-size-um", type=float, metavar="UM", help="width of a pixel [um]")
     return parser
 

@@ -45,7 +45,7 @@ def test_a_profile_has_the_keys_of_params_yaml_and_no_others(path: Path):
 def test_every_stage_accepts_its_section(path: Path, stage: str):
     module = importlib.import_module(f"pipeline.{stage}")
     kind = next(value for name, value in vars(module).items() if name.lower() == f"{stage}params".replace("_", ""))
-    load_params(kind, stage, path)
+    assert isinstance(load_params(kind, stage, path), kind)
 
 
 def test_the_paper_profile_reaches_600_000_spectra():

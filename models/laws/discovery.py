@@ -80,7 +80,6 @@ class Discovery:
     law_members: list[Finding]
     seed_stability: float
     stability_by: str
-    engine_pick: str | None
 
 
 def split_rows(
@@ -111,7 +110,6 @@ def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_con
     chosen = merged[best_index(merged)]
     same = [set(single[best_index(single)].terms) == set(chosen.terms) for single in singles if single]
     members = [e for e in merged if e is not chosen and any(same_terms(e, law) for law in problem.laws.values())]
-    pick = fronts[0].pick
     return Discovery(
         engine=engine.name,
         front=merged,
@@ -119,7 +117,6 @@ def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_con
         law_members=[judge(member, problem, rules) for member in members],
         seed_stability=sum(same) / rules.n_seeds,
         stability_by="bootstrap" if engine.name in DETERMINISTIC else "seed",
-        engine_pick=None if pick is None else fronts[0].candidates[pick].equation,
     )
 
 

@@ -107,7 +107,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path):
     ("kind", "section"), [(SpectraParams, "spectra"), (KondoTemperaturesParams, "kondo_temperatures")]
 )
 def test_the_params_of_the_repository_are_good(kind, section):
-    load_params(kind, section, ROOT / "params.yaml")
+    assert isinstance(load_params(kind, section, ROOT / "params.yaml"), kind)
 
 
 def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path):

@@ -5,6 +5,7 @@ One diagonalisation per z serves all temperatures (each with the chain that ends
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -145,12 +146,7 @@ def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temper
     return BinnedCorrelators(bins=bins, histograms=histograms, impurity_weights=weights)
 
 
+@cache
 def one_thread() -> ThreadpoolController:
     """BLAS threads cost more than they bring on blocks of a hundred, and change the last digits of sums."""
-    global _CONTROLLER
-    if _CONTROLLER is None:
-        _CONTROLLER = ThreadpoolController()
-    return _CONTROLLER
-
-
-_CONTROLLER: ThreadpoolController | None = None
+    return ThreadpoolController()
