@@ -1,0 +1,92 @@
+"""Which atoms see each other: pairs within a cutoff, each once, under any periodic boundary.
+
+The search is vesin's (cell lists in C++); for cells periodic in some directions only, which it does not know, matscipy's.
+Images are found even where the cell is smaller than the cutoff, an atom then meets itself.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Neighbours", "find_neighbours"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours:
+    """Pairs of one configuration and the same by atom; slots are rows of equal length, sign 0 marks an empty one."""
+
+    first: np.ndarray  # (n_pairs,) int64
+    second: np.ndarray  # (n_pairs,) int64
+    shift: np.ndarray  # (n_pairs, 3) int, image of `second` in lattice vectors
+    slot_pair: np.ndarray  # (n_atoms, n_slots) int64
+    slot_atom: np.ndarray  # (n_atoms, n_slots) int64
+    slot_sign: np.ndarray  # (n_atoms, n_slots) int8, +1: the pair's vector points away from this atom
+
+
+def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray, cutoff_A: float) -> Neighbours:
+    """Pairs no further apart than `cutoff_A`; positions (n_atoms, 3), cell (3, 3) with lattice vectors as rows, pbc (3,).
+
+    The order depends on the input alone. Raises ValueError for a cutoff that is not positive, positions which are not
+    finite and a periodic cell without volume.
+    """
+    positions = np.ascontiguousarray(positions_A, dtype=np.float64)
+    periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,))
+    cell = np.array(cell_A, dtype=np.float64)
+    _check(positions, cell, periodic, cutoff_A)
+    if periodic.any() and not periodic.all():
+        first, second, shift = _mixed_boundary(positions, cell, periodic, cutoff_A)
+    else:
+        from vesin import NeighborList
+
+        search = NeighborList(cutoff=float(cutoff_A), full_list=False, sorted=True)
+        box = cell if periodic.all() else np.zeros((3, 3))
+        first, second, shift = search.compute(points=positions, box=box, periodic=bool(periodic.all()), quantities="ijS")
+    first, second, shift = first.astype(np.int64), second.astype(np.int64), shift.astype(np.int64).reshape(-1, 3)
+    slot_pair, slot_atom, slot_sign = _slots(first, second, len(positions))
+    return Neighbours(
+        first=first, second=second, shift=shift, slot_pair=slot_pair, slot_atom=slot_atom, slot_sign=slot_sign
+    )
+
+
+def _check(positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray, cutoff_A: float) -> None:
+    problems = []
+    if not cutoff_A > 0:
+        problems.append(f"cutoff: found {cutoff_A} A, expected more than 0")
+    if positions.ndim != 2 or positions.shape[1] != 3 or not np.isfinite(positions).all():
+        problems.append(f"positions: found shape {positions.shape}, expected finite (n_atoms, 3)")
+    if periodic.any() and not abs(np.linalg.det(cell)) > 0:
+        problems.append(f"cell: found volume 0 with pbc {periodic.tolist()}, expected three independent lattice vectors")
+    if problems:
+        raise ValueError("; ".join(problems))
+
+
+def _mixed_boundary(
+    positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray, cutoff_A: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    from matscipy.neighbours import neighbour_list
+
+    first, second, shift = neighbour_list("ijS", positions=positions, cell=cell, pbc=periodic, cutoff=float(cutoff_A))
+    # Each pair comes from both ends: keep the one whose (second - first, shift) is the lexically positive of the two.
+    keys = np.column_stack([second - first, shift])
+    leading = keys[np.arange(len(keys)), np.argmax(keys != 0, axis=1)]
+    kept = np.flatnonzero(leading > 0)
+    kept = kept[np.lexsort((*shift[kept].T[::-1], second[kept], first[kept]))]
+    return first[kept], second[kept], shift[kept]
+
+
+def _slots(first: np.ndarray, second: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both ends of every pair, sorted by atom and laid out in rows."""
+    n_pairs = len(first)
+    atom = np.concatenate([first, second])
+    order = np.argsort(atom, kind="stable")
+    counts = np.bincount(atom, minlength=n_atoms)
+    start = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    row = atom[order]
+    column = np.arange(2 * n_pairs) - start[row]
+    shape = (n_atoms, int(counts.max(initial=0)))
+    slot_pair, slot_atom = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    slot_sign = np.zeros(shape, dtype=np.int8)
+    slot_pair[row, column] = order % max(n_pairs, 1)
+    slot_atom[row, column] = np.concatenate([second, first])[order]
+    slot_sign[row, column] = np.where(order < n_pairs, 1, -1)
+    return slot_pair, slot_atom, slot_sign
