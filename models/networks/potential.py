@@ -50,6 +50,10 @@ class PotentialNetwork(nn.Module):
         """Energies of atoms without reference, one column per term of the model, (N, T) [eV]."""
         raise NotImplementedError
 
+    def forward(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
+        """The same as `energy_terms`."""
+        return self.energy_terms(graph, vectors_H3)
+
     def species_N(self, graph: Graph) -> Tensor:
         """Position of each atom's element in Config.species. Raises ValueError for an element the model does not know."""
         index: Tensor = self.species_index
