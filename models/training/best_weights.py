@@ -34,8 +34,10 @@ def read_best(folder: Path) -> Best:
 class BestWeights(lightning.Callback):
     """Copies the weights when the validation objective is lowest; stops after `patience` epochs without a new low."""
 
-    def __init__(self, *, patience: int, first_epoch: int, folder: Path) -> None:
+    def __init__(self, *, patience: int, first_epoch: int, folder: Path, module: str = "model") -> None:
+        """`module` is the submodule whose weights are kept: the network, or its moving average."""
         self.folder = folder
+        self.module = module
         self.patience = patience
         self.first_epoch = first_epoch
         self.objective = math.inf
@@ -72,7 +74,7 @@ class BestWeights(lightning.Callback):
 
     def _keep(self, objective: float, epoch: int, pl_module: lightning.LightningModule) -> None:
         self.objective, self.epoch = objective, epoch
-        weights = pl_module.get_submodule("model").state_dict()
+        weights = pl_module.get_submodule(self.module).state_dict()
         self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
 
     def state_dict(self) -> dict[str, Any]:

@@ -6,9 +6,7 @@ The best weights are a copy taken when the validation objective was lowest. They
 because the objective of the ramp is another one; so does the patience of early stopping.
 """
 
-import logging
 import math
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from models.networks.spectrum_vae import SpectrumVAE
 from models.training.batches import EpochBatches, Rows
 from models.training.best_weights import BestWeights, read_best
 from models.training.elbo import negative_elbo, ramp
+from models.training.quiet import quiet
 
 __all__ = ["SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_spectrum_vae"]
 
@@ -176,7 +175,7 @@ def train_spectrum_vae(
     )
     last = Path(checkpoints) / "last.ckpt"
     on_gpu = accelerator in ("gpu", "cuda") or (accelerator == "auto" and torch.cuda.is_available())
-    with _quiet():
+    with quiet():
         trainer = lightning.Trainer(
             accelerator=accelerator if on_gpu else "cpu",
             devices=devices,
@@ -214,14 +213,3 @@ def _check(config: SpectrumVAE.Config, train_BW: np.ndarray, validation_BW: np.n
             problems.append(f"{name} spectra: {int((~np.isfinite(rows)).sum())} cells are not finite")
     if problems:
         raise ValueError("; ".join(problems))
-
-
-class _quiet(warnings.catch_warnings):
-    """Keeps Lightning's start-up remarks out of the stage's output; problems still raise."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        for name in ("lightning.pytorch", "lightning.fabric"):
-            logging.getLogger(name).setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", module=r"lightning\..*")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
