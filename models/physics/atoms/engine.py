@@ -2,18 +2,26 @@
 
 Units: A, eV, eV/A, eV/A^3; stress has ASE's sign (dE/dstrain / V: positive under tension). The energy is the one whose
 negative gradient the forces are: with smeared occupations the free energy.
+
+An engine is a frozen dataclass whose fields are its settings, JSON values all of them, so that it can be built again in
+another process from its dotted name and its fields. It holds no calculator: those do not survive pickling, and a used
+one starts warm, which changes the last digits.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine", "EngineMissing", "EngineRefused", "Label", "NotConverged"]
+__all__ = ["Engine", "EngineMissing", "EngineRefused", "Label", "NotConverged", "require_package", "version_of"]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+INSTALL = "pip install -e '.[atoms]'"
 
 
 class NotConverged(RuntimeError):
@@ -35,11 +43,14 @@ class Label:
     energy_eV: float
     forces_eV_A: FloatArray  # (n_atoms, 3)
     stress_eV_A3: FloatArray | None  # (3, 3); None where the engine gives none
+    charges_e: FloatArray | None = None  # (n_atoms,) Mulliken; None where the engine gives none
     provenance: Mapping[str, str | float | int | bool] = field(default_factory=dict)
 
 
 class Engine(Protocol):
     """Settings are fields of a frozen dataclass; `label` is a pure function of them and its arguments."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def level(self) -> str:
@@ -50,7 +61,11 @@ class Engine(Protocol):
         """Raise EngineMissing where the program or its version cannot be used; cheap, called before anything runs."""
         ...
 
-    def label(self, numbers: NDArray[np.int64], positions_A: FloatArray, cell_A: FloatArray | None) -> Label:
+    def refuse(self, numbers: IntArray, *, periodic: bool) -> None:
+        """Raise EngineRefused where configurations of these elements must not be labelled; cheap, like `check`."""
+        ...
+
+    def label(self, numbers: IntArray, positions_A: FloatArray, cell_A: FloatArray | None) -> Label:
         """Label one configuration; periodic in all directions where `cell_A` (3, 3) is given, else open.
 
         Raises NotConverged, EngineMissing, EngineRefused.
@@ -58,5 +73,21 @@ class Engine(Protocol):
         ...
 
     def safer(self) -> "Engine | None":
-        """Settings for the one retry after NotConverged or a crash; None where there are none."""
+        """Settings of the same level for the one retry after a failure; None where there are none."""
         ...
+
+
+def require_package(package: str, engine: str) -> None:
+    """Raise EngineMissing where `package` is not installed. Imports nothing."""
+    if find_spec(package) is None:
+        raise EngineMissing(
+            f"engine {engine}: found no package {package}, expected it installed; run `{INSTALL}` "
+            f"(`pip install {package}` alone serves too), or choose another engine"
+        )
+
+
+def version_of(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,98 @@
+"""Any ASE calculator as an engine, by the dotted name of what makes it: "ase.calculators.emt:EMT".
+
+The factory is called anew for each configuration, with keyword arguments given as JSON text. Where the calculator has a
+free energy, that is taken, for forces are its gradient.
+"""
+
+import importlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.atoms.engine import EngineMissing, Label, NotConverged, version_of
+
+__all__ = ["ASEEngine", "load_factory"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ASEEngine:
+    """`factory` is "module:function", `keywords` its arguments as JSON, `level_name` what stores say of the labels."""
+
+    factory: str = "ase.calculators.emt:EMT"
+    keywords: str = "{}"
+    level_name: str = ""
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not all(self.factory.partition(":")):
+            problems.append(f"factory = {self.factory!r}: expected 'module:function'")
+        try:
+            is_mapping = isinstance(json.loads(self.keywords), dict)
+        except json.JSONDecodeError:
+            is_mapping = False
+        if not is_mapping:
+            problems.append(f"keywords = {self.keywords!r}: expected a JSON object such as '{{\"asap_cutoff\": true}}'")
+        if problems:
+            raise ValueError("ASEEngine: " + "; ".join(problems))
+
+    @property
+    def level(self) -> str:
+        return self.level_name or f"ASE {self.factory} {self.keywords}"
+
+    def check(self) -> None:
+        load_factory(self.factory)
+
+    def refuse(self, numbers: IntArray, *, periodic: bool) -> None:
+        """The calculator itself says what it cannot do."""
+
+    def label(self, numbers: IntArray, positions_A: FloatArray, cell_A: FloatArray | None) -> Label:
+        from ase import Atoms
+        from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError, SCFError
+
+        atoms = Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=cell_A is not None)
+        atoms.calc = load_factory(self.factory)(**json.loads(self.keywords))
+        try:
+            forces = np.array(atoms.get_forces(), dtype=np.float64)
+            try:
+                energy, kind = float(atoms.get_potential_energy(force_consistent=True)), "free energy"
+            except PropertyNotImplementedError:
+                energy, kind = float(atoms.get_potential_energy()), "energy"
+            stress = None
+            if cell_A is not None and "stress" in getattr(atoms.calc, "implemented_properties", ()):
+                stress = np.array(atoms.get_stress(voigt=False), dtype=np.float64)
+                stress = (stress + stress.T) / 2
+        except (SCFError, CalculationFailed) as error:
+            raise NotConverged(f"{self.factory}: {error}") from None
+        return Label(
+            energy_eV=energy,
+            forces_eV_A=forces,
+            stress_eV_A3=stress,
+            provenance={
+                "engine": "ase",
+                "ase_version": version_of("ase"),
+                "factory": self.factory,
+                "keywords": self.keywords,
+                "energy": kind,
+            },
+        )
+
+    def safer(self) -> "ASEEngine | None":
+        return None
+
+
+def load_factory(name: str) -> Any:  # noqa: ANN401 - whatever makes a calculator
+    """The object named "module:attribute". Raises EngineMissing which says what is not there."""
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise EngineMissing(
+            f"engine ase: found no {name!r} ({error}), expected 'module:function' that can be imported here; install "
+            "its package or correct the name"
+        ) from None

@@ -1,0 +1,147 @@
+"""Crystals of one element and what every property needs of a calculator: energy, pressure, and a reason when it fails.
+
+A calculator is anything with the interface of ase.calculators. Units: A, eV, eV/A, eV/A^3; moduli and pressures in GPa.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ase.units
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.fd import calculate_numerical_stress
+from ase.data import atomic_numbers, reference_states
+from numpy.typing import NDArray
+
+__all__ = [
+    "STRUCTURES",
+    "Calculator",
+    "FloatArray",
+    "Lattice",
+    "PropertyFailed",
+    "Quantity",
+    "checked_energy",
+    "crystal",
+    "energy_per_atom",
+    "has_stress",
+    "nearest_neighbour_A",
+    "number_problems",
+    "pressure_GPa",
+    "refuse",
+    "starting_lattice_constant_A",
+    "stress_GPa",
+]
+
+FloatArray = NDArray[np.float64]
+STRUCTURES = ("fcc", "bcc", "hcp", "diamond", "sc")
+ATOMS_PER_CUBE = {"fcc": 4, "bcc": 2, "diamond": 8, "sc": 1}
+NUMERICAL_STRAIN = 1e-5  # of stresses by finite differences, where a calculator has none
+
+
+class PropertyFailed(RuntimeError):
+    """A property has no value for this calculator; the message is the reason to record."""
+
+
+class Calculator(Protocol):
+    """What is used of an ASE calculator, beside being attached to ase.Atoms."""
+
+    implemented_properties: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One number with its unit; the value is None where there is none, and then `failure` says why."""
+
+    value: float | None
+    unit: str
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """The fcc crystal at its energy minimum: what defects are cut from and compared with."""
+
+    element: str
+    a0_A: float
+    energy_eV: float  # per atom
+
+
+def starting_lattice_constant_A(element: str) -> float:
+    """Measured lattice constant of an fcc element. Raises ValueError where the element is not fcc or unknown."""
+    number = atomic_numbers.get(element, 0)
+    state = reference_states[number] if number else None
+    if not number or state is None or state.get("symmetry") != "fcc":
+        known = [s for s, n in atomic_numbers.items() if n and (reference_states[n] or {}).get("symmetry") == "fcc"]
+        raise ValueError(f"element: found {element!r}, expected an fcc element, one of {sorted(known)}")
+    return float(state["a"])
+
+
+def crystal(element: str, structure: str, a_A: float, *, c_over_a: float | None = None) -> Atoms:
+    """Primitive cell; `a_A` is the side of the conventional cube, of hcp that of the hexagon."""
+    if structure == "hcp":
+        return bulk(element, "hcp", a=a_A, c=a_A * (np.sqrt(8 / 3) if c_over_a is None else c_over_a))
+    return bulk(element, structure, a=a_A)
+
+
+def energy_per_atom(atoms: Atoms, calculator: Calculator) -> float:
+    """[eV]. Raises PropertyFailed where the energy is not finite."""
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    return checked_energy(atoms) / len(atoms)
+
+
+def checked_energy(atoms: Atoms) -> float:
+    """The energy consistent with the forces, where the calculator has it. Raises PropertyFailed where not finite."""
+    implemented = getattr(atoms.calc, "implemented_properties", ())
+    energy = float(atoms.get_potential_energy(force_consistent="free_energy" in implemented))
+    if not np.isfinite(energy):
+        raise PropertyFailed(f"the energy of {len(atoms)} atoms in {atoms.get_volume():.4g} A^3 is {energy}")
+    return energy
+
+
+def has_stress(calculator: Calculator) -> bool:
+    return "stress" in getattr(calculator, "implemented_properties", ())
+
+
+def stress_GPa(atoms: Atoms, calculator: Calculator) -> FloatArray:
+    """Stress in Voigt order (xx, yy, zz, yz, xz, xy), positive under tension; by differences if not offered."""
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    if has_stress(calculator):
+        stress = np.asarray(atoms.get_stress(voigt=True), dtype=float)
+    else:
+        stress = np.asarray(calculate_numerical_stress(atoms, eps=NUMERICAL_STRAIN, voigt=True), dtype=float)
+    if not np.isfinite(stress).all():
+        raise PropertyFailed(f"the stress of {len(atoms)} atoms in {atoms.get_volume():.4g} A^3 is not finite")
+    return stress / ase.units.GPa
+
+
+def pressure_GPa(atoms: Atoms, calculator: Calculator) -> float:
+    return -float(stress_GPa(atoms, calculator)[:3].mean())
+
+
+def nearest_neighbour_A(structure: str, a_A: float) -> float:
+    """Distance of nearest neighbours in the crystal of that conventional lattice constant (hcp: ideal c/a)."""
+    return a_A * {"fcc": np.sqrt(0.5), "bcc": np.sqrt(0.75), "hcp": 1.0, "diamond": np.sqrt(3) / 4, "sc": 1.0}[structure]
+
+
+def number_problems(settings: object, *, above: Iterable[str] = (), low: dict[str, float] | None = None) -> list[str]:
+    """What is wrong with numbers of a settings dataclass: `above` zero, or at least `low`."""
+    problems = []
+    for name in above:
+        value = getattr(settings, name)
+        if not (np.isfinite(value) and value > 0):
+            problems.append(f"{name}: found {value}, expected a number > 0")
+    for name, limit in (low or {}).items():
+        value = getattr(settings, name)
+        if not (np.isfinite(value) and value >= limit):
+            problems.append(f"{name}: found {value}, expected a number >= {limit:g}")
+    return problems
+
+
+def refuse(settings: object, problems: list[str]) -> None:
+    """Raise ValueError that lists all problems of a settings dataclass, if any."""
+    if problems:
+        raise ValueError(f"{type(settings).__name__}: " + "; ".join(problems))

@@ -1,0 +1,84 @@
+"""Energies of the low-index surfaces of the fcc crystal, from relaxed slabs.
+
+gamma = (E_slab - N E_bulk) / 2A, with the in-plane lattice constant of the bulk minimum and one atom per layer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import ase.units
+import numpy as np
+from ase import Atoms
+from ase.build import fcc100, fcc110, fcc111
+
+from models.physics.atoms.properties.crystals import (
+    Calculator,
+    Lattice,
+    PropertyFailed,
+    Quantity,
+    checked_energy,
+    number_problems,
+    refuse,
+)
+from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
+
+__all__ = ["J_PER_M2", "Surface", "SurfaceSettings", "Surfaces", "surfaces"]
+
+J_PER_M2 = ase.units.J / ase.units.m**2  # in eV/A^2
+BUILDERS: dict[str, Callable[..., Atoms]] = {"111": fcc111, "100": fcc100, "110": fcc110}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurfaceSettings:
+    """Thickness of the slabs in layers, of the vacuum between them in A."""
+
+    layers_111: int = 8
+    layers_100: int = 8
+    layers_110: int = 12
+    vacuum_A: float = 16.0
+    relaxation: RelaxationSettings = field(default_factory=RelaxationSettings)
+
+    def __post_init__(self) -> None:
+        least = {"layers_111": 3, "layers_100": 3, "layers_110": 3}
+        refuse(self, number_problems(self, above=("vacuum_A",), low=least))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface:
+    """Energies [J/m^2]; `energy` is None where the slab did not relax."""
+
+    energy: float | None
+    unrelaxed: float
+    failure: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surfaces:
+    """By Miller indices."""
+
+    surfaces: dict[str, Surface]
+
+    def quantities(self) -> dict[str, Quantity]:
+        found = {}
+        for name, surface in self.surfaces.items():
+            found[f"surface_{name}"] = Quantity(value=surface.energy, unit="J/m^2", failure=surface.failure)
+            found[f"surface_{name}_unrelaxed"] = Quantity(value=surface.unrelaxed, unit="J/m^2")
+        return found
+
+
+def surfaces(calculator: Calculator, lattice: Lattice, settings: SurfaceSettings) -> Surfaces:
+    """A slab that does not relax is a failure of its own. Raises PropertyFailed where an energy is not finite."""
+    found = {}
+    for name, build in BUILDERS.items():
+        layers = getattr(settings, f"layers_{name}")
+        slab = build(lattice.element, (1, 1, layers), a=lattice.a0_A, vacuum=settings.vacuum_A / 2, periodic=True)
+        slab.calc = calculator
+        area = 2 * float(np.linalg.norm(np.cross(slab.cell[0], slab.cell[1]))) * J_PER_M2
+        bulk_energy = len(slab) * lattice.energy_eV
+        unrelaxed = (checked_energy(slab) - bulk_energy) / area
+        try:
+            _, energy = relaxed(slab, calculator, settings.relaxation, what=f"surface {name}")
+            found[name] = Surface(energy=(energy - bulk_energy) / area, unrelaxed=unrelaxed)
+        except PropertyFailed as error:
+            found[name] = Surface(energy=None, unrelaxed=unrelaxed, failure=str(error))
+    return Surfaces(surfaces=found)
