@@ -59,6 +59,9 @@ class Recipe:
     coordinates: Mapping[str, NDArray[Any]]
     attributes: Mapping[str, Any]
     unit: str  # what an item is, for messages: "Hamiltonians"
+    # Gets the columns of a shard and how many rows of each dimension stand before it; returns the columns to write, of
+    # the same lengths. Offsets of one column into another become those of the whole store by this.
+    place: Callable[[Columns, Mapping[str, int]], Columns] | None = None
 
 
 def shards_of(items: Sequence[Any], items_per_shard: int) -> list[Sequence[Any]]:
@@ -132,10 +135,14 @@ def _assemble(recipe: Recipe, scratch: Path) -> Manifest:
             workplace, recipe.schema, sizes=sizes, coordinates=recipe.coordinates, attributes=recipe.attributes
         )
         n_solved, failures = 0, Counter[str]()
+        n_before = Counter[str]()
         for file in files:
             columns = _require_shard(file)
+            if recipe.place is not None:
+                columns = recipe.place(columns, n_before)
             for name, rows in columns.items():
                 writer.write(name, rows)
+            n_before += Counter({recipe.schema.variable(name).dims[0]: len(rows) for name, rows in columns.items()})
             if "status" in columns:
                 n_solved += int(np.sum(columns["status"] == 0))
                 failures.update(reason for reason in columns["failure"].tolist() if reason)

@@ -15,18 +15,18 @@ __all__ = ["FAILED", "FAILURE_TOLD", "OK", "outcome_variables"]
 OK, FAILED = 0, 1
 
 
-def outcome_variables(done: str) -> tuple[Variable, Variable]:
-    """`status` and `failure` of the rows; `done` is the word for success, e.g. "solved"."""
+def outcome_variables(done: str, *, dim: str = "sample") -> tuple[Variable, Variable]:
+    """`status` and `failure` of the rows along `dim`; `done` is the word for success, e.g. "solved"."""
     status = Variable(
         name="status",
-        dims=("sample",),
+        dims=(dim,),
         dtype="int8",
         units="dimensionless",
         description=f"0 {done}, 1 failed",
         choices=(OK, FAILED),
     )
     failure = Variable(
-        name="failure", dims=("sample",), dtype="str", units="dimensionless", description="why it failed, or empty"
+        name="failure", dims=(dim,), dtype="str", units="dimensionless", description="why it failed, or empty"
     )
     return status, failure
 
