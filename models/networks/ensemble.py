@@ -29,10 +29,10 @@ from torch import Tensor
 
 from models.networks.graph import Graph
 from models.networks.hierarchicality import hierarchicality_N
-from models.networks.potential import PotentialNetwork, evaluate
+from models.networks.potential import PotentialNetwork, Prediction, evaluate
 from models.networks.weights import CONFIG, WEIGHTS, load_network, save_network
 
-__all__ = ["ARCHITECTURES", "Ensemble", "EnsemblePrediction", "load_potential", "save_potential"]
+__all__ = ["ARCHITECTURES", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
 
 ARCHITECTURES = {"hipnn": "models.networks.hipnn.HIPNN", "ani": "models.networks.ani.ANI"}
 ABOUT = "potential.json"
@@ -92,31 +92,40 @@ class Ensemble:
     def evaluate(self, graph: Graph, vectors_H3: Tensor) -> EnsemblePrediction:
         """Mean and spread of a batch in the dtype of the members; raises ValueError for an unknown element."""
         found = [evaluate(member, graph, vectors_H3) for member in self.members]
-        energy_EM = torch.stack([p.energy_M for p in found])
-        forces_EN3 = torch.stack([p.forces_N3 for p in found])
-        terms_ENT = torch.stack([p.terms_NT for p in found])
-        energy_EN = torch.stack([p.energy_N for p in found])
-        spread_M, spread_N3 = _sd(energy_EM), _sd(forces_EN3)
-        n_M = graph.n_atoms_M.to(spread_M.dtype)
-        hierarchicality = torch.stack([hierarchicality_N(terms_NT) for terms_NT in terms_ENT]).mean(dim=0)
-        return EnsemblePrediction(
-            energy_M=energy_EM.mean(dim=0),
-            energy_N=energy_EN.mean(dim=0),
-            forces_N3=forces_EN3.mean(dim=0),
-            stress_M33=torch.stack([p.stress_M33 for p in found]).mean(dim=0),
-            energy_EM=energy_EM,
-            forces_EN3=forces_EN3,
-            terms_ENT=terms_ENT,
-            energy_spread_M=spread_M,
-            energy_spread_per_atom_M=spread_M / n_M,
-            energy_rho_M=spread_M / n_M.sqrt(),
-            energy_spread_N=_sd(energy_EN),
-            forces_spread_N3=spread_N3,
-            forces_spread_mean_M=graph.sum_over_atoms(spread_N3.mean(dim=1)) / n_M.to(spread_N3.dtype),
-            forces_spread_max_M=_max_over_atoms(graph, spread_N3.amax(dim=1)),
-            hierarchicality_N=hierarchicality,
-            hierarchicality_M=graph.sum_over_atoms(hierarchicality) / n_M.to(hierarchicality.dtype),
-        )
+        return combine(found, graph.config_N, graph.n_atoms_M)
+
+
+def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) -> EnsemblePrediction:
+    """Mean and spread of what the members predict of one batch; `config_N` is the configuration of each atom."""
+
+    def mean_over_atoms(values_N: Tensor) -> Tensor:
+        return values_N.new_zeros(len(n_atoms_M)).index_add(0, config_N, values_N) / n_atoms_M.to(values_N.dtype)
+
+    energy_EM = torch.stack([p.energy_M for p in found])
+    energy_EN = torch.stack([p.energy_N for p in found])
+    forces_EN3 = torch.stack([p.forces_N3 for p in found])
+    terms_ENT = torch.stack([p.terms_NT for p in found])
+    spread_M, spread_N3 = _sd(energy_EM), _sd(forces_EN3)
+    largest_M = spread_N3.new_zeros(len(n_atoms_M)).scatter_reduce(0, config_N, spread_N3.amax(dim=1), "amax")
+    hierarchicality = torch.stack([hierarchicality_N(terms_NT) for terms_NT in terms_ENT]).mean(dim=0)
+    return EnsemblePrediction(
+        energy_M=energy_EM.mean(dim=0),
+        energy_N=energy_EN.mean(dim=0),
+        forces_N3=forces_EN3.mean(dim=0),
+        stress_M33=torch.stack([p.stress_M33 for p in found]).mean(dim=0),
+        energy_EM=energy_EM,
+        forces_EN3=forces_EN3,
+        terms_ENT=terms_ENT,
+        energy_spread_M=spread_M,
+        energy_spread_per_atom_M=spread_M / n_atoms_M,
+        energy_rho_M=spread_M / n_atoms_M.sqrt(),
+        energy_spread_N=_sd(energy_EN),
+        forces_spread_N3=spread_N3,
+        forces_spread_mean_M=mean_over_atoms(spread_N3.mean(dim=1)),
+        forces_spread_max_M=largest_M,
+        hierarchicality_N=hierarchicality,
+        hierarchicality_M=mean_over_atoms(hierarchicality),
+    )
 
 
 def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info: Mapping[str, Any]) -> None:
@@ -210,9 +219,4 @@ def _check_members(members: Sequence[PotentialNetwork]) -> None:
 
 
 def _sd(values_E: Tensor) -> Tensor:
-    return values_E.std(dim=0, correction=0)
-
-
-def _max_over_atoms(graph: Graph, values_N: Tensor) -> Tensor:
-    largest = values_N.new_zeros(graph.n_configs)
-    return largest.scatter_reduce(0, graph.config_N, values_N, "amax")
+    return values_E.std(dim=0, correction=0) if len(values_E) > 1 else torch.zeros_like(values_E[0])
