@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from models.laws.groups import split_by_group
 from stores.outcome import OK
 
 __all__ = ["SUBSETS", "split_by_hamiltonian", "subset_rows"]
@@ -47,16 +48,4 @@ def split_by_hamiltonian(
 
     A Hamiltonian's lot depends on `seed` and its own id alone, so a larger store keeps the lots of a smaller one.
     """
-    names, row_N = np.unique(hamiltonian_N, return_inverse=True)
-    if len(names) < 3:
-        raise ValueError(f"split: found {len(names)} Hamiltonians, expected at least 3 (train, validation, test)")
-    lots = [np.random.SeedSequence(seed, spawn_key=(int(name),)).generate_state(1)[0] / 2**32 for name in names]
-    lot = np.asarray(lots)
-    split = np.where(lot < test, 2, np.where(lot < test + validation, 1, 0))
-    for part, position in ((2, 0), (1, 1)):
-        if not (split == part).any():
-            split[np.argsort(lot)[position]] = part
-    if not (split == 0).any():
-        split[np.argmax(lot)] = 0
-    rows: NDArray[np.int64] = split[row_N].astype(np.int64)
-    return rows
+    return split_by_group(hamiltonian_N, validation=validation, test=test, seed=seed, what="Hamiltonians")

@@ -7,7 +7,34 @@ Suffixes: N rows, R replicates.
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cluster_counts", "group_folds", "whole_groups"]
+__all__ = ["cluster_counts", "group_folds", "split_by_group", "whole_groups"]
+
+
+def split_by_group(
+    groups_N: NDArray[np.int64], *, validation: float, test: float, seed: int, what: str = "groups"
+) -> NDArray[np.int64]:
+    """0 train, 1 validation, 2 test per row; the same for all rows of a group, at least one group in each.
+
+    A group's lot depends on `seed` and its own number alone, so that a larger store keeps the lots of a smaller one;
+    the shares are met on average. A share of 0 stays empty. `what` names the groups in messages. Raises ValueError
+    for fewer groups than parts.
+    """
+    if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
+        raise ValueError(
+            f"split: found shares validation {validation:g}, test {test:g}, expected >= 0 with sum below 1"
+        )
+    names, row_N = np.unique(groups_N, return_inverse=True)
+    parts = {0: "train"} | ({1: "validation"} if validation else {}) | ({2: "test"} if test else {})
+    if len(names) < len(parts):
+        wanted = f"at least {len(parts)} ({', '.join(parts.values())})"
+        raise ValueError(f"split: found {len(names)} {what}, expected {wanted}")
+    lot = np.array([np.random.SeedSequence(seed, spawn_key=(int(n),)).generate_state(1)[0] / 2**32 for n in names])
+    split = np.where(lot < test, 2, np.where(lot < test + validation, 1, 0))
+    order = np.argsort(lot)
+    for part, group in ((0, order[-1]), (2, order[0]), (1, order[min(1, len(parts) - 2)])):
+        if part in parts and not (split == part).any():
+            split[group] = part
+    return np.asarray(split[row_N], dtype=np.int64)
 
 
 def group_folds(groups_N: NDArray[np.int64], n_folds: int, seed: int) -> NDArray[np.int64]:
