@@ -26,7 +26,6 @@ __all__ = ["PhononSettings", "Phonons", "force_constants", "phonons"]
 
 X, L, GAMMA, K = (0.5, 0.0, 0.5), (0.5, 0.5, 0.5), (0.0, 0.0, 0.0), (0.375, 0.375, 0.75)
 PATH = (("Gamma", GAMMA), ("X", X), ("K", K), ("Gamma", GAMMA), ("L", L))  # K is entered at U, its equivalent
-POINTS = {"X": X, "L": L}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +76,7 @@ class Phonons:
 def phonons(calculator: Calculator, lattice: Lattice, settings: PhononSettings) -> Phonons:
     """Raises PropertyFailed where forces are not finite."""
     model = force_constants(calculator, lattice.element, lattice.a0_A, settings)
-    x, l_point = (np.sort(model.get_frequencies(np.array(q))) for q in (X, L))
+    x, l_point = _frequencies(model, np.array([X, L]))
     distances, frequencies, ticks = _dispersion(model, settings.points_per_segment)
     return Phonons(
         x_longitudinal=float(x[2]),
@@ -119,12 +118,18 @@ def _dispersion(model: Any, n_points: int) -> tuple[FloatArray, FloatArray, tupl
     ends = [np.array(point) for _, point in PATH]
     corner = np.array((0.625, 0.25, 0.625))  # U: the path leaves X towards it and goes on from K
     segments = [(ends[0], ends[1]), (ends[1], corner), (ends[2], ends[3]), (ends[3], ends[4])]
-    distance, at, frequencies, ticks = [], 0.0, [], [0.0]
+    distance, at, wave_vectors, ticks = [], 0.0, [], [0.0]
     for start, end in segments:
         length = float(np.linalg.norm((end - start) @ reciprocal))
         for fraction in np.linspace(0, 1, n_points):
             distance.append(at + fraction * length)
-            frequencies.append(np.sort(model.get_frequencies(start + fraction * (end - start))))
+            wave_vectors.append(start + fraction * (end - start))
         at += length
         ticks.append(at)
-    return np.array(distance), np.array(frequencies), tuple(ticks)
+    return np.array(distance), _frequencies(model, np.array(wave_vectors)), tuple(ticks)
+
+
+def _frequencies(model: Any, wave_vectors_Q3: FloatArray) -> FloatArray:  # noqa: ANN401
+    """(Q, 3) [THz], ascending; imaginary ones negative."""
+    model.run_qpoints(wave_vectors_Q3)
+    return np.sort(np.asarray(model.qpoints.frequencies, dtype=float), axis=1)

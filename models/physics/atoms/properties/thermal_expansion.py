@@ -27,6 +27,7 @@ __all__ = ["ThermalExpansion", "ThermalExpansionSettings", "thermal_expansion"]
 
 EV_PER_KJ_MOL = 1 / 96.48533212331  # CODATA 2018: N_A e / 1000
 IMAGINARY_THZ = -0.05
+ACOUSTIC_THZ = 1e-3  # below: the three shifts of the whole crystal at Gamma, left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,10 +91,10 @@ def _free_energy(
 ) -> FloatArray:
     """[eV/atom] at each temperature."""
     model = force_constants(calculator, element, a_A, settings.phonons)
-    model.run_mesh([settings.mesh] * 3)
-    lowest = float(np.min(model.get_mesh_dict()["frequencies"]))
+    model.run_mesh([settings.mesh] * 3, is_gamma_center=True)
+    lowest = float(np.min(model.mesh.frequencies))
     if lowest < IMAGINARY_THZ:
         raise PropertyFailed(f"thermal expansion: at a = {a_A:.4g} A the crystal is unstable ({lowest:.3g} THz)")
-    model.run_thermal_properties(temperatures=temperatures_K)
-    vibrations = np.asarray(model.get_thermal_properties_dict()["free_energy"]) * EV_PER_KJ_MOL
+    model.run_thermal_properties(temperatures=temperatures_K, cutoff_frequency=ACOUSTIC_THZ)
+    vibrations = np.asarray(model.thermal_properties.free_energy) * EV_PER_KJ_MOL
     return energy_per_atom(crystal(element, "fcc", a_A), calculator) + vibrations

@@ -1,0 +1,97 @@
+"""Displacements along normal modes: independent frames around a minimum, as at a temperature in the harmonic crystal.
+
+With the mass-weighted Hessian D = M^-1/2 H M^-1/2 = sum_k omega_k^2 e_k e_k^T, classical equilibrium draws
+
+    r = r_0 + M^-1/2 sum_k e_k Q_k,     Q_k ~ N(0, k_B T / omega_k^2),
+
+without the six (five) modes that move or turn the molecule. Modes softer than a floor are drawn as if they were as
+stiff as it: a straight line is no model of a free rotation. H comes from central differences of forces.
+J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017), in spirit.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.atoms.engine import Engine
+from models.physics.atoms.sampling.molecules import relaxed
+from models.physics.atoms.structure import Structure
+
+__all__ = ["NormalModes", "displaced", "hessian", "modes_of", "sample_normal_modes"]
+
+FloatArray = NDArray[np.float64]
+BOLTZMANN_EV_K = 8.617333262e-5
+WAVENUMBER_TO_EV = 1.239841984e-4  # 1/cm
+HBAR_SQUARED = 4.1801593e-3  # eV u A^2: (hbar omega)^2 = HBAR_SQUARED omega^2 for omega^2 in eV / (u A^2)
+STEP_A = 0.005
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalModes:
+    """Each frame has a temperature of its own, uniform in the range [K]."""
+
+    n_frames: int
+    temperature_K: tuple[float, float]
+    softest_1_cm: float = 150.0
+
+
+def sample_normal_modes(structure: Structure, engine: Engine, settings: NormalModes, rng: np.random.Generator) -> list[Structure]:
+    """Frames around the minimum next to `structure`; forces of `engine` give the Hessian."""
+    minimum = relaxed(structure, engine)
+    modes, stiffness = modes_of(hessian(minimum, engine), masses_of(minimum), positions_A=minimum.positions_A)
+    floor = (settings.softest_1_cm * WAVENUMBER_TO_EV) ** 2 / HBAR_SQUARED
+    temperatures = rng.uniform(*settings.temperature_K, size=settings.n_frames)
+    return [displaced(minimum, modes, np.maximum(stiffness, floor), float(t), rng) for t in temperatures]
+
+
+def hessian(structure: Structure, engine: Engine, step_A: float = STEP_A) -> FloatArray:
+    """Second derivatives of the energy (3N, 3N) [eV/A^2], symmetric."""
+    flat = structure.positions_A.ravel()
+    rows = []
+    for i in range(flat.size):
+        ahead, behind = (_forces(structure, engine, flat, i, sign * step_A) for sign in (1, -1))
+        rows.append((behind - ahead) / (2 * step_A))
+    matrix = np.stack(rows)
+    return (matrix + matrix.T) / 2
+
+
+def modes_of(matrix: FloatArray, masses: FloatArray, *, positions_A: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Vibrations (n_modes, N, 3) divided by sqrt(mass), and their omega^2 [eV / (u A^2)], ascending."""
+    weights = np.repeat(1 / np.sqrt(masses), 3)
+    rigid = _rigid_motions(positions_A, masses)
+    inside = np.eye(weights.size) - rigid.T @ rigid
+    values, vectors = np.linalg.eigh(inside @ (weights[:, None] * matrix * weights[None]) @ inside)
+    overlap = np.linalg.norm(rigid @ vectors, axis=0)  # 1 for the rigid motions, 0 for vibrations
+    kept = np.sort(np.argsort(overlap, kind="stable")[: weights.size - len(rigid)])
+    return (vectors[:, kept] * weights[:, None]).T.reshape(len(kept), -1, 3), values[kept]
+
+
+def displaced(
+    minimum: Structure, modes: FloatArray, stiffness: FloatArray, temperature_K: float, rng: np.random.Generator
+) -> Structure:
+    amplitude = rng.standard_normal(len(modes)) * np.sqrt(BOLTZMANN_EV_K * temperature_K / stiffness)
+    return replace(minimum, positions_A=minimum.positions_A + np.einsum("k,kax->ax", amplitude, modes))
+
+
+def masses_of(structure: Structure) -> FloatArray:
+    """Atomic masses [u]."""
+    from ase.data import atomic_masses
+
+    return np.asarray(atomic_masses[structure.numbers], dtype=np.float64)
+
+
+def _forces(structure: Structure, engine: Engine, flat: FloatArray, index: int, step: float) -> FloatArray:
+    moved = flat.copy()
+    moved[index] += step
+    return engine.label(structure.numbers, moved.reshape(-1, 3), structure.cell_A).forces_eV_A.ravel()
+
+
+def _rigid_motions(positions_A: FloatArray, masses: FloatArray) -> FloatArray:
+    """Orthonormal translations and rotations in mass-weighted coordinates (6 or 5, 3N)."""
+    centred = positions_A - np.average(positions_A, axis=0, weights=masses)
+    axes = np.eye(3)
+    motions = [np.tile(axis, (len(masses), 1)) for axis in axes] + [np.cross(axis, centred) for axis in axes]
+    weighted = np.stack([(motion * np.sqrt(masses)[:, None]).ravel() for motion in motions])
+    _, sizes, directions = np.linalg.svd(weighted, full_matrices=False)
+    return np.asarray(directions[sizes > 1e-6 * sizes[0]])
