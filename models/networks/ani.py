@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.aev import AEVSettings, environment_vectors
+from models.networks.aev_function import fused_environment_vectors, kernels_serve
 from models.networks.graph import Graph
 from models.networks.potential import PotentialNetwork
 
@@ -58,7 +59,8 @@ class _Config:
             )
         if not 0 < self.angular_cutoff_A <= self.cutoff_A:
             problems.append(
-                f"cutoffs: found angular {self.angular_cutoff_A} A, radial {self.cutoff_A} A; expected 0 < angular <= radial"
+                f"cutoffs: found angular {self.angular_cutoff_A} A, radial {self.cutoff_A} A; "
+                "expected 0 < angular <= radial"
             )
         shifts = (self.radial_shifts_A, self.angular_shifts_A, self.angles)
         if not all(shifts) or min(self.radial_eta, self.angular_eta, self.zeta) <= 0:
@@ -160,7 +162,14 @@ class ANI(PotentialNetwork):
 
     def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         species_N = self.species_N(graph)
-        features_NF = environment_vectors(self.environment, graph, species_N, vectors_H3)
+        fused = self.config.kernels != "torch" and kernels_serve(vectors_H3)
+        if self.config.kernels == "numba" and not fused:
+            raise ValueError(
+                f"ANI with kernels='numba': found {vectors_H3.dtype} vectors on {vectors_H3.device}, expected float32 or "
+                "float64 on a CPU with numba installed; 'auto' takes what is there"
+            )
+        evaluate = fused_environment_vectors if fused else environment_vectors
+        features_NF = evaluate(self.environment, graph, species_N, vectors_H3)
         return self.config.energy_scale_eV * self._energies(species_N, features_NF)
 
     def _energies(self, species_N: Tensor, features_NF: Tensor) -> Tensor:
