@@ -12,6 +12,7 @@ M, N atoms, H pairs, K slots of an atom.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,7 +118,8 @@ class ConfigurationSet:
 
     def to(self, device: torch.device | str) -> "ConfigurationSet":
         """The same on `device`; batches are then made there."""
-        return replace(self, **{name: tensor.to(device) for name, tensor in self._tensors().items()})
+        moved: dict[str, Any] = {name: tensor.to(device) for name, tensor in self._tensors().items()}
+        return replace(self, **moved)
 
     def batch(self, rows: Sequence[int] | NDArray[np.integer]) -> Labelled:
         """The configurations of these rows side by side. Raises ValueError for no rows."""

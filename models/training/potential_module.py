@@ -1,11 +1,11 @@
 """Training of any potential by Lightning: resumable exactly, on one CPU or GPU or on several.
 
-Gradients come from models.training.forces (manual optimisation, so the method is a setting), steps from Adam. Whatever a
-step depends on is in the checkpoint or a function of (seed, epoch): a run that was cut and taken up again ends with the
-same weights, bit for bit on the CPU, as one that was not.
+Gradients come from models.training.forces (manual optimisation, so the method is a setting), steps from Adam. Whatever
+a step depends on is in the checkpoint or a function of (seed, epoch): a run that was cut and taken up again ends with
+the same weights, bit for bit on the CPU, as one that was not.
 
-Several devices share every batch. Each weighs its part by the labels it holds, so that the sum of their gradients is that
-of the whole batch (of `kind` rmse_mae, which is no sum over labels, only nearly so).
+Several devices share every batch. Each weighs its part by the labels it holds, so that the sum of their gradients is
+that of the whole batch (of `kind` rmse_mae, which is no sum over labels, only nearly so).
 
 The weights that are validated and kept are the moving average where there is one.
 """
@@ -77,7 +77,10 @@ def train_potential(
     module = PotentialModule(network, config, settings, seed=seed, n_steps=n_batches * settings.max_epochs)
     module.folder = folder
     best = BestWeights(
-        patience=settings.termination_patience, first_epoch=0, folder=folder, module="average" if module.ema else "model"
+        patience=settings.termination_patience,
+        first_epoch=0,
+        folder=folder,
+        module="average" if module.ema else "model",
     )
     checkpoint = ModelCheckpoint(
         dirpath=folder,
@@ -113,7 +116,7 @@ def train_potential(
             weights_only=False,
         )
     found = read_best(folder)
-    model = network(config).to(settings.torch_dtype)
+    model = _new(network, config, settings)
     model.load_state_dict(found.weights)
     return TrainedPotential(
         model=model.eval(),
@@ -140,7 +143,7 @@ class PotentialModule(lightning.LightningModule):
         self.automatic_optimization = False
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = network(config).to(settings.torch_dtype)
+            self.model = _new(network, config, settings)
         self.ema = settings.ema_decay > 0
         if self.ema:
             self.average = copy.deepcopy(self.model).requires_grad_(False)
@@ -166,7 +169,9 @@ class PotentialModule(lightning.LightningModule):
         matrices = [weight for weight in self.model.parameters() if weight.ndim > 1]
         others = [weight for weight in self.model.parameters() if weight.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": 2 * self.settings.l2}, {"params": others, "weight_decay": 0.0}]
-        return torch.optim.Adam([group for group in groups if group["params"]], lr=self.settings.learning_rate, fused=True)
+        return torch.optim.Adam(
+            [group for group in groups if group["params"]], lr=self.settings.learning_rate, fused=True
+        )
 
     @property
     def learning_rate(self) -> float:
@@ -199,7 +204,8 @@ class PotentialModule(lightning.LightningModule):
         optimizer.step()
         if self.ema:
             decay = min(settings.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+            with torch.no_grad():
+                torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
         self.loss_sum += parts.total.double()
         self.loss_steps += 1
 
@@ -242,7 +248,9 @@ class PotentialModule(lightning.LightningModule):
             torch.distributed.all_reduce(self.sums)
         n_energy, n_forces, n_stress, *sums = self.sums.tolist()
         weights = self.settings.loss
-        by_label = zip((weights.energy, weights.forces, weights.stress), (n_energy, n_forces, n_stress), sums, strict=False)
+        by_label = zip(
+            (weights.energy, weights.forces, weights.stress), (n_energy, n_forces, n_stress), sums, strict=False
+        )
         objective = sum(weight * total / n for weight, n, total in by_label if weight and n)
         self.log("objective", objective, rank_zero_only=False)
         record = {
@@ -331,6 +339,12 @@ class Batches(Dataset[Labelled]):
         raise TypeError("rows come from a sampler")
 
 
+def _new(network: type[PotentialNetwork], config: Any, settings: PotentialSettings) -> PotentialNetwork:  # noqa: ANN401
+    """Never cast down to float32: that would round the reference energies too."""
+    model = network(config)
+    return model.double() if settings.dtype == "float64" else model
+
+
 def _label_counts(labelled: Labelled) -> Tensor:
     """Labels that are there: energies, force components, stress components; and atoms. Float64 (4,)."""
     known = [(~torch.isnan(t)).sum() for t in (labelled.energy_M, labelled.forces_N3, labelled.stress_M33)]
@@ -344,7 +358,7 @@ def _sum_gradients(model: nn.Module) -> None:
     gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in weights]
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     torch.distributed.all_reduce(flat)
-    for weight, gradient in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
+    for weight, gradient in zip(weights, torch.split(flat, [w.numel() for w in weights]), strict=True):
         weight.grad = gradient.view_as(weight).clone()
 
 
@@ -360,7 +374,9 @@ def _check(settings: PotentialSettings, train: ConfigurationSet, validation: Con
         if part.energy_M.dtype != settings.torch_dtype:
             problems.append(f"{name} set: found {part.energy_M.dtype}, expected {settings.torch_dtype}")
         if len(part) < devices:
-            problems.append(f"{name} set: found {len(part)} configurations, expected at least one per device ({devices})")
+            problems.append(
+                f"{name} set: found {len(part)} configurations, expected at least one per device ({devices})"
+            )
     if settings.batch_size < devices:
         problems.append(f"batch_size: found {settings.batch_size}, expected at least one per device ({devices})")
     if problems:

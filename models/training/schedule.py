@@ -1,7 +1,7 @@
 """Learning rate and batch size in the course of a training.
 
-    plateau    HIP-NN's: a number of epochs without a lower validation loss (`patience`) doubles the batch; once that is at
-               its largest, halves the learning rate instead
+    plateau    HIP-NN's: a number of epochs without a lower validation loss (`patience`) doubles the batch; once that is
+               at its largest, it halves the learning rate instead
     one_cycle  a fixed number of steps: a short linear rise, then half a cosine down to a thousandth
 
 A step is a function of what a checkpoint holds, so a resumed training goes on as if it had not stopped.

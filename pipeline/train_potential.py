@@ -1,0 +1,257 @@
+"""Train a potential on any atoms store.
+
+    python -m pipeline.train_potential --store data/molecules.zarr --model hipnn --out runs/mine --members 4
+    python -m pipeline.train_potential --store qm9.zarr --model hipnn --out runs/qm9 --force-weight 0 --minutes 60
+    python -m pipeline.train_potential --store a.zarr --model ani --out runs/a --test-fraction 0 --test-store b.zarr
+
+Splits by group; all is measured on groups that no member saw. The same command again goes on where it was stopped (on
+the same data and code). What OUT holds is told in pipeline.potential_training; pipeline.predict uses it.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from models.training.configurations import Configurations
+from models.training.potential_loss import PotentialLoss
+from models.training.potential_settings import PotentialSettings
+from pipeline.dependencies import stage_code
+from pipeline.potential_data import SplitParams, TrainingData, configurations_of, load_training_data, unknown_elements
+from pipeline.potential_networks import NETWORKS, ANIParams, HIPNNParams, NetworkParams
+from pipeline.potential_params import whole_validations
+from pipeline.potential_training import EnsembleJob, errors_of, publish, train_ensembles
+from pipeline.shards import content_key
+from pipeline.stage import plain, run_stage
+from stores.atom_arrays import load_atoms
+from stores.zarr_store import read_manifest
+
+__all__ = ["main", "train"]
+
+SCRATCH = Path(".cache/potential")
+N_VALIDATIONS = 40
+METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
+COARSE_MIN_A, COARSE_MAX_A = 1.25, 7.0  # HIP-NN on metals, after its ANI-Al example
+
+
+def main() -> None:
+    options = _parser().parse_args(sys.argv[1:])
+    metrics = train(options)
+    for name, found in [("held out", metrics), *metrics.get("test_stores", {}).items()]:
+        if "force_mae_eV_A" in found:
+            print(_sentence(name, found))
+    print(f"train_potential: wrote {options.out}")
+
+
+def train(options: argparse.Namespace) -> dict[str, Any]:
+    """All that the command does; returns the metrics. Raises ValueError, before any training, for what is wrong."""
+    split = SplitParams(
+        validation_fraction=options.validation_fraction,
+        test_fraction=options.test_fraction,
+        seed=options.split_seed,
+        by=options.split,
+    )
+    loss = _loss(options)
+    data = load_training_data(options.store, split, loss, n_train=options.n_train)
+    tests = _test_sets(options.test_store, data)
+    network = _network(options, data)
+    scratch = SCRATCH / _content_key(options, split, loss, network)
+    settings = _settings(options, loss, data, network, scratch)
+    job = EnsembleJob(
+        name="potential",
+        model=options.model,
+        network=network,
+        settings=settings,
+        n_members=options.members,
+        seed=options.seed,
+        data=data,
+        tests=tests,
+    )
+    (trained,) = train_ensembles([job], scratch, "train_potential")
+    on_tests = {name: errors_of(tests[name], trained.predictions[name], data) for name in tests}
+    publish(
+        trained,
+        options.out,
+        {"store": str(options.store), "split": asdict(split), "test_stores": on_tests, "network": asdict(network)},
+    )
+    shutil.rmtree(scratch)
+    return {**trained.metrics(), "test_stores": on_tests}
+
+
+def _loss(options: argparse.Namespace) -> PotentialLoss:
+    return PotentialLoss(
+        energy=options.energy_weight,
+        forces=options.force_weight,
+        stress=options.stress_weight,
+        hierarchicality=options.hierarchicality_weight if options.model == "hipnn" else 0.0,
+        kind=options.loss,
+    )
+
+
+def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Configurations]:
+    found = {}
+    for path in stores:
+        arrays = load_atoms(path)
+        problems = []
+        if strange := unknown_elements(configurations_of(arrays), data.species):
+            problems.append(f"found elements {', '.join(strange)} that the training set does not have; remove them")
+        if arrays.level != data.level:
+            problems.append(f"found level {arrays.level!r}, expected that of the training store, {data.level!r}")
+        if path.stem in found or path.stem == "test":
+            problems.append(f"found the name {path.stem!r} twice (or 'test', which is taken); rename the folder")
+        if problems:
+            raise ValueError(f"--test-store {path}: " + "; ".join(problems))
+        found[path.stem] = configurations_of(arrays)
+    return found
+
+
+def _network(options: argparse.Namespace, data: TrainingData) -> NetworkParams:
+    metal = set(data.species) <= METALS
+    if options.model == "ani":
+        ani = ANIParams(preset="ani_al", cutoff_A=7.0, angular_cutoff_A=5.0) if metal else ANIParams()
+        ani = replace(ani, cutoff_A=options.cutoff or ani.cutoff_A)
+        return replace(ani, angular_cutoff_A=min(ani.angular_cutoff_A, ani.cutoff_A))
+    cutoff = options.cutoff or (COARSE_MAX_A if metal else HIPNNParams().cutoff_A)
+    return HIPNNParams(
+        cutoff_A=cutoff,
+        soft_min_A=COARSE_MIN_A if metal else HIPNNParams().soft_min_A,
+        soft_max_A=cutoff * 0.85,
+        n_features=options.features,
+        n_interactions=1 if metal else 2,
+    )
+
+
+def _settings(
+    options: argparse.Namespace, loss: PotentialLoss, data: TrainingData, network: NetworkParams, scratch: Path
+) -> PotentialSettings:
+    """Settings with as many epochs as were asked for, or as the minutes hold."""
+    settings = PotentialSettings(
+        loss=loss,
+        method=options.method,
+        schedule=options.schedule,
+        learning_rate=options.learning_rate,
+        batch_size=options.batch_size,
+        max_batch_size=options.max_batch_size,
+        patience=options.patience,
+        termination_patience=options.termination_patience or 10**9,
+        max_epochs=options.epochs,
+        l2=options.l2,
+        gradient_clip=options.gradient_clip,
+        ema_decay=options.ema_decay,
+        dtype=options.dtype,
+        autocast=options.autocast,
+        tf32=options.tf32,
+        compile=options.compile,
+    )
+    if options.minutes is not None:
+        told = scratch / "epochs.json"  # measured once, or a resumed training would be another
+        if not told.is_file():
+            scratch.mkdir(parents=True, exist_ok=True)
+            told.write_text(json.dumps(_epochs_within(options.minutes, options.model, settings, data, network)))
+        settings = replace(settings, max_epochs=json.loads(told.read_text()))
+    epochs, every = whole_validations(settings.max_epochs, N_VALIDATIONS if settings.schedule == "one_cycle" else 10**9)
+    return replace(settings, max_epochs=epochs, validate_every=every)
+
+
+def _epochs_within(
+    minutes: float, model: str, settings: PotentialSettings, data: TrainingData, network: NetworkParams
+) -> int:
+    """Epochs of one member in this time on an idle device, from a few steps of its own."""
+    import torch
+
+    from models.training.configurations import with_neighbours
+    from models.training.forces import accumulate_gradients
+
+    config = network.config(data.species, data.reference_energies_eV, data.energy_scale_eV)
+    n_batch = min(settings.batch_size, len(data.train))
+    few = data.train.select(range(n_batch))
+    labelled = with_neighbours(
+        few,
+        cutoff_A=config.cutoff_A,
+        species=data.species,
+        reference_energies_eV=data.reference_energies_eV,
+        dtype=settings.torch_dtype,
+    ).batch(range(n_batch))
+    potential = NETWORKS[model][0](config)
+    if settings.dtype == "float64":
+        potential = potential.double()
+    if torch.cuda.is_available():
+        potential, labelled = potential.cuda(), labelled.to("cuda")
+    seconds = []
+    for _ in range(8):  # the first ones compile kernels
+        start = time.perf_counter()
+        float(accumulate_gradients(potential, labelled, settings.loss, method=settings.method).total)
+        seconds.append(time.perf_counter() - start)
+    of_step = 1.3 * sorted(seconds)[len(seconds) // 2]  # optimiser, batches and validation come on top
+    return max(1, math.floor(60 * minutes / (of_step * max(1, len(data.train) // n_batch))))
+
+
+def _content_key(options: argparse.Namespace, split: SplitParams, loss: PotentialLoss, network: NetworkParams) -> str:
+    """Names what the training depends on: the same command finds its checkpoints again."""
+    root = Path(__file__).resolve().parent.parent
+    sources = [root / file for file in stage_code(root, "train_potential")]
+    told = {key: str(value) for key, value in vars(options).items() if key != "out"}
+    manifests = [read_manifest(path).hash for path in (options.store, *options.test_store)]
+    return content_key([told, asdict(split), asdict(loss), asdict(network), manifests], sources)[:16]
+
+
+def _sentence(name: str, found: dict[str, Any]) -> str:
+    told = plain(found)
+    return (
+        f"{name}: energy MAE {told['energy_mae_meV_atom']:.3g} meV/atom, force MAE {told['force_mae_eV_A']:.3g} eV/A "
+        f"(mean size of the forces {told['force_mean_abs_eV_A']:.3g})"
+        if told["force_mae_eV_A"] is not None
+        else f"{name}: energy MAE {told['energy_mae_meV_atom']:.3g} meV/atom"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Train a potential on an atoms store.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add, loss = parser.add_argument, PotentialLoss()
+    add("--store", type=Path, required=True, help="an atoms store (pipeline.import_dataset makes one of other formats)")
+    add("--model", choices=tuple(NETWORKS), required=True)
+    add("--out", type=Path, required=True, metavar="MODEL_DIR", help="folder of the trained potential")
+    add("--members", type=int, default=1, help="networks that differ in their seed; their spread is the uncertainty")
+    add("--seed", type=int, default=0, help="of the first member")
+    add("--epochs", type=int, default=100)
+    add("--minutes", type=float, help="instead of epochs: as many as one member fits into this time")
+    add("--batch-size", type=int, default=8)
+    add("--learning-rate", type=float, default=1e-2)
+    add("--schedule", choices=("one_cycle", "plateau"), default="one_cycle", help="plateau: HIP-NN's, open-ended")
+    add("--max-batch-size", type=int, default=128, help="of plateau")
+    add("--patience", type=int, default=25, help="epochs, of plateau")
+    add("--termination-patience", type=int, default=0, help="stop after so many epochs without a new best; 0: never")
+    add("--method", choices=("double_backward", "forward_over_reverse", "finite_difference"), default="double_backward")
+    add("--energy-weight", type=float, default=10.0, help="of the energy error per atom [eV]")
+    add("--force-weight", type=float, default=loss.forces, help="of the errors of force components [eV/A]")
+    add("--stress-weight", type=float, default=0.0, help="of the errors of the virial per atom [eV]")
+    add("--hierarchicality-weight", type=float, default=1e-4, help="of HIP-NN's regulariser")
+    add("--loss", choices=("squared", "huber", "rmse_mae"), default="squared")
+    add("--l2", type=float, default=0.0, help="weight of the squared weights")
+    add("--ema-decay", type=float, default=0.99, help="moving average of the weights; 0: none")
+    add("--gradient-clip", type=float, default=10.0, help="largest norm of the gradient; 0: any")
+    add("--cutoff", type=float, metavar="A", help="default: 5.5 (hipnn), 5.2 (ani); metals 7")
+    add("--features", type=int, default=20, help="width of HIP-NN")
+    add("--split", choices=("group", "frame"), default="group", help="frame: every configuration by itself")
+    add("--validation-fraction", type=float, default=0.1)
+    add("--test-fraction", type=float, default=0.1)
+    add("--split-seed", type=int, default=0)
+    add("--n-train", type=int, help="keep so many training configurations")
+    add("--test-store", type=Path, action="append", default=[], metavar="STORE", help="measured too; may be repeated")
+    add("--dtype", choices=("float32", "float64"), default="float32")
+    add("--autocast", action="store_true", help="matrix products in bfloat16")
+    add("--tf32", action="store_true", help="matrix products in TF32, on GPUs that have it")
+    add("--compile", action="store_true", help="torch.compile; for finite_difference, pays on GPUs")
+    return parser
+
+
+if __name__ == "__main__":
+    run_stage("train_potential", main, also_told=(RuntimeError,))
