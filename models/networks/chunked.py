@@ -200,6 +200,7 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _C
     first, second = renumbered[first], renumbered[second]
     check_distances(position[second] - position[first], parent[first], parent[second])
     slot_pair, slot_atom, slot_sign = _slots(first, second, len(parent))
+    slot_sign[~felt[needed]] = 0  # atoms of the outermost shell are only looked at
     near = Neighbours(
         first=first,
         second=second,
