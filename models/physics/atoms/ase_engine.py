@@ -55,7 +55,7 @@ class ASEEngine:
         from ase import Atoms
         from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError, SCFError
 
-        atoms = Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=cell_A is not None)
+        atoms: Any = Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=cell_A is not None)
         atoms.calc = load_factory(self.factory)(**json.loads(self.keywords))
         try:
             forces = np.array(atoms.get_forces(), dtype=np.float64)

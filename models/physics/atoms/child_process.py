@@ -1,4 +1,4 @@
-"""Run a generator function in a process of its own: pinned threads, a private folder, a hard time limit, any crash told.
+"""Run a generator function in a process of its own: pinned threads, private folder, hard time limit, any crash told.
 
     request   JSON on standard input, {"function": "module:name", "arguments": {...}}
     replies   one JSON object per line, as the function yields them; floats survive exactly, as Python writes them
@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ def _environment(folder: str, n_threads: int) -> dict[str, str]:
     return os.environ | pinned | places | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
 
 
-def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Iterator[dict[str, Any]]:
+def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator[dict[str, Any]]:
     """Lines of the child's output, each within its time; ends when the output does. Raises ChildFailed on silence."""
     limit, pending, output = limits.start_limit_s, b"", _output(process)
     with selectors.DefaultSelector() as selector:

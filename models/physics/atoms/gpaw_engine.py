@@ -89,7 +89,7 @@ class GPAWEngine:
         from ase import Atoms
         from gpaw import GPAW, ConvergenceError
 
-        atoms = Atoms(numbers=numbers, positions=positions_A)
+        atoms: Any = Atoms(numbers=numbers, positions=positions_A)
         mesh = (1, 1, 1)
         if cell_A is None:
             atoms.center(vacuum=self.vacuum_A)

@@ -1,4 +1,4 @@
-"""The other side of child_process.py: `python -m models.physics.atoms.label_child`, JSON on stdin, JSON lines on stdout.
+"""The other side of child_process.py: `python -m models.physics.atoms.label_child`, JSON on stdin, JSON lines out.
 
 Libraries print where they like, so file descriptor 1 is moved away first and leads to stderr afterwards. A thread ends
 the process when its parent has died, so that no calculation goes on for nobody.

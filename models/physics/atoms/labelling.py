@@ -62,7 +62,9 @@ Outcome = Label | Failure
 def label_structures(engine: Engine, structures: Sequence[Structure], limits: LabelLimits) -> list[Outcome]:
     """One outcome per structure, in their order. Raises EngineMissing before anything runs."""
     engine.check()
-    outcomes: list[Outcome] = [_before(engine, structure, limits) or Failure(reason="not run") for structure in structures]
+    outcomes: list[Outcome] = [
+        _before(engine, structure, limits) or Failure(reason="not run") for structure in structures
+    ]
     waiting = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Failure) and not outcome.final]
     for i, outcome in _attempt(engine, structures, waiting, limits).items():
         outcomes[i] = outcome
@@ -188,7 +190,9 @@ def _outcome(reply: Mapping[str, Any], structure: Structure, limits: LabelLimits
         reason = f"found a force of {largest:.3g} eV/A, expected {limits.maximum_force_eV_A:g} at most"
         return Failure(reason=reason, final=True)
     if net > limits.maximum_net_force_eV_A:
-        return Failure(reason=f"found a net force of {net:.3g} eV/A, expected {limits.maximum_net_force_eV_A:g} at most")
+        return Failure(
+            reason=f"found a net force of {net:.3g} eV/A, expected {limits.maximum_net_force_eV_A:g} at most"
+        )
     return Label(
         energy_eV=float(given["energy_eV"]),
         forces_eV_A=forces,

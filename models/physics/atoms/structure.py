@@ -13,7 +13,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Structure:
-    """Periodic in all directions where `cell_A` is given. Structures of one `group` are related: splits keep it whole."""
+    """Periodic in all directions where `cell_A` is given. Structures of one `group` are related: split by it."""
 
     numbers: IntArray  # (n_atoms,)
     positions_A: FloatArray  # (n_atoms, 3)

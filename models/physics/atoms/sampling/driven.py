@@ -1,6 +1,6 @@
 """Samplers that need an engine, run in a child process: pinned threads make their chaos repeat bit by bit."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +18,7 @@ __all__ = ["Sampler", "SamplingFailed", "sample", "sample_in_child"]
 
 Sampler = NormalModes | Langevin | Torsions
 FUNCTION = "models.physics.atoms.sampling.driven:sample_here"
-SAMPLERS = {
+SAMPLERS: dict[str, tuple[Callable[..., Any], Callable[..., Iterable[Structure]]]] = {
     "NormalModes": (NormalModes, sample_normal_modes),
     "Langevin": (Langevin, sample_langevin),
     "Torsions": (Torsions, sample_torsions),

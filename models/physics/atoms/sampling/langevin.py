@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.normal_modes import BOLTZMANN_EV_K, masses_of
+from models.physics.atoms.sampling.ranges import number_problems, refuse_if
 from models.physics.atoms.structure import Structure, minimum_distance
 
 __all__ = ["BlownUp", "Langevin", "sample_langevin"]
@@ -39,6 +40,16 @@ class Langevin:
     steps_per_frame: int = 40
     friction_1_fs: float = 0.02
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature_K", tuple(self.temperature_K))
+        first, last = self.temperature_K
+        refuse_if(
+            number_problems(first_temperature_K=first, last_temperature_K=last, friction_1_fs=self.friction_1_fs)
+            + number_problems(n_frames=self.n_frames, equilibration_steps=self.equilibration_steps)
+            + number_problems(1, steps_per_frame=self.steps_per_frame)
+            + number_problems(1e-3, time_step_fs=self.time_step_fs)
+        )
+
 
 def sample_langevin(
     structure: Structure, engine: Engine, settings: Langevin, rng: np.random.Generator
@@ -60,7 +71,10 @@ def sample_langevin(
         positions += half * velocities
         acceleration = _acceleration(structure, engine, positions, masses)
         velocities += half * acceleration
-        if step >= settings.equilibration_steps and (step - settings.equilibration_steps) % settings.steps_per_frame == 0:
+        if (
+            step >= settings.equilibration_steps
+            and (step - settings.equilibration_steps) % settings.steps_per_frame == 0
+        ):
             yield _frame(structure, positions, masses, step)
 
 

@@ -1,6 +1,7 @@
 """Small molecules by name, at rest in the minimum of a (cheap) engine, and which of their bonds turn."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ def molecule(name: str) -> Structure:
             f"found molecule {name!r}, expected a name of the G2 set, such as H2O, CH4, CH3CH2OH"
             + (f" (near: {', '.join(near)})" if near else "")
         )
-    atoms = build(name)
+    atoms: Any = build(name)  # type: ignore[no-untyped-call]
     return Structure(numbers=atoms.numbers.astype(np.int64), positions_A=atoms.positions.copy(), source=name)
 
 

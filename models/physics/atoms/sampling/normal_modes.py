@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import relaxed
+from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 from models.physics.atoms.structure import Structure
 
 __all__ = ["NormalModes", "displaced", "hessian", "modes_of", "sample_normal_modes"]
@@ -35,8 +36,18 @@ class NormalModes:
     temperature_K: tuple[float, float]
     softest_1_cm: float = 150.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature_K", tuple(self.temperature_K))
+        refuse_if(
+            range_problems("temperature_K", self.temperature_K)
+            + number_problems(n_frames=self.n_frames)
+            + number_problems(1, softest_1_cm=self.softest_1_cm)
+        )
 
-def sample_normal_modes(structure: Structure, engine: Engine, settings: NormalModes, rng: np.random.Generator) -> list[Structure]:
+
+def sample_normal_modes(
+    structure: Structure, engine: Engine, settings: NormalModes, rng: np.random.Generator
+) -> list[Structure]:
     """Frames around the minimum next to `structure`; forces of `engine` give the Hessian."""
     minimum = relaxed(structure, engine)
     modes, stiffness = modes_of(hessian(minimum, engine), masses_of(minimum), positions_A=minimum.positions_A)

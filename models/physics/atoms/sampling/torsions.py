@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes, sample_normal_modes
+from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 from models.physics.atoms.structure import Structure, minimum_distance
 
 __all__ = ["Torsions", "sample_torsions", "turned"]
@@ -28,8 +29,18 @@ class Torsions:
     closest_A: float = 0.8
     max_draws: int = 50
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "temperature_K", tuple(self.temperature_K))
+        refuse_if(
+            range_problems("temperature_K", self.temperature_K)
+            + number_problems(n_frames=self.n_frames, closest_A=self.closest_A)
+            + number_problems(1, max_draws=self.max_draws)
+        )
 
-def sample_torsions(structure: Structure, engine: Engine, settings: Torsions, rng: np.random.Generator) -> list[Structure]:
+
+def sample_torsions(
+    structure: Structure, engine: Engine, settings: Torsions, rng: np.random.Generator
+) -> list[Structure]:
     """Raises ValueError where no bond of the molecule turns, or turning always brings atoms together."""
     bonds = rotatable_bonds(structure)
     if not bonds:
