@@ -3,13 +3,12 @@
 A calculator is anything with the interface of ase.calculators. Units: A, eV, eV/A, eV/A^3; moduli and pressures in GPa.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import ase.units
 import numpy as np
-from ase import Atoms
 from ase.build import bulk
 from ase.calculators.fd import calculate_numerical_stress
 from ase.data import atomic_numbers, reference_states
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "STRUCTURES",
+    "Atoms",
     "Calculator",
     "FloatArray",
     "Lattice",
@@ -24,6 +24,7 @@ __all__ = [
     "Quantity",
     "checked_energy",
     "crystal",
+    "cubic_crystal",
     "energy_per_atom",
     "has_stress",
     "nearest_neighbour_A",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
+Atoms: TypeAlias = Any  # ase.Atoms, whose methods have no types
 STRUCTURES = ("fcc", "bcc", "hcp", "diamond", "sc")
 ATOMS_PER_CUBE = {"fcc": 4, "bcc": 2, "diamond": 8, "sc": 1}
 NUMERICAL_STRAIN = 1e-5  # of stresses by finite differences, where a calculator has none
@@ -71,9 +73,10 @@ class Lattice:
 def starting_lattice_constant_A(element: str) -> float:
     """Measured lattice constant of an fcc element. Raises ValueError where the element is not fcc or unknown."""
     number = atomic_numbers.get(element, 0)
-    state = reference_states[number] if number else None
-    if not number or state is None or state.get("symmetry") != "fcc":
-        known = [s for s, n in atomic_numbers.items() if n and (reference_states[n] or {}).get("symmetry") == "fcc"]
+    states: list[Any] = reference_states
+    state = states[number] or {}
+    if not number or state.get("symmetry") != "fcc":
+        known = [s for s, n in atomic_numbers.items() if n and (states[n] or {}).get("symmetry") == "fcc"]
         raise ValueError(f"element: found {element!r}, expected an fcc element, one of {sorted(known)}")
     return float(state["a"])
 
@@ -83,6 +86,12 @@ def crystal(element: str, structure: str, a_A: float, *, c_over_a: float | None 
     if structure == "hcp":
         return bulk(element, "hcp", a=a_A, c=a_A * (np.sqrt(8 / 3) if c_over_a is None else c_over_a))
     return bulk(element, structure, a=a_A)
+
+
+def cubic_crystal(element: str, a_A: float, cells: tuple[int, int, int]) -> Atoms:
+    """fcc with `cells` cubes of four atoms along the Cartesian axes."""
+    cube: Atoms = bulk(element, "fcc", a=a_A, cubic=True)
+    return cube.repeat(cells)
 
 
 def energy_per_atom(atoms: Atoms, calculator: Calculator) -> float:
@@ -110,12 +119,12 @@ def stress_GPa(atoms: Atoms, calculator: Calculator) -> FloatArray:
     atoms = atoms.copy()
     atoms.calc = calculator
     if has_stress(calculator):
-        stress = np.asarray(atoms.get_stress(voigt=True), dtype=float)
+        stress = np.asarray(atoms.get_stress(voigt=True), dtype=np.float64)
     else:
-        stress = np.asarray(calculate_numerical_stress(atoms, eps=NUMERICAL_STRAIN, voigt=True), dtype=float)
+        stress = np.asarray(calculate_numerical_stress(atoms, eps=NUMERICAL_STRAIN, voigt=True), dtype=np.float64)
     if not np.isfinite(stress).all():
         raise PropertyFailed(f"the stress of {len(atoms)} atoms in {atoms.get_volume():.4g} A^3 is not finite")
-    return stress / ase.units.GPa
+    return np.asarray(stress / ase.units.GPa)
 
 
 def pressure_GPa(atoms: Atoms, calculator: Calculator) -> float:
@@ -124,10 +133,13 @@ def pressure_GPa(atoms: Atoms, calculator: Calculator) -> float:
 
 def nearest_neighbour_A(structure: str, a_A: float) -> float:
     """Distance of nearest neighbours in the crystal of that conventional lattice constant (hcp: ideal c/a)."""
-    return a_A * {"fcc": np.sqrt(0.5), "bcc": np.sqrt(0.75), "hcp": 1.0, "diamond": np.sqrt(3) / 4, "sc": 1.0}[structure]
+    squares = {"fcc": 1 / 2, "bcc": 3 / 4, "hcp": 1.0, "diamond": 3 / 16, "sc": 1.0}
+    return a_A * float(np.sqrt(squares[structure]))
 
 
-def number_problems(settings: object, *, above: Iterable[str] = (), low: dict[str, float] | None = None) -> list[str]:
+def number_problems(
+    settings: object, *, above: Iterable[str] = (), low: Mapping[str, float] | None = None
+) -> list[str]:
     """What is wrong with numbers of a settings dataclass: `above` zero, or at least `low`."""
     problems = []
     for name in above:

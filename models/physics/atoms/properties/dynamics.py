@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import ase.units
 import numpy as np
-from ase import Atoms
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     FloatArray,
     PropertyFailed,

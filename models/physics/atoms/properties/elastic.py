@@ -2,7 +2,7 @@
 
 With the strain e applied to the cell as F = 1 + e and the stress s(e) of the relaxed atoms,
 
-    C11 = [s1(e1 = d) - s1(e1 = -d)] / 2d,   C12 = [s2(e1 = d) - s2(e1 = -d)] / 2d,   C44 = [s4(e4 = d) - s4(e4 = -d)] / 2d
+    C11 = [s1(e1 = d) - s1(e1 = -d)] / 2d,   C12 the same with s2,   C44 = [s4(e4 = d) - s4(e4 = -d)] / 2d
 
 e4 = 2 e_yz. Central differences leave an error of order d^2. Atoms are relaxed in each strained cell where symmetry
 does not hold them in place (diamond); a crystal with one atom per primitive cell has nothing to relax.
@@ -11,9 +11,9 @@ does not hold them in place (diamond); a crystal with one atom per primitive cel
 from dataclasses import dataclass, field
 
 import numpy as np
-from ase import Atoms
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     FloatArray,
     Lattice,
@@ -70,17 +70,13 @@ def cubic_elastic_constants(calculator: Calculator, cell: Atoms, settings: Elast
     d = settings.strain
     tension = (_stress(calculator, cell, 0, d, settings) - _stress(calculator, cell, 0, -d, settings)) / (2 * d)
     shear = (_stress(calculator, cell, 3, d, settings) - _stress(calculator, cell, 3, -d, settings)) / (2 * d)
-    found = ElasticConstants(
-        c11_GPa=float(tension[0]), c12_GPa=float(tension[1:3].mean()), c44_GPa=float(shear[3])
-    )
+    found = ElasticConstants(c11_GPa=float(tension[0]), c12_GPa=float(tension[1:3].mean()), c44_GPa=float(shear[3]))
     if not np.isfinite([found.c11_GPa, found.c12_GPa, found.c44_GPa]).all():
         raise PropertyFailed("the stress of strained cells is not finite")
     return found
 
 
-def _stress(
-    calculator: Calculator, cell: Atoms, component: int, size: float, settings: ElasticSettings
-) -> FloatArray:
+def _stress(calculator: Calculator, cell: Atoms, component: int, size: float, settings: ElasticSettings) -> FloatArray:
     strain = np.zeros((3, 3))
     if component < 3:
         strain[component, component] = size

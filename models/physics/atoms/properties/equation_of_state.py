@@ -36,7 +36,8 @@ __all__ = [
     "lattice_minimum_A",
 ]
 
-BRACKET = (0.88, 1.14)  # of the starting lattice constant
+STEP = 0.02  # of the first search, in starting lattice constants
+FURTHEST = 7  # such steps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,9 @@ class EquationOfStateSettings:
     def __post_init__(self) -> None:
         problems = number_problems(self, above=("strain", "local_strain"), low={"n_points": 5})
         if self.strain >= 0.2 or self.local_strain >= self.strain:
-            problems.append(f"found strain {self.strain} and local_strain {self.local_strain}, expected local < strain < 0.2")
+            problems.append(
+                f"found strain {self.strain} and local_strain {self.local_strain}, expected local < strain < 0.2"
+            )
         refuse(self, problems)
 
 
@@ -127,21 +130,28 @@ def equation_of_state(calculator: Calculator, element: str, settings: EquationOf
 def lattice_minimum_A(
     calculator: Calculator, element: str, structure: str, start_A: float, *, c_over_a: float | None = None
 ) -> float:
-    """Lattice constant of lowest energy on a coarse grid around `start_A`, refined by a parabola.
+    """The energy minimum nearest to `start_A`: downhill in steps of STEP, then a parabola through the lowest three.
 
-    Raises PropertyFailed where the energy falls towards an end of the grid.
+    Raises PropertyFailed where the energy still falls after FURTHEST steps.
     """
-    grid = start_A * np.linspace(*BRACKET, 14)
-    energies = [energy_per_atom(crystal(element, structure, a, c_over_a=c_over_a), calculator) for a in grid]
-    lowest = int(np.argmin(energies))
-    if lowest in (0, len(grid) - 1):
-        raise PropertyFailed(
-            f"{structure}: no energy minimum between {grid[0]:.3g} and {grid[-1]:.3g} A, the energy falls towards "
-            f"{grid[lowest]:.3g} A"
-        )
-    low, mid, high = energies[lowest - 1 : lowest + 2]
-    step = grid[1] - grid[0]
-    return float(grid[lowest] + 0.5 * step * (low - high) / (low - 2 * mid + high))
+
+    def energy(steps: int) -> float:
+        if steps not in known:
+            a_A = start_A * (1 + STEP * steps)
+            known[steps] = energy_per_atom(crystal(element, structure, a_A, c_over_a=c_over_a), calculator)
+        return known[steps]
+
+    known: dict[int, float] = {}
+    lowest = 0
+    while energy(better := min((lowest - 1, lowest + 1), key=energy)) < energy(lowest):
+        if abs(better) >= FURTHEST:
+            raise PropertyFailed(
+                f"{structure}: no energy minimum between {start_A * (1 - STEP * FURTHEST):.3g} and "
+                f"{start_A * (1 + STEP * FURTHEST):.3g} A, the energy falls towards {start_A * (1 + STEP * better):.3g} A"
+            )
+        lowest = better
+    low, mid, high = (energy(lowest + step) for step in (-1, 0, 1))
+    return float(start_A * (1 + STEP * (lowest + 0.5 * (low - high) / (low - 2 * mid + high))))
 
 
 def fit_birch_murnaghan(volumes_A3: FloatArray, energies_eV: FloatArray) -> BirchMurnaghan:

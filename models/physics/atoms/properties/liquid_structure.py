@@ -1,8 +1,8 @@
 """What positions of a liquid tell: radial distribution, mean square displacement and diffusion, remaining crystal.
 
-    g(r)  = V/N^2 <sum_i sum_{j != i} delta(r - r_ij)> / (4 pi r^2)
-    MSD(t) = <|r_i(s + t) - r_i(s)|^2>_{i, s},   D = slope of MSD / 6   (Einstein)
-    order  = max_G |sum_i exp(i G.r_i)|^2 / N^2  over the (200) waves of the fcc crystal the cell was cut from
+g(r)  = V/N^2 <sum_i sum_{j != i} delta(r - r_ij)> / (4 pi r^2)
+MSD(t) = <|r_i(s + t) - r_i(s)|^2>_{i, s},   D = slope of MSD / 6   (Einstein)
+order  = max_G |sum_i exp(i G.r_i)|^2 / N^2  over the (200) waves of the fcc crystal the cell was cut from
 """
 
 from dataclasses import dataclass

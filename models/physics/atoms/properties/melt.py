@@ -5,9 +5,9 @@ mean volume and constant energy. Diffusion in so small a cell lies below that of
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
-from ase.build import bulk
 
 from models.physics.atoms.properties.crystals import (
     Calculator,
@@ -15,6 +15,7 @@ from models.physics.atoms.properties.crystals import (
     Lattice,
     PropertyFailed,
     Quantity,
+    cubic_crystal,
     number_problems,
     refuse,
 )
@@ -92,27 +93,25 @@ def melt(calculator: Calculator, lattice: Lattice, settings: MeltSettings) -> Me
     """Raises PropertyFailed: broken runs, a crystal that did not melt, a melt that froze."""
     rng = np.random.default_rng(np.random.SeedSequence(settings.seed))
     size = settings.cells
-    atoms = bulk(lattice.element, "fcc", a=lattice.a0_A * STARTING_EXPANSION, cubic=True).repeat(size)
+    atoms = cubic_crystal(lattice.element, lattice.a0_A * STARTING_EXPANSION, (size,) * 3)
     hot = settings.melting_temperature_K
     thermal_velocities(atoms, 2 * hot, rng)  # half of it becomes potential energy
-    run = {"settings": settings.dynamics, "rng": rng}
-    melted = run_dynamics(atoms, calculator, settings.melting_ps, temperature_K=hot, what="melting", **run).atoms
+    run = partial(run_dynamics, calculator=calculator, settings=settings.dynamics, rng=rng)
+    melted = run(atoms, time_ps=settings.melting_ps, temperature_K=hot, what="melting").atoms
     _refuse_crystal(melted.positions, melted.cell.lengths(), size, f"the crystal did not melt at {hot:g} K")
     wanted = settings.temperature_K
     melted.set_velocities(melted.get_velocities() * np.sqrt(wanted / max(melted.get_temperature(), 1.0)))
-    cooled = run_dynamics(
+    cooled = run(
         melted,
-        calculator,
-        settings.equilibration_ps,
+        time_ps=settings.equilibration_ps,
         temperature_K=wanted,
         pressure_GPa=0.0,
         what="melt at zero pressure",
-        **run,
     )
     volume = float(cooled.volumes_A3[len(cooled.volumes_A3) // 2 :].mean())
     start = cooled.atoms
     start.set_cell(start.cell.array * (volume / start.get_volume()) ** (1 / 3), scale_atoms=True)
-    free = run_dynamics(start, calculator, settings.sampling_ps, what="melt at constant energy", **run)
+    free = run(start, time_ps=settings.sampling_ps, what="melt at constant energy")
     edges = start.cell.lengths()
     _refuse_crystal(free.positions_FN3[-1], edges, size, f"the melt froze at {wanted:g} K")
     return Melt(

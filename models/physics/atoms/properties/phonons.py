@@ -97,11 +97,13 @@ def force_constants(calculator: Calculator, element: str, a_A: float, settings: 
 
     cell = crystal(element, "fcc", a_A)
     primitive = PhonopyAtoms(symbols=[element], cell=cell.cell.array, scaled_positions=[[0.0, 0.0, 0.0]])
-    model = Phonopy(primitive, supercell_matrix=np.eye(3, dtype=int) * settings.supercell, primitive_matrix=np.eye(3))
+    model: Any = Phonopy(
+        primitive, supercell_matrix=np.eye(3, dtype=int) * settings.supercell, primitive_matrix=np.eye(3)
+    )
     model.generate_displacements(distance=settings.displacement_A, is_plusminus=True)
     forces = []
     for displaced in model.supercells_with_displacements:
-        atoms = Atoms(displaced.symbols, positions=displaced.positions, cell=displaced.cell, pbc=True)
+        atoms: Any = Atoms(displaced.symbols, positions=displaced.positions, cell=displaced.cell, pbc=True)
         atoms.calc = calculator
         found = np.array(atoms.get_forces())
         if not np.isfinite(found).all():

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from ase.filters import FrechetCellFilter
 from ase.geometry import get_distances
 from ase.optimize import FIRE
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     PropertyFailed,
     checked_energy,
@@ -48,7 +48,7 @@ def relaxed(
     """
     start, moved = atoms.copy(), atoms.copy()
     moved.calc = calculator
-    body: Any = moved if cell_mask is None else FrechetCellFilter(moved, mask=list(cell_mask))
+    body: Any = moved if cell_mask is None else FrechetCellFilter(moved, mask=list(cell_mask))  # type: ignore[no-untyped-call]
     distance = shortest_distance_A(start)
     with FIRE(body, logfile=None, maxstep=0.1) as optimizer:
         for _ in optimizer.irun(fmax=settings.force_eV_A, steps=settings.max_steps):
@@ -66,7 +66,7 @@ def relaxed(
 
 def shortest_distance_A(atoms: Atoms) -> float:
     """Of any two atoms, or of an atom and its own image."""
-    _, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    _, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=atoms.pbc)  # type: ignore[no-untyped-call]
     np.fill_diagonal(distances, np.inf)
     lengths = [length for length, periodic in zip(atoms.cell.lengths(), atoms.pbc, strict=True) if periodic]
     return float(min([distances.min(initial=np.inf), *lengths]))

@@ -9,9 +9,10 @@ cell, which is the expansion normal to the fault.
 from dataclasses import dataclass, field
 
 import numpy as np
-from ase import Atoms
+from ase import Atoms as ASEAtoms
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     Lattice,
     Quantity,
@@ -72,4 +73,4 @@ def faulted_cell(lattice: Lattice, layers: int, *, faulted: bool = True) -> Atom
     up = np.array([0, 0, height])
     positions = [index * (up + shift) for index in range(layers)]
     third = layers * up + (layers - 2 if faulted else layers) * shift
-    return Atoms([lattice.element] * layers, positions=positions, cell=[first, second, third], pbc=True)
+    return ASEAtoms([lattice.element] * layers, positions=positions, cell=[first, second, third], pbc=True)

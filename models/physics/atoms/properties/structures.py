@@ -132,13 +132,11 @@ def _hcp_minimum(calculator: Calculator, element: str, start_A: float, settings:
     def energy(ratio: float) -> float:
         return energy_per_atom(crystal(element, "hcp", (cube / ratio) ** (1 / 3), c_over_a=ratio), calculator)
 
-    ratios = np.linspace(*settings.c_over_a_range, 13)
-    energies = [energy(float(r)) for r in ratios]
-    lowest = int(np.argmin(energies))
-    if lowest in (0, len(ratios) - 1):
+    low, high = settings.c_over_a_range
+    found = minimize_scalar(energy, bounds=(low, high), method="bounded", options={"xatol": C_OVER_A_TOLERANCE})
+    ratio = float(found.x)
+    if min(ratio - low, high - ratio) < 3 * C_OVER_A_TOLERANCE:
         raise PropertyFailed(
-            f"hcp: no energy minimum for c/a in {settings.c_over_a_range}, the energy falls towards {ratios[lowest]:.3g}"
+            f"hcp: no energy minimum for c/a in {settings.c_over_a_range}, it falls towards {ratio:.3g}"
         )
-    bounds = (float(ratios[lowest - 1]), float(ratios[lowest + 1]))
-    ratio = float(minimize_scalar(energy, bounds=bounds, method="bounded", options={"xatol": C_OVER_A_TOLERANCE}).x)
     return _volume_minimum(calculator, element, "hcp", (cube / ratio) ** (1 / 3), settings, ratio)

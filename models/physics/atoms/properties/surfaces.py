@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import ase.units
 import numpy as np
-from ase import Atoms
 from ase.build import fcc100, fcc110, fcc111
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     Lattice,
     PropertyFailed,

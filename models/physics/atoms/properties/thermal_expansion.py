@@ -44,7 +44,9 @@ class ThermalExpansionSettings:
     def __post_init__(self) -> None:
         problems = number_problems(self, above=("temperature_K",), low={"n_volumes": 5, "mesh": 4})
         if not -0.1 < self.lowest_strain < 0 < self.highest_strain < 0.1:
-            problems.append("found strains that do not enclose 0, expected -0.1 < lowest_strain < 0 < highest_strain < 0.1")
+            problems.append(
+                "found strains that do not enclose 0, expected -0.1 < lowest_strain < 0 < highest_strain < 0.1"
+            )
         refuse(self, problems)
 
 
@@ -63,9 +65,7 @@ class ThermalExpansion:
         return {"temperature_K": self.temperatures_K.tolist(), "a_A": self.lattice_constants_A.tolist()}
 
 
-def thermal_expansion(
-    calculator: Calculator, lattice: Lattice, settings: ThermalExpansionSettings
-) -> ThermalExpansion:
+def thermal_expansion(calculator: Calculator, lattice: Lattice, settings: ThermalExpansionSettings) -> ThermalExpansion:
     """Raises PropertyFailed where a strained crystal is unstable or has no minimum in the range of strains."""
     strains = np.linspace(settings.lowest_strain, settings.highest_strain, settings.n_volumes)
     constants = lattice.a0_A * (1 + strains)
@@ -76,7 +76,9 @@ def thermal_expansion(
     for index, temperature in enumerate(temperatures):
         volume = fit_birch_murnaghan(volumes, free[:, index]).volume_A3
         if not volumes[0] < volume < volumes[-1]:
-            raise PropertyFailed(f"thermal expansion: no minimum of the free energy at {temperature:.0f} K in the range")
+            raise PropertyFailed(
+                f"thermal expansion: no minimum of the free energy at {temperature:.0f} K in the range"
+            )
         minima.append((4 * volume) ** (1 / 3))
     curve = np.array(minima)
     middle = len(temperatures) // 2

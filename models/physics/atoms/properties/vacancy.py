@@ -10,21 +10,22 @@ barrier comes from a climbing nudged elastic band (G. Henkelman et al., J. Chem.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from ase import Atoms
-from ase.build import bulk
 from ase.constraints import FixedPlane
 from ase.mep import NEB
 from ase.optimize import FIRE
 
 from models.physics.atoms.properties.crystals import (
+    Atoms,
     Calculator,
     FloatArray,
     Lattice,
     PropertyFailed,
     Quantity,
     checked_energy,
+    cubic_crystal,
     number_problems,
     refuse,
 )
@@ -68,7 +69,7 @@ class Vacancy:
 
 def vacancy(calculator: Calculator, lattice: Lattice, settings: VacancySettings) -> Vacancy:
     """Raises PropertyFailed where the vacancy does not relax."""
-    perfect = bulk(lattice.element, "fcc", a=lattice.a0_A, cubic=True).repeat(settings.cells)
+    perfect = cubic_crystal(lattice.element, lattice.a0_A, (settings.cells,) * 3)
     perfect.calc = calculator
     per_atom = checked_energy(perfect) / len(perfect)
     jump = np.array([0.5, 0.5, 0.0]) * lattice.a0_A  # from the vacancy at the origin to its neighbour
@@ -107,7 +108,8 @@ def _migration(
     height = middle.positions @ direction - jump @ direction / 2
     period = float(np.abs(ground.cell.array @ direction).max())
     on_plane = np.flatnonzero(np.abs(height - period * np.round(height / period)) < ON_PLANE_A)
-    middle.set_constraint(FixedPlane(sorted({jumper, *on_plane.tolist()}), direction))
+    plane = FixedPlane(sorted({jumper, *on_plane.tolist()}), direction)  # type: ignore[no-untyped-call]
+    middle.set_constraint(plane)
     saddle, energy = relaxed(middle, calculator, settings.relaxation, what="vacancy halfway through its jump")
     if _force_constant(saddle, calculator, jumper, direction) < 0:
         barrier, method = energy - ground_energy, "symmetric saddle"
@@ -149,7 +151,9 @@ def _band(calculator: Calculator, ground: Atoms, final: Atoms, settings: Vacancy
     for image in images:
         image.set_constraint()
         image.calc = calculator
-    band = NEB(images, climb=True, allow_shared_calculator=True, method="improvedtangent")
+    band: Any = NEB(  # type: ignore[no-untyped-call]
+        images, climb=True, allow_shared_calculator=True, method="improvedtangent"
+    )
     band.interpolate(mic=True)
     with FIRE(band, logfile=None, maxstep=0.05) as optimizer:
         if not optimizer.run(fmax=4 * settings.relaxation.force_eV_A, steps=settings.relaxation.max_steps):
