@@ -25,7 +25,7 @@ from models.networks.ensemble import Ensemble, EnsemblePrediction, load_potentia
 from models.networks.graph import Configuration, Graph, collate
 from models.networks.neighbours import find_neighbours
 
-__all__ = ["MINIMUM_DISTANCE_A", "PotentialCalculator", "check_distances", "check_structure"]
+__all__ = ["MINIMUM_DISTANCE_A", "PotentialCalculator", "check_distances", "check_structure", "configuration_of"]
 
 MINIMUM_DISTANCE_A = 0.3  # nearer atoms are a mistake of units or of the cell, not a molecule
 ASE_PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
@@ -124,9 +124,8 @@ class PotentialCalculator(Calculator):
         return self._known
 
     def _search(self, atoms: ase.Atoms) -> Known:
-        cell = atoms.cell.complete().array if atoms.pbc.any() else np.zeros((3, 3))
-        near = find_neighbours(atoms.positions, cell, atoms.pbc, self.ensemble.cutoff_A + self.skin_A)
-        configuration = Configuration(numbers=atoms.numbers, positions_A=atoms.positions, cell_A=cell, neighbours=near)
+        configuration = configuration_of(atoms, self.ensemble.cutoff_A + self.skin_A)
+        near, cell = configuration.neighbours, configuration.cell_A
         graph, _ = collate([configuration], self._dtype)
         return Known(
             numbers=atoms.numbers.copy(),
@@ -138,6 +137,13 @@ class PotentialCalculator(Calculator):
             offset_A=near.shift @ cell,
             graph=graph.to(self._device),
         )
+
+
+def configuration_of(atoms: ase.Atoms, cutoff_A: float) -> Configuration:
+    """These atoms and their pairs under their boundaries; an open direction may have no lattice vector."""
+    cell = atoms.cell.complete().array if atoms.pbc.any() else np.zeros((3, 3))
+    near = find_neighbours(atoms.positions, cell, atoms.pbc, cutoff_A)
+    return Configuration(numbers=atoms.numbers, positions_A=atoms.positions, cell_A=cell, neighbours=near)
 
 
 def check_structure(atoms: ase.Atoms, species: Sequence[int], where: str = "atoms") -> None:

@@ -25,7 +25,7 @@ class Morse(PotentialNetwork):
 
         def __post_init__(self):
             object.__setattr__(self, "species", tuple(self.species))
-            reference = tuple(self.reference_energies_eV) or tuple(-10.0 * z for z in self.species)
+            reference = tuple(self.reference_energies_eV) or tuple(-2.0 * z for z in self.species)
             object.__setattr__(self, "reference_energies_eV", reference)
 
     def __init__(self, config):
