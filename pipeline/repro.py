@@ -18,8 +18,9 @@ import time
 from pathlib import Path
 
 import psutil
+import yaml
 
-__all__ = ["heal_rwlock", "live_runs"]
+__all__ = ["default_targets", "heal_rwlock", "live_runs"]
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 REPORT = Path("reports/index.html")
@@ -39,7 +40,8 @@ def main() -> int:
         print(f"repro: {healed}", flush=True)
     adapt_to_git(Path.cwd())
     start = time.monotonic()
-    status = run_dvc(["repro", *sys.argv[1:]])
+    given = sys.argv[1:]
+    status = run_dvc(["repro", *given, *default_targets(Path("dvc.yaml"), given)])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"repro: {minutes} min {seconds} s")
     print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
@@ -103,6 +105,15 @@ def adapt_to_git(root: Path) -> None:
         subprocess.run([*config, "core.no_scm", "true"], check=True)
     elif has_commit and told:
         subprocess.run([*config, "--unset", "core.no_scm"], check=True)
+
+
+def default_targets(dvc_yaml: Path, given: list[str]) -> list[str]:
+    """The stages to name: none where one is given or none runs on demand only."""
+    content = yaml.load(dvc_yaml.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    stages = content.get("stages", {}) if isinstance(content, dict) else {}
+    on_demand = {name for name, stage in stages.items() if (stage.get("meta") or {}).get("on_demand")}
+    names_one = any(word in stages or "yaml" in word or word in ("-P", "--all-pipelines") for word in given)
+    return [] if names_one or not on_demand else [name for name in stages if name not in on_demand]
 
 
 def run_dvc(arguments: list[str]) -> int:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline import repro
 
@@ -109,6 +110,45 @@ def test_the_empty_lock_file_that_stops_dvc_does_not_stop_repro(clone: Path):
     status, output = run(clone)
     assert status == 0, output
     assert (clone / "out.txt").read_text() == "done"
+
+
+ON_DEMAND = """
+stages:
+  usual:
+    cmd: printf usual > usual.txt
+    outs: [usual.txt]
+  large:
+    cmd: printf large > large.txt
+    outs: [large.txt]
+    meta: {on_demand: true}
+"""
+
+
+@pytest.mark.slow
+def test_a_stage_on_demand_runs_only_when_it_is_named(clone: Path):
+    (clone / "dvc.yaml").write_text(ON_DEMAND)
+    assert run(clone)[0] == 0
+    assert (clone / "usual.txt").exists()
+    assert not (clone / "large.txt").exists()
+    assert run(clone, "--force")[0] == 0
+    assert not (clone / "large.txt").exists()
+    status, output = run(clone, "large")
+    assert status == 0, output
+    assert (clone / "large.txt").read_text() == "large"
+
+
+def test_stages_are_named_only_where_some_run_on_demand(tmp_path: Path):
+    (tmp_path / "dvc.yaml").write_text(ON_DEMAND)
+    assert repro.default_targets(tmp_path / "dvc.yaml", []) == ["usual"]
+    assert repro.default_targets(tmp_path / "dvc.yaml", ["--force"]) == ["usual"]
+    assert repro.default_targets(tmp_path / "dvc.yaml", ["large"]) == []
+    (tmp_path / "dvc.yaml").write_text(STAGE.format(seconds=0))
+    assert repro.default_targets(tmp_path / "dvc.yaml", []) == []
+
+
+def test_the_default_run_of_this_project_leaves_out_qm9_alone():
+    stages = set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert set(repro.default_targets(ROOT / "dvc.yaml", [])) == stages - {"qm9"}
 
 
 @pytest.mark.slow

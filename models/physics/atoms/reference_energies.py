@@ -11,7 +11,11 @@ belongs to carbon. Then the smallest energies are taken (minimum norm of e_Z / Z
 grow). They explain the given compositions as well as any others do, but they are no energies of atoms, and mean nothing
 for compositions outside of the span of the given. `determined` says which elements this concerns.
 
-Energies of single atoms at B3LYP/6-31G(2df,p), the level of QM9, are the ones usually given [Hartree].
+`b3lyp_atoms` gives the energies of single atoms at B3LYP/6-31G(2df,p), the level of QM9, as they are usually given for
+0 K; at 298.15 K and 1 atm an ideal gas of atoms adds
+
+    U  =  E + 3/2 k T          H  =  E + 5/2 k T          G  =  H - T S
+    S  =  k [ ln( (2 pi m k T / h^2)^(3/2) k T / p ) + 5/2 + ln g ]        Sackur and Tetrode, g = spin multiplicity
 """
 
 from dataclasses import dataclass
@@ -19,11 +23,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["B3LYP_6_31G_2DF_P_HARTREE", "ReferenceEnergies", "least_squares", "robust"]
+__all__ = ["ReferenceEnergies", "b3lyp_atoms", "least_squares", "robust"]
 
 FloatArray = NDArray[np.float64]
 
-B3LYP_6_31G_2DF_P_HARTREE = {1: -0.500273, 6: -37.846772, 7: -54.583861, 8: -75.064579, 9: -99.718730}
+HARTREE_EV = 27.211386245988
+B3LYP_HARTREE = {1: -0.500273, 6: -37.846772, 7: -54.583861, 8: -75.064579, 9: -99.718730}
+MULTIPLICITY = {1: 2, 6: 3, 7: 4, 8: 3, 9: 2}
+MASS_U = {1: 1.00783, 6: 12.0, 7: 14.00307, 8: 15.99491, 9: 18.99840}  # of the most abundant isotope
+TEMPERATURE_K = 298.15
+PRESSURE_PA = 101325.0
 HUBER = 1.345  # in robust standard deviations: 95 % efficient on normal residuals
 N_ITERATIONS = 100
 
@@ -67,6 +76,22 @@ def robust(numbers: NDArray[np.int64], counts: NDArray[np.int64], energies_eV: F
         if np.allclose(found.energies_eV, before.energies_eV, rtol=1e-10, atol=1e-8):
             return found
     return found
+
+
+def b3lyp_atoms(kind: str) -> dict[int, float]:
+    """Energy of single atoms of QM9's elements [eV]; `kind` is U0, electronic, U, H or G. Raises ValueError."""
+    from scipy.constants import Boltzmann, Planck, atomic_mass, electron_volt
+
+    if kind not in ("U0", "electronic", "U", "H", "G"):
+        raise ValueError(f"kind: found {kind!r}, expected U0, electronic, U, H or G")
+    heat = Boltzmann * TEMPERATURE_K  # [J]
+    energies = {}
+    for number, energy in B3LYP_HARTREE.items():
+        waves = (2 * np.pi * MASS_U[number] * atomic_mass * heat / Planck**2) ** 1.5
+        entropy = np.log(waves * heat / PRESSURE_PA) + 2.5 + np.log(MULTIPLICITY[number])  # [k]
+        thermal = {"U0": 0.0, "electronic": 0.0, "U": 1.5, "H": 2.5, "G": 2.5 - entropy}[kind]
+        energies[number] = float(energy * HARTREE_EV + thermal * heat / electron_volt)
+    return energies
 
 
 def _check(numbers: NDArray[np.int64], counts: NDArray[np.int64], energies_eV: FloatArray) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.physics.atoms.reference_energies import least_squares, robust
+from models.physics.atoms.reference_energies import b3lyp_atoms, least_squares, robust
 
 NUMBERS = np.array([1, 6, 8])
 TRUE = np.array([-13.6, -1030.0, -2043.0])
@@ -67,3 +67,19 @@ def test_all_that_is_wrong_is_told():
         least_squares(np.array([1]), np.array([[0], [2]]), np.zeros(2))
     with pytest.raises(ValueError, match="found shape"):
         least_squares(NUMBERS, COUNTS[:, :2], np.zeros(6))
+
+
+@pytest.mark.physics
+def test_atoms_at_room_temperature_agree_with_the_published_table_of_qm9():
+    """Rows U, H, G of H and C in the table of atomic references that comes with QM9 [Hartree]."""
+    hartree = 27.211386245988
+    published = {"U": (-0.498857, -37.845355), "H": (-0.497912, -37.844411), "G": (-0.510927, -37.861317)}
+    for kind, (hydrogen, carbon) in published.items():
+        found = b3lyp_atoms(kind)
+        assert found[1] / hartree == pytest.approx(hydrogen, abs=2e-5)
+        assert found[6] / hartree == pytest.approx(carbon, abs=2e-5)
+
+
+def test_an_unknown_kind_of_energy_is_refused():
+    with pytest.raises(ValueError, match="found 'U1', expected U0"):
+        b3lyp_atoms("U1")

@@ -1,0 +1,117 @@
+"""What importers of labelled atoms have in common: what the user says, what a reader hands over, what is reported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from stores.importers.grouping import check_policy
+from stores.importers.label_units import ENERGY_EV, LENGTH_A, force_factor
+
+__all__ = ["AtomsReport", "Block", "LabelSettings", "Reading"]
+
+N_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """What the user says of the labels. None: the format's usual choice, refused where magnitudes contradict it."""
+
+    level: str = "not stated"
+    units: str | None = None  # of energies
+    length_units: str = "A"
+    force_units: str | None = None  # None: units/length_units
+    force_sign: Literal["forces", "gradients"] | None = None
+    group: str = "auto"
+    drop_bad: bool = False
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.level:
+            problems.append("level: found nothing, expected the level of theory, e.g. 'PBE/def2-SVP'")
+        if self.units is not None and self.units not in ENERGY_EV:
+            problems.append(f"units: found {self.units!r}, expected one of {', '.join(ENERGY_EV)}")
+        if self.length_units not in LENGTH_A:
+            problems.append(f"length units: found {self.length_units!r}, expected one of {', '.join(LENGTH_A)}")
+        for check, value in ((force_factor, self.force_units), (check_policy, self.group)):
+            try:
+                if value is not None:
+                    check(value)
+            except ValueError as error:
+                problems.append(str(error))
+        if problems:
+            raise ValueError("; ".join(problems))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Block:
+    """Configurations side by side in the units of their file; what it does not give is None."""
+
+    file: str
+    names: Sequence[str]  # "record 3"
+    numbers: NDArray[Any]  # (n_atoms in all,)
+    n_atoms: NDArray[Any]  # (n_configs,)
+    positions: NDArray[Any]  # (n_atoms in all, 3)
+    cell: NDArray[Any] | None = None  # (n_configs, 3, 3)
+    pbc: NDArray[Any] | None = None  # (n_configs, 3); None: open, or periodic where there is a cell
+    energy: NDArray[Any] | None = None  # (n_configs,)
+    forces: NDArray[Any] | None = None  # (n_atoms in all, 3)
+    stress: NDArray[Any] | None = None  # (n_configs, 3, 3)
+    charges: NDArray[Any] | None = None  # (n_atoms in all,) [e]
+    labels: Sequence[str] | None = None  # what the format says belongs together
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """All blocks of an import, under which keys they stood, and what the reader left out by itself, by reason."""
+
+    usual_units: str  # of energies, where the user names none
+    keys: dict[str, str]  # "energy" -> key in the file, of what is there
+    origin: dict[str, Any]  # goes into each record's provenance
+    blocks: list[Block] = field(default_factory=list)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def leave_out(self, reason: str, names: Sequence[str]) -> None:
+        if names:
+            self.left_out.setdefault(reason, []).extend(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtomsReport:
+    """What became of the files. `dropped` maps a reason to the names of the records."""
+
+    n_read: int
+    n_kept: int
+    n_atoms: int
+    n_groups: int
+    grouped_by: str
+    units: str
+    elements: str
+    dropped: dict[str, list[str]]
+    notes: tuple[str, ...]
+    energy_eV_atom: tuple[float, float] | None
+    force_rms_eV_A: float | None
+    reference_energies_eV: dict[str, float]
+    hash: str
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        told = [
+            f"read {self.n_read} configurations, kept {self.n_kept} with {self.n_atoms} atoms ({self.elements}), "
+            f"{self.n_groups} groups by {self.grouped_by}, labels in {self.units}"
+        ]
+        if self.energy_eV_atom:
+            told.append(f"energies from {self.energy_eV_atom[0]:.6g} to {self.energy_eV_atom[1]:.6g} eV/atom")
+        told.append(f"forces {self.force_rms_eV_A:.4g} eV/A rms" if self.force_rms_eV_A is not None else "no forces")
+        if self.reference_energies_eV:
+            energies = ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in self.reference_energies_eV.items())
+            told.append(f"reference energies [eV]: {energies}")
+        for reason, names in self.dropped.items():
+            told.append(f"dropped {len(names)}: {reason}: {_some(names)}")
+        return [*told, *self.notes]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:N_SHOWN]) + (", ..." if len(names) > N_SHOWN else "")
