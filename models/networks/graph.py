@@ -47,6 +47,7 @@ class Graph:
     slot_pair_NK: Tensor  # int64, pair of each slot; H where empty
     slot_atom_NK: Tensor  # int64, atom at its other end; N where empty
     slot_sign_NK: Tensor  # float, +1 where the pair's vector points away from this atom, -1 towards it, 0 where empty
+    ends_2H: Tensor  # int64, the two slots of each pair, counted through rows: at its first atom, at its second
 
     @property
     def n_configs(self) -> int:
@@ -109,6 +110,7 @@ def collate(configurations: Sequence[Configuration], dtype: torch.dtype = torch.
         slot_pair_NK=torch.from_numpy(slot_pair),
         slot_atom_NK=torch.from_numpy(slot_atom),
         slot_sign_NK=torch.from_numpy(slot_sign).to(dtype),
+        ends_2H=torch.from_numpy(_ends(slot_pair, slot_sign, total_pairs)),
     )
     vectors = [pair_vectors(c.positions_A, c.cell_A, c.neighbours) for c in configurations]
     return graph, torch.from_numpy(np.concatenate(vectors)).to(dtype)
@@ -118,6 +120,14 @@ def pair_vectors(positions_A: np.ndarray, cell_A: np.ndarray, neighbours: Neighb
     """Vectors of all pairs, (n_pairs, 3) float64; positions may have moved since the list was made (skin)."""
     vectors = positions_A[neighbours.second] - positions_A[neighbours.first] + neighbours.shift @ cell_A
     return np.asarray(vectors, dtype=np.float64)
+
+
+def _ends(slot_pair: np.ndarray, slot_sign: np.ndarray, n_pairs: int) -> np.ndarray:
+    ends = np.zeros((2, n_pairs), dtype=np.int64)
+    for end, sign in enumerate((1, -1)):
+        taken = np.flatnonzero(slot_sign.ravel() == sign)
+        ends[end, slot_pair.ravel()[taken]] = taken
+    return ends
 
 
 def _joined(atoms: Sequence[np.ndarray], first_atom: np.ndarray) -> Tensor:
