@@ -103,8 +103,7 @@ def energy_per_atom(atoms: Atoms, calculator: Calculator) -> float:
 
 def checked_energy(atoms: Atoms) -> float:
     """The energy consistent with the forces, where the calculator has it. Raises PropertyFailed where not finite."""
-    implemented = getattr(atoms.calc, "implemented_properties", ())
-    energy = float(atoms.get_potential_energy(force_consistent="free_energy" in implemented))
+    energy = float(atoms.get_potential_energy(force_consistent=_has_free_energy(atoms.calc)))
     if not np.isfinite(energy):
         raise PropertyFailed(f"the energy of {len(atoms)} atoms in {atoms.get_volume():.4g} A^3 is {energy}")
     return energy
@@ -121,10 +120,15 @@ def stress_GPa(atoms: Atoms, calculator: Calculator) -> FloatArray:
     if has_stress(calculator):
         stress = np.asarray(atoms.get_stress(voigt=True), dtype=np.float64)
     else:
-        stress = np.asarray(calculate_numerical_stress(atoms, eps=NUMERICAL_STRAIN, voigt=True), dtype=np.float64)
+        numerical = calculate_numerical_stress(atoms, NUMERICAL_STRAIN, force_consistent=_has_free_energy(calculator))
+        stress = np.asarray(numerical, dtype=np.float64)
     if not np.isfinite(stress).all():
         raise PropertyFailed(f"the stress of {len(atoms)} atoms in {atoms.get_volume():.4g} A^3 is not finite")
     return np.asarray(stress / ase.units.GPa)
+
+
+def _has_free_energy(calculator: Calculator) -> bool:
+    return "free_energy" in getattr(calculator, "implemented_properties", ())
 
 
 def pressure_GPa(atoms: Atoms, calculator: Calculator) -> float:

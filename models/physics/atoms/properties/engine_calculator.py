@@ -1,14 +1,19 @@
-"""A quantum-mechanics engine as an ASE calculator, so that its own properties can be measured like a potential's."""
+"""A quantum-mechanics engine as an ASE calculator, so that its own properties can be measured like a potential's.
+
+Give the engine a fixed mesh of k-points: a mesh that follows the cell jumps from one strained cell to the next.
+"""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from models.physics.atoms.engine import Engine, NotConverged
+from models.physics.atoms.gpaw_engine import GPAWEngine
 from models.physics.atoms.properties.crystals import Atoms
 
-__all__ = ["EngineCalculator"]
+__all__ = ["EngineCalculator", "gpaw"]
 
 VOIGT = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])
 
@@ -42,3 +47,13 @@ class EngineCalculator(Calculator):
         self.results = {"energy": label.energy_eV, "free_energy": label.energy_eV, "forces": label.forces_eV_A}
         if label.stress_eV_A3 is not None:
             self.results["stress"] = label.stress_eV_A3[VOIGT]
+
+
+def gpaw(**settings: Any) -> EngineCalculator:  # noqa: ANN401 - fields of GPAWEngine
+    """GPAW as a calculator; by default plane waves and 12 x 12 x 12 k-points, for primitive cells of a metal.
+
+    Raises EngineMissing where GPAW is not installed, ValueError and TypeError for settings that it does not take.
+    """
+    engine = GPAWEngine(**({"k_mesh": (12, 12, 12)} | settings))
+    engine.check()
+    return EngineCalculator(engine)

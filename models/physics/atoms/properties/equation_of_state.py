@@ -145,9 +145,10 @@ def lattice_minimum_A(
     lowest = 0
     while energy(better := min((lowest - 1, lowest + 1), key=energy)) < energy(lowest):
         if abs(better) >= FURTHEST:
+            ends = [start_A * (1 + STEP * step) for step in (-FURTHEST, FURTHEST, better)]
             raise PropertyFailed(
-                f"{structure}: no energy minimum between {start_A * (1 - STEP * FURTHEST):.3g} and "
-                f"{start_A * (1 + STEP * FURTHEST):.3g} A, the energy falls towards {start_A * (1 + STEP * better):.3g} A"
+                f"{structure}: no energy minimum between {ends[0]:.3g} and {ends[1]:.3g} A, the energy falls towards "
+                f"{ends[2]:.3g} A"
             )
         lowest = better
     low, mid, high = (energy(lowest + step) for step in (-1, 0, 1))

@@ -114,10 +114,11 @@ def _volume_minimum(
     fit = fit_birch_murnaghan(volumes, np.array([energy_per_atom(cell, calculator) for cell in cells]))
     if not volumes[0] < fit.volume_A3 < volumes[-1]:
         raise PropertyFailed(f"{structure}: the minimum of the fit, {fit.volume_A3:.4g} A^3, lies outside its range")
+    a_A = float(constants[0] * (fit.volume_A3 / volumes[0]) ** (1 / 3))
     return CrystalMinimum(
         structure=structure,
-        a_A=float(near * (fit.volume_A3 / (near**3 * volumes[0] / constants[0] ** 3)) ** (1 / 3)),
-        energy_eV=fit.energy_eV,
+        a_A=a_A,
+        energy_eV=energy_per_atom(crystal(element, structure, a_A, c_over_a=c_over_a), calculator),
         volume_A3=fit.volume_A3,
         bulk_modulus_GPa=fit.bulk_modulus_GPa,
         c_over_a=c_over_a,

@@ -1,0 +1,61 @@
+"""An ASE calculator by name: "module:factory" and the keyword arguments of the factory. Can be sent to a worker."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models.physics.atoms.properties.crystals import (
+    Calculator,
+    PropertyFailed,
+    crystal,
+    energy_per_atom,
+    starting_lattice_constant_A,
+)
+
+__all__ = ["CalculatorChoice", "calculator_problems"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalculatorChoice:
+    """Calling it makes a new calculator."""
+
+    target: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self) -> Calculator:
+        """Raises ImportError, AttributeError, and whatever the factory raises."""
+        module, _, name = self.target.partition(":")
+        made: Calculator = getattr(importlib.import_module(module), name)(**self.arguments)
+        return made
+
+
+def calculator_problems(choice: CalculatorChoice, element: str, option: str) -> list[str]:
+    """Why this choice cannot measure crystals of `element`; `option` is where the user made it. Computes one energy; the element is fcc."""
+    module, _, name = choice.target.partition(":")
+    if not (module and name):
+        return [f"{option}: found {choice.target!r}, expected module:factory, such as ase.calculators.emt:EMT"]
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        return [f"{option}: cannot import {module!r} ({error}); install its package or correct the name"]
+    if not callable(getattr(found, name, None)):
+        return [f"{option}: {module!r} has no factory {name!r}; name a class or function that makes an ASE calculator"]
+    try:
+        calculator = choice()
+    except Exception as error:
+        return [
+            f"{option}: {choice.target} with {dict(choice.arguments)} failed ({type(error).__name__}: {error}); "
+            f"correct its arguments ({option}-args)"
+        ]
+    offered = getattr(calculator, "implemented_properties", ())
+    if not {"energy", "forces"} <= set(offered):
+        return [f"{option}: found a calculator of {sorted(offered)}, expected energy and forces at least"]
+    try:
+        energy_per_atom(crystal(element, "fcc", starting_lattice_constant_A(element)), calculator)
+    except PropertyFailed as error:
+        return [f"{option}: {choice.target} gives no energy of fcc {element}: {error}"]
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        return [f"{option}: {choice.target} cannot compute fcc {element} ({told}); choose an element that it knows"]
+    return []
