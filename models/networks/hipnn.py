@@ -13,13 +13,14 @@ changes. After block n a linear readout gives the term E_i^n of the hierarchy, a
 
 so that a small E^n of high n tells that the expansion has converged (models.networks.hierarchicality).
 
-    mu_v, sigma_v, R_c   Sensitivity.mu_A, .sigma_A, cutoff_A      V      Interaction.weight, rows (v, feature in)
+    mu_v, sigma_v, R_c   Sensitivity.mu_A, .sigma_A, cutoff_A      V      Interaction.weight, rows (feature in, v)
 
 Shape suffixes: N atoms, K slots, H pairs, S sensitivities, F features (E in front of a layer), T terms.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -94,7 +95,7 @@ class HIPNN(PotentialNetwork):
 
     def features(self, graph: Graph, vectors_H3: Tensor) -> list[Tensor]:
         """Features of the atoms before the first block and after each, (N, n_species), (N, F), ..."""
-        distance_H = torch.linalg.vector_norm(vectors_H3, dim=1)
+        distance_H = vectors_H3.square().sum(dim=1).sqrt()
         z = F.one_hot(self.species_N(graph), len(self.config.species)).to(vectors_H3.dtype)
         found = [z]
         for block in self.blocks:
@@ -145,7 +146,7 @@ class Interaction(nn.Module):
         self.sensitivity = Sensitivity(config)
         weight = torch.empty(config.n_sensitivities, n_out, n_in)
         nn.init.xavier_normal_(weight)
-        self.weight = nn.Parameter(weight.permute(0, 2, 1).reshape(-1, n_out).contiguous())
+        self.weight = nn.Parameter(weight.permute(2, 0, 1).reshape(-1, n_out).contiguous())
         self.self_weight = nn.Linear(n_in, n_out)
         nn.init.xavier_normal_(self.self_weight.weight)
 
@@ -172,5 +173,28 @@ class Sensitivity(nn.Module):
         inside = distance_H < self.cutoff_A
         window_H = torch.cos(distance_H * (0.5 * math.pi / self.cutoff_A)).square() * inside
         x_HS = torch.addmm(-self.sigma_A / self.mu_A, (1 / distance_H)[:, None], self.sigma_A[None])
-        # exp(-40) is nothing beside 1, and what lies below, numbers without full precision, is ten times slower to handle
-        return torch.exp(torch.clamp(-0.5 * x_HS.square(), min=-40.0)) * window_H[:, None]
+        bell_HS: Tensor = Bell.apply(x_HS)
+        return bell_HS * window_H[:, None]
+
+
+class Bell(torch.autograd.Function):
+    """exp(-x^2 / 2). exp(-40) is nothing beside 1; what lies far below, numbers without full precision, is slow to handle."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.square().mul_(-0.5).clamp_(min=-40.0).exp_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0], output)
+        ctx.save_for_forward(inputs[0], output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        x, bell = ctx.saved_tensors
+        return -(gradient * (x * bell))
+
+    @staticmethod
+    def jvp(ctx: Any, x_dot: Tensor) -> Tensor:
+        x, bell = ctx.saved_tensors
+        return -(x_dot * (x * bell))

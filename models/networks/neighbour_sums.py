@@ -2,7 +2,7 @@
 
 With sensitivities s of pairs, features z of atoms and cotangents g of environments there are three sums, each bilinear,
 
-    environments(s, z)_iv = sum_j s_v(ij) z_j                  (N, S, E)
+    environments(s, z)_iv = sum_j s_v(ij) z_j                  (N, E, S)
     pair_sums(g, z)_v     = g_iv . z_j + g_jv . z_i            (H, S)       a pair counts for both its atoms
     atom_sums(g, s)_j     = sum_i sum_v s_v(ij) g_iv           (N, E)
 
@@ -25,7 +25,7 @@ __all__ = ["environment_sum"]
 
 
 def environment_sum(sense_HS: Tensor, z_NE: Tensor, graph: Graph) -> Tensor:
-    """sum_j s_v(r_ij) z_j over the neighbours of each atom, (N, S, E)."""
+    """sum_j s_v(r_ij) z_j over the neighbours of each atom, (N, E, S)."""
     index = (graph.slot_pair_NK, graph.slot_atom_NK, graph.ends_2H)
     with torch.no_grad():
         slots = _slots_of_pairs(sense_HS.detach(), index[0]), _slots_of_atoms(z_NE.detach(), index[1])
@@ -38,7 +38,7 @@ class Environments(torch.autograd.Function):
 
     @staticmethod
     def forward(s_HS: Tensor, z_NE: Tensor, s_NKS: Tensor, z_NKE: Tensor, *index: Tensor) -> Tensor:
-        return torch.bmm(s_NKS.transpose(1, 2), z_NKE)
+        return torch.bmm(z_NKE.transpose(1, 2), s_NKS)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -46,11 +46,11 @@ class Environments(torch.autograd.Function):
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, g_NSE: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g_NES: Tensor) -> tuple[Tensor | None, ...]:
         s_HS, z_NE, s_NKS, z_NKE, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
-        of_s = PairSums.apply(g_NSE, z_NE, z_NKE, *index) if wanted[0] else None
-        of_z = AtomSums.apply(g_NSE, s_HS, s_NKS, *index) if wanted[1] else None
+        of_s = PairSums.apply(g_NES, z_NE, z_NKE, *index) if wanted[0] else None
+        of_z = AtomSums.apply(g_NES, s_HS, s_NKS, *index) if wanted[1] else None
         return of_s, of_z, None, None, None, None, None
 
     @staticmethod
@@ -65,8 +65,8 @@ class PairSums(torch.autograd.Function):
     """pair_sums(g, z)."""
 
     @staticmethod
-    def forward(g_NSE: Tensor, z_NE: Tensor, z_NKE: Tensor, *index: Tensor) -> Tensor:
-        slots = torch.bmm(z_NKE, g_NSE.transpose(1, 2)).flatten(0, 1)
+    def forward(g_NES: Tensor, z_NE: Tensor, z_NKE: Tensor, *index: Tensor) -> Tensor:
+        slots = torch.bmm(z_NKE, g_NES).flatten(0, 1)
         ends_2H = index[2]
         return slots.index_select(0, ends_2H[0]).add_(slots.index_select(0, ends_2H[1]))
 
@@ -77,20 +77,20 @@ class PairSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, a_HS: Tensor) -> tuple[Tensor | None, ...]:
-        g_NSE, z_NE, z_NKE, *index = ctx.saved_tensors
+        g_NES, z_NE, z_NKE, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         a_NKS = _slots_of_pairs(a_HS.detach(), index[0])
         of_g = _environments(a_HS, z_NE, index, s_NKS=a_NKS, z_NKE=z_NKE) if wanted[0] else None
-        of_z = AtomSums.apply(g_NSE, a_HS, a_NKS, *index) if wanted[1] else None
+        of_z = AtomSums.apply(g_NES, a_HS, a_NKS, *index) if wanted[1] else None
         return of_g, of_z, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, g_dot: Tensor | None, z_dot: Tensor | None, *_: None) -> Tensor:
-        g_NSE, z_NE, z_NKE, *index = ctx.saved_tensors
+        g_NES, z_NE, z_NKE, *index = ctx.saved_tensors
         first = None if g_dot is None else PairSums.apply(g_dot, z_NE, z_NKE, *index)
         second = None
         if z_dot is not None:
-            second = PairSums.apply(g_NSE, z_dot, _slots_of_atoms(z_dot.detach(), index[1]), *index)
+            second = PairSums.apply(g_NES, z_dot, _slots_of_atoms(z_dot.detach(), index[1]), *index)
         return _sum(first, second)
 
 
@@ -98,9 +98,9 @@ class AtomSums(torch.autograd.Function):
     """atom_sums(g, s)."""
 
     @staticmethod
-    def forward(g_NSE: Tensor, s_HS: Tensor, s_NKS: Tensor, *index: Tensor) -> Tensor:
-        slots = torch.bmm(s_NKS, g_NSE).flatten(0, 1)
-        n_atoms = len(g_NSE)
+    def forward(g_NES: Tensor, s_HS: Tensor, s_NKS: Tensor, *index: Tensor) -> Tensor:
+        slots = torch.bmm(s_NKS, g_NES.transpose(1, 2)).flatten(0, 1)
+        n_atoms = len(g_NES)
         other = index[1].clamp(max=n_atoms - 1).flatten()  # empty slots add zeros to the last atom
         return slots.new_zeros((n_atoms, slots.shape[1])).index_add_(0, other, slots)
 
@@ -111,20 +111,20 @@ class AtomSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, b_NE: Tensor) -> tuple[Tensor | None, ...]:
-        g_NSE, s_HS, s_NKS, *index = ctx.saved_tensors
+        g_NES, s_HS, s_NKS, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         b_NKE = _slots_of_atoms(b_NE.detach(), index[1])
         of_g = _environments(s_HS, b_NE, index, s_NKS=s_NKS, z_NKE=b_NKE) if wanted[0] else None
-        of_s = PairSums.apply(g_NSE, b_NE, b_NKE, *index) if wanted[1] else None
+        of_s = PairSums.apply(g_NES, b_NE, b_NKE, *index) if wanted[1] else None
         return of_g, of_s, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, g_dot: Tensor | None, s_dot: Tensor | None, *_: None) -> Tensor:
-        g_NSE, s_HS, s_NKS, *index = ctx.saved_tensors
+        g_NES, s_HS, s_NKS, *index = ctx.saved_tensors
         first = None if g_dot is None else AtomSums.apply(g_dot, s_HS, s_NKS, *index)
         second = None
         if s_dot is not None:
-            second = AtomSums.apply(g_NSE, s_dot, _slots_of_pairs(s_dot.detach(), index[0]), *index)
+            second = AtomSums.apply(g_NES, s_dot, _slots_of_pairs(s_dot.detach(), index[0]), *index)
         return _sum(first, second)
 
 
