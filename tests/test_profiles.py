@@ -21,6 +21,7 @@ STAGES = (
     "textures",
     "reconstruction",
     "embedding",
+    "qm9",
     "report",
 )
 

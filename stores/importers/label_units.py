@@ -56,9 +56,10 @@ def force_factor(units: str) -> float:
 
 def energy_units_of(energy: FloatArray, numbers: IntArray, first_atom: IntArray) -> NDArray[np.str_]:
     """The unit that each energy (n_configs,) betrays, "" where it tells nothing."""
-    z = numbers.astype(np.float64)
+    z = numbers.clip(0).astype(np.float64)
     atoms = -0.768745 * z ** (7 / 3) + z**2 / 2 - 0.2699 * z ** (5 / 3)
-    ratio = energy / np.add.reduceat(atoms, first_atom)
+    total = np.add.reduceat(np.where((numbers < 1) | (numbers > 118), np.nan, atoms), first_atom)
+    ratio = energy / total
     found = np.full(energy.shape, "", dtype="U8")
     for unit in ("eV", "Ha", "Ry", "kcal/mol", "kJ/mol"):
         value = HARTREE_EV / ENERGY_EV[unit]

@@ -48,9 +48,7 @@ def _load(file: Path) -> dict[str, NDArray[Any]]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: found no file, expected an npz file of rMD17")
     try:
-        with np.load(file, allow_pickle=False) as content:
-            if not hasattr(content, "files"):
-                raise ValueError("a single array")
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             return {name: content[name] for name in content.files if content[name].dtype != object}
     except Exception as error:  # zipfile, zlib and NumPy raise errors of many kinds on damaged files
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]

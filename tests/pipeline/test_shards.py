@@ -14,10 +14,12 @@ import pytest
 from pipeline import shards
 from pipeline.execution import Execution
 from pipeline.shards import GenerationError, Recipe, content_key, generate_store, shards_of
+from stores.atoms import ATOMS, columns_of, place_after
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
 from stores.zarr_store import open_store, read_manifest
+from tests.stores.test_atoms import records
 
 ROOT = Path(__file__).parents[2]
 SERIAL = Execution(scheduler="serial")
@@ -190,6 +192,37 @@ def test_an_error_of_the_code_is_told_once_and_the_other_shards_are_kept(here):
         generate_store(recipe(solve_shard=broken), SERIAL)
     assert len(shard_files(here)) == 22
     assert not OUT.exists()
+
+
+@pytest.mark.parametrize("per_shard", [1, 3, 7])
+def test_offsets_into_other_columns_do_not_depend_on_the_shards(per_shard, here):
+    made = records(7, seed=0)
+    placed = {
+        "schema": ATOMS,
+        "out": Path("atoms.zarr"),
+        "key": f"atoms{per_shard}",
+        "shards": shards_of(range(7), per_shard),
+        "solve_shard": lambda rows: columns_of([made[row] for row in rows]),
+        "attributes": {"level": "test", "reference_energies": "{}", "settings": "{}"},
+        "place": place_after,
+    }
+    generate_store(recipe(**placed), SERIAL)
+    for name, values in columns_of(made).items():
+        np.testing.assert_array_equal(open_store("atoms.zarr", ATOMS)[name].values, values, err_msg=name)
+
+
+def test_offsets_of_shards_that_were_not_placed_are_refused(here):
+    made = records(4, seed=0)
+    with pytest.raises(SchemaError, match="first_atom to be the sum of n_atoms before"):
+        generate_store(
+            recipe(
+                schema=ATOMS,
+                shards=shards_of(range(4), 2),
+                solve_shard=lambda rows: columns_of([made[row] for row in rows]),
+                attributes={"level": "test", "reference_energies": "{}", "settings": "{}"},
+            ),
+            SERIAL,
+        )
 
 
 def test_a_run_in_which_all_failed_is_an_error(here):
