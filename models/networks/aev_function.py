@@ -71,11 +71,11 @@ def _constants(settings: AEVSettings, dtype: str) -> tuple[tuple[Any, ...], Any,
     real = np.dtype(dtype).type
     log2e = float(np.log2(np.e))
     scalars = [settings.radial_cutoff_A, settings.radial_eta * log2e, settings.angular_cutoff_A]
-    scalars += [settings.angular_eta * log2e, settings.zeta, 0.5, 0.25, 2 / log2e, np.finfo(real).tiny]
+    scalars += [settings.angular_eta * log2e, settings.zeta, 0.25, 0.5, 2 / log2e, np.finfo(real).tiny]
     angles = np.array(settings.angles)
     arrays = (scalars, settings.radial_shifts_A, settings.angular_shifts_A, np.cos(angles) / 2, np.sin(angles) / 2)
-    lengths = (settings.radial_shifts_A, settings.angular_shifts_A, settings.angles)
-    shape = tuple((0,) * len(values) for values in lengths)
+    n_r, n_a, n_z = (len(values) for values in (settings.radial_shifts_A, settings.angular_shifts_A, settings.angles))
+    shape = (((0,), (0,) * n_r), ((0,) * n_a, (0,) * n_z))  # lengths of tuples are known to the compiler
     return tuple(np.array(values, dtype=real) for values in arrays), np.array(settings.pair_index()), shape
 
 
