@@ -46,6 +46,7 @@ __all__ = [
 
 ATOMS_FOLDER = Path(models.physics.atoms.__file__).parent
 SOURCES = [*sorted(ATOMS_FOLDER.glob("*.py")), ATOMS_FOLDER / "sampling", Path(__file__)]  # code that shapes labels
+SHARDING = "frames_per_shard"  # shapes no content
 PACKAGES = ("gpaw", "gpaw-data", "pyscf", "tblite", "ase")
 
 
@@ -102,14 +103,14 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
     recipe = Recipe(
         out=store.out,
         schema=ATOMS,
-        key=content_key([asdict(store.params), engine_versions()], [*SOURCES, *store.sources]),
+        key=content_key([asdict(store.params), engine_versions()], [*SOURCES, *store.sources]),  # names the shards
         shards=[[job] * n_frames for job, n_frames in store.jobs],
         solve_shard=store.solve_shard,
         coordinates={},
         attributes={
             "level": store.engine.level,
             "reference_energies": "{}",
-            "settings": json.dumps(asdict(store.params), sort_keys=True),
+            "settings": json.dumps({k: v for k, v in asdict(store.params).items() if k != SHARDING}, sort_keys=True),
         },
         unit="configurations",
         place=place_after,

@@ -12,7 +12,8 @@ alone (PySCF DFT by default), whatever proposed them:
     torsions       turns about single bonds, one group a scan
 
 The source of a row is "<molecule> <way>", so that whole molecules can be held out. Trajectory j of way w of molecule m
-is drawn with SeedSequence(seed, spawn_key=(m, w, j)). Molecules are those of the G2 set, by ASE's names.
+is drawn with SeedSequence(seed, spawn_key=(m, w, j)), normal modes frame by frame from children of (m, 0, 0): neither
+shards nor the number of workers change a frame. Molecules are those of the G2 set, by ASE's names.
 """
 
 from collections.abc import Sequence
@@ -164,7 +165,8 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
         samplers: dict[str, list[Sampler]] = {"normal_modes": [], "dynamics": [], "torsions": []}
         for first in range(0, entry.normal_modes, params.frames_per_shard):
             n_frames = min(params.frames_per_shard, entry.normal_modes - first)
-            samplers["normal_modes"].append(NormalModes(n_frames=n_frames, **asdict(params.normal_modes)))
+            modes = NormalModes(n_frames=n_frames, first=first, **asdict(params.normal_modes))
+            samplers["normal_modes"].append(modes)
         for _ in range(entry.trajectories):
             samplers["dynamics"].append(Langevin(n_frames=entry.frames_per_trajectory, **asdict(params.dynamics)))
         if entry.torsions:
@@ -174,7 +176,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
                 job = Job(
                     start=replace(start, source=f"{entry.name} {way}", group=group),
                     sampler=sampler,
-                    spawn_key=(m, w, j),
+                    spawn_key=(m, w, 0 if way == "normal_modes" else j),
                 )
                 group += sampler.n_frames if job.own_groups else 1
                 jobs.append(job)

@@ -39,7 +39,7 @@ class Crystals:
 
     n_frames: int
     prototypes: tuple[str, ...]
-    n_atoms: tuple[int, int]  # the most cells repeated, as compact as can be, that stay within
+    n_atoms: tuple[int, int]  # of repeated cells, at most a number drawn from this range
     volume_A3: tuple[float, float]
     strain: float
     rattle_A: float
@@ -111,15 +111,15 @@ def strained_and_rattled(
 
 
 def _repeats(crystal: Structure, n_atoms: int) -> tuple[int, int, int]:
-    """Repetitions of at most `n_atoms` atoms: the most atoms first, then the roundest cell."""
+    """Repetitions of at most `n_atoms` atoms, many of them in a cell not too long."""
     edges = np.linalg.norm(_cell(crystal), axis=1)
     most = max(1, n_atoms // len(crystal.numbers))
     choices = [(i, j, k) for i in range(1, most + 1) for j in range(1, most + 1) for k in range(1, most + 1)]
     fitting = [choice for choice in choices if choice[0] * choice[1] * choice[2] <= most]
 
-    def worth(choice: tuple[int, int, int]) -> tuple[int, float]:
+    def worth(choice: tuple[int, int, int]) -> float:
         lengths = edges * np.array(choice)
-        return choice[0] * choice[1] * choice[2], float(-np.max(lengths) / np.min(lengths))
+        return float(choice[0] * choice[1] * choice[2] * np.sqrt(np.min(lengths) / np.max(lengths)))
 
     return max(fitting, key=worth)
 

@@ -30,17 +30,18 @@ STEP_A = 0.005
 
 @dataclass(frozen=True, kw_only=True)
 class NormalModes:
-    """Each frame has a temperature of its own, uniform in the range [K]."""
+    """Each frame has a temperature of its own, uniform in the range [K]. Frames first .. first + n_frames are drawn."""
 
     n_frames: int
     temperature_K: tuple[float, float]
     softest_1_cm: float = 150.0
+    first: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "temperature_K", tuple(self.temperature_K))
         refuse_if(
             range_problems("temperature_K", self.temperature_K)
-            + number_problems(n_frames=self.n_frames)
+            + number_problems(n_frames=self.n_frames, first=self.first)
             + number_problems(1, softest_1_cm=self.softest_1_cm)
         )
 
@@ -48,12 +49,18 @@ class NormalModes:
 def sample_normal_modes(
     structure: Structure, engine: Engine, settings: NormalModes, rng: np.random.Generator
 ) -> list[Structure]:
-    """Frames around the minimum next to `structure`; forces of `engine` give the Hessian."""
+    """Frames around the minimum next to `structure`; forces of `engine` give the Hessian.
+
+    Frame i comes from the i-th child of `rng`, so that frames drawn in parts are those drawn at once.
+    """
     minimum = relaxed(structure, engine)
     modes, stiffness = modes_of(hessian(minimum, engine), masses_of(minimum), positions_A=minimum.positions_A)
     floor = (settings.softest_1_cm * WAVENUMBER_TO_EV) ** 2 / HBAR_SQUARED
-    temperatures = rng.uniform(*settings.temperature_K, size=settings.n_frames)
-    return [displaced(minimum, modes, np.maximum(stiffness, floor), float(t), rng) for t in temperatures]
+    stiffness = np.maximum(stiffness, floor)
+    return [
+        displaced(minimum, modes, stiffness, float(own.uniform(*settings.temperature_K)), own)
+        for own in rng.spawn(settings.first + settings.n_frames)[settings.first :]
+    ]
 
 
 def hessian(structure: Structure, engine: Engine, step_A: float = STEP_A) -> FloatArray:
