@@ -16,7 +16,7 @@ Suffixes: N atoms of the system, A atoms of a chunk (core first), H pairs, T ene
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
@@ -60,6 +60,7 @@ def evaluate_in_chunks(
     for core_N in _cores(system, np.arange(len(numbers)), chunk_atoms):
         chunk = _chunk(system, core_N, ensemble.cutoff_A, n_layers(ensemble))
         graph, vectors_H3 = collate([chunk.configuration], dtype)
+        graph = _with_loose_ends(graph, chunk.felt_A)
         for member, total in zip(ensemble.members, sums, strict=True):
             total.add(member, graph, vectors_H3, chunk)
         done += len(core_N)
@@ -90,6 +91,7 @@ class _System:
 class _Chunk:
     configuration: Configuration
     parent_A: Tensor  # atom of the system
+    felt_A: Tensor  # False for the outermost atoms, which are only looked at and have no slots of their own
     n_core: int
 
 
@@ -200,7 +202,8 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _C
     first, second = renumbered[first], renumbered[second]
     check_distances(position[second] - position[first], parent[first], parent[second])
     slot_pair, slot_atom, slot_sign = _slots(first, second, len(parent))
-    slot_sign[~felt[needed]] = 0  # atoms of the outermost shell are only looked at
+    felt = felt[needed]
+    slot_sign[~felt] = 0
     near = Neighbours(
         first=first,
         second=second,
@@ -214,8 +217,18 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _C
             numbers=system.numbers[parent], positions_A=position, cell_A=np.zeros((3, 3)), neighbours=near
         ),
         parent_A=torch.from_numpy(parent),
+        felt_A=torch.from_numpy(felt),
         n_core=len(core_N),
     )
+
+
+def _with_loose_ends(graph: Graph, felt_A: Tensor) -> Graph:
+    """Ends of pairs at atoms without slots point at the atom's empty row, on which nothing of the core depends."""
+    ends_2H = graph.ends_2H.clone()
+    for end_H, atom_H in zip(ends_2H, (graph.first_H, graph.second_H), strict=True):
+        loose = ~felt_A[atom_H]
+        end_H[loose] = atom_H[loose] * graph.slot_pair_NK.shape[1]
+    return replace(graph, ends_2H=ends_2H)
 
 
 def _pairs(position_A: FloatArray, cutoff_A: float) -> tuple[Indices, Indices]:
