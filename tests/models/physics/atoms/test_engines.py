@@ -1,4 +1,4 @@
-"""Every engine: forces are the gradient of the energy it gives, the stress its derivative by strain, and bits repeat."""
+"""Every engine: forces are the gradient of its energy, the stress the derivative by strain, and bits repeat."""
 
 import json
 from dataclasses import asdict, replace

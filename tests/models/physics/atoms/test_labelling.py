@@ -162,7 +162,7 @@ def test_an_engine_that_is_not_there_is_told_with_the_command_that_installs_it()
 
 
 def test_a_function_that_raises_ends_its_child_with_the_error_told():
-    with pytest.raises(ChildFailed, match="status 1.*no_such_function"):
+    with pytest.raises(ChildFailed, match=r"status 1.*no_such_function"):
         list(run_in_child("models.physics.atoms.labelling:no_such_function", {}, ChildLimits()))
 
 
