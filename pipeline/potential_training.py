@@ -189,21 +189,24 @@ def train_member(job: MemberJob) -> dict[str, Any]:
 
 def errors_of(data: Configurations, predicted: Predictions, about: TrainingData) -> dict[str, float]:
     """Errors per atom of energies and per component of forces, beside the spread of the labels themselves."""
-    error_M = 1e3 * (predicted.energy_M - data.energy_M) / data.n_atoms_M
-    force_error = predicted.forces_A3 - data.forces_A3
-    bound_M = data.energy_M - data.counts_MS(about.species) @ np.array(about.reference_energies_eV)
-    found = {
-        "energy_mae_meV_atom": np.abs(error_M),
-        "energy_rmse_meV_atom": error_M**2,
-        "force_mae_eV_A": np.abs(force_error),
-        "force_rmse_eV_A": force_error**2,
-        "force_rms_eV_A": data.forces_A3**2,
-        "force_mean_abs_eV_A": np.abs(data.forces_A3),
+    energy_known, force_known = np.isfinite(data.energy_M), np.isfinite(data.forces_A3)
+    per_atom_M = 1e3 / data.n_atoms_M
+    reference_M = data.counts_MS(about.species) @ np.array(about.reference_energies_eV)
+    errors = {
+        "energy": ((predicted.energy_M - data.energy_M) * per_atom_M)[energy_known],
+        "force": (predicted.forces_A3 - data.forces_A3)[force_known],
     }
-    means = {name: _mean(values) for name, values in found.items()}
-    roots = {name: value**0.5 if "_rms" in name else value for name, value in means.items()}
-    per_atom = 1e3 * bound_M / data.n_atoms_M
-    return roots | {"energy_sd_meV_atom": float(np.nanstd(per_atom)) if np.isfinite(per_atom).any() else float("nan")}
+    bound = ((data.energy_M - reference_M) * per_atom_M)[energy_known]
+    forces = data.forces_A3[force_known]
+    return {
+        "energy_mae_meV_atom": _mean(np.abs(errors["energy"])),
+        "energy_rmse_meV_atom": _mean(errors["energy"] ** 2) ** 0.5,
+        "energy_sd_meV_atom": float(np.std(bound)) if bound.size else float("nan"),
+        "force_mae_eV_A": _mean(np.abs(errors["force"])),
+        "force_rmse_eV_A": _mean(errors["force"] ** 2) ** 0.5,
+        "force_mean_abs_eV_A": _mean(np.abs(forces)),
+        "force_rms_eV_A": _mean(forces**2) ** 0.5,
+    }
 
 
 def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
@@ -302,5 +305,4 @@ def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
 
 
 def _mean(values: NDArray[np.float64]) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
+    return float(values.mean()) if values.size else float("nan")

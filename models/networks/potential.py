@@ -110,4 +110,6 @@ def stress_of(graph: Graph, vectors_H3: Tensor, gradient_H3: Tensor) -> Tensor:
     """Stress (M, 3, 3) from pair vectors and dE/dv; NaN without a volume."""
     virial_H33 = vectors_H3[:, :, None] * gradient_H3[:, None, :]
     virial = gradient_H3.new_zeros((graph.n_configs, 3, 3)).index_add(0, graph.config_H, virial_H33)
-    return (virial + virial.transpose(1, 2)) / (2 * graph.volume_M[:, None, None])
+    open_M11 = torch.isnan(graph.volume_M)[:, None, None]  # kept out of the quotient, or their gradient is 0 * NaN
+    stress = (virial + virial.transpose(1, 2)) / (2 * graph.volume_M.nan_to_num(1.0)[:, None, None])
+    return torch.where(open_M11, torch.nan, stress)

@@ -149,6 +149,9 @@ class ConfigurationSet:
         slot_pair = torch.full((size,), total_pairs, dtype=torch.int64, device=device)
         slot_atom = torch.full((size,), total_atoms, dtype=torch.int64, device=device)
         slot_sign = torch.zeros(size, dtype=dtype, device=device)
+        sign_L = self.slot_sign_L[slots]
+        pair_L = self.slot_pair_L[slots] + pair_of_L
+        ends = torch.empty(2 * total_pairs, dtype=torch.int64, device=device)
         graph = Graph(
             numbers_N=self.numbers_A[atoms].long(),
             config_N=on_device(np.repeat(np.arange(len(row_M)), n_atoms)),
@@ -157,9 +160,10 @@ class ConfigurationSet:
             first_H=self.first_P[pairs] + atom_of_H,
             second_H=self.second_P[pairs] + atom_of_H,
             config_H=on_device(np.repeat(np.arange(len(row_M)), n_pairs)),
-            slot_pair_NK=slot_pair.index_copy_(0, place_L, self.slot_pair_L[slots] + pair_of_L).view(shape),
+            slot_pair_NK=slot_pair.index_copy_(0, place_L, pair_L).view(shape),
             slot_atom_NK=slot_atom.index_copy_(0, place_L, self.slot_atom_L[slots] + atom_of_L).view(shape),
-            slot_sign_NK=slot_sign.index_copy_(0, place_L, self.slot_sign_L[slots].to(dtype)).view(shape),
+            slot_sign_NK=slot_sign.index_copy_(0, place_L, sign_L.to(dtype)).view(shape),
+            ends_2H=ends.index_copy_(0, pair_L + total_pairs * (sign_L < 0), place_L).view(2, total_pairs),
         )
         return Labelled(
             graph=graph,

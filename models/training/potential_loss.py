@@ -65,20 +65,20 @@ class PotentialLoss:
         energy = forces = stress = order = zero
         if self.energy:
             error_M = (graph.sum_over_atoms(terms_NT.sum(dim=1)) - labelled.energy_M) / graph.n_atoms_M
-            energy = self._mean(error_M)
+            energy = self._mean(error_M, labelled.energy_M)
         if self.forces and forces_N3 is not None:
-            forces = self._mean(forces_N3 - labelled.forces_N3)
+            forces = self._mean(forces_N3 - labelled.forces_N3, labelled.forces_N3)
         if self.stress and stress_M33 is not None:
-            per_atom = (graph.volume_M / graph.n_atoms_M)[:, None, None]
-            stress = self._mean((stress_M33 - labelled.stress_M33) * per_atom)
+            per_atom = (graph.volume_M.nan_to_num(0.0) / graph.n_atoms_M)[:, None, None]
+            stress = self._mean((stress_M33 - labelled.stress_M33) * per_atom, labelled.stress_M33)
         if self.hierarchicality:
             order = hierarchicality_N(terms_NT).mean()
         total = self.energy * energy + self.forces * forces + self.stress * stress + self.hierarchicality * order
         return LossParts(total=total, energy=energy, forces=forces, stress=stress, hierarchicality=order)
 
-    def _mean(self, error: Tensor) -> Tensor:
-        """Over what is labelled; predictions without a label get the gradient zero, not NaN."""
-        known = ~torch.isnan(error.detach())
+    def _mean(self, error: Tensor, label: Tensor) -> Tensor:
+        """Over what is labelled, where a prediction that is not finite shows; elsewhere the gradient is 0, not NaN."""
+        known = ~torch.isnan(label)
         n = known.sum().clamp(min=1)
         error = torch.where(known, error, 0)
         if self.kind == "rmse_mae":

@@ -233,14 +233,14 @@ class PotentialModule(lightning.LightningModule):
         counts = _label_counts(labelled)
         graph = labelled.graph
         energy_M = graph.sum_over_atoms(found.terms_NT.double().sum(dim=1))
-        energy_error = (energy_M - labelled.energy_M.double()) / graph.n_atoms_M
-        force_error = (found.forces_N3 - labelled.forces_N3).double()
+        energy_error = ((energy_M - labelled.energy_M.double()) / graph.n_atoms_M)[~torch.isnan(labelled.energy_M)]
+        force_error = (found.forces_N3 - labelled.forces_N3).double()[~torch.isnan(labelled.forces_N3)]
         self.sums[:3] += counts[:3]
         self.sums[3:6] += counts[:3] * torch.stack([parts.energy, parts.forces, parts.stress])
-        self.sums[6] += energy_error.abs().nansum()
-        self.sums[7] += energy_error.square().nansum()
-        self.sums[8] += force_error.abs().nansum()
-        self.sums[9] += force_error.square().nansum()
+        self.sums[6] += energy_error.abs().sum()
+        self.sums[7] += energy_error.square().sum()
+        self.sums[8] += force_error.abs().sum()
+        self.sums[9] += force_error.square().sum()
 
     def on_validation_epoch_end(self) -> None:
         """Objective and errors over the whole set; the schedule hears of it."""
