@@ -5,6 +5,10 @@ stops at it. This wrapper waits for what still works in this clone, deletes such
 was started with, and ends by saying where the report lies, or how to go on. It imports next to nothing: a run with
 nothing to do must stay cheap.
 
+Without STAGE it asks for all but the stages whose `meta` in dvc.yaml says `on_demand: true`, such as a public dataset
+that needs a large download. DVC itself knows no stage that runs only when it is asked for: a plain `dvc repro` runs
+them too.
+
     python -m pipeline.repro [STAGE ...] [arguments of `dvc repro`]
 """
 
@@ -16,6 +20,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
@@ -108,12 +113,24 @@ def adapt_to_git(root: Path) -> None:
 
 
 def default_targets(dvc_yaml: Path, given: list[str]) -> list[str]:
-    """The stages to name: none where one is given or none runs on demand only."""
+    """The stages to name: none where one is given or none runs on demand only.
+
+    The last of every chain are enough, for DVC runs what they need, and each name costs it time.
+    """
     content = yaml.load(dvc_yaml.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     stages = content.get("stages", {}) if isinstance(content, dict) else {}
     on_demand = {name for name, stage in stages.items() if (stage.get("meta") or {}).get("on_demand")}
     names_one = any(word in stages or "yaml" in word or word in ("-P", "--all-pipelines") for word in given)
-    return [] if names_one or not on_demand else [name for name in stages if name not in on_demand]
+    if names_one or not on_demand:
+        return []
+    usual = {name: stage for name, stage in stages.items() if name not in on_demand}
+    needed = {dep for stage in usual.values() for dep in stage.get("deps", []) if isinstance(dep, str)}
+    return [name for name, stage in usual.items() if not needed.intersection(_paths(stage.get("outs", [])))]
+
+
+def _paths(outs: list[Any]) -> list[str]:
+    """Outputs without their options."""
+    return [path for out in outs for path in ([out] if isinstance(out, str) else out)]
 
 
 def run_dvc(arguments: list[str]) -> int:

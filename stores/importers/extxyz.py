@@ -1,7 +1,7 @@
 """Extended XYZ files (also compressed: .xyz.gz), read by ASE, one record per frame.
 
 Keys stand in the comment line (energy, stress, virial) or name a column (forces, charges). `energy` and `forces` are
-looked for by default; a default key that no frame has is passed over, a key that the user named must be in every frame.
+looked for by default, and frames may lack them; a key that the user named must be in every frame.
 """
 
 import io
@@ -111,6 +111,11 @@ def block_of(
         energy=np.array(found["energy"]) if "energy" in found else None,
         forces=np.concatenate(found["forces"]) if "forces" in found else None,
         stress=np.array(stress) if stress else None,
+        absent={
+            label: np.array([key not in labels for _, _, labels in frames])
+            for label, key in used.items()
+            if label in ("energy", "forces")
+        },
         charges=np.concatenate(found["charges"]) if "charges" in found else None,
         labels=[str(value) for value in found["group"]] if "group" in found else None,
     )

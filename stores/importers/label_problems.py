@@ -27,11 +27,18 @@ class Problem:
 
 
 def find_problems(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], keys: Mapping[str, str]
+    columns: Mapping[str, NDArray[Any]],
+    names: Sequence[str],
+    keys: Mapping[str, str],
+    absent: Mapping[str, NDArray[np.bool_]],
 ) -> dict[int, Problem]:
-    """Row -> what is wrong with it, ascending. `keys` tells under which key a label stood and that it is wanted."""
+    """Row -> what is wrong with it, ascending.
+
+    `keys` tells under which key a label stood and that it is wanted, `absent` which rows may do without.
+    """
     first, n_atoms = columns["first_atom"], columns["n_atoms"]
     found: dict[int, Problem] = {}
+    none = np.zeros(len(n_atoms), dtype=bool)
 
     def add(rows: NDArray[Any], what: str, kind: str, found_there: Sequence[str], expected: str) -> None:
         for row, there in zip(rows.tolist(), found_there, strict=True):
@@ -49,10 +56,14 @@ def find_problems(
     add(rows, "numbers", "unknown element", [f"atomic numbers {value}" for value in values], "1 to 118")
     add_numbers(~np.isfinite(position).all(axis=1), "positions", "positions not finite", "finite positions")
     if "energy" in keys:
-        rows = np.flatnonzero(~np.isfinite(columns["energy"]))
+        rows = np.flatnonzero(~np.isfinite(columns["energy"]) & ~absent.get("energy", none))
         add(rows, "energy", "energy not finite", [str(e) for e in columns["energy"][rows]], "a finite energy")
     if "forces" in keys:
-        add_numbers(~np.isfinite(force).all(axis=1), "forces", "forces not finite", "finite forces on all atoms")
+        wanted = np.repeat(~absent.get("forces", none), n_atoms)
+        bad = ~np.isfinite(force).all(axis=1) & wanted
+        add_numbers(bad, "forces", "forces not finite", "finite forces on all atoms")
+    rows = np.flatnonzero(absent.get("energy", none) & absent.get("forces", none))
+    add(rows, "energy", "no label at all", ["neither energy nor forces"] * rows.size, "one of them")
     if "stress" in keys:
         rows = np.flatnonzero(columns["pbc"].all(axis=1) & ~np.isfinite(columns["stress"]).all(axis=(1, 2)))
         add(rows, "stress", "stress not finite", ["NaN or infinite components"] * rows.size, "a finite stress")

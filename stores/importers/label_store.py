@@ -49,11 +49,15 @@ def store_reading(
         raise ValueError(f"found no configuration, expected at least one{' (' + left + ')' if left else ''}")
     files = [block.file for block in blocks for _ in block.names]
     names = [f"{block.file}, {name}" for block in blocks for name in block.names]
+    sources = [f"{Path(block.file).name}, {name}" for block in blocks for name in block.names]
     labels = [label for block in blocks for label in (block.labels or [""] * len(block.names))]
     columns = _joined(blocks)
     notes = list(reading.notes)
     units = to_eV_A(columns, settings, reading, names, notes)
-    problems = find_problems(columns, names, reading.keys)
+    absent = _absent(blocks)
+    for label, mask in absent.items():
+        notes.append(f"note: {int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}")
+    problems = find_problems(columns, names, reading.keys, absent)
     if problems and not settings.drop_bad:
         told = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
         more = [f"  ... and {len(problems) - N_SHOWN} more"] if len(problems) > N_SHOWN else []
@@ -67,7 +71,7 @@ def store_reading(
         if not good.size:
             raise ValueError(f"none of the {len(names)} records can be used, the first: {problems[0]}")
         columns = _chosen(columns, good)
-        files, names, labels = ([some[row] for row in good] for some in (files, names, labels))
+        files, sources, labels = ([some[row] for row in good] for some in (files, sources, labels))
     group, policy = group_numbers(
         settings.group,
         files=files,
@@ -77,10 +81,10 @@ def store_reading(
         n_atoms=columns["n_atoms"].astype(np.int64),
     )
     provenance = canonical_json({"level": settings.level, "units": units, **reading.origin, "keys": reading.keys})
-    n_configs = len(names)
+    n_configs = len(sources)
     columns |= {
         "group": group,
-        "source": np.array(names, dtype=object),
+        "source": np.array(sources, dtype=object),
         "provenance": np.full(n_configs, provenance, dtype=object),
         "status": np.full(n_configs, OK, dtype=np.int8),
         "failure": np.full(n_configs, "", dtype=object),
@@ -141,6 +145,21 @@ def _joined(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
     columns["stress"][~columns["pbc"].all(axis=1)] = np.nan
     columns["stress"] = (columns["stress"] + columns["stress"].transpose(0, 2, 1)) / 2
     return columns
+
+
+def _absent(blocks: Sequence[Block]) -> dict[str, NDArray[np.bool_]]:
+    """Label -> records without its key, of labels that some record lacks."""
+    masks = {}
+    for label in sorted({label for block in blocks for label in block.absent}):
+        mask = np.concatenate([block.absent.get(label, np.zeros(len(block.n_atoms), dtype=bool)) for block in blocks])
+        if mask.any():
+            masks[label] = mask
+    return masks
+
+
+def _some_of(names: Sequence[str], mask: NDArray[np.bool_]) -> str:
+    rows = np.flatnonzero(mask)
+    return ", ".join(names[row] for row in rows[:N_SHOWN]) + (", ..." if rows.size > N_SHOWN else "")
 
 
 def _chosen(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

@@ -1,9 +1,10 @@
 """What importers of labelled atoms have in common: what the user says, what a reader hands over, what is reported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from stores.importers.grouping import check_policy
@@ -60,6 +61,7 @@ class Block:
     stress: NDArray[Any] | None = None  # (n_configs, 3, 3)
     charges: NDArray[Any] | None = None  # (n_atoms in all,) [e]
     labels: Sequence[str] | None = None  # what the format says belongs together
+    absent: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # label -> records that do not have its key
 
 
 @dataclass(kw_only=True)

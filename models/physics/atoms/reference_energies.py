@@ -7,9 +7,10 @@ Huber's loss of it (iteratively reweighted least squares), so that a few wrong l
 counts per atom, |E_m - sum n e| / n_m, or large cells would outweigh small molecules.
 
 Compositions often leave e_Z open: of one molecule only sum_Z n_Z e_Z is known, and of C_nH_2n not how much of the sum
-belongs to carbon. Then the smallest energies are taken (minimum norm of e_Z / Z^2.4, which is how energies of atoms
-grow). They explain the given compositions as well as any others do, but they are no energies of atoms, and mean nothing
-for compositions outside of the span of the given. `determined` says which elements this concerns.
+belongs to carbon. Energies of neutral atoms grow like Z^2.4, so those nearest to one multiple of it are taken (minimum
+norm of e_Z / Z^2.4 less that multiple). They explain the given compositions as well as any others do, and come near
+those of atoms where all electrons count, but they mean nothing for compositions outside of the span of the given.
+`determined` says which elements this concerns.
 
 `b3lyp_atoms` gives the energies of single atoms at B3LYP/6-31G(2df,p), the level of QM9, as they are usually given for
 0 K; at 298.15 K and 1 atm an ideal gas of atoms adds
@@ -43,7 +44,7 @@ class ReferenceEnergies:
 
     numbers: NDArray[np.int64]  # (n_elements,) atomic numbers, ascending
     energies_eV: FloatArray  # (n_elements,)
-    determined: NDArray[np.bool_]  # (n_elements,) False: minimum-norm choice
+    determined: NDArray[np.bool_]  # (n_elements,) False: compositions leave a choice
     residual_eV_atom: float  # mean |E - sum n e| / n over the configurations
 
     def as_mapping(self) -> dict[int, float]:
@@ -113,7 +114,7 @@ def _check(numbers: NDArray[np.int64], counts: NDArray[np.int64], energies_eV: F
 def _solve(
     numbers: NDArray[np.int64], counts: NDArray[np.int64], energies_eV: FloatArray, weights: FloatArray
 ) -> ReferenceEnergies:
-    """Weighted least squares per atom, minimum norm of e_Z / Z^2.4 where compositions leave a choice."""
+    """Weighted least squares per atom, nearest to a multiple of Z^2.4 where compositions leave a choice."""
     size = numbers.astype(np.float64) ** 2.4  # (n_elements,)
     n_atoms = counts.sum(axis=1)
     root = np.sqrt(weights)
@@ -121,8 +122,10 @@ def _solve(
     left, values, right = np.linalg.svd(matrix, full_matrices=len(matrix) < len(size))
     values = np.concatenate([values, np.zeros(len(size) - len(values))])
     kept = values > values.max() * 1e-7
-    image = left[:, : kept.sum()].T @ (energies_eV / n_atoms * root)
-    scaled = right[kept].T @ (image / values[kept])
+    wanted, of_ones = energies_eV / n_atoms * root, matrix.sum(axis=1)
+    multiple = float(wanted @ of_ones / (of_ones @ of_ones))
+    image = left[:, : kept.sum()].T @ (wanted - multiple * of_ones)
+    scaled = multiple + right[kept].T @ (image / values[kept])
     # An element is determined where no direction that the compositions leave open changes its energy.
     determined = (np.abs(right[~kept]) < 1e-6).all(axis=0)
     energies = scaled * size

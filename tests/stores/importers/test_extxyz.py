@@ -47,7 +47,7 @@ def test_frames_come_back_with_their_labels(tmp_path: Path):
     assert_labels(records, frames())
     assert isinstance(report, AtomsReport)
     assert (report.n_read, report.n_kept, report.units) == (12, 12, "eV and eV/A")
-    assert records[3].source == f"{tmp_path / 'a.xyz'}, record 3"
+    assert records[3].source == "a.xyz, record 3"  # the same wherever the file lies
     assert not any(record.periodic[0] for record in records)
 
 
@@ -130,6 +130,21 @@ def test_a_named_key_that_is_missing_is_told_with_those_that_are_there(tmp_path:
         imported(path, FrameKeys(energy="TotEnergy"))
     with pytest.raises(ValueError, match=r"key 'forces' for energy: found .*expected a number"):
         imported(path, FrameKeys(energy="forces"))
+
+
+def test_frames_may_lack_forces_that_nobody_named(tmp_path: Path):
+    made = frames()
+    for atoms in made[4:6]:
+        del atoms.calc.results["forces"]
+    path = write(tmp_path / "a.xyz", made)
+    report, records = imported(path)
+    assert [record.forces_eV_A is None for record in records] == [index in (4, 5) for index in range(12)]
+    assert any(f"2 records have no key 'forces': {path}, record 4" in note for note in report.notes)
+    with pytest.raises(ValueError, match="record 4: found no key 'forces' for forces"):
+        imported(path, FrameKeys(forces="forces"))
+    del made[4].calc.results["energy"]
+    with pytest.raises(ValueError, match="record 4, key 'energy': found neither energy nor forces"):
+        imported(write(tmp_path / "a.xyz", made))
 
 
 def test_a_file_without_labels_says_which_keys_there_are(tmp_path: Path):

@@ -44,7 +44,7 @@ def test_one_molecule_determines_no_atom_but_is_explained():
     found = least_squares(NUMBERS, np.array([[6, 2, 1]] * 3), np.full(3, -4209.0))
     assert not found.determined.any()
     assert found.residual_eV_atom < 1e-9
-    assert found.energies_eV[2] < found.energies_eV[1] < found.energies_eV[0] < 0
+    np.testing.assert_allclose(found.energies_eV, TRUE, rtol=0.05)  # all electrons: Z^2.4 is near the truth
 
 
 def test_only_the_elements_that_are_open_are_said_to_be():
