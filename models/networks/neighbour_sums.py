@@ -140,13 +140,13 @@ def _environments(
 def _slots_of_pairs(s_HS: Tensor, slot_pair_NK: Tensor) -> Tensor:
     """An empty slot reads a row of zeros, one past the last pair."""
     n_atoms, n_slots = slot_pair_NK.shape
-    return F.pad(s_HS, (0, 0, 0, 1)).index_select(0, slot_pair_NK.flatten()).view(n_atoms, n_slots, -1)
+    return F.pad(s_HS, (0, 0, 0, 1)).index_select(0, slot_pair_NK.flatten()).view(n_atoms, n_slots, s_HS.shape[1])
 
 
 def _slots_of_atoms(z_NE: Tensor, slot_atom_NK: Tensor) -> Tensor:
     """An empty slot reads the last atom: what it meets is zero."""
     n_atoms, n_slots = slot_atom_NK.shape
-    return z_NE.index_select(0, slot_atom_NK.clamp(max=len(z_NE) - 1).flatten()).view(n_atoms, n_slots, -1)
+    return z_NE.index_select(0, slot_atom_NK.clamp(max=len(z_NE) - 1).flatten()).view(n_atoms, n_slots, z_NE.shape[1])
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor:
