@@ -107,12 +107,12 @@ def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) ->
     terms_ENT = torch.stack([p.terms_NT for p in found])
     spread_M, spread_N3 = _sd(energy_EM), _sd(forces_EN3)
     largest_M = spread_N3.new_zeros(len(n_atoms_M)).scatter_reduce(0, config_N, spread_N3.amax(dim=1), "amax")
-    hierarchicality = torch.stack([hierarchicality_N(terms_NT) for terms_NT in terms_ENT]).mean(dim=0)
+    hierarchicality = _mean(torch.stack([hierarchicality_N(terms_NT) for terms_NT in terms_ENT]))
     return EnsemblePrediction(
-        energy_M=energy_EM.mean(dim=0),
-        energy_N=energy_EN.mean(dim=0),
-        forces_N3=forces_EN3.mean(dim=0),
-        stress_M33=torch.stack([p.stress_M33 for p in found]).mean(dim=0),
+        energy_M=_mean(energy_EM),
+        energy_N=_mean(energy_EN),
+        forces_N3=_mean(forces_EN3),
+        stress_M33=_mean(torch.stack([p.stress_M33 for p in found])),
         energy_EM=energy_EM,
         forces_EN3=forces_EN3,
         terms_ENT=terms_ENT,
@@ -216,6 +216,10 @@ def _check_members(members: Sequence[PotentialNetwork]) -> None:
             f"ensemble: found members with (architecture, elements, cutoff in A) {sorted(kinds)}, expected them equal; "
             "train all members with the same settings"
         )
+
+
+def _mean(values_E: Tensor) -> Tensor:
+    return values_E.mean(dim=0) if len(values_E) > 1 else values_E[0]
 
 
 def _sd(values_E: Tensor) -> Tensor:
