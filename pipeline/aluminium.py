@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -166,22 +167,25 @@ def draw_start(params: AluminiumParams, kind: str, index: int) -> Structure:
 def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Columns:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
     job, engine = items[0], params.engine.make()
-    told = {"sampling": job.kind, "seed": params.seed, "spawn_key": [KINDS.index(job.kind), job.first]}
+    told: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
     if job.kind != "melt":
         starts = [draw_start(params, job.kind, job.first + i) for i in range(job.n_frames)]
         frames = [replace(start, group=job.group + i) for i, start in enumerate(starts)]
+        for i, own in enumerate(told):
+            own["spawn_key"] = [KINDS.index(job.kind), job.first + i]
         return columns_of(label_records(engine, frames, params.limits, told))
     driver = params.driver.make()
-    told |= {"sampling_level": driver.level}
     start = replace(draw_start(params, "melt", job.first), group=job.group)
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     spawn_key = (KINDS.index("melt"), job.first, 1)
+    for i, own in enumerate(told):
+        own |= {"sampling_level": driver.level, "spawn_key": list(spawn_key), "frame": i}
     try:
         frames = sample_in_child(
             start, driver, params.melts.dynamics, seed=params.seed, spawn_key=spawn_key, limits=limits
         )
     except SamplingFailed as error:
-        return columns_of(failed_records([start] * job.n_frames, f"no frame was drawn: {error}", engine, told))
+        return columns_of(failed_records(engine, [start] * job.n_frames, f"no frame was drawn: {error}", told))
     return columns_of(label_records(engine, frames, params.limits, told))
 
 

@@ -135,11 +135,11 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
 
 
 def label_records(
-    engine: Engine, structures: Sequence[Structure], limits: LabelLimits, told: Mapping[str, Any]
+    engine: Engine, structures: Sequence[Structure], limits: LabelLimits, told: Sequence[Mapping[str, Any]]
 ) -> list[AtomsRecord]:
-    """Label these structures in child processes; `told` goes into the provenance of each."""
+    """Label these structures in child processes; `told` goes into the provenance, one mapping for each."""
     outcomes = label_structures(engine, structures, limits)
-    return [record_of(s, o, engine, told) for s, o in zip(structures, outcomes, strict=True)]
+    return [record_of(s, o, engine, own) for s, o, own in zip(structures, outcomes, told, strict=True)]
 
 
 def record_of(structure: Structure, outcome: Outcome, engine: Engine, told: Mapping[str, Any]) -> AtomsRecord:
@@ -176,6 +176,8 @@ def record_of(structure: Structure, outcome: Outcome, engine: Engine, told: Mapp
 
 
 def failed_records(
-    structures: Sequence[Structure], reason: str, engine: Engine, told: Mapping[str, Any]
+    engine: Engine, structures: Sequence[Structure], reason: str, told: Sequence[Mapping[str, Any]]
 ) -> list[AtomsRecord]:
-    return [record_of(structure, Failure(reason=reason, final=True), engine, told) for structure in structures]
+    """Rows of structures that stand for frames which could not be drawn."""
+    failure = Failure(reason=reason, final=True)
+    return [record_of(structure, failure, engine, own) for structure, own in zip(structures, told, strict=True)]

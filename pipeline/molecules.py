@@ -186,12 +186,12 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
 def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Columns:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
     job, engine, driver = items[0], params.engine.make(), params.driver.make()
-    told = {
-        "sampling": job.start.source.partition(" ")[2],
-        "sampling_level": driver.level,
-        "seed": params.seed,
-        "spawn_key": list(job.spawn_key),
-    }
+    first = job.sampler.first if isinstance(job.sampler, NormalModes) else 0
+    way = {"sampling": job.start.source.partition(" ")[2], "sampling_level": driver.level}
+    told = [
+        {**way, "seed": params.seed, "spawn_key": list(job.spawn_key), "frame": first + i}
+        for i in range(job.sampler.n_frames)
+    ]
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     try:
         frames = sample_in_child(
@@ -199,7 +199,7 @@ def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Columns:
         )
     except SamplingFailed as error:
         starts = _grouped(job, [job.start] * job.sampler.n_frames)
-        return columns_of(failed_records(starts, f"no frame was drawn: {error}", engine, told))
+        return columns_of(failed_records(engine, starts, f"no frame was drawn: {error}", told))
     return columns_of(label_records(engine, _grouped(job, frames), params.limits, told))
 
 
