@@ -58,12 +58,16 @@ def net_force(force: FloatArray, first_atom: IntArray) -> FloatArray:
 
 
 def cell_heights(cell: FloatArray, pbc: Mask) -> FloatArray:
-    """Distance of neighbouring images of the lattice planes, (n_configs, 3) [A]; infinite where not periodic."""
+    """Distance of neighbouring images of the lattice planes, (n_configs, 3) [A]; infinite where not periodic.
+
+    Zero in all periodic directions where the vectors are not finite or not independent.
+    """
     heights = np.full(pbc.shape, np.inf)
     for rows, axes in _by_periodicity(pbc):
         vectors = cell[rows][:, axes]
         heights[np.ix_(rows, axes)] = 0.0
-        solid = np.linalg.matrix_rank(vectors) == axes.size
+        finite = np.asarray(np.isfinite(vectors).all(axis=(1, 2)))
+        solid = finite & (np.linalg.matrix_rank(np.where(finite[:, None, None], vectors, 0.0)) == axes.size)
         dual = np.linalg.pinv(vectors[solid])  # (n, 3, n_axes)
         heights[np.ix_(rows[solid], axes)] = 1 / np.linalg.norm(dual, axis=1)
     return heights

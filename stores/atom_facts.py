@@ -60,7 +60,7 @@ def _touching(block: xr.Dataset) -> Mask:
 
 def _cell_unfit(block: xr.Dataset) -> Mask:
     cell, pbc = block["cell"].values, block["pbc"].values
-    flat = (check.cell_heights(np.nan_to_num(cell), pbc) <= check.FLATTEST_CELL_A).any(axis=1)
+    flat = (check.cell_heights(cell, pbc) <= check.FLATTEST_CELL_A).any(axis=1)
     return np.asarray(flat | (~pbc.any(axis=1) & (cell != 0).any(axis=(1, 2))))
 
 

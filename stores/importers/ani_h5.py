@@ -34,8 +34,10 @@ def read_ani_h5(files: Sequence[Path], *, energy_key: str | None = None, force_k
     Without keys, the usual ones are looked for; forces may be missing. Raises FileNotFoundError, ValueError with file,
     group and key.
     """
-    import h5py
-
+    try:
+        import h5py
+    except ModuleNotFoundError:
+        raise ValueError("ani-h5: found no package h5py, expected it installed; run `pip install h5py`") from None
     reading = Reading(usual_units="Ha", keys={}, origin={"format": "ani-h5"})
     for file in files:
         if not file.is_file():

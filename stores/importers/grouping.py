@@ -49,14 +49,12 @@ def group_numbers(
 ) -> tuple[IntArray, str]:
     """Group of each configuration, numbered as they first occur, and the policy that was used."""
     check_policy(policy)
-    compositions = _compositions(numbers, n_atoms)
+    if policy == "auto" and all(labels):
+        policy = "label"
+    by_composition = policy in ("auto", "composition") or policy.startswith("block:")
+    compositions = _compositions(numbers, n_atoms) if by_composition else []
     if policy == "auto":
-        if all(labels):
-            policy = "label"
-        elif len(set(compositions)) >= ENOUGH_COMPOSITIONS:
-            policy = "composition"
-        else:
-            policy = f"block:{DEFAULT_BLOCK}"
+        policy = "composition" if len(set(compositions)) >= ENOUGH_COMPOSITIONS else f"block:{DEFAULT_BLOCK}"
     if policy == "label" and not all(labels):
         raise ValueError(f"group: found {sum(not x for x in labels)} configurations without a label; choose another")
     keys: Sequence[object]

@@ -67,7 +67,7 @@ def find_problems(
     if "stress" in keys:
         rows = np.flatnonzero(columns["pbc"].all(axis=1) & ~np.isfinite(columns["stress"]).all(axis=(1, 2)))
         add(rows, "stress", "stress not finite", ["NaN or infinite components"] * rows.size, "a finite stress")
-    heights = check.cell_heights(np.nan_to_num(columns["cell"]), columns["pbc"])
+    heights = check.cell_heights(columns["cell"], columns["pbc"])
     rows = np.flatnonzero(
         ~(heights > check.FLATTEST_CELL_A).all(axis=1) | ~np.isfinite(columns["cell"]).all(axis=(1, 2))
     )

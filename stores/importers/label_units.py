@@ -88,7 +88,9 @@ def slope(
     """Quotient of energy differences and work between neighbouring records; None where too few are near each other."""
     quotients: list[float] = []
     for config in range(len(n_atoms) - 1):
-        if n_atoms[config] != n_atoms[config + 1] or len(quotients) >= MAX_PAIRS:
+        if len(quotients) >= MAX_PAIRS:
+            break
+        if n_atoms[config] != n_atoms[config + 1]:
             continue
         here = slice(int(first_atom[config]), int(first_atom[config + 1]))
         there = slice(int(first_atom[config + 1]), int(first_atom[config + 1] + n_atoms[config]))
@@ -96,11 +98,12 @@ def slope(
         if not np.abs(step).max() < NEAR_A or (numbers[here] != numbers[there]).any():
             continue
         work = -0.5 * float(((forces_eV_A[here] + forces_eV_A[there]) * step).sum())
-        if abs(work) > LEAST_WORK_EV:
-            quotients.append(float(energy_eV[config + 1] - energy_eV[config]) / work)
+        change = float(energy_eV[config + 1] - energy_eV[config])
+        if abs(work) > LEAST_WORK_EV and np.isfinite(change):
+            quotients.append(change / work)
     if len(quotients) < ENOUGH_PAIRS:
         return None
-    low, middle, high = np.nanquantile(quotients, [0.25, 0.5, 0.75])
+    low, middle, high = np.quantile(quotients, [0.25, 0.5, 0.75])
     return float(middle) if high - low < 0.5 * abs(middle) else None
 
 

@@ -121,6 +121,7 @@ def broken(name: str, index, value) -> xr.Dataset:
         ("cell", 1, np.eye(3) * [4, 4, 0.2], "at least 0.3 A apart"),
         ("cell", 1, np.ones((3, 3)), "a volume above zero where periodic"),
         ("cell", 0, np.eye(3), "zeros as cell where not"),
+        ("cell", (1, 0, 0), np.nan, "found nan, expected finite numbers"),
         ("energy", 0, np.inf, "finite numbers or NaN"),
         ("energy", 2, -1.0, "NaN where status is 1"),
         ("force", 1, np.nan, "forces of all atoms or none"),

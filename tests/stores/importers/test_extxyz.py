@@ -187,6 +187,8 @@ def spoil(kind: str) -> list:
         atoms.positions[1] = atoms.positions[0] + [0, 0, 0.2]
     elif kind == "unknown element":
         atoms.numbers[0] = 0
+    elif kind == "flat cell":
+        atoms.cell, atoms.pbc = np.ones((3, 3)), True
     elif kind == "net force":
         atoms.calc.results["forces"] = atoms.calc.results["forces"] + 0.5
     return made
@@ -199,6 +201,7 @@ def spoil(kind: str) -> list:
         ("NaN energy", "record 5, key 'energy': found nan, expected a finite energy"),
         ("close", "record 5, key 'positions': found two atoms 0.2 A apart, expected at least 0.3 A"),
         ("unknown element", "record 5, key 'numbers': found atomic numbers [0], expected 1 to 118"),
+        ("flat cell", "record 5, key 'cell': found [[1.0, 1.0, 1.0]"),
         ("net force", "record 5, key 'forces': found forces that add up to"),
     ],
 )
