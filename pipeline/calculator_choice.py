@@ -31,7 +31,10 @@ class CalculatorChoice:
 
 
 def calculator_problems(choice: CalculatorChoice, element: str, option: str) -> list[str]:
-    """Why this choice cannot measure crystals of `element`; `option` is where the user made it. Computes one energy; the element is fcc."""
+    """Why this choice cannot measure crystals of `element`; `option` is where the user made it.
+
+    Computes one energy. The element is one of fcc crystals.
+    """
     module, _, name = choice.target.partition(":")
     if not (module and name):
         return [f"{option}: found {choice.target!r}, expected module:factory, such as ase.calculators.emt:EMT"]

@@ -12,9 +12,9 @@ import numpy as np
 from ase.geometry import get_distances
 
 from models.physics.atoms.properties.crystals import (
+    CALCULATION_ERRORS,
     Atoms,
     Calculator,
-    PropertyFailed,
     Quantity,
     crystal,
     cubic_crystal,
@@ -22,6 +22,7 @@ from models.physics.atoms.properties.crystals import (
     nearest_neighbour_A,
     number_problems,
     pressure_GPa,
+    reason_of,
     refuse,
     starting_lattice_constant_A,
 )
@@ -112,5 +113,5 @@ def _measured(atoms: Atoms, calculator: Calculator, zero_eV: float) -> Compresse
     try:
         energy = energy_per_atom(atoms, calculator) - zero_eV
         return CompressedCell(energy_eV=energy, pressure_GPa=pressure_GPa(atoms, calculator))
-    except PropertyFailed as error:
-        return CompressedCell(energy_eV=None, pressure_GPa=None, failure=str(error))
+    except CALCULATION_ERRORS as error:
+        return CompressedCell(energy_eV=None, pressure_GPa=None, failure=reason_of(error))

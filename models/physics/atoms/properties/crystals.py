@@ -15,6 +15,7 @@ from ase.data import atomic_numbers, reference_states
 from numpy.typing import NDArray
 
 __all__ = [
+    "CALCULATION_ERRORS",
     "STRUCTURES",
     "Atoms",
     "Calculator",
@@ -30,6 +31,7 @@ __all__ = [
     "nearest_neighbour_A",
     "number_problems",
     "pressure_GPa",
+    "reason_of",
     "refuse",
     "starting_lattice_constant_A",
     "stress_GPa",
@@ -42,8 +44,16 @@ ATOMS_PER_CUBE = {"fcc": 4, "bcc": 2, "diamond": 8, "sc": 1}
 NUMERICAL_STRAIN = 1e-5  # of stresses by finite differences, where a calculator has none
 
 
+CALCULATION_ERRORS = (RuntimeError, ValueError, ArithmeticError)  # of calculators: cells they do not take, no SCF
+
+
 class PropertyFailed(RuntimeError):
     """A property has no value for this calculator; the message is the reason to record."""
+
+
+def reason_of(error: Exception) -> str:
+    """What to record of an error, be it of a property or of the calculator."""
+    return str(error) if isinstance(error, PropertyFailed) else f"{type(error).__name__}: {error}"
 
 
 class Calculator(Protocol):

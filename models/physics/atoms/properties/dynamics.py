@@ -30,7 +30,7 @@ BAROSTAT_TIME_PS = 0.5
 ASSUMED_MODULUS_GPA = 80.0  # turns a pressure difference into a strain; only the speed of the barostat depends on it
 LARGEST_STRAIN = 0.003  # of one barostat step
 FUSED_FRACTION = 0.45  # of the shortest distance at the start
-KINETIC_LIMIT = 5.0  # times the temperature of the bath, or of the start
+KINETIC_LIMIT = 5.0  # times the temperature of the bath, without one of the start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def run_dynamics(
     keep = 1.0 if temperature_K is None else float(np.exp(-settings.friction_per_ps * settings.timestep_fs / 1000))
     noise = np.sqrt((1 - keep**2) * ase.units.kB * (temperature_K or 0.0) / mass)
     distance, volume = shortest_distance_A(atoms), atoms.get_volume()
-    limit = KINETIC_LIMIT * max(temperature_K or 0.0, atoms.get_temperature(), 300.0)
+    limit = KINETIC_LIMIT * max(temperature_K or atoms.get_temperature(), 300.0)
     velocities, forces = atoms.get_velocities() * free, atoms.get_forces()
     samples: list[tuple[FloatArray, float, float, float]] = []
     for step in range(settings.steps(time_ps)):

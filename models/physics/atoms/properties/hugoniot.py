@@ -14,6 +14,7 @@ import ase.units
 import numpy as np
 
 from models.physics.atoms.properties.crystals import (
+    CALCULATION_ERRORS,
     Atoms,
     Calculator,
     Lattice,
@@ -21,6 +22,7 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     cubic_crystal,
     number_problems,
+    reason_of,
     refuse,
     stress_GPa,
 )
@@ -95,8 +97,8 @@ def hugoniot(calculator: Calculator, lattice: Lattice, settings: HugoniotSetting
     for ratio in settings.ratios:
         try:
             points[ratio] = _point(start, calculator, ratio, settings, rng)
-        except PropertyFailed as error:
-            points[ratio] = HugoniotPoint(pressure_GPa=None, temperature_K=None, failure=str(error))
+        except CALCULATION_ERRORS as error:
+            points[ratio] = HugoniotPoint(pressure_GPa=None, temperature_K=None, failure=reason_of(error))
     return Hugoniot(points=points)
 
 

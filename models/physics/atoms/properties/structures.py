@@ -6,6 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from models.physics.atoms.properties.crystals import (
+    CALCULATION_ERRORS,
     Calculator,
     Lattice,
     PropertyFailed,
@@ -13,6 +14,7 @@ from models.physics.atoms.properties.crystals import (
     crystal,
     energy_per_atom,
     number_problems,
+    reason_of,
     refuse,
 )
 from models.physics.atoms.properties.equation_of_state import fit_birch_murnaghan, lattice_minimum_A
@@ -85,8 +87,8 @@ def structure_energies(calculator: Calculator, lattice: Lattice, settings: Struc
         start = (volume / VOLUME_PER_CUBE[structure]) ** (1 / 3)
         try:
             minima[structure] = crystal_minimum(calculator, lattice.element, structure, start, settings)
-        except PropertyFailed as error:
-            failures[structure] = str(error)
+        except CALCULATION_ERRORS as error:
+            failures[structure] = reason_of(error)
     return StructureEnergies(fcc_energy_eV=lattice.energy_eV, minima=minima, failures=failures)
 
 

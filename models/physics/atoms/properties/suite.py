@@ -15,8 +15,8 @@ from models.physics.atoms.properties.compression import PHASES, CompressionSetti
 from models.physics.atoms.properties.crystals import (
     Calculator,
     Lattice,
-    PropertyFailed,
     Quantity,
+    reason_of,
     starting_lattice_constant_A,
 )
 from models.physics.atoms.properties.elastic import ElasticSettings, elastic_constants
@@ -251,8 +251,7 @@ def measure(task: Task) -> FamilyResult:
         result = FAMILIES[task.family].measure(task.factory(), task.lattice, task.settings)
         quantities = result.quantities()
     except Exception as error:
-        reason = str(error) if isinstance(error, PropertyFailed) else f"{type(error).__name__}: {error}"
-        return FamilyResult(quantities={}, seconds=time.process_time() - started, failure=reason)
+        return FamilyResult(quantities={}, seconds=time.process_time() - started, failure=reason_of(error))
     return FamilyResult(
         quantities=quantities,
         seconds=time.process_time() - started,

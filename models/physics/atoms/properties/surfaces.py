@@ -11,13 +11,14 @@ import numpy as np
 from ase.build import fcc100, fcc110, fcc111
 
 from models.physics.atoms.properties.crystals import (
+    CALCULATION_ERRORS,
     Atoms,
     Calculator,
     Lattice,
-    PropertyFailed,
     Quantity,
     checked_energy,
     number_problems,
+    reason_of,
     refuse,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
@@ -79,6 +80,6 @@ def surfaces(calculator: Calculator, lattice: Lattice, settings: SurfaceSettings
         try:
             _, energy = relaxed(slab, calculator, settings.relaxation, what=f"surface {name}")
             found[name] = Surface(energy=(energy - bulk_energy) / area, unrelaxed=unrelaxed)
-        except PropertyFailed as error:
-            found[name] = Surface(energy=None, unrelaxed=unrelaxed, failure=str(error))
+        except CALCULATION_ERRORS as error:
+            found[name] = Surface(energy=None, unrelaxed=unrelaxed, failure=reason_of(error))
     return Surfaces(surfaces=found)

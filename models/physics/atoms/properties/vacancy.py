@@ -18,6 +18,7 @@ from ase.mep import NEB
 from ase.optimize import FIRE
 
 from models.physics.atoms.properties.crystals import (
+    CALCULATION_ERRORS,
     Atoms,
     Calculator,
     FloatArray,
@@ -27,6 +28,7 @@ from models.physics.atoms.properties.crystals import (
     checked_energy,
     cubic_crystal,
     number_problems,
+    reason_of,
     refuse,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
@@ -82,8 +84,8 @@ def vacancy(calculator: Calculator, lattice: Lattice, settings: VacancySettings)
     try:
         barrier, method = _migration(calculator, ground, energy, neighbour - 1, jump, settings)
         failure = ""
-    except PropertyFailed as error:
-        barrier, method, failure = None, "", str(error)
+    except CALCULATION_ERRORS as error:
+        barrier, method, failure = None, "", reason_of(error)
     return Vacancy(
         formation_eV=energy - len(ground) * per_atom,
         unrelaxed_formation_eV=unrelaxed,
