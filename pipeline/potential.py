@@ -56,10 +56,10 @@ def main() -> None:
 def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: float = 1.0) -> EnsembleJob:
     """The whole training set, or of a part of it one member with the square root of that part of the steps."""
     own = params.store(store)
-    data = load_training_data(DATA[store], params.split, own.loss.loss)
+    data = load_training_data(DATA[store], params.split, own.loss.loss, held_out=own.held_out)
     if fraction < 1:
         n_train = max(1, round(fraction * len(data.train)))
-        data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train)
+        data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train, held_out=own.held_out)
     return EnsembleJob(
         name=f"{store}_{model}" + (f"_{len(data.train)}" if fraction < 1 else ""),
         model=model,
@@ -68,7 +68,7 @@ def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: floa
         n_members=own.n_members if fraction == 1 else 1,
         seed=params.seed,
         data=data,
-        tests={},
+        tests={"held_out": data.held_out} if len(data.held_out) else {},
     )
 
 

@@ -18,6 +18,8 @@ from models.training.configurations import Configurations
 from models.training.potential_loss import PotentialLoss
 from pipeline.params import setting
 from stores.atom_arrays import AtomArrays, load_atoms
+from stores.atoms import ATOMS
+from stores.zarr_store import open_store
 
 __all__ = ["UNUSED", "SplitParams", "TrainingData", "configurations_of", "load_training_data", "unknown_elements"]
 
@@ -46,6 +48,7 @@ class TrainingData:
     train: Configurations
     validation: Configurations
     test: Configurations  # may be empty
+    held_out: Configurations  # of the source that was kept from all three; may be empty
     split: NDArray[np.int8]  # of every row of the store: TRAIN, VALIDATION, TEST or UNUSED
     level: str
     species: tuple[int, ...]
@@ -54,18 +57,22 @@ class TrainingData:
 
 
 def load_training_data(
-    store: Path, split: SplitParams, loss: PotentialLoss, *, n_train: int | None = None
+    store: Path, split: SplitParams, loss: PotentialLoss, *, n_train: int | None = None, held_out: str | None = None
 ) -> TrainingData:
-    """Read, split and check. `n_train` keeps so many training configurations, smaller sets being parts of larger ones.
+    """Read, split and check. `n_train` keeps so many training configurations, smaller sets being parts of larger ones;
+    `held_out` keeps a source (the first word of `source`, such as a molecule) from all sets.
 
     Raises ValueError that lists all that stands against training: labels missing, too few groups, elements that only
     the validation or test set has.
     """
     arrays = load_atoms(store)
     _check_labels(arrays, loss, store)
-    group = arrays.group if split.by == "group" else np.arange(len(arrays))
+    group = arrays.group if split.by == "group" else arrays.row
+    strange_M = _of_source(store, arrays, held_out)
+    shares = {"validation": split.validation_fraction, "test": split.test_fraction}
+    part = np.full(len(arrays), UNUSED, dtype=np.int8)
     try:
-        part = split_by_group(group, validation=split.validation_fraction, test=split.test_fraction, seed=split.seed)
+        part[~strange_M] = split_by_group(group[~strange_M], **shares, seed=split.seed)
     except ValueError as error:
         raise ValueError(f"{store}: {error}; where frames are independent of each other, split by frame") from None
     chosen = np.flatnonzero(part == TRAIN)
@@ -77,7 +84,9 @@ def load_training_data(
         part[np.setdiff1d(chosen, kept)] = UNUSED
     everything = configurations_of(arrays)
     train, validation, test = (everything.select(np.flatnonzero(part == which)) for which in (TRAIN, VALIDATION, TEST))
-    strange = {name: unknown_elements(s, train.species) for name, s in (("validation", validation), ("test", test))}
+    outside = everything.select(np.flatnonzero(strange_M))
+    named = {"validation": validation, "test": test, "held out": outside}
+    strange = {name: unknown_elements(data, train.species) for name, data in named.items()}
     if any(strange.values()):
         told = "; ".join(f"{name} set: {', '.join(symbols)}" for name, symbols in strange.items() if symbols)
         raise ValueError(
@@ -91,6 +100,7 @@ def load_training_data(
         train=train,
         validation=validation,
         test=test,
+        held_out=outside,
         split=rows,
         level=arrays.level,
         species=train.species,
@@ -118,6 +128,19 @@ def unknown_elements(data: Configurations, species: tuple[int, ...]) -> list[str
     from ase.data import chemical_symbols
 
     return [chemical_symbols[number] for number in data.species if number not in species]
+
+
+def _of_source(store: Path, arrays: AtomArrays, name: str | None) -> NDArray[np.bool_]:
+    """Configurations whose source begins with this word."""
+    if name is None:
+        return np.zeros(len(arrays), dtype=bool)
+    words = [str(source).partition(" ")[0] for source in open_store(store, ATOMS)["source"].values[arrays.row]]
+    found = np.array([word == name for word in words])
+    if not found.any() or found.all():
+        raise ValueError(
+            f"{store}: held out {name!r}: found sources {sorted(set(words))[:20]}, expected it among others"
+        )
+    return found
 
 
 def _check_labels(arrays: AtomArrays, loss: PotentialLoss, store: Path) -> None:

@@ -51,6 +51,7 @@ class StoreParams:
     """One store: the loss, and both networks."""
 
     n_members: int = setting(low=1)
+    held_out: str | None  # a source that no set sees: out of distribution
     loss: LossParams
     hipnn: HIPNNParams
     hipnn_steps: StepParams

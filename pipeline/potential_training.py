@@ -89,9 +89,10 @@ class Trained:
     predictions: Mapping[str, Predictions]
 
     def metrics(self) -> dict[str, Any]:
-        """Errors of the ensemble's mean on its own test set ({} where there is none) and what it was trained on."""
+        """Errors of the ensemble's mean on its test set (none without one), on further ones, and what it has seen."""
         data = self.job.data
-        found = errors_of(data.test, self.predictions["test"], data) if len(data.test) else {}
+        found: dict[str, Any] = errors_of(data.test, self.predictions["test"], data) if len(data.test) else {}
+        found |= {name: errors_of(own, self.predictions[name], data) for name, own in self.job.tests.items()}
         sizes = {"n_train": len(data.train), "n_validation": len(data.validation), "n_test": len(data.test)}
         members = [{key: r[key] for key in ("seed", "best_epoch", "epochs")} for r in self.results]
         return {
