@@ -36,6 +36,7 @@ __all__ = ["main", "train"]
 
 SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
+LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
 COARSE_MIN_A, COARSE_MAX_A = 1.25, 7.0  # HIP-NN on metals, after its ANI-Al example
 
@@ -130,7 +131,7 @@ def _settings(
         loss=loss,
         method=options.method,
         schedule=options.schedule,
-        learning_rate=options.learning_rate,
+        learning_rate=options.learning_rate or LEARNING_RATES[options.model],
         batch_size=options.batch_size,
         max_batch_size=options.max_batch_size,
         patience=options.patience,
@@ -218,14 +219,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0, help="of the first member")
     add("--epochs", type=int, default=100)
     add("--minutes", type=float, help="instead of epochs: as many as one member fits into this time")
-    add("--batch-size", type=int, default=8)
-    add("--learning-rate", type=float, default=1e-2)
+    add("--batch-size", type=int, default=4)
+    add("--learning-rate", type=float, help="default: 0.01 (hipnn), 0.003 (ani)")
     add("--schedule", choices=("one_cycle", "plateau"), default="one_cycle", help="plateau: HIP-NN's, open-ended")
     add("--max-batch-size", type=int, default=128, help="of plateau")
     add("--patience", type=int, default=25, help="epochs, of plateau")
     add("--termination-patience", type=int, default=0, help="stop after so many epochs without a new best; 0: never")
     add("--method", choices=("double_backward", "forward_over_reverse", "finite_difference"), default="double_backward")
-    add("--energy-weight", type=float, default=10.0, help="of the energy error per atom [eV]")
+    add("--energy-weight", type=float, default=3.0, help="of the energy error per atom [eV]")
     add("--force-weight", type=float, default=loss.forces, help="of the errors of force components [eV/A]")
     add("--stress-weight", type=float, default=0.0, help="of the errors of the virial per atom [eV]")
     add("--hierarchicality-weight", type=float, default=1e-4, help="of HIP-NN's regulariser")
