@@ -230,7 +230,7 @@ def _written(frame: Frame, results: dict[str, Any]) -> ase.Atoms:
     for name, value in old.items():
         _attach(atoms, f"label_{name}", value)
     ase_results = {name: results[name] for name in ("energy", "energies", "forces", "stress") if name in results}
-    atoms.calc = SinglePointCalculator(atoms, **ase_results)  # type: ignore[no-untyped-call]
+    atoms.calc = SinglePointCalculator(atoms, **ase_results)
     for name, value in results.items():
         if name not in ase_results:
             _attach(atoms, name, value)
