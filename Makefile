@@ -22,7 +22,9 @@ STAMP := $(VENV)/.installed
 DOCS_STAMP := $(VENV)/.installed-docs
 
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
+# GPAW without MPI and libxc: built by a C++ compiler alone, and one process for each calculation is what the pipeline wants.
+GPAW_SITECONFIG := $(abspath $(VENV))/gpaw_siteconfig.py
+PIP := GPAW_CONFIG=$(GPAW_SITECONFIG) $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test doctor lint format types check docs docs-serve picture clean clean-all
@@ -57,10 +59,14 @@ $(STAMP): pyproject.toml constraints.txt
 	  "$$base" -m venv --clear $(VENV) || { \
 	    echo 'setup: "python -m venv" failed. On Debian and Ubuntu it is a package of its own: apt-get install python3-venv' >&2; exit 1; }; fi; \
 	rm -f $@ $(DOCS_STAMP)
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || { \
+	  echo 'setup: found no C++ compiler, which GPAW is built with (the DFT of aluminium). On Debian and Ubuntu: apt-get install g++' >&2; exit 1; }
+	@compiler=$$(command -v g++ || command -v c++); \
+	printf "mpi = False\ncompiler = '%s'\nnoblas = True\nnolibxc = True\n" "$$compiler" > $(GPAW_SITECONFIG)
 	@echo 'setup: installing the versions of constraints.txt (a few minutes the first time)'
 	@# torch first and by name: what depends on it must not choose another build.
 	@$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
-	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev]'
+	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev,atoms]'
 	@touch $@
 	@echo 'setup: $(VENV) is ready'
 

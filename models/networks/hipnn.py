@@ -80,10 +80,11 @@ class HIPNN(PotentialNetwork):
         self.blocks = nn.ModuleList(
             Block(n_in, n_out, config) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
         )
-        self.readouts = nn.ModuleList(nn.Linear(width, 1, bias=term > 0) for term, width in enumerate(widths))
+        readouts = [nn.Linear(width, 1, bias=term > 0) for term, width in enumerate(widths)]
+        self.readouts = nn.ModuleList(readouts)
         with torch.no_grad():
-            self.readouts[0].weight.zero_()  # E^0 is what the reference energies leave over
-            for term, readout in enumerate(self.readouts[1:]):
+            readouts[0].weight.zero_()  # E^0 is what the reference energies leave over
+            for term, readout in enumerate(readouts[1:]):
                 readout.weight.mul_(HIGHER_TERMS**term)
                 readout.bias.zero_()
 
@@ -91,7 +92,8 @@ class HIPNN(PotentialNetwork):
         """Terms E^0 .. of every atom, without reference energies, (N, T) [eV]."""
         features = self.features(graph, vectors_H3)
         terms = [readout(z) for readout, z in zip(self.readouts, features, strict=True)]
-        return torch.cat(terms, dim=1) * self.config.energy_scale_eV
+        scale: float = self.config.energy_scale_eV
+        return torch.cat(terms, dim=1) * scale
 
     def features(self, graph: Graph, vectors_H3: Tensor) -> list[Tensor]:
         """Features of the atoms before the first block and after each, (N, n_species), (N, F), ..."""
@@ -111,9 +113,10 @@ class Block(nn.Module):
         super().__init__()
         self.interaction = Interaction(n_in, n_out, config)
         self.interaction_residual = Residual(n_in, n_out)
-        self.onsite = nn.ModuleList(nn.Linear(n_out, n_out) for _ in range(config.n_onsite))
+        onsite = [nn.Linear(n_out, n_out) for _ in range(config.n_onsite)]
+        self.onsite = nn.ModuleList(onsite)
         self.onsite_residual = nn.ModuleList(Residual(n_out, n_out) for _ in range(config.n_onsite))
-        for layer in self.onsite:
+        for layer in onsite:
             nn.init.xavier_normal_(layer.weight)
 
     def forward(self, z_NE: Tensor, distance_H: Tensor, graph: Graph) -> Tensor:
@@ -166,7 +169,9 @@ class Sensitivity(nn.Module):
         self.cutoff_A = config.cutoff_A
         near_and_far = torch.linspace(1 / config.soft_max_A, 1 / config.soft_min_A, config.n_sensitivities)
         self.mu_A = nn.Parameter(1 / near_and_far)
-        self.sigma_A = nn.Parameter(torch.full((config.n_sensitivities,), 2 * config.n_sensitivities * config.soft_min_A))
+        self.sigma_A = nn.Parameter(
+            torch.full((config.n_sensitivities,), 2 * config.n_sensitivities * config.soft_min_A)
+        )
 
     def forward(self, distance_H: Tensor) -> Tensor:
         """(H, S)."""
@@ -192,9 +197,11 @@ class Bell(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, bell = ctx.saved_tensors
-        return -(gradient * (x * bell))
+        slope: Tensor = -(x * bell)
+        return gradient * slope
 
     @staticmethod
     def jvp(ctx: Any, x_dot: Tensor) -> Tensor:
         x, bell = ctx.saved_tensors
-        return -(x_dot * (x * bell))
+        slope: Tensor = -(x * bell)
+        return x_dot * slope

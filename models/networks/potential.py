@@ -35,6 +35,8 @@ class PotentialNetwork(nn.Module):
     """Contract of a potential: subclasses take `config` and give `energy_terms`."""
 
     Config: type[Any]
+    species_index: Tensor  # by atomic number; -1: unknown
+    reference_S: Tensor
 
     def __init__(self, config: Any) -> None:  # noqa: ANN401 - a PotentialConfig; each network has its own
         super().__init__()
@@ -56,7 +58,7 @@ class PotentialNetwork(nn.Module):
 
     def species_N(self, graph: Graph) -> Tensor:
         """Position of each atom's element in Config.species. Raises ValueError for an element the model does not know."""
-        index: Tensor = self.species_index
+        index = self.species_index
         inside = graph.numbers_N.clamp(max=len(index) - 1)
         species = torch.where(graph.numbers_N < len(index), index[inside], -1)
         if bool((species < 0).any()):
@@ -69,8 +71,7 @@ class PotentialNetwork(nn.Module):
 
     def reference_N(self, graph: Graph) -> Tensor:
         """Reference energy of each atom, float64 (N,) [eV]."""
-        reference: Tensor = self.reference_S
-        return reference.double()[self.species_N(graph)]
+        return self.reference_S.double()[self.species_N(graph)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,7 @@ def _forward_over_reverse(model: PotentialNetwork, labelled: Labelled, loss: Pot
         gradient: dict[str, Tensor] = torch.func.grad(weighted_energy)(weights)
         return gradient
 
-    _, tangent = torch.func.jvp(weight_gradient, (vectors_H3, torch.ones_like(a_NT)), (eta_H3, a_NT))
+    tangent = torch.func.jvp(weight_gradient, (vectors_H3, torch.ones_like(a_NT)), (eta_H3, a_NT))[1]
     for name, weight in trainable.items():
         weight.grad = tangent[name] if weight.grad is None else weight.grad + tangent[name]
     return parts
@@ -123,9 +123,7 @@ def step_sizes(graph: Graph, eta_H3: Tensor, displacement_A: float) -> Tensor:
     return torch.where(largest_M > 0, displacement_A / largest_M, 0)
 
 
-def _coefficients(
-    model: PotentialNetwork, labelled: Labelled, loss: PotentialLoss
-) -> tuple[LossParts, Tensor, Tensor]:
+def _coefficients(model: PotentialNetwork, labelled: Labelled, loss: PotentialLoss) -> tuple[LossParts, Tensor, Tensor]:
     """The loss, a = dL/dE of every energy term (N, T) and eta = dL/dg of every pair vector (H, 3)."""
     frozen = {name: weight.detach() for name, weight in model.named_parameters()}
     vectors_H3 = labelled.vectors_H3.detach().requires_grad_(True)
