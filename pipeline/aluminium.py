@@ -25,12 +25,12 @@ import numpy as np
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import EngineMissing
 from models.physics.atoms.labelling import LabelLimits
-from models.physics.atoms.sampling.crystals import Crystals, sample_crystals
+from models.physics.atoms.sampling.crystals import Crystals, prototype, sample_crystals
 from models.physics.atoms.sampling.defects import Defects, sample_defects
 from models.physics.atoms.sampling.disordered import RandomPacked, sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
-from models.physics.atoms.structure import Structure
+from models.physics.atoms.structure import Structure, minimum_distance
 from pipeline.execution import load_execution
 from pipeline.labelling import (
     EngineParams,
@@ -45,7 +45,17 @@ from pipeline.shards import Columns
 from pipeline.stage import run_stage
 from stores.atoms import columns_of
 
-__all__ = ["AluminiumParams", "Job", "MeltsParams", "draw_jobs", "draw_start", "generate", "label_job", "main"]
+__all__ = [
+    "AluminiumParams",
+    "Job",
+    "MeltsParams",
+    "draw_jobs",
+    "draw_start",
+    "generate",
+    "label_job",
+    "main",
+    "problems_of",
+]
 
 OUT = Path("data/aluminium.zarr")
 METRICS = Path("reports/metrics/aluminium.json")
@@ -110,15 +120,7 @@ def main() -> None:
 
 def generate(params: AluminiumParams) -> None:
     """Make the store and its metrics in the working directory. Raises ValueError with all that hinders, at once."""
-    example = Structure(
-        numbers=np.full(_fewest_atoms(params), params.number, dtype=np.int64),
-        positions_A=np.zeros((1, 3)),
-        cell_A=np.eye(3),
-    )
-    problems = engine_problems(params.engine.make(), [example], "engine")
-    if params.melts.n_trajectories:
-        problems += engine_problems(params.driver.make(), [example], "driver")
-    if problems:
+    if problems := problems_of(params):
         raise ValueError("\n".join(["aluminium cannot be labelled:", *(f"  {problem}" for problem in problems)]))
     store = LabelledStore(
         out=OUT,
@@ -130,6 +132,27 @@ def generate(params: AluminiumParams) -> None:
         solve_shard=partial(label_job, params=params),
     )
     generate_labels(store, load_execution())
+
+
+def problems_of(params: AluminiumParams) -> list[str]:
+    """All that would hinder the stage, in words; nothing is computed."""
+    example = Structure(
+        numbers=np.full(_fewest_atoms(params), params.number, dtype=np.int64),
+        positions_A=np.zeros((1, 3)),
+        cell_A=np.eye(3),
+    )
+    problems = engine_problems(params.engine.make(), [example], "engine")
+    if params.melts.n_trajectories:
+        problems += engine_problems(params.driver.make(), [example], "driver")
+    closest = params.limits.minimum_distance_A
+    for name in params.crystals.prototypes if params.crystals.n_frames else ():
+        distance = minimum_distance(prototype(name, params.number, params.crystals.volume_A3[0]))
+        if distance < closest:
+            problems.append(
+                f"crystals.volume_A3: impossible density: {name} at {params.crystals.volume_A3[0]:g} A^3 per atom has "
+                f"atoms {distance:.2f} A apart, expected {closest:g} A or more (limits.minimum_distance_A)"
+            )
+    return list(dict.fromkeys(problems))
 
 
 def draw_jobs(params: AluminiumParams) -> list[Job]:

@@ -125,6 +125,13 @@ def test_tight_binding_is_refused_for_aluminium_before_anything_runs(workplace: 
     assert not any(workplace.iterdir())
 
 
+def test_crystals_too_dense_for_their_atoms_are_refused_before_anything_runs(workplace: Path):
+    squeezed = replace(CHEAP, crystals=replace(CHEAP.crystals, volume_A3=(0.5, 20.0)))
+    with pytest.raises(ValueError, match=r"crystals.volume_A3: impossible density: fcc at 0.5 A\^3.*\n.*bcc at"):
+        generate(squeezed)
+    assert not any(workplace.iterdir())
+
+
 def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_keys():
     section = read_section("aluminium", ROOT / "params.yaml")
     section["packed"]["volume_A3"] = [5.0, 20.0]

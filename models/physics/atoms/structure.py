@@ -29,7 +29,8 @@ class Structure:
 def minimum_distance(structure: Structure) -> float:
     """Smallest distance of two atoms, of an atom and its own images too [A]; infinite for a lone atom.
 
-    Exact for cells whose shortest vector joins neighbouring images, which holds unless a cell is very oblique.
+    Exact for cells whose nearest images are next neighbours, which holds unless a cell is very oblique. Memory grows
+    with the square of the number of atoms.
     """
     positions = structure.positions_A
     difference = positions[:, None, :] - positions[None, :, :]  # (n, n, 3)
@@ -39,6 +40,10 @@ def minimum_distance(structure: Structure) -> float:
         difference = (fractional - np.round(fractional)) @ structure.cell_A
         steps = np.array([(i, j, k) for i in (-1, 0, 1) for j in (-1, 0, 1) for k in (-1, 0, 1)], dtype=np.float64)
         shifts = steps @ structure.cell_A
-    squares = np.sum((difference[None] + shifts[:, None, None, :]) ** 2, axis=-1)  # (n_shifts, n, n)
-    itself = np.eye(len(positions), dtype=bool)[None] & np.all(shifts == 0, axis=1)[:, None, None]
-    return float(np.sqrt(np.min(squares, where=~itself, initial=np.inf)))
+    smallest = np.inf
+    for shift in shifts:
+        squares = np.sum((difference + shift) ** 2, axis=-1)  # (n_atoms, n_atoms)
+        if not shift.any():
+            np.fill_diagonal(squares, np.inf)
+        smallest = min(smallest, float(squares.min()))
+    return float(np.sqrt(smallest))

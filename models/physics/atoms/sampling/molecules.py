@@ -18,8 +18,10 @@ BOND_STRETCH = 1.25  # atoms nearer than this times the sum of their covalent ra
 
 def molecule(name: str) -> Structure:
     """The molecule of the G2 set by ASE's name for it, e.g. H2O, CH3CH2OH. Raises ValueError on an unknown name."""
-    from ase.build import molecule as build
+    import ase.build
     from ase.collections import g2
+
+    build: Any = ase.build.molecule
 
     if name not in g2.names:
         near = sorted(known for known in g2.names if known[:2] == name[:2])
@@ -27,7 +29,7 @@ def molecule(name: str) -> Structure:
             f"found molecule {name!r}, expected a name of the G2 set, such as H2O, CH4, CH3CH2OH"
             + (f" (near: {', '.join(near)})" if near else "")
         )
-    atoms: Any = build(name)  # type: ignore[no-untyped-call]
+    atoms = build(name)
     return Structure(numbers=atoms.numbers.astype(np.int64), positions_A=atoms.positions.copy(), source=name)
 
 
