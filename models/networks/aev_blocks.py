@@ -1,15 +1,16 @@
 """Sums over a run of triples that share one block of features, in vector registers.
 
-A block is n_a x n_z numbers, a row of n_z being one vector of the processor. Compilers do not find this by themselves: they
-must assume that the block and what is summed overlap in memory, and write every partial sum back. So these three loops
-are spelled in the compiler's own language (LLVM), all else is Python. For triples t in [first, last) of a run, with
-flat arrays p_ta, q_ta (`left`, `left_slope`), r_tz, s_tz (`right`, `right_slope`) and weights x_t, y_t, z_t,
+A block is n_a x n_z numbers, a row of n_z being one vector of the processor. Compilers do not find this alone: they
+must assume that the block and what is summed overlap in memory, and write every partial sum back. So these three
+loops are spelled in the compiler's own language (LLVM), all else is Python. For triples t in [first, last) of a run,
+with flat arrays p_ta, q_ta (`left`, `left_slope`), r_tz, s_tz (`right`, `right_slope`) and weights x_t, y_t, z_t,
 
     add_outer           block_az += sum_t p_ta x_t r_tz
     add_outer_change    block_az += sum_t [p_ta (x_t r_tz + y_t s_tz) + q_ta z_t r_tz]
-    contract            x_t, y_t, z_t = sum_az block_az (p_ta r_tz, p_ta s_tz, q_ta r_tz)      lanes: triples
+    contract            x_t, y_t, z_t = sum_az block_az (p_ta r_tz, p_ta s_tz, q_ta r_tz)   lanes: triples
 
-and `differences` and `half_cosines` prepare the exponentials. The radial part is the same with n_a = 1 and pairs for triples.
+`differences` and `combinations` prepare the exponentials. The radial part is the same with n_a = 1 and pairs for
+triples.
 """
 
 from collections.abc import Callable
@@ -21,10 +22,19 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN202
+# mypy: disable-error-code="no-untyped-def, untyped-decorator, unused-ignore"
+# ruff: noqa: ANN001, ANN201, ANN401
 
-__all__ = ["add_outer", "add_outer_change", "contract", "differences", "geometry", "geometry_change", "half_cosines"]
+__all__ = [
+    "add_outer",
+    "add_outer_change",
+    "combinations",
+    "contract",
+    "contract_rows",
+    "differences",
+    "geometry",
+    "geometry_change",
+]
 
 _FAST = ("contract", "reassoc", "nsz")
 _INT = ir.IntType(32)
@@ -32,9 +42,9 @@ REGISTER = 64  # bytes; processors with shorter ones take two or four for each
 
 
 class _Block:
-    """LLVM code for rows of numbers in flat arrays; the shape of a block from the types of the last argument's tuples."""
+    """LLVM code for rows of numbers in flat arrays; a block's shape comes from the type of the last argument."""
 
-    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:  # noqa: ANN401
+    def __init__(self, context: Any, builder: Any, signature: Any, arguments: Any) -> None:
         self.builder, self.context = builder, context
         self.types, self.values = signature.args, arguments
         shape = signature.args[-1]
@@ -46,55 +56,63 @@ class _Block:
         self.size = context.get_abi_sizeof(self.number)
         self.width = REGISTER // self.size
 
-    def pointer(self, argument: int) -> Any:  # noqa: ANN401
+    def pointer(self, argument: int) -> Any:
         return make_array(self.types[argument])(self.context, self.builder, self.values[argument]).data
 
-    def load(self, start: Any, offset: Any, lanes: int) -> Any:  # noqa: ANN401
+    def load(self, start: Any, offset: Any, lanes: int) -> Any:
         row = ir.VectorType(self.number, lanes)
         place = self.builder.bitcast(self.builder.gep(start, [offset]), row.as_pointer())
         return self.builder.load(place, align=self.size)
 
-    def store(self, value: Any, start: Any, offset: Any) -> None:  # noqa: ANN401
+    def store(self, value: Any, start: Any, offset: Any) -> None:
         place = self.builder.bitcast(self.builder.gep(start, [offset]), value.type.as_pointer())
         self.builder.store(value, place, align=self.size)
 
-    def repeat(self, start: Any, offset: Any, lanes: int) -> Any:  # noqa: ANN401
+    def repeat(self, start: Any, offset: Any, lanes: int) -> Any:
         """One number in all lanes."""
-        number = self.builder.load(self.builder.gep(start, [offset]))
+        return self.everywhere(self.builder.load(self.builder.gep(start, [offset])), lanes)
+
+    def everywhere(self, number: Any, lanes: int) -> Any:
         nothing = ir.Constant(ir.VectorType(self.number, lanes), ir.Undefined)
         lone = self.builder.insert_element(nothing, number, ir.Constant(_INT, 0))
         return self.builder.shuffle_vector(lone, nothing, ir.Constant(ir.VectorType(_INT, lanes), [0] * lanes))
 
-    def constant(self, value: float, lanes: int) -> Any:  # noqa: ANN401
+    def constant(self, value: float, lanes: int) -> Any:
         return ir.Constant(ir.VectorType(self.number, lanes), [value] * lanes)
 
-    def multiply(self, a: Any, b: Any) -> Any:  # noqa: ANN401
+    def multiply(self, a: Any, b: Any) -> Any:
         return self.builder.fmul(a, b, flags=_FAST)
 
-    def multiply_add(self, a: Any, b: Any, total: Any) -> Any:  # noqa: ANN401
+    def multiply_add(self, a: Any, b: Any, total: Any) -> Any:
         return self.builder.fadd(total, self.multiply(a, b), flags=_FAST)
 
-    def square_root(self) -> Any:  # noqa: ANN401
+    def product_sum(self, a: Any, b: Any) -> Any:
+        code = ir.FunctionType(self.number, [self.number, a.type])
+        name = f"llvm.vector.reduce.fadd.v{a.type.count}f{8 * self.size}"
+        function = cgutils.get_or_insert_function(self.builder.module, code, name)
+        return self.builder.call(function, [ir.Constant(self.number, -0.0), self.multiply(a, b)], fastmath=_FAST)
+
+    def square_root(self) -> Any:
         row = ir.VectorType(self.number, self.width)
         name = f"llvm.sqrt.v{self.width}f{8 * self.size}"
         return cgutils.get_or_insert_function(self.builder.module, ir.FunctionType(row, [row]), name)
 
-    def over(self, first: Any, last: Any, step: int = 1) -> Any:  # noqa: ANN401
+    def over(self, first: Any, last: Any, step: int = 1) -> Any:
         """Context of a loop."""
         return cgutils.for_range_slice(self.builder, first, last, ir.Constant(first.type, step))
 
-    def at(self, start: Any, add: int) -> Any:  # noqa: ANN401
+    def at(self, start: Any, add: int) -> Any:
         return self.builder.add(start, ir.Constant(start.type, add))
 
-    def times(self, index: Any, factor: int) -> Any:  # noqa: ANN401
+    def times(self, index: Any, factor: int) -> Any:
         return self.builder.mul(index, ir.Constant(index.type, factor))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def differences(_context, out, x, values, last, lanes):
     """out[t n + a] = x[t] - values[a] for t below `last`; n the length of `lanes`."""
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         out, x, row = b.pointer(0), b.pointer(1), b.load(b.pointer(2), ir.Constant(_INT, 0), b.n_z)
         with b.over(arguments[3].type(0), arguments[3]) as (t, _):
@@ -104,23 +122,24 @@ def differences(_context, out, x, values, last, lanes):
     return types.void(out, x, values, last, lanes), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def half_cosines(_context, out, c, s, cosines, sines, last, lanes):
-    """out[t n + a] = 1/2 + c[t] cosines[a] + s[t] sines[a] for t below `last`; n the length of `lanes`."""
+@intrinsic
+def combinations(_context, out, base, x, y, first_row, second_row, last, lanes):
+    """out[t n + a] = base + x[t] first_row[a] + y[t] second_row[a] for t below `last`; n the length of `lanes`."""
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
-        out, c, s, cosines, sines = (b.pointer(i) for i in range(5))
-        cosines, sines = (b.load(row, ir.Constant(_INT, 0), b.n_z) for row in (cosines, sines))
-        with b.over(arguments[5].type(0), arguments[5]) as (t, _):
-            u = b.multiply_add(b.repeat(c, t, b.n_z), cosines, b.constant(0.5, b.n_z))
-            b.store(b.multiply_add(b.repeat(s, t, b.n_z), sines, u), out, b.times(t, b.n_z))
+        out, x, y, *rows = (b.pointer(i) for i in (0, 2, 3, 4, 5))
+        first_row, second_row = (b.load(row, ir.Constant(_INT, 0), b.n_z) for row in rows)
+        start = b.everywhere(arguments[1], b.n_z)
+        with b.over(arguments[6].type(0), arguments[6]) as (t, _):
+            value = b.multiply_add(b.repeat(x, t, b.n_z), first_row, start)
+            b.store(b.multiply_add(b.repeat(y, t, b.n_z), second_row, value), out, b.times(t, b.n_z))
         return context.get_dummy_value()
 
-    return types.void(out, c, s, cosines, sines, last, lanes), code
+    return types.void(out, base, x, y, first_row, second_row, last, lanes), code
 
 
-def _sum_into_block(b: _Block, start: Any, first: Any, last: Any, terms: Callable[..., Any]) -> None:  # noqa: ANN401
+def _sum_into_block(b: _Block, start: Any, first: Any, last: Any, terms: Callable[..., Any]) -> None:
     """The loop over triples; `terms(t)` gives pairs of a left array and a vector for the right."""
     block, builder = b.pointer(0), b.builder
     sums = [cgutils.alloca_once(builder, ir.VectorType(b.number, b.n_z)) for _ in range(b.n_a)]
@@ -137,15 +156,15 @@ def _sum_into_block(b: _Block, start: Any, first: Any, last: Any, terms: Callabl
         b.store(builder.load(total), block, b.at(start, a * b.n_z))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_outer(_context, block, start, left, right, x, first, last, shape):
     """block[start + a n_z + z] += sum_t left x right."""
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         left, right, x = (b.pointer(i) for i in (2, 3, 4))
 
-        def terms(t: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401
+        def terms(t: Any) -> list[tuple[Any, Any]]:
             return [(left, b.multiply(b.repeat(x, t, b.n_z), b.load(right, b.times(t, b.n_z), b.n_z)))]
 
         _sum_into_block(b, arguments[1], arguments[5], arguments[6], terms)
@@ -154,15 +173,15 @@ def add_outer(_context, block, start, left, right, x, first, last, shape):
     return types.void(block, start, left, right, x, first, last, shape), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def add_outer_change(_context, block, start, left, left_slope, right, right_slope, x, y, z, first, last, shape):
     """block[start + a n_z + z] += sum_t [left (x right + y right_slope) + left_slope z right]."""
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         left, left_slope, right, right_slope, x, y, z = (b.pointer(i) for i in range(2, 9))
 
-        def terms(t: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401
+        def terms(t: Any) -> list[tuple[Any, Any]]:
             at_z = b.times(t, b.n_z)
             row, slope = b.load(right, at_z, b.n_z), b.load(right_slope, at_z, b.n_z)
             whole = b.multiply_add(b.repeat(y, t, b.n_z), slope, b.multiply(b.repeat(x, t, b.n_z), row))
@@ -174,19 +193,36 @@ def add_outer_change(_context, block, start, left, left_slope, right, right_slop
     return types.void(block, start, left, left_slope, right, right_slope, x, y, z, first, last, shape), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
+def contract_rows(_context, block, starts, right, right_slope, x, y, last, lanes):
+    """x[t], y[t] = sum over a of block[starts[t] + a] times (right, right_slope)[t n + a]; n the length of `lanes`."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        b = _Block(context, builder, signature, arguments)
+        block, starts, right, right_slope, x, y = (b.pointer(i) for i in range(6))
+        with b.over(arguments[6].type(0), arguments[6]) as (t, _):
+            row = b.load(block, builder.load(builder.gep(starts, [t])), b.n_z)
+            for factor, out in ((right, x), (right_slope, y)):
+                total = b.product_sum(row, b.load(factor, b.times(t, b.n_z), b.n_z))
+                builder.store(total, builder.gep(out, [t]))
+        return context.get_dummy_value()
+
+    return types.void(block, starts, right, right_slope, x, y, last, lanes), code
+
+
+@intrinsic
 def contract(_context, block, start, left, left_slope, right, right_slope, x, y, z, first, last, stride, shape):
     """x[t], y[t], z[t] = sum of the block times (left right, left right_slope, left_slope right).
 
     Here features lead, left[a stride + t], and lanes are triples; some x, y and z after `last` are overwritten.
     """
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         block, left, left_slope, right, right_slope, *outs = (b.pointer(i) for i in (0, *range(2, 9)))
-        start, first, last, stride = arguments[1], *arguments[9:12]
+        start, first, last, stride = (arguments[i] for i in (1, 9, 10, 11))
 
-        def rows(array: Any, n: int, t: Any) -> list[Any]:  # noqa: ANN401
+        def rows(array: Any, n: int, t: Any) -> list[Any]:
             return [b.load(array, builder.add(b.times(stride, i), t), b.width) for i in range(n)]
 
         with b.over(first, last, b.width) as (t, _):
@@ -210,14 +246,14 @@ def contract(_context, block, start, left, left_slope, right, right_slope, x, y,
     return types.void(*arguments), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def geometry(_context, c, s, m, w, x, y, z, r, f, j, n, t):
     """Of triples (j, k), k = j + 1 ... n - 1, from t on: c = 0.95 cosine, s = sqrt(1 - c^2), mean distance, 2 f_j f_k.
 
     `x`, `y`, `z` are unit vectors. Up to a register's width of numbers beyond are read, and overwritten.
     """
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         c, s, m, w, *fields = (b.pointer(i) for i in range(9))
         j, n, t = arguments[9:]
@@ -240,11 +276,11 @@ def geometry(_context, c, s, m, w, x, y, z, r, f, j, n, t):
     return types.void(c, s, m, w, x, y, z, r, f, j, n, t), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def geometry_change(_context, dc, dm, dw, x, y, z, f, dx, dy, dz, dr, df, j, n, t):
     """Changes of c, m and w with those of unit vectors, distances and cutoff functions."""
 
-    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ANN401
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         b = _Block(context, builder, signature, arguments)
         dc, dm, dw, *fields = (b.pointer(i) for i in range(12))
         j, n, t = arguments[12:]

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -181,11 +182,11 @@ def _over_atoms(
     slots = tuple(t.numpy() for t in (graph.slot_pair_NK, graph.slot_atom_NK, graph.slot_sign_NK.to(vectors_H3.dtype)))
     vectors = vectors_H3.detach().contiguous().numpy()
     constants, pair_index, shape = _constants(place.settings, vectors.dtype.name)
-    rest = (vectors, slots, species_N.numpy(), pair_index, constants, shape)
+    rest: tuple[Any, ...] = (vectors, slots, species_N.numpy(), pair_index, constants, shape)
     rest += tuple(array.detach().contiguous().numpy() for array in arrays)
     n_chunks = max(1, min(torch.get_num_threads(), graph.n_atoms // MINIMUM_ATOMS_PER_THREAD))
     bounds = np.linspace(0, graph.n_atoms, n_chunks + 1).astype(int).tolist()
-    chunks = list(zip(bounds[:-1], bounds[1:], strict=True))
+    chunks = list(pairwise(bounds))
     tasks = [_threads().submit(kernel, chunk, *rest) for chunk in chunks[1:]]
     kernel(chunks[0], *rest)
     for task in tasks:

@@ -1,8 +1,8 @@
 """Elementary functions that compilers turn into vector instructions, for the environment vector kernels.
 
-In single precision 2^x, log2 x and the cosine cutoff are polynomials after the usual reduction of the argument by the bits
-of the floating point number (coefficients: minimax fits, relative errors 2e-9, 7e-10 and absolute 2e-10, below rounding).
-The libraries' functions, one call per number, would cost ten times more. In double precision those are used.
+In single precision 2^x, log2 x and the cosine cutoff are polynomials after the usual reduction of the argument by its
+bits (coefficients: minimax fits, relative errors 2e-9 and 7e-10, absolute 2e-10, all below rounding). Library
+functions, one call per number, would cost ten times more; in double precision they are used.
 """
 
 import math

@@ -165,12 +165,13 @@ class ANI(PotentialNetwork):
         fused = self.config.kernels != "torch" and kernels_serve(vectors_H3)
         if self.config.kernels == "numba" and not fused:
             raise ValueError(
-                f"ANI with kernels='numba': found {vectors_H3.dtype} vectors on {vectors_H3.device}, expected float32 or "
-                "float64 on a CPU with numba installed; 'auto' takes what is there"
+                f"ANI with kernels='numba': found {vectors_H3.dtype} vectors on {vectors_H3.device}, expected float32 "
+                "or float64 on a CPU with numba installed; 'auto' takes what is there"
             )
         evaluate = fused_environment_vectors if fused else environment_vectors
         features_NF = evaluate(self.environment, graph, species_N, vectors_H3)
-        return self.config.energy_scale_eV * self._energies(species_N, features_NF)
+        energies_N1: Tensor = self.config.energy_scale_eV * self._energies(species_N, features_NF)
+        return energies_N1
 
     def _energies(self, species_N: Tensor, features_NF: Tensor) -> Tensor:
         """Each element's network on its own atoms, sorted by element; (N, 1)."""

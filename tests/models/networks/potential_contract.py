@@ -53,7 +53,7 @@ def slab() -> Structure:
     metal, molecule = aluminium(), water()
     cell = metal.cell.copy()
     cell[2] = [0.0, 0.0, 30.0]
-    positions = np.concatenate([metal.positions, molecule.positions + [2.0, 2.0, 5.0]])
+    positions = np.concatenate([metal.positions, molecule.positions + np.array([2.0, 2.0, 5.0])])
     numbers = np.concatenate([metal.numbers, molecule.numbers])
     return Structure(numbers=numbers, positions=positions, cell=cell, pbc=(True, True, False))
 
@@ -234,7 +234,7 @@ class PotentialContract:
 
     def test_far_copies_have_twice_the_energy(self, potential):
         one = methanol()
-        positions = np.concatenate([one.positions, one.positions + [60.0, 0, 0]])
+        positions = np.concatenate([one.positions, one.positions + np.array([60.0, 0, 0])])
         two = replace(one, numbers=np.tile(one.numbers, 2), positions=positions)
         assert energy(potential, two) == pytest.approx(2 * energy(potential, one), rel=1e-11)
 
