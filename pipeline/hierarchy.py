@@ -11,7 +11,8 @@ Errors are those of the ensemble's mean: of the energy per atom, and of the forc
     last_term          |E^n| of the highest n, of the atom, root mean square over the atoms of a configuration
 
 Sets: `held_out` are the test groups of the training, `out_of_distribution` the configurations of sources that training
-was not given at all. The one scale which makes an estimate a standard deviation is fitted on the validation groups.
+was not given at all; `told_apart` is how well an estimate tells one from the other. The one scale which makes an
+estimate a standard deviation is fitted on the validation groups.
 """
 
 from dataclasses import dataclass
@@ -22,10 +23,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage
+from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
 from models.networks.ensemble import Ensemble, load_potential
 from models.networks.graph import Configuration, collate
-from models.networks.hierarchicality import hierarchicality_N
 from models.networks.hipnn import HIPNN
 from models.networks.neighbours import find_neighbours
 from pipeline.hierarchy_latents import LatentReportSettings, latent_report
@@ -163,11 +163,9 @@ def _judge(
         estimates={"spread": np.sqrt((spread_N3**2).mean(axis=1)), "hierarchicality": r_N, "last_term": last_N},
         group_N=np.repeat(data.group, data.n_atoms),
     )
-    single = hierarchicality_N(terms_ENT[0]).numpy()
     told = {
         "rms_eV": terms_ENT.square().mean(dim=(0, 1)).sqrt().tolist(),
         "hierarchicality_mean": float(r_N.mean()),
-        "agreement_of_members": float(np.corrcoef(single, r_N)[0, 1]),
     }
     judged = {"energy": _finite(energies), "forces": _finite(of_atoms)}
     return {name: one for name, one in judged.items() if len(one.group_N)}, told
@@ -200,6 +198,9 @@ def _figures(
                     told, curve = _figure(judged[name][quantity], estimate, scale, params)
                     numbers[quantity][estimate][name] = told
                     curves[quantity][estimate][name] = curve
+            parts = [judged[n][quantity] for n in ("held_out", "out_of_distribution") if quantity in judged.get(n, {})]
+            if len(parts) == 2:
+                numbers[quantity][estimate]["told_apart"] = told_apart(*(p.estimates[estimate] for p in parts))
     return numbers, curves
 
 

@@ -10,6 +10,8 @@
                        interval of probability p of a normal distribution, expected p. a^2 = mean (e / u)^2 is the scale
                        of largest likelihood.
 
+    told apart         probability that a row which should be distrusted has a larger estimate than one which should not
+
 Frames of one trajectory err alike, so groups are drawn whole. Suffixes: N rows, P probabilities, R replicates.
 """
 
@@ -30,6 +32,7 @@ __all__ = [
     "calibration_scale",
     "rank_correlation",
     "risk_coverage",
+    "told_apart",
 ]
 
 Array = NDArray[np.float64]
@@ -121,6 +124,15 @@ def calibration(sd_N: Array, error_N: Array, probabilities: tuple[float, ...] = 
     z_P = np.array([NormalDist().inv_cdf((1 + p) / 2) for p in probabilities])
     observed = (np.abs(error_N) <= z_P[:, None] * sd_N).mean(axis=1)
     return Calibration(expected_P=np.array(probabilities), observed_P=observed)
+
+
+def told_apart(familiar_N: Array, strange_N: Array) -> float:
+    """P(u of a strange row > u of a familiar one), ties counting half: 1 for never mistaken, 1/2 for blind."""
+    _check(familiar_N, familiar_N)
+    _check(strange_N, strange_N)
+    familiar = np.sort(familiar_N)
+    below = np.searchsorted(familiar, strange_N, side="left") + np.searchsorted(familiar, strange_N, side="right")
+    return float(below.mean() / (2 * len(familiar)))
 
 
 def _risk(estimate_N: Array, size_N: Array) -> Array:
