@@ -151,8 +151,10 @@ def _attempt(
                     i = waiting[reply["position"]]
                     outcomes[i] = _outcome(reply, structures[i], limits)
         except ChildFailed as error:
-            guilty = [begun] if begun is not None and begun not in outcomes else waiting
-            outcomes.update((i, Failure(reason=str(error))) for i in guilty if i not in outcomes)
+            if begun is None:  # it could not even start
+                outcomes.update((i, Failure(reason=str(error))) for i in waiting)
+            elif begun not in outcomes:
+                outcomes[begun] = Failure(reason=str(error))
     return outcomes
 
 

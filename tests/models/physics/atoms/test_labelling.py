@@ -118,6 +118,14 @@ def test_impossible_configurations_never_reach_the_engine(positions, cell, told:
     assert outcome.final
 
 
+def test_a_child_that_cannot_start_fails_all_it_was_given():
+    class Unreachable(Fragile):
+        """Not at the top of its module, so that no child can make one."""
+
+    outcomes = label_structures(Unreachable(has_safer=False), [structure(), structure()], LIMITS)
+    assert all("status 1" in reason(outcome) and "AttributeError" in reason(outcome) for outcome in outcomes)
+
+
 def test_what_a_library_prints_is_not_taken_for_a_reply():
     assert isinstance(only(label_structures(Fragile(), [structure(fragile.LOUD)], LIMITS)), Label)
 
