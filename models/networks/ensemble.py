@@ -34,7 +34,7 @@ from models.networks.weights import CONFIG, WEIGHTS, load_network, save_network
 
 __all__ = ["ARCHITECTURES", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
 
-ARCHITECTURES = {"hipnn": "models.networks.hipnn.HIPNN", "ani": "models.networks.ani.ANI"}
+ARCHITECTURES = {"hipnn": ("models.networks.hipnn", "HIPNN"), "ani": ("models.networks.ani", "ANI")}
 ABOUT = "potential.json"
 TRAIN = "train it: python -m pipeline.train_potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
@@ -167,7 +167,7 @@ def load_potential(folder: Path | str) -> Ensemble:
     missing = [f"{part.name}/{name}" for part in parts for name in (CONFIG, WEIGHTS) if not (part / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder}: {', '.join(missing)} missing; copy the folder whole, or {TRAIN}")
-    module, _, name = ARCHITECTURES[info["model"]].rpartition(".")
+    module, name = ARCHITECTURES[info["model"]]
     kind: type[PotentialNetwork] = getattr(import_module(module), name)
     return Ensemble([_member(kind, part) for part in parts], info)
 
@@ -200,11 +200,11 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _architecture_of(member: PotentialNetwork) -> str:
-    path = f"{type(member).__module__}.{type(member).__qualname__}"
+    found = (type(member).__module__, type(member).__qualname__)
     for name, known in ARCHITECTURES.items():
-        if path == known:
+        if found == known:
             return name
-    raise ValueError(f"found a {path}, expected one of {sorted(ARCHITECTURES.values())}; add it to ARCHITECTURES")
+    raise ValueError(f"found {found}, expected one of {sorted(ARCHITECTURES.values())}; add it to ARCHITECTURES")
 
 
 def _check_members(members: Sequence[PotentialNetwork]) -> None:

@@ -46,7 +46,7 @@ class Morse(PotentialNetwork):
 
 def known_to_folders(monkeypatch):
     """Let potential.json name it."""
-    monkeypatch.setitem(ARCHITECTURES, "morse", f"{Morse.__module__}.Morse")
+    monkeypatch.setitem(ARCHITECTURES, "morse", (Morse.__module__, "Morse"))
 
 
 def morse_members(n_members, dtype=torch.float64, **config):
