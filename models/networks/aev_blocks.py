@@ -16,13 +16,13 @@ triples.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.cgutils import ir
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-# mypy: disable-error-code="no-untyped-def, untyped-decorator, unused-ignore"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, unused-ignore, attr-defined"
 # ruff: noqa: ANN001, ANN201, ANN401
 
 __all__ = [

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
+from numba.core.cgutils import ir
 from numba.extending import intrinsic, overload
+
+# mypy: disable-error-code="untyped-decorator, unused-ignore, call-arg, var-annotated, no-any-return, attr-defined"
 
 __all__ = ["cutoff", "cutoff_slope", "exp2", "log2"]
 
@@ -20,7 +22,7 @@ _SQRT_HALF_BITS = 0x3F3504F3
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _power_of_two(_context: Any, n: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
     """2^n for an integer n in [-126, 127], given as float32."""
 
@@ -31,7 +33,7 @@ def _power_of_two(_context: Any, n: Any) -> tuple[Any, Callable[..., Any]]:  # n
     return types.float32(types.float32), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _nearest(_context: Any, x: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
     """Nearest integer of a float32, as float32."""
 
@@ -42,7 +44,7 @@ def _nearest(_context: Any, x: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: 
     return types.float32(types.float32), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _exponent(_context: Any, x: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
     """e of x = m 2^e with m in [sqrt(1/2), sqrt(2)); x a positive normal float32."""
 
@@ -52,7 +54,7 @@ def _exponent(_context: Any, x: Any) -> tuple[Any, Callable[..., Any]]:  # noqa:
     return types.float32(types.float32), code
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _mantissa(_context: Any, x: Any) -> tuple[Any, Callable[..., Any]]:  # noqa: ANN401
     """m of the same."""
 
