@@ -69,10 +69,11 @@ def load_training_data(
     _check_labels(arrays, loss, store)
     group = arrays.group if split.by == "group" else arrays.row
     strange_M = _of_source(store, arrays, held_out)
-    shares = {"validation": split.validation_fraction, "test": split.test_fraction}
     part = np.full(len(arrays), UNUSED, dtype=np.int8)
     try:
-        part[~strange_M] = split_by_group(group[~strange_M], **shares, seed=split.seed)
+        part[~strange_M] = split_by_group(
+            group[~strange_M], validation=split.validation_fraction, test=split.test_fraction, seed=split.seed
+        )
     except ValueError as error:
         raise ValueError(f"{store}: {error}; where frames are independent of each other, split by frame") from None
     chosen = np.flatnonzero(part == TRAIN)

@@ -27,7 +27,7 @@ def clusters(n_configs, seed=0, *, periodic=False):
         forces.append(force)
         energies.append(energy - 3.0 * (numbers[-1] == 1).sum() - 100.0 * (numbers[-1] == 8).sum())
         cells.append(cell)
-        stresses.append(virial / 20.0**3 if boxed else np.full((3, 3), np.nan))
+        stresses.append((virial + virial.T) / 2 / 20.0**3 if boxed else np.full((3, 3), np.nan))
     cell = np.array(cells)
     return Configurations(
         numbers_A=np.concatenate(numbers),

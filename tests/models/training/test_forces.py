@@ -52,7 +52,9 @@ def gradient(model: PotentialNetwork, batch: Labelled, loss: PotentialLoss, **ho
 
 def flat_gradient(model: PotentialNetwork) -> torch.Tensor:
     """A weight that the loss does not know, such as a bias where only forces count, may have none: zero."""
-    return torch.cat([torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()])
+    return torch.cat(
+        [torch.zeros_like(w).flatten() if w.grad is None else w.grad.flatten() for w in model.parameters()]
+    )
 
 
 def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
