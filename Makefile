@@ -1,6 +1,7 @@
 # make setup   .venv with the pinned dependencies, nothing else
 # make repro   the whole pipeline; goes on where an earlier run was stopped
 # make test    the whole test suite
+# make peers   hippynn and torchani beside it: tests and benchmarks compare with them
 # make help    every target
 #
 # PYTHON=/path/to/python3.12   the interpreter that .venv is made from (default: the first >= 3.11 on PATH)
@@ -27,10 +28,11 @@ GPAW_SITECONFIG := $(abspath $(VENV))/gpaw_siteconfig.py
 PIP := GPAW_CONFIG=$(GPAW_SITECONFIG) $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test doctor lint format types check docs docs-serve picture clean clean-all
+.PHONY: help setup peers repro test doctor lint format types check docs docs-serve picture clean clean-all
 
 help:
 	@echo 'make setup     make .venv with the pinned dependencies'
+	@echo 'make peers     add hippynn and torchani, which tests and benchmarks compare with'
 	@echo 'make repro     run the pipeline (STAGE=name for a part), then say where the report is'
 	@echo 'make test      run all tests (TESTS="-k name" for a part)'
 	@echo 'make doctor    look at this machine and say what is missing and what to do'
@@ -73,6 +75,11 @@ $(STAMP): pyproject.toml constraints.txt
 $(DOCS_STAMP): $(STAMP)
 	@$(PIP) --quiet $(PIP_ARGS) --editable '.[docs]'
 	@touch $@
+
+# torchani asks for zarr < 3, which it needs for its own datasets only: without its dependencies it serves as oracle and peer.
+peers: $(STAMP)
+	@$(PIP) --quiet $(PIP_ARGS) hippynn==0.1.3 huggingface_hub
+	@$(PIP) --quiet $(PIP_ARGS) --no-deps torchani==2.9.0
 
 repro: $(STAMP)
 	@python -m pipeline.repro $(STAGE)

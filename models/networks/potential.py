@@ -11,6 +11,7 @@ e0 are added in float64 outside the network: differences of total energies would
 Shape suffixes: M configurations, N atoms, H pairs, T energy terms of an atom, 3 Cartesian.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,7 +32,7 @@ class PotentialConfig(Protocol):
     reference_energies_eV: tuple[float, ...]  # e0 of each species
 
 
-class PotentialNetwork(nn.Module):
+class PotentialNetwork(nn.Module, ABC):
     """Contract of a potential: subclasses take `config` and give `energy_terms`."""
 
     Config: type[Any]
@@ -48,9 +49,9 @@ class PotentialNetwork(nn.Module):
         reference = torch.tensor(config.reference_energies_eV, dtype=torch.float64)
         self.register_buffer("reference_S", reference, persistent=False)
 
+    @abstractmethod
     def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         """Energies of atoms without reference, one column per term of the model, (N, T) [eV]."""
-        raise NotImplementedError
 
     def forward(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         """The same as `energy_terms`."""
