@@ -99,7 +99,7 @@ def disordered_cell(element: str, a_A: float, settings: CompressionSettings) -> 
     atoms.positions += rng.normal(size=(len(atoms), 3)) * settings.displacement * neighbour
     least = SHORTEST * neighbour
     for _ in range(PUSHES):
-        vectors, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=True)  # type: ignore[no-untyped-call]
+        vectors, distances = get_distances(atoms.positions, cell=atoms.cell, pbc=True)
         np.fill_diagonal(distances, np.inf)
         overlap = np.clip(least - distances, 0, None)
         if overlap.max() <= 1e-6 * least:

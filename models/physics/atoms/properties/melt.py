@@ -111,6 +111,7 @@ def melt(calculator: Calculator, lattice: Lattice, settings: MeltSettings) -> Me
     volume = float(cooled.volumes_A3[len(cooled.volumes_A3) // 2 :].mean())
     start = cooled.atoms
     start.set_cell(start.cell.array * (volume / start.get_volume()) ** (1 / 3), scale_atoms=True)
+    start.set_velocities(start.get_velocities() * np.sqrt(wanted / start.get_temperature()))
     free = run(start, time_ps=settings.sampling_ps, what="melt at constant energy")
     edges = start.cell.lengths()
     _refuse_crystal(free.positions_FN3[-1], edges, size, f"the melt froze at {wanted:g} K")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from models.physics.atoms.engine import require_package
 from models.physics.atoms.properties.crystals import (
     Calculator,
     FloatArray,
@@ -91,6 +92,7 @@ def phonons(calculator: Calculator, lattice: Lattice, settings: PhononSettings) 
 
 def force_constants(calculator: Calculator, element: str, a_A: float, settings: PhononSettings) -> Any:  # noqa: ANN401
     """A phonopy.Phonopy of the fcc crystal that has its force constants."""
+    require_package("phonopy", "phonopy")
     from ase import Atoms
     from phonopy import Phonopy
     from phonopy.structure.atoms import PhonopyAtoms

@@ -49,7 +49,7 @@ def relaxed(
     """
     start, moved = atoms.copy(), atoms.copy()
     moved.calc = calculator
-    body: Any = moved if cell_mask is None else FrechetCellFilter(moved, mask=list(cell_mask))  # type: ignore[no-untyped-call]
+    body: Any = moved if cell_mask is None else FrechetCellFilter(moved, mask=list(cell_mask))
     distance = shortest_distance_A(start)
     with FIRE(body, logfile=None, maxstep=0.1) as optimizer:
         for _ in optimizer.irun(fmax=settings.force_eV_A, steps=settings.max_steps):

@@ -110,7 +110,7 @@ def _migration(
     height = middle.positions @ direction - jump @ direction / 2
     period = float(np.abs(ground.cell.array @ direction).max())
     on_plane = np.flatnonzero(np.abs(height - period * np.round(height / period)) < ON_PLANE_A)
-    plane = FixedPlane(sorted({jumper, *on_plane.tolist()}), direction)  # type: ignore[no-untyped-call]
+    plane = FixedPlane(sorted({jumper, *on_plane.tolist()}), direction)
     middle.set_constraint(plane)
     saddle, energy = relaxed(middle, calculator, settings.relaxation, what="vacancy halfway through its jump")
     if _force_constant(saddle, calculator, jumper, direction) < 0:
@@ -153,9 +153,7 @@ def _band(calculator: Calculator, ground: Atoms, final: Atoms, settings: Vacancy
     for image in images:
         image.set_constraint()
         image.calc = calculator
-    band: Any = NEB(  # type: ignore[no-untyped-call]
-        images, climb=True, allow_shared_calculator=True, method="improvedtangent"
-    )
+    band: Any = NEB(images, climb=True, allow_shared_calculator=True, method="improvedtangent")
     band.interpolate(mic=True)
     with FIRE(band, logfile=None, maxstep=0.05) as optimizer:
         if not optimizer.run(fmax=4 * settings.relaxation.force_eV_A, steps=settings.relaxation.max_steps):
