@@ -4,8 +4,8 @@
         --properties equation_of_state --settings seven_points.yaml --out gpaw.json
 
 GPAW 26.7.0, gpaw-data 1.2.1, PBE, plane waves to 250 eV, Fermi-Dirac 0.1 eV, 12 x 12 x 12 k-points of primitive cells;
-seven_points.yaml: `equation_of_state: {n_points: 7}`. Elastic constants are not here: C44 moves from 15 to 36 GPa between
-12^3 and 20^3 k-points, so neither is converged.
+seven_points.yaml: `equation_of_state: {n_points: 7}`. Elastic constants are not here: C44 goes from 15 to 36 GPa
+between 12^3 and 20^3 k-points, so neither is converged.
 """
 
 from collections.abc import Mapping
