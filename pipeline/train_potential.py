@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", choices=("float32", "float64"), default="float32")
     add("--autocast", action="store_true", help="matrix products in bfloat16")
     add("--tf32", action="store_true", help="matrix products in TF32, on GPUs that have it")
-    add("--compile", action="store_true", help="torch.compile; for finite_difference, pays on GPUs")
+    add("--compile", action="store_true", help="torch.compile; energies alone or finite_difference")
     return parser
 
 
