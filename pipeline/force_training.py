@@ -21,7 +21,7 @@ import torch
 
 from models.networks.potential import PotentialNetwork
 from models.training.configurations import ConfigurationSet, with_neighbours
-from models.training.forces import DISPLACEMENT_A, Method, accumulate_gradients
+from models.training.forces import DISPLACEMENT, Method, accumulate_gradients
 from models.training.labelled import Labelled
 from models.training.potential_loss import PotentialLoss
 from models.training.step_cost import step_costs
@@ -91,10 +91,8 @@ def measure(case: Case, *, params: ForceTrainingParams) -> dict[str, Any]:
         for dtype in (torch.float32, torch.float64)
     }
     few = list(range(min(len(data), params.n_configurations_error)))
-    errors = gradient_errors(network, sets, few, params.displacements_A)
-    at_default = {
-        (e["dtype"], e["method"]): e["error"] for e in errors if e["displacement_A"] in (None, DISPLACEMENT_A)
-    }
+    errors = gradient_errors(network, sets, few, params.displacements)
+    at_default = {(e["dtype"], e["method"]): e["error"] for e in errors if e["displacement"] in (None, DISPLACEMENT)}
     results = []
     for device in ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]:
         batch = sets[torch.float32].batch(list(range(len(data)))).to(device=device)
@@ -125,7 +123,7 @@ def gradient_errors(
     network: PotentialNetwork,
     sets: dict[torch.dtype, ConfigurationSet],
     rows: Sequence[int],
-    displacements_A: Sequence[float],
+    displacements: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Relative distance of every method's gradient of the force loss from double backward in float64."""
     exact = _gradient(network.double(), sets[torch.float64].batch(rows), method="double_backward")
@@ -134,14 +132,14 @@ def gradient_errors(
         batch = configurations.batch(rows)
         network = network.to(dtype)
         ways: list[tuple[Method, float | None]] = [("double_backward", None), ("forward_over_reverse", None)]
-        steps = sorted({*displacements_A, DISPLACEMENT_A}, reverse=True)
+        steps = sorted({*displacements, DISPLACEMENT}, reverse=True)
         ways += [("finite_difference", step) for step in steps]
         for method, step in ways:
-            how: dict[str, Any] = {} if step is None else {"displacement_A": step}
+            how: dict[str, Any] = {} if step is None else {"displacement": step}
             error = _gradient(network, batch, method=method, **how).double() - exact
             relative = float(error.norm() / exact.norm())
             name = str(dtype).removeprefix("torch.")
-            found.append({"dtype": name, "method": method, "displacement_A": step, "error": relative})
+            found.append({"dtype": name, "method": method, "displacement": step, "error": relative})
     return found
 
 

@@ -35,7 +35,7 @@ class ForceTrainingParams:
 
     seed: int = setting(low=0)
     n_repeats: int = setting(low=1)
-    displacements_A: tuple[float, ...] = setting(above=0)
+    displacements: tuple[float, ...] = setting(above=0)
     n_configurations_error: int = setting(low=1)
     organic_molecules: SystemParams
     aluminium_108: SystemParams

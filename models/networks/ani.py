@@ -10,6 +10,7 @@ The environment vectors have no weights. On CPUs fused kernels evaluate them and
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from models.networks.aev import AEVSettings, environment_vectors
 from models.networks.aev_function import fused_environment_vectors, kernels_serve
+from models.networks.dual_layers import along
 from models.networks.graph import Graph
 from models.networks.potential import PotentialNetwork
 
@@ -161,7 +163,10 @@ class ANI(PotentialNetwork):
         self.networks = nn.ModuleList(_network(self.environment.n_features, widths) for widths in config.hidden)
 
     def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
-        species_N = self.species_N(graph)
+        return self.terms_of_descriptors(graph, self.descriptors(graph, vectors_H3))
+
+    def descriptors(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
+        """Environment vectors of the atoms, (N, F)."""
         fused = self.config.kernels != "torch" and kernels_serve(vectors_H3)
         if self.config.kernels == "numba" and not fused:
             raise ValueError(
@@ -169,9 +174,27 @@ class ANI(PotentialNetwork):
                 "or float64 on a CPU with numba installed; 'auto' takes what is there"
             )
         evaluate = fused_environment_vectors if fused else environment_vectors
-        features_NF = evaluate(self.environment, graph, species_N, vectors_H3)
-        energies_N1: Tensor = self.config.energy_scale_eV * self._energies(species_N, features_NF)
+        return evaluate(self.environment, graph, self.species_N(graph), vectors_H3)
+
+    def terms_of_descriptors(self, graph: Graph, descriptors: Tensor) -> Tensor:
+        """Energies of the atoms from their environment vectors, (N, 1)."""
+        energies_N1: Tensor = self.config.energy_scale_eV * self._energies(self.species_N(graph), descriptors)
         return energies_N1
+
+    def terms_along(
+        self, graph: Graph, descriptors: Tensor, direction: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Terms and their derivatives along `direction`, group of atoms by group: (rows, terms, derivatives).
+
+        A group is at most half of the atoms, so that values and tangents take the memory of one plain evaluation.
+        """
+        species_N = self.species_N(graph)
+        most = (len(species_N) + 1) // 2
+        for index, network in enumerate(self.networks):
+            assert isinstance(network, nn.Sequential)
+            for rows in torch.nonzero(species_N == index).flatten().split(most):
+                value, slope = along(network, descriptors[rows], direction[rows])
+                yield rows, self.config.energy_scale_eV * value, self.config.energy_scale_eV * slope
 
     def _energies(self, species_N: Tensor, features_NF: Tensor) -> Tensor:
         """Each element's network on its own atoms, sorted by element; (N, 1)."""

@@ -2,8 +2,8 @@
 
     R_i = sum_n (E_i^n)^2 / ((E_i^n)^2 + (E_i^{n-1})^2)          n = 1 .. T - 1, between 0 and T - 1
 
-Small values mean that the expansion has converged for atom i (Lubbers, Smith, Barros 2018); R is both the regulariser of
-training and the model's own estimate of where it errs.
+Small values mean that the expansion has converged for atom i (Lubbers, Smith, Barros 2018); R is both the regulariser
+of training and the model's own estimate of where it errs.
 """
 
 import torch

@@ -1,4 +1,6 @@
-"""HIP-NN, the hierarchically interacting particle neural network (Lubbers, Smith, Barros, J. Chem. Phys. 148, 241715, 2018).
+"""HIP-NN, the hierarchically interacting particle neural network.
+
+Lubbers, Smith, Barros, J. Chem. Phys. 148, 241715 (2018).
 
 Features z of an atom start as its element (one-hot) and go through blocks of one interaction layer and some on-site
 layers. An interaction layer lets atoms see each other through sensitivity functions of the distance,
@@ -18,6 +20,7 @@ so that a small E^n of high n tells that the expansion has converged (models.net
 Shape suffixes: N atoms, K slots, H pairs, S sensitivities, F features (E in front of a layer), T terms.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -77,9 +80,7 @@ class HIPNN(PotentialNetwork):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         widths = [len(config.species)] + [config.n_features] * config.n_interactions
-        self.blocks = nn.ModuleList(
-            Block(n_in, n_out, config) for n_in, n_out in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.blocks = nn.ModuleList(Block(n_in, n_out, config) for n_in, n_out in itertools.pairwise(widths))
         readouts = [nn.Linear(width, 1, bias=term > 0) for term, width in enumerate(widths)]
         self.readouts = nn.ModuleList(readouts)
         with torch.no_grad():
@@ -183,25 +184,25 @@ class Sensitivity(nn.Module):
 
 
 class Bell(torch.autograd.Function):
-    """exp(-x^2 / 2). exp(-40) is nothing beside 1; what lies far below, numbers without full precision, is slow to handle."""
+    """exp(-x^2 / 2). exp(-40) is nothing beside 1; far below lie numbers without full precision, slow to handle."""
 
     @staticmethod
     def forward(x: Tensor) -> Tensor:
         return x.square().mul_(-0.5).clamp_(min=-40.0).exp_()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:  # noqa: ANN401
         ctx.save_for_backward(inputs[0], output)
         ctx.save_for_forward(inputs[0], output)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
         x, bell = ctx.saved_tensors
         slope: Tensor = -(x * bell)
         return gradient * slope
 
     @staticmethod
-    def jvp(ctx: Any, x_dot: Tensor) -> Tensor:
+    def jvp(ctx: Any, x_dot: Tensor) -> Tensor:  # noqa: ANN401
         x, bell = ctx.saved_tensors
         slope: Tensor = -(x * bell)
         return x_dot * slope

@@ -41,12 +41,12 @@ class Environments(torch.autograd.Function):
         return torch.bmm(z_NKE.transpose(1, 2), s_NKS)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, g_NES: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, g_NES: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         s_HS, z_NE, s_NKS, z_NKE, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         of_s = PairSums.apply(g_NES, z_NE, z_NKE, *index) if wanted[0] else None
@@ -54,7 +54,7 @@ class Environments(torch.autograd.Function):
         return of_s, of_z, None, None, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, s_dot: Tensor | None, z_dot: Tensor | None, *_: None) -> Tensor:
+    def jvp(ctx: Any, s_dot: Tensor | None, z_dot: Tensor | None, *_: None) -> Tensor:  # noqa: ANN401
         s_HS, z_NE, s_NKS, z_NKE, *index = ctx.saved_tensors
         first = None if s_dot is None else _environments(s_dot, z_NE, index, z_NKE=z_NKE)
         second = None if z_dot is None else _environments(s_HS, z_dot, index, s_NKS=s_NKS)
@@ -71,12 +71,12 @@ class PairSums(torch.autograd.Function):
         return slots.index_select(0, ends_2H[0]).add_(slots.index_select(0, ends_2H[1]))
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, a_HS: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, a_HS: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         g_NES, z_NE, z_NKE, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         a_NKS = _slots_of_pairs(a_HS.detach(), index[0])
@@ -85,7 +85,7 @@ class PairSums(torch.autograd.Function):
         return of_g, of_z, None, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, g_dot: Tensor | None, z_dot: Tensor | None, *_: None) -> Tensor:
+    def jvp(ctx: Any, g_dot: Tensor | None, z_dot: Tensor | None, *_: None) -> Tensor:  # noqa: ANN401
         g_NES, z_NE, z_NKE, *index = ctx.saved_tensors
         first = None if g_dot is None else PairSums.apply(g_dot, z_NE, z_NKE, *index)
         second = None
@@ -105,12 +105,12 @@ class AtomSums(torch.autograd.Function):
         return slots.new_zeros((n_atoms, slots.shape[1])).index_add_(0, other, slots)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
     @staticmethod
-    def backward(ctx: Any, b_NE: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, b_NE: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         g_NES, s_HS, s_NKS, *index = ctx.saved_tensors
         wanted = ctx.needs_input_grad
         b_NKE = _slots_of_atoms(b_NE.detach(), index[1])
@@ -119,7 +119,7 @@ class AtomSums(torch.autograd.Function):
         return of_g, of_s, None, None, None, None
 
     @staticmethod
-    def jvp(ctx: Any, g_dot: Tensor | None, s_dot: Tensor | None, *_: None) -> Tensor:
+    def jvp(ctx: Any, g_dot: Tensor | None, s_dot: Tensor | None, *_: None) -> Tensor:  # noqa: ANN401
         g_NES, s_HS, s_NKS, *index = ctx.saved_tensors
         first = None if g_dot is None else AtomSums.apply(g_dot, s_HS, s_NKS, *index)
         second = None

@@ -1,6 +1,7 @@
 """Which atoms see each other: pairs within a cutoff, each once, under any periodic boundary.
 
-The search is vesin's (cell lists in C++); for cells periodic in some directions only, which it does not know, matscipy's.
+The search is vesin's (cell lists in C++); for cells periodic in some directions only, which it does not know, it is
+matscipy's.
 Images are found even where the cell is smaller than the cutoff, an atom then meets itself.
 """
 
@@ -24,7 +25,7 @@ class Neighbours:
 
 
 def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray, cutoff_A: float) -> Neighbours:
-    """Pairs no further apart than `cutoff_A`; positions (n_atoms, 3), cell (3, 3) with lattice vectors as rows, pbc (3,).
+    """Pairs no further apart than `cutoff_A`; positions (n_atoms, 3), cell (3, 3) of lattice vectors as rows, pbc (3,).
 
     The order depends on the input alone. Raises ValueError for a cutoff that is not positive, positions which are not
     finite and a periodic cell without volume.
@@ -40,7 +41,9 @@ def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray
 
         search = NeighborList(cutoff=float(cutoff_A), full_list=False, sorted=True)
         box = cell if periodic.all() else np.zeros((3, 3))
-        first, second, shift = search.compute(points=positions, box=box, periodic=bool(periodic.all()), quantities="ijS")
+        first, second, shift = search.compute(
+            points=positions, box=box, periodic=bool(periodic.all()), quantities="ijS"
+        )
     first, second, shift = first.astype(np.int64), second.astype(np.int64), shift.astype(np.int64).reshape(-1, 3)
     slot_pair, slot_atom, slot_sign = _slots(first, second, len(positions))
     return Neighbours(
@@ -55,7 +58,9 @@ def _check(positions: np.ndarray, cell: np.ndarray, periodic: np.ndarray, cutoff
     if positions.ndim != 2 or positions.shape[1] != 3 or not np.isfinite(positions).all():
         problems.append(f"positions: found shape {positions.shape}, expected finite (n_atoms, 3)")
     if periodic.any() and not abs(np.linalg.det(cell)) > 0:
-        problems.append(f"cell: found volume 0 with pbc {periodic.tolist()}, expected three independent lattice vectors")
+        problems.append(
+            f"cell: found volume 0 with pbc {periodic.tolist()}, expected three independent lattice vectors"
+        )
     if problems:
         raise ValueError("; ".join(problems))
 

@@ -5,8 +5,8 @@ With g = dE/dv of every pair vector v (models.networks.graph):
     F_i = sum_{pairs with first = i} g - sum_{pairs with second = i} g            forces = -dE/dr      [eV/A]
     stress = (1/V) sum_pairs (v x g + g x v) / 2                                  dE/dstrain / V       [eV/A^3]
 
-A potential is a network whose only argument is its frozen Config; E_i = e0(species) + sum_n terms_in. Reference energies
-e0 are added in float64 outside the network: differences of total energies would drown in float32 otherwise.
+A potential is a network whose only argument is its frozen Config; E_i = e0(species) + sum_n terms_in. Reference
+energies e0 are added in float64 outside the network: differences of total energies would drown in float32 otherwise.
 
 Shape suffixes: M configurations, N atoms, H pairs, T energy terms of an atom, 3 Cartesian.
 """
@@ -53,12 +53,22 @@ class PotentialNetwork(nn.Module, ABC):
     def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         """Energies of atoms without reference, one column per term of the model, (N, T) [eV]."""
 
+    def descriptors(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
+        """What the weights act on: pair vectors, unless a network begins with descriptors of atoms without weights.
+
+        Then it is those, (N, columns), and `terms_of_descriptors` goes on from there."""
+        return vectors_H3
+
+    def terms_of_descriptors(self, graph: Graph, descriptors: Tensor) -> Tensor:
+        """`energy_terms` from `descriptors`."""
+        return self.energy_terms(graph, descriptors)
+
     def forward(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         """The same as `energy_terms`."""
         return self.energy_terms(graph, vectors_H3)
 
     def species_N(self, graph: Graph) -> Tensor:
-        """Position of each atom's element in Config.species. Raises ValueError for an element the model does not know."""
+        """Position of each atom's element in Config.species. Raises ValueError for an element it does not know."""
         index = self.species_index
         inside = graph.numbers_N.clamp(max=len(index) - 1)
         species = torch.where(graph.numbers_N < len(index), index[inside], -1)

@@ -1,8 +1,8 @@
 """A promise that second derivatives are wanted with respect to weights only.
 
-Fused kernels of descriptors without weights can go back through forces cheaply where the second derivative with respect
-to positions is not asked for. Force training never asks for it; a Hessian does. So the kernels refuse, unless the caller
-has promised:
+Fused kernels of descriptors without weights can go back through forces cheaply where the second derivative with
+respect to positions is not asked for. Force training never asks for it; a Hessian does. So the kernels refuse, unless
+the caller has promised:
 
     with weights_only():
         loss_of_forces.backward(inputs=weights)

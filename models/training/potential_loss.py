@@ -2,8 +2,8 @@
 
     L = w_E <phi(dE_m / n_m)> + w_F <phi(dF_ia)> + w_S <phi(V_m dS_mab / n_m)> + w_R <R_i>
 
-with means over all labels that exist: configurations m, force components ia, stress components ab (as a virial per atom,
-so that energies and stresses are of one size). phi is one of
+with means over all labels that exist: configurations m, force components ia, stress components ab (as a virial per
+atom, so that energies and stresses are of one size). phi is one of
 
     squared    x^2
     huber      x^2 up to `huber_delta`, then linear
@@ -49,7 +49,9 @@ class PotentialLoss:
         weights = {name: getattr(self, name) for name in ("energy", "forces", "stress", "hierarchicality")}
         bad = [f"{name}: found {w}" for name, w in weights.items() if not (math.isfinite(w) and w >= 0)]
         if bad or not any((self.energy, self.forces, self.stress)) or not self.huber_delta > 0:
-            raise ValueError(f"PotentialLoss: {'; '.join(bad) or weights}, expected weights >= 0, of labels one above 0")
+            raise ValueError(
+                f"PotentialLoss: {'; '.join(bad) or weights}, expected weights >= 0, of labels one above 0"
+            )
 
     @property
     def needs_gradient(self) -> bool:
@@ -59,7 +61,7 @@ class PotentialLoss:
     def parts(
         self, labelled: Labelled, terms_NT: Tensor, forces_N3: Tensor | None, stress_M33: Tensor | None
     ) -> LossParts:
-        """Loss of predicted energy terms (N, T), forces and stress; forces and stress may be None where they weigh 0."""
+        """Loss of predicted terms (N, T), forces and stress; forces and stress may be None where they weigh 0."""
         graph = labelled.graph
         zero = terms_NT.new_zeros(())
         energy = forces = stress = order = zero

@@ -195,7 +195,7 @@ class PotentialModule(lightning.LightningModule):
         loss = self._own_share(labelled) if self.trainer.world_size > 1 else settings.loss
         with self._autocast():
             parts = accumulate_gradients(
-                self.model, labelled, loss, method=settings.method, displacement_A=settings.displacement_A
+                self.model, labelled, loss, method=settings.method, displacement=settings.displacement
             )
         if self.trainer.world_size > 1:
             _sum_gradients(self.model)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 import torch
 
-from models.training.forces import DISPLACEMENT_A, Method
+from models.training.forces import DISPLACEMENT, Method
 from models.training.potential_loss import PotentialLoss
 
 __all__ = ["PotentialSettings"]
@@ -23,7 +23,7 @@ class PotentialSettings:
 
     loss: PotentialLoss = field(default_factory=PotentialLoss)
     method: Method = "double_backward"
-    displacement_A: float = DISPLACEMENT_A
+    displacement: float = DISPLACEMENT
     schedule: Literal["one_cycle", "plateau"] = "one_cycle"
     learning_rate: float = 5e-3
     batch_size: int = 16
@@ -43,7 +43,7 @@ class PotentialSettings:
 
     def __post_init__(self) -> None:
         ranges: dict[str, tuple[float, float]] = {
-            "displacement_A": (1e-12, 1.0),
+            "displacement": (1e-12, 1.0),
             "learning_rate": (1e-12, 1.0),
             "batch_size": (1, 10**9),
             "max_batch_size": (1, 10**9),

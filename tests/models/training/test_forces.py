@@ -89,29 +89,50 @@ def test_forward_over_reverse_is_exact(make, loss):
     model = make()
     batch = labelled(model)
     wanted = gradient(model, batch, loss)
-    assert distance(gradient(model, batch, loss, method="forward_over_reverse"), wanted) < 1e-12
+    # PyTorch's second derivative of CELU holds its parameter in float32, wherever it is used.
+    tolerance = 1e-7 if isinstance(model, ANI) else 1e-12
+    assert distance(gradient(model, batch, loss, method="forward_over_reverse"), wanted) < tolerance
 
 
-@pytest.mark.parametrize("make", [hipnn, ani])
 @pytest.mark.parametrize("loss", [FORCES_ONLY, ALL])
-def test_finite_differences_converge_with_the_square_of_the_displacement(make, loss):
-    model = make()
+def test_finite_differences_converge_with_the_square_of_the_displacement(loss):
+    model = hipnn()
     batch = labelled(model)
     wanted = gradient(model, batch, loss)
     how = {"method": "finite_difference"}
-    errors = [distance(gradient(model, batch, loss, **how, displacement_A=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
+    errors = [distance(gradient(model, batch, loss, **how, displacement=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
     orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
     np.testing.assert_allclose(orders, 2.0, atol=0.1)
 
 
-@pytest.mark.parametrize("make", [hipnn, ani])
-def test_the_default_step_is_good_to_five_parts_in_ten_thousand_in_float32(make):
-    model = make()
+def test_the_curvature_of_celu_jumps_so_finite_differences_of_ani_want_small_steps():
+    model = ani()
+    batch = labelled(model)
+    wanted = gradient(model, batch, ALL)
+    errors = {
+        d: distance(gradient(model, batch, ALL, method="finite_difference", displacement=d), wanted)
+        for d in (1e-2, 1e-6)
+    }
+    assert errors[1e-2] < 0.1
+    assert errors[1e-6] < 1e-6
+
+
+def test_the_default_step_is_good_to_five_parts_in_ten_thousand_in_float32():
+    model = hipnn()
     batch = labelled(model)
     wanted = gradient(model, batch, FORCES_ONLY)
     model, batch = model.float(), batch.to(dtype=torch.float32)
     found = gradient(model, batch, FORCES_ONLY, method="finite_difference")
     assert distance(found.double(), wanted) < 5e-4
+
+
+def test_forward_over_reverse_is_exact_to_rounding_in_float32():
+    model = ani()
+    batch = labelled(model)
+    wanted = gradient(model, batch, FORCES_ONLY)
+    model, batch = model.float(), batch.to(dtype=torch.float32)
+    found = gradient(model, batch, FORCES_ONLY, method="forward_over_reverse")
+    assert distance(found.double(), wanted) < 2e-5
 
 
 @pytest.mark.parametrize("method", ["double_backward", "forward_over_reverse", "finite_difference"])
@@ -123,15 +144,12 @@ def test_gradients_add_to_what_is_there(method):
     torch.testing.assert_close(flat_gradient(model), 2 * once)
 
 
-def test_no_vector_moves_further_than_asked():
-    model = hipnn()
-    batch = labelled(model)
-    eta = torch.randn(batch.graph.n_pairs, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    eta[batch.graph.config_H == 1] = 0.0
-    steps = step_sizes(batch.graph, eta, 1e-3)
-    moved = (steps[batch.graph.config_H, None] * eta).abs()
-    largest = [float(moved[batch.graph.config_H == m].max()) for m in range(3)]
-    np.testing.assert_allclose(largest, [1e-3, 0.0, 1e-3], rtol=1e-12)
+def test_nothing_moves_further_than_asked():
+    config = torch.tensor([0, 0, 1, 2])
+    direction = torch.tensor([[1.0, -3.0], [2.0, 0.0], [0.0, 0.0], [0.0, 1e-6]])
+    steps = step_sizes(3, config, direction, 1e-3)
+    moved = (steps[config, None] * direction).abs()
+    np.testing.assert_allclose(moved.amax(dim=1), [1e-3, 2e-3 / 3, 0.0, 1e-3], rtol=1e-6)
 
 
 def test_missing_labels_pull_at_nothing():
@@ -160,8 +178,8 @@ def test_unknown_methods_and_steps_are_refused():
     batch = labelled(model)
     with pytest.raises(ValueError, match="method: found 'magic'"):
         accumulate_gradients(model, batch, ALL, method="magic")
-    with pytest.raises(ValueError, match="displacement_A: found 0"):
-        accumulate_gradients(model, batch, ALL, method="finite_difference", displacement_A=0.0)
+    with pytest.raises(ValueError, match="displacement: found 0"):
+        accumulate_gradients(model, batch, ALL, method="finite_difference", displacement=0.0)
 
 
 @pytest.mark.parametrize("kind", ["squared", "huber", "rmse_mae"])
