@@ -34,10 +34,11 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.params import ParamsError, build, setting
 
-__all__ = ["Execution", "SlurmSettings", "load_execution", "run_tasks", "slurm_cluster"]
+__all__ = ["Execution", "SlurmSettings", "TaskRunner", "kept_workers", "load_execution", "run_tasks", "slurm_cluster"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+TaskRunner = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[int, Any]]]  # result or exception by index
 
 SCHEDULER_VARIABLE = "LATENTLAW_SCHEDULER"
 WORKERS_VARIABLE = "LATENTLAW_WORKERS"
@@ -118,6 +119,23 @@ def run_tasks(
         yield from _run_on_dask(function, items, execution)
 
 
+@contextlib.contextmanager
+def kept_workers(execution: Execution, n_workers: int) -> Iterator[TaskRunner]:
+    """`run_tasks` without its last argument, by workers that live as long as the context: for many small calls.
+
+    At most `n_workers` are started on this machine. Raises ConnectionError when the scheduler does not answer.
+    """
+    if execution.scheduler in ("serial", "threads"):
+        yield lambda function, items: run_tasks(function, items, execution)
+        return
+    from distributed import Client
+
+    _quiet_logs()
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(_client(execution, n_workers, stack, Client))
+        yield lambda function, items: _run_on_client(function, items, client) if items else iter(())
+
+
 def slurm_cluster(settings: SlurmSettings) -> Any:  # noqa: ANN401 - dask_jobqueue has no types
     """A SLURMCluster without jobs yet; `.job_script()` shows what would be submitted."""
     try:
@@ -165,8 +183,32 @@ def _run_on_dask(
     function: Callable[[Item], Result], items: Sequence[Item], execution: Execution
 ) -> Iterator[tuple[int, Result | Exception]]:
     from distributed import Client
+
+    _quiet_logs()
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(_client(execution, len(items), stack, Client))
+        yield from _run_on_client(function, items, client)
+
+
+def _run_on_client(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    client: Any,  # noqa: ANN401
+) -> Iterator[tuple[int, Result | Exception]]:
     from distributed import as_completed as completed
 
+    futures = client.map(function, items, pure=False, retries=0)
+    index_of = {future.key: index for index, future in enumerate(futures)}
+    queue = completed(futures, raise_errors=False)  # type: ignore[no-untyped-call]
+    del futures
+    for future in queue:
+        error = future.exception()
+        failed = error if isinstance(error, Exception) else RuntimeError(f"the task was lost: {future.status}")
+        yield index_of[future.key], future.result() if future.status == "finished" else failed
+        future.release()
+
+
+def _quiet_logs() -> None:
     for name in (
         "distributed.worker",
         "distributed.nanny",
@@ -175,17 +217,6 @@ def _run_on_dask(
         "distributed.client",
     ):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told once, by the caller
-    with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(execution, len(items), stack, Client))
-        futures = client.map(function, items, pure=False, retries=0)
-        index_of = {future.key: index for index, future in enumerate(futures)}
-        queue = completed(futures, raise_errors=False)  # type: ignore[no-untyped-call]
-        del futures
-        for future in queue:
-            error = future.exception()
-            failed = error if isinstance(error, Exception) else RuntimeError(f"the task was lost: {future.status}")
-            yield index_of[future.key], future.result() if future.status == "finished" else failed
-            future.release()
 
 
 def _client(execution: Execution, n_items: int, stack: contextlib.ExitStack, client_class: Any) -> Any:  # noqa: ANN401
