@@ -68,7 +68,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'setup: installing the versions of constraints.txt (a few minutes the first time)'
 	@# torch first and by name: what depends on it must not choose another build.
 	@$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
-	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev,atoms]'
+	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev,atoms,qm9]'
 	@touch $@
 	@echo 'setup: $(VENV) is ready'
 
@@ -112,7 +112,7 @@ docs-serve: $(DOCS_STAMP)
 picture: $(STAMP)
 	@python -m pipeline.repro report
 	@mkdir -p docs/assets
-	cp reports/figures/spectra_lane.png reports/figures/microstructures_lane.png docs/assets/
+	cp reports/figures/*_lane.png docs/assets/
 
 clean:
 	rm -rf .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis site

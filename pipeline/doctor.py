@@ -65,6 +65,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield triqs(root)
     yield operon()
     yield pysr()
+    yield quantum_mechanics()
     yield gpu()
 
 
@@ -199,6 +200,20 @@ def operon() -> Finding:
 def pysr() -> Finding:
     """Asks the engine itself, which neither starts Julia nor goes to the network for that."""
     return engine(PySREngine(), optional=True)
+
+
+def quantum_mechanics() -> Finding:
+    """What labels the atoms lane on default params: GPAW aluminium, PySCF molecules, tblite proposes their frames."""
+    wanted = ("gpaw", "pyscf", "tblite", "matscipy", "phonopy")
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if not missing:
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in wanted[:3])
+        return Finding(subject="atoms", fine=True, found=versions)
+    compiler = shutil.which("g++") or shutil.which("c++")
+    first = "" if compiler else "install a C++ compiler, which GPAW is built with (Debian: apt-get install g++), then "
+    return Finding(
+        subject="atoms", fine=False, found=f"no {', '.join(missing)}", cure=f"{first}make setup (the extra `atoms`)"
+    )
 
 
 def engine(candidate: OperonEngine | PySREngine, *, optional: bool) -> Finding:

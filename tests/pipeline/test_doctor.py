@@ -1,5 +1,6 @@
 """`make doctor` names what is wrong with a clone and how to mend it, and does not fail for optional parts."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -79,3 +80,14 @@ def test_a_triqs_interpreter_that_is_not_there_is_optional(monkeypatch):
     finding = doctor.triqs(ROOT)
     assert finding.fine is None
     assert "/nowhere/python" in finding.found
+
+
+def test_missing_quantum_mechanics_is_told_with_the_compiler_that_it_needs(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "gpaw" else found(name))
+    monkeypatch.setattr(doctor.shutil, "which", lambda _: None)
+    finding = doctor.quantum_mechanics()
+    assert finding.fine is False
+    assert "gpaw" in finding.found
+    assert "g++" in finding.cure
+    assert "make setup" in finding.cure
