@@ -30,7 +30,21 @@ def test_a_sound_clone_is_fit_to_run(clone: Path):
     reply = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert reply.returncode == 0, reply.stdout + reply.stderr
     subjects = [line.split()[1] for line in reply.stdout.splitlines() if line[:2] in ("ok", "--", "!!")]
-    wanted = ["python", "packages", "git", "dvc", "lock", "disk", "memory", "nrg", "triqs", "operon", "pysr", "gpu"]
+    wanted = [
+        "python",
+        "packages",
+        "git",
+        "dvc",
+        "lock",
+        "disk",
+        "memory",
+        "nrg",
+        "triqs",
+        "operon",
+        "pysr",
+        "atoms",
+        "gpu",
+    ]
     assert subjects == wanted
     assert "the pipeline can run here" in reply.stdout
 
