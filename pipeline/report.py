@@ -1,6 +1,6 @@
 """Stage `report`: one self-contained page with the pictures and the numbers of every lane.
 
-reads   data/*.zarr, reports/metrics/*.json, reports/formula, params.yaml
+reads   data/*.zarr, reports/metrics/*.json, reports/details, reports/formula, params.yaml
 writes  reports/index.html       opens anywhere, needs no network and nothing beside it
         reports/figures/*.png    the pictures of the README
         reports/plots/*.csv      for `dvc plots show`
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.params import load_params, setting
+from pipeline.report_pages.aluminium import aluminium_lane
+from pipeline.report_pages.atoms import atoms_lane
 from pipeline.report_pages.drawing import save_png
 from pipeline.report_pages.layout import render
 from pipeline.report_pages.microstructures import microstructures_lane
@@ -22,7 +24,8 @@ from pipeline.stage import run_stage
 __all__ = ["ReportParams", "build_report", "main"]
 
 Lane = Callable[[Path, int], LaneReport]
-LANES: tuple[Lane, ...] = (spectra_lane, microstructures_lane)  # one function per lane, in the order of the page
+# one function per lane, in the order of the page
+LANES: tuple[Lane, ...] = (spectra_lane, atoms_lane, aluminium_lane, microstructures_lane)
 TITLE = "Latentlaw: simulated physics in, laws out"
 
 

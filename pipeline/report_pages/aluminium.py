@@ -22,8 +22,9 @@ from pipeline.report_pages.aluminium_rounds import (
     rounds_section,
     selection_section,
 )
+from pipeline.report_pages.atoms_axes import figure_svg, settle
 from pipeline.report_pages.atoms_frames import draw_cell_on
-from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
+from pipeline.report_pages.drawing import drawing, new_figure
 from pipeline.report_pages.page import KeyNumber, LanePage, LaneReport, Picture, number
 from pipeline.report_pages.plot_tables import table
 
@@ -39,7 +40,7 @@ def aluminium_lane(root: Path, max_points: int) -> LaneReport:
         picture = lane_picture(inputs)
         sections = [rounds_section(inputs), selection_section(inputs), properties_section(inputs)]
         lead = Picture(
-            svg=inline_svg(picture, name="aluminium-lead", description="Active learning of aluminium"),
+            svg=figure_svg(picture, name="aluminium-lead", description="Active learning of aluminium"),
             caption="Left, a frame at which the ensemble was unsure and asked for a label; middle, force error on the "
             "frozen test set against labels, chosen and random"
             + (", mean and 95 % interval over seeds of the control" if inputs.rounds.get("oracle_control") else "")
@@ -59,8 +60,7 @@ def aluminium_lane(root: Path, max_points: int) -> LaneReport:
 
 def lane_picture(inputs: AluminiumInputs) -> Figure:
     figure = new_figure(12.5, 3.7)
-    parts: Any = figure.subfigures(1, 3, width_ratios=(0.75, 1.05, 1.3))
-    left = parts[0].subplots()
+    left, middle, right = figure.subplots(1, 3, width_ratios=(0.75, 1.05, 1.1))
     frames = [(told, f) for told in inputs.details.get("rounds", []) for f in told.get("frames", [])]
     if frames:
         told, frame = max(frames, key=lambda pair: pair[1]["spread"]["force_mean_eV_A"] or 0.0)
@@ -69,20 +69,18 @@ def lane_picture(inputs: AluminiumInputs) -> Figure:
         left.set_title(f"unsure: round {told['round']}, {frame['temperature_K']:.0f} K")
     else:
         left.set_axis_off()
-    middle = parts[1].subplots()
     control = inputs.rounds.get("oracle_control") or {}
     if control:
         draw_control_on(middle, control, inputs.details.get("oracle_control", {}), "force")
         middle.set_title(f"control over {control['n_seeds']} seeds")
     else:
         draw_arms_on(middle, inputs.rounds, "force")
-    right = parts[2].subplots()
     known = [name for name in SHOWN if name in inputs.properties and compared(inputs.properties[name])]
     if known:
         draw_deviations_on(right, inputs.properties, known)
     else:
         right.set_axis_off()
-    return figure
+    return settle(figure)
 
 
 def finding(inputs: AluminiumInputs) -> str:

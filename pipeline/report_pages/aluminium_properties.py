@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.report_pages.aluminium_inputs import AluminiumInputs
+from pipeline.report_pages.atoms_axes import figure_svg
 from pipeline.report_pages.atoms_frames import draw_cell_on
-from pipeline.report_pages.drawing import CYCLE, INK, MUTED, inline_svg, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number
 
 __all__ = ["compared", "draw_deviations_on", "measured", "properties_section"]
@@ -42,11 +43,12 @@ def properties_section(inputs: AluminiumInputs) -> Section:
         draw_deviations_on(figure.subplots(), records, shown)
         blocks.append(
             Picture(
-                svg=inline_svg(figure, name="aluminium-deviations", description="Relative deviations of properties"),
+                svg=figure_svg(figure, name="aluminium-deviations", description="Relative deviations of properties"),
                 caption=f"(value \u2212 other) / |other|. Deviations beyond {FURTHEST:g} % stand at the edge with "
                 "their numbers, from the edge inwards. What the potential was taught is its QM engine, "
                 "so that is what it can be blamed for; how far the engine itself is from other calculations and "
-                "from experiment is in the table. Where energies nearly cancel, a small difference is a large relative one.",
+                "from experiment is in the table. Where energies nearly cancel, a small difference is a large relative "
+                "one.",
             )
         )
     blocks.append(property_table(records, sources))
@@ -191,7 +193,7 @@ def curve_blocks(inputs: AluminiumInputs) -> list[Picture]:
     if figure is not None:
         blocks.append(
             Picture(
-                svg=inline_svg(figure, name="aluminium-curves", description="Energy and volume, phonons"),
+                svg=figure_svg(figure, name="aluminium-curves", description="Energy and volume, phonons"),
                 caption="Left, energy of the fcc crystal against its volume, from the minimum. Right, phonons; "
                 "frequencies below zero are imaginary, which means an unstable crystal. Dashed: the oracle, where it "
                 "was measured with the same settings.",
@@ -201,7 +203,7 @@ def curve_blocks(inputs: AluminiumInputs) -> list[Picture]:
     if melt and melt.get("curve"):
         blocks.append(
             Picture(
-                svg=inline_svg(draw_melt(melt, inputs.properties), name="aluminium-melt", description="The melt"),
+                svg=figure_svg(draw_melt(melt, inputs.properties), name="aluminium-melt", description="The melt"),
                 caption="The melt by molecular dynamics with the potential at zero pressure: last frame, and radial "
                 "distribution. The cell is small, so g(r) ends at half its edge, and diffusion is underestimated.",
             )
@@ -210,7 +212,7 @@ def curve_blocks(inputs: AluminiumInputs) -> list[Picture]:
     if compressed is not None:
         blocks.append(
             Picture(
-                svg=inline_svg(compressed, name="aluminium-compression", description="Compressed cells"),
+                svg=figure_svg(compressed, name="aluminium-compression", description="Compressed cells"),
                 caption="Pressure and energy of compressed cells, which no thermodynamic path of the training reached "
                 "on purpose: filled, the potential; open, its oracle where there is one.",
             )

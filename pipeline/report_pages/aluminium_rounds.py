@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.report_pages.aluminium_inputs import AluminiumInputs
-from pipeline.report_pages.atoms_axes import at_numbers, logarithmic
+from pipeline.report_pages.atoms_axes import at_numbers, figure_svg, logarithmic
 from pipeline.report_pages.atoms_frames import draw_cell_on
-from pipeline.report_pages.drawing import CYCLE, INK, MUTED, inline_svg, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number, value_with_interval
 
 __all__ = [
@@ -46,7 +46,7 @@ def rounds_section(inputs: AluminiumInputs) -> Section:
         draw_arms_on(axes, metrics, quantity)
     blocks.append(
         Picture(
-            svg=inline_svg(figure, name="aluminium-arms", description="Error against labels"),
+            svg=figure_svg(figure, name="aluminium-arms", description="Error against labels"),
             caption=f"The loop itself, labels by {metrics['level']}: error of the ensemble's mean on the frozen test "
             "set against the number of labels, both logarithmic, beside a loop that spends the same labels on frames "
             "of its trajectories taken at random. One seed: this alone does not say which is better. "
@@ -137,7 +137,7 @@ def control_block(inputs: AluminiumInputs) -> Picture | Notice:
     for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
         draw_control_on(axes, control, inputs.details.get("oracle_control", {}), quantity)
     return Picture(
-        svg=inline_svg(figure, name="aluminium-control", description="Active against random selection over seeds"),
+        svg=figure_svg(figure, name="aluminium-control", description="Active against random selection over seeds"),
         caption=f"The control: the same loop with labels by {control['level']}, which cost nothing, over "
         f"{number(control['n_seeds'])} seeds. Thin lines are seeds, thick ones their mean, bands 95 % of the mean "
         f"(Student). {control_words(control)} A cheap potential is smoother than the truth, so the gain with quantum "
@@ -200,7 +200,7 @@ def selection_section(inputs: AluminiumInputs) -> Section:
     if rounds:
         blocks.append(
             Picture(
-                svg=inline_svg(draw_selection(rounds), name="aluminium-selection", description="Selection"),
+                svg=figure_svg(draw_selection(rounds), name="aluminium-selection", description="Selection"),
                 caption="Active rounds. Left, how trajectories ended, and how many of the stopped frames were labelled "
                 "(dots; duplicates and what exceeds the budget are left). Middle, spread of the members along some "
                 "trajectories of the last round, with its threshold (dashed; two more thresholds, on the energy and "
@@ -214,7 +214,7 @@ def selection_section(inputs: AluminiumInputs) -> Section:
     if figure is not None:
         blocks.append(
             Picture(
-                svg=inline_svg(figure, name="aluminium-snapshots", description="Cells that were labelled"),
+                svg=figure_svg(figure, name="aluminium-snapshots", description="Cells that were labelled"),
                 caption="Cells that were labelled, from the random-packed start to the frames at which the last "
                 "ensemble stopped; T is that of the bath then. Pale atoms are periodic images; scales differ.",
             )

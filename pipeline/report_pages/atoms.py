@@ -6,13 +6,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from pipeline.report_pages.atoms_axes import figure_svg, settle
 from pipeline.report_pages.atoms_errors import STORE_WORDS, errors_section, parity_on
 from pipeline.report_pages.atoms_features import features_section
 from pipeline.report_pages.atoms_forces import best_ratio, draw_costs_on, forces_section
 from pipeline.report_pages.atoms_inputs import MODELS, AtomsInputs, in_order, read_atoms
 from pipeline.report_pages.atoms_labels import draw_frames_on, examples, labels_section
 from pipeline.report_pages.atoms_uncertainty import draw_estimate_on, told, uncertainty_section
-from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
+from pipeline.report_pages.drawing import drawing, new_figure
 from pipeline.report_pages.page import KeyNumber, LanePage, LaneReport, Picture, number
 from pipeline.report_pages.plot_tables import table
 
@@ -32,7 +33,7 @@ def atoms_lane(root: Path, max_points: int) -> LaneReport:
             features_section(inputs),
         ]
         lead = Picture(
-            svg=inline_svg(picture, name="atoms-lead", description="From labelled frames to forces and their errors"),
+            svg=figure_svg(picture, name="atoms-lead", description="From labelled frames to forces and their errors"),
             caption="From left to right: labelled frames with their forces; predicted against labelled force "
             "components of test molecules; time of a training step with forces, in steps without; error of the force "
             "on an atom against the spread of the ensemble.",
@@ -52,30 +53,31 @@ def atoms_lane(root: Path, max_points: int) -> LaneReport:
 def lane_picture(inputs: AtomsInputs, max_points: int) -> Figure:
     """Frames, parity of forces, cost of a step, error against spread: also the picture of the README."""
     figure = new_figure(12.5, 3.5)
-    parts: Any = figure.subfigures(1, 4, width_ratios=(0.95, 1.08, 1.12, 1.05))
+    parts = figure.add_gridspec(1, 4, width_ratios=(1.0, 1.1, 0.9, 1.05))
     molecules, cells = examples(inputs.records["molecules"]), examples(inputs.records["aluminium"])
     shown = [*sorted(molecules, key=lambda e: -len(e[1].numbers))[:2], *cells[:2]]
     if shown:
-        grid = list(parts[0].subplots(2, 2).flat)
+        inner = parts[0].subgridspec(2, 2)
+        grid = [figure.add_subplot(inner[place]) for place in range(4)]
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
         draw_frames_on(grid[: len(shown)], shown)
     stores = inputs.metrics["potential"]["stores"]
-    parity = parts[1].subplots()
+    parity = figure.add_subplot(parts[1])
     parity_on(parity, inputs.details["potential"]["parity"], stores, "molecules", "force_eV_A", max_points)
     parity.set_title("forces of test molecules")
-    costs = parts[2].subplots()
+    costs = figure.add_subplot(parts[2])
     draw_costs_on(costs, inputs.metrics["force_training"]["results"])
     costs.set(title="a step with forces", xlabel="time [energy-only steps]")
-    parts[2].legend(loc="outside lower center", ncols=2, fontsize=7.5)
-    errors = parts[3].subplots()
+    costs.legend(loc="upper center", bbox_to_anchor=(0.35, -0.17), ncols=2, fontsize=7.5, columnspacing=0.8)
+    errors = figure.add_subplot(parts[3])
     quantity = "forces" if "forces" in inputs.details["hierarchy"] else "energy"
     if quantity in inputs.details["hierarchy"]:
         draw_estimate_on(errors, inputs.details["hierarchy"], inputs.metrics["hierarchy"], quantity, "spread")
         handles, labels = errors.get_legend_handles_labels()
         errors.legend(handles, [text.partition(":")[0] for text in labels], loc="lower right", handletextpad=0.1)
     errors.set_title("is the error known?")
-    return figure
+    return settle(figure)
 
 
 def finding(metrics: Mapping[str, Any]) -> str:

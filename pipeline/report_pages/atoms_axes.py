@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import (
     FixedLocator,
     FuncFormatter,
@@ -15,9 +17,9 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from pipeline.report_pages.drawing import MUTED
+from pipeline.report_pages.drawing import MUTED, drawing, inline_svg
 
-__all__ = ["at_numbers", "draw_parity_on", "logarithmic", "plain_number"]
+__all__ = ["at_numbers", "draw_parity_on", "figure_svg", "logarithmic", "plain_number", "settle"]
 
 FloatArray = NDArray[np.float64]
 
@@ -55,6 +57,24 @@ def at_numbers(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(shown))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def figure_svg(figure: Figure, *, name: str, description: str) -> Markup:
+    """`inline_svg` of a figure whose layout is settled, so that the same numbers give the same bytes."""
+    return inline_svg(settle(figure), name=name, description=description)
+
+
+def settle(figure: Figure) -> Figure:
+    """Fix the layout to five digits: its solver may leave the last bits of places to chance. Not for subfigures."""
+    if figure.get_layout_engine() is None:
+        return figure
+    with drawing():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(edge), 5) for edge in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
+    return figure
 
 
 def plain_number(value: float) -> str:

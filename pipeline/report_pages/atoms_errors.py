@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report_pages.atoms_axes import at_numbers, draw_parity_on, logarithmic
+from pipeline.report_pages.atoms_axes import at_numbers, draw_parity_on, figure_svg, logarithmic
 from pipeline.report_pages.atoms_inputs import MODELS, AtomsInputs, in_order
-from pipeline.report_pages.drawing import CYCLE, MUTED, inline_svg, new_figure, thinned
+from pipeline.report_pages.drawing import CYCLE, MUTED, new_figure, thinned
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number
 
 __all__ = ["COLOURS", "STORE_WORDS", "draw_learning_on", "errors_section", "parity_on"]
@@ -29,7 +29,7 @@ def errors_section(inputs: AtomsInputs, max_points: int) -> Section:
     blocks: list[Picture | Table | Notice] = [error_table(stores)]
     blocks.append(
         Picture(
-            svg=inline_svg(
+            svg=figure_svg(
                 draw_parity(details["parity"], stores, max_points), name="atoms-parity", description="Parity"
             ),
             caption="Predictions of the mean of each ensemble for the test frames, which share no trajectory with the "
@@ -63,6 +63,7 @@ def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
                         MODELS.get(model, model),
                         name,
                         f"{number(found['n_train'])} \u00d7 {found['n_members']}",
+                        number(found["n_test"]) if name == "test" else "all",
                         *(number(errors[key]) for key in ("energy_mae_meV_atom", "energy_rmse_meV_atom")),
                         number(errors["energy_sd_meV_atom"]),
                         *(number(errors[key]) for key in ("force_mae_eV_A", "force_rmse_eV_A", "force_rms_eV_A")),
@@ -74,6 +75,7 @@ def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
             "model",
             "set",
             "training frames \u00d7 members",
+            "test frames",
             "energy MAE [meV/atom]",
             "RMSE",
             "s.d. of the labels",
@@ -83,8 +85,23 @@ def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
         ],
         rows=rows,
         caption="The columns of the labels say what a model that knows nothing would reach. The unseen molecule is in "
-        "no training frame at all; its energies hang on references fitted to other molecules, so expect an offset.",
+        "no training frame at all; its energies hang on references fitted to other molecules, so expect an offset. "
+        + unseen_words(stores),
     )
+
+
+def unseen_words(stores: Mapping[str, Mapping[str, Errors]]) -> str:
+    """What the force errors on the unseen molecule are worth, beside the labels themselves."""
+    ratios = {
+        MODELS.get(model, model): found["held_out"]["force_rmse_eV_A"] / found["held_out"]["force_rms_eV_A"]
+        for models in stores.values()
+        for model, found in models.items()
+        if found.get("held_out", {}).get("force_rmse_eV_A") and found["held_out"].get("force_rms_eV_A")
+    }
+    if not ratios:
+        return ""
+    told = " and ".join(f"{number(ratio, 2)} ({name})" for name, ratio in ratios.items())
+    return f"Its force RMSE is {told} of the rms of its labels, where predicting no force at all gives 1."
 
 
 def draw_parity(parity: Mapping[str, Any], stores: Mapping[str, Mapping[str, Errors]], max_points: int) -> Figure:
@@ -139,7 +156,7 @@ def learning_block(curve: Mapping[str, Any], stores: Mapping[str, Mapping[str, E
     first, last = points[0], points[-1]
     fall = first["force_rmse_eV_A"] / last["force_rmse_eV_A"]
     return Picture(
-        svg=inline_svg(figure, name="atoms-learning", description="Learning curve"),
+        svg=figure_svg(figure, name="atoms-learning", description="Learning curve"),
         caption=f"{model} on {store}: error on the same test frames against the number of training frames, both "
         f"logarithmic. From {number(first['n_train'])} to {number(last['n_train'])} frames the force RMSE changes by a "
         f"factor of {number(1 / fall, 2)}. Smaller sets are parts of larger ones and train for fewer steps (with the "

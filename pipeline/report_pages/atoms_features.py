@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.report_pages.atoms_axes import figure_svg
 from pipeline.report_pages.atoms_inputs import AtomsInputs
-from pipeline.report_pages.drawing import inline_svg
 from pipeline.report_pages.latent_figures import draw_association
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number, r_squared, value_with_interval
 
@@ -33,7 +33,7 @@ def features_section(inputs: AtomsInputs) -> Section:
     figure = draw_association(features, [quantity_words(q) for q in known], strength)
     blocks = [
         Picture(
-            svg=inline_svg(figure, name="atoms-features", description="Features against chemistry"),
+            svg=figure_svg(figure, name="atoms-features", description="Features against chemistry"),
             caption=f"|Spearman| of chosen features with what is known of {number(latents['n_atoms'])} atoms. A "
             "quantity that is 0 or 1 cannot reach 1: for a share p of ones the most is √(3 p (1\u2212p)), 0.87 at "
             "half. Charges are Mulliken's, which depend on the basis.",

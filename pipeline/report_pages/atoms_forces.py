@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.report_pages.atoms_axes import logarithmic
+from pipeline.report_pages.atoms_axes import figure_svg, logarithmic
 from pipeline.report_pages.atoms_inputs import MODELS, AtomsInputs
-from pipeline.report_pages.drawing import CYCLE, INK, MUTED, inline_svg, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number
 
 __all__ = ["METHODS", "best_ratio", "draw_costs_on", "forces_section"]
@@ -32,7 +32,7 @@ def forces_section(inputs: AtomsInputs) -> Section:
     if details["gradient_errors"]:
         blocks.append(
             Picture(
-                svg=inline_svg(draw_steps(details["gradient_errors"]), name="atoms-steps", description="Step"),
+                svg=figure_svg(draw_steps(details["gradient_errors"]), name="atoms-steps", description="Step"),
                 caption="Error of the gradient of the force loss by central differences against the largest "
                 "displacement of a pair vector, relative to double backward in float64, as a norm over all weights. "
                 "In float64 it falls with the square of the step; in float32 rounding, which grows as the step "
@@ -193,7 +193,7 @@ def equal_time_block(trainings: Sequence[Mapping[str, Any]]) -> Picture | Notice
     steps.set_yticks(range(len(names)), names)
     steps.invert_yaxis()
     return Picture(
-        svg=inline_svg(figure, name="atoms-equal-time", description="Errors after equal time"),
+        svg=figure_svg(figure, name="atoms-equal-time", description="Errors after equal time"),
         caption=f"HIP\u2011NN on the molecules after {number(trainings[0]['cpu_seconds'])} CPU seconds of training by "
         "each method, and by energies alone: what a method is worth in the end. One short run each, so small "
         "differences between methods are noise; the distance to training on energies alone is not.",

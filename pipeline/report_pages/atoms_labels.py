@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.report_pages.atoms_axes import logarithmic
+from pipeline.report_pages.atoms_axes import figure_svg, logarithmic
 from pipeline.report_pages.atoms_frames import CELL_ARROW_A, MOLECULE_ARROW_A, draw_cell_on, draw_molecule_on
 from pipeline.report_pages.atoms_inputs import AtomsInputs
-from pipeline.report_pages.drawing import CYCLE, inline_svg, new_figure
+from pipeline.report_pages.drawing import CYCLE, new_figure
 from pipeline.report_pages.page import Notice, Picture, Section, Table, number
 from stores.atoms import AtomsRecord
 
@@ -28,7 +28,7 @@ def labels_section(inputs: AtomsInputs) -> Section:
     if molecules or cells:
         blocks.append(
             Picture(
-                svg=inline_svg(draw_examples(molecules, cells), name="atoms-frames", description="Labelled frames"),
+                svg=figure_svg(draw_examples(molecules, cells), name="atoms-frames", description="Labelled frames"),
                 caption="Of every molecule and of every kind of cell the labelled frame with the largest force. Arrows "
                 f"are the labels, forces in the plane of the picture; 1 eV/Å is drawn {number(MOLECULE_ARROW_A)} Å "
                 f"long in molecules, {number(CELL_ARROW_A)} Å in aluminium. Cells are periodic: pale atoms are images "
@@ -39,7 +39,7 @@ def labels_section(inputs: AtomsInputs) -> Section:
         figure = draw_spread(inputs.records["molecules"], inputs.records["aluminium"])
         blocks.append(
             Picture(
-                svg=inline_svg(figure, name="atoms-labels", description="Energies and forces of the labels"),
+                svg=figure_svg(figure, name="atoms-labels", description="Energies and forces of the labels"),
                 caption="What the potentials have to learn. Left, energy per atom above the lowest labelled frame of "
                 "the same molecule; middle, of aluminium above its lowest frame, against the volume (a slab's holds "
                 "its vacuum); right, sizes of the "

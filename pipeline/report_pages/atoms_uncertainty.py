@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from pipeline.report_pages.atoms_axes import logarithmic
+from pipeline.report_pages.atoms_axes import figure_svg, logarithmic
 from pipeline.report_pages.atoms_inputs import AtomsInputs, in_order
-from pipeline.report_pages.drawing import CYCLE, INK, MUTED, PAPER, inline_svg, new_figure
+from pipeline.report_pages.drawing import CYCLE, INK, MUTED, PAPER, new_figure
 from pipeline.report_pages.page import (
     SUPERSCRIPTS,
     Notice,
@@ -145,7 +145,7 @@ def scatter_block(details: Numbers, metrics: Numbers, quantities: list[str]) -> 
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, [text.partition(":")[0] for text in labels], loc="outside lower center", ncols=2)
     return Picture(
-        svg=inline_svg(figure, name="atoms-estimates", description="Estimates against errors"),
+        svg=figure_svg(figure, name="atoms-estimates", description="Estimates against errors"),
         caption="Each point is a frame (energies) or an atom (forces): the size of its error against what was "
         "estimated, both logarithmic. \u03c1 is Spearman's. The line is the estimate times its scale fitted on "
         "validation frames, where the root mean square error should lie. A good estimate rises along it; a "
@@ -212,7 +212,7 @@ def risk_block(details: Numbers, metrics: Numbers, quantities: list[str]) -> Pic
     handles, labels = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5)
     return Picture(
-        svg=inline_svg(figure, name="atoms-risk", description="Risk-coverage curves"),
+        svg=figure_svg(figure, name="atoms-risk", description="Risk-coverage curves"),
         caption="Mean error of the share of rows that an estimate trusts most; above, energies per atom, below, forces "
         "on atoms. Below the dashed line an estimate helps, the black line is the best possible order. Curves begin "
         f"at a coverage of {SMALLEST_COVERAGE:.0%}: below it they rest on few rows.",
@@ -239,7 +239,7 @@ def calibration_block(details: Numbers, metrics: Numbers, quantities: list[str])
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8)
     return Picture(
-        svg=inline_svg(figure, name="atoms-calibration", description="Calibration curves"),
+        svg=figure_svg(figure, name="atoms-calibration", description="Calibration curves"),
         caption="With its one scale fitted on validation frames, an estimate is taken as the standard deviation of a "
         "normal error: the share of errors that fall inside the interval of a probability should equal it. Below the "
         "diagonal a model is too sure of itself. One scale can be right on average and wrong where it matters.",
