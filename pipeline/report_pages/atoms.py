@@ -12,7 +12,7 @@ from pipeline.report_pages.atoms_features import features_section
 from pipeline.report_pages.atoms_forces import best_ratio, draw_costs_on, forces_section
 from pipeline.report_pages.atoms_inputs import MODELS, AtomsInputs, in_order, read_atoms
 from pipeline.report_pages.atoms_labels import draw_frames_on, examples, labels_section
-from pipeline.report_pages.atoms_uncertainty import draw_estimate_on, told, uncertainty_section
+from pipeline.report_pages.atoms_uncertainty import draw_estimate_on, ranked, told, uncertainty_section
 from pipeline.report_pages.drawing import drawing, new_figure
 from pipeline.report_pages.page import KeyNumber, LanePage, LaneReport, Picture, number
 from pipeline.report_pages.plot_tables import table
@@ -61,7 +61,7 @@ def lane_picture(inputs: AtomsInputs, max_points: int) -> Figure:
         grid = [figure.add_subplot(inner[place]) for place in range(4)]
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
-        draw_frames_on(grid[: len(shown)], shown)
+        draw_frames_on(grid[: len(shown)], shown, metal="Al", size=8.5)
     stores = inputs.metrics["potential"]["stores"]
     parity = figure.add_subplot(parts[1])
     parity_on(parity, inputs.details["potential"]["parity"], stores, "molecules", "force_eV_A", max_points)
@@ -107,10 +107,12 @@ def finding(metrics: Mapping[str, Any]) -> str:
     ranks = {name: told(own, name, "held_out") for name in ("spread", "hierarchicality")}
     if ranks["spread"] and ranks["hierarchicality"]:
         said += (
-            "Of the force errors on held-out frames the ensemble's spread knows the order with a rank correlation of "
-            f"{number(ranks['spread'][0], 2)}, the hierarchy of a single network with "
-            f"{number(ranks['hierarchicality'][0], 2)}."
+            "The order of force errors on held-out frames is known to the spread of an ensemble with a rank "
+            f"correlation of {ranked(ranks['spread'])}, to the hierarchy of one network with "
+            f"{ranked(ranks['hierarchicality'])}."
         )
+        if (apart := own["spread"].get("told_apart")) is not None:
+            said += f" The spread tells an unseen molecule from held-out frames with probability {number(apart, 2)}."
     return said.strip()
 
 
@@ -157,7 +159,7 @@ def plot_tables(inputs: AtomsInputs) -> dict[str, str]:
         if case["system"] == "organic_molecules" and case["model"] == "hipnn":
             for point in case["points"]:
                 if point["method"] == "finite_difference":
-                    errors.setdefault(point["displacement_A"], {})[point["dtype"]] = point["error"]
+                    errors.setdefault(point["displacement"], {})[point["dtype"]] = point["error"]
     names = ("float32", "float64")
     rows = [[step, *(found[n] for n in names)] for step, found in sorted(errors.items()) if set(names) <= set(found)]
-    return tables | {"gradient_error": table(("displacement_A", *names), rows)}
+    return tables | {"gradient_error": table(("displacement", *names), rows)}

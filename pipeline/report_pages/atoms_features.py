@@ -7,8 +7,9 @@ import numpy as np
 
 from pipeline.report_pages.atoms_axes import figure_svg
 from pipeline.report_pages.atoms_inputs import AtomsInputs
+from pipeline.report_pages.atoms_uncertainty import ranked
 from pipeline.report_pages.latent_figures import draw_association
-from pipeline.report_pages.page import Notice, Picture, Section, Table, number, r_squared, value_with_interval
+from pipeline.report_pages.page import Notice, Picture, Section, Table, number, r_squared
 
 __all__ = ["features_section", "quantity_words"]
 
@@ -51,7 +52,7 @@ def best_table(latents: Mapping[str, Any]) -> Table:
             [
                 quantity_words(quantity).replace("\n", " "),
                 best["feature"],
-                value_with_interval(best["spearman"], best["low"], best["high"], 2),
+                ranked((best["spearman"], best["low"], best["high"])),
                 number(together.get("linear_direction"), 2),
                 r_squared(together.get("nonlinear_r2")),
             ]

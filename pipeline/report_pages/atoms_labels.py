@@ -107,16 +107,18 @@ def draw_examples(molecules: Sequence[tuple[str, AtomsRecord]], cells: Sequence[
     return figure
 
 
-def draw_frames_on(axes_of: Sequence[Axes], shown: Sequence[tuple[str, AtomsRecord]]) -> None:
+def draw_frames_on(
+    axes_of: Sequence[Axes], shown: Sequence[tuple[str, AtomsRecord]], *, metal: str = "aluminium", size: float = 9.5
+) -> None:
     for axes, (name, record) in zip(axes_of, shown, strict=True):
         forces = np.zeros((len(record.numbers), 3)) if record.forces_eV_A is None else record.forces_eV_A
         if record.cell_A is None:
             draw_molecule_on(axes, record.numbers.astype(int), record.positions_A, forces)
-            axes.set_title(formula_words(name), fontsize=9.5)
+            axes.set_title(formula_words(name), fontsize=size)
         else:
             numbers = record.numbers.astype(int)
             draw_cell_on(axes, numbers, record.positions_A, record.cell_A, forces)
-            axes.set_title(f"aluminium, {name}", fontsize=9.5)
+            axes.set_title(f"{metal}, {name}", fontsize=size)
 
 
 def formula_words(name: str) -> str:

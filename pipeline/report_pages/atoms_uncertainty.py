@@ -20,7 +20,7 @@ from pipeline.report_pages.page import (
     value_with_interval,
 )
 
-__all__ = ["ESTIMATES", "SETS", "draw_estimate_on", "told", "uncertainty_section", "verdict"]
+__all__ = ["ESTIMATES", "SETS", "draw_estimate_on", "ranked", "told", "uncertainty_section", "verdict"]
 
 ESTIMATES = {
     "spread": ("ensemble spread", CYCLE[0]),
@@ -132,7 +132,9 @@ def told(own: Numbers, estimate: str, name: str) -> list[float] | None:
 
 
 def ranked(rank: Sequence[float]) -> str:
-    return value_with_interval(rank[0], rank[1], rank[2], 2)
+    """With its interval, to three decimals."""
+    value, low, high = (round(float(x), 3) + 0.0 for x in rank[:3])
+    return value_with_interval(value, low, high, 2)
 
 
 def scatter_block(details: Numbers, metrics: Numbers, quantities: list[str]) -> Picture:
@@ -234,7 +236,7 @@ def calibration_block(details: Numbers, metrics: Numbers, quantities: list[str])
                 if own is not None:
                     label = f"{words}, {SETS[name][0]}"
                     axes.plot(own["expected"], own["observed"], style, color=colour, label=label)
-        axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", title=QUANTITIES[quantity][0])
+        axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), aspect="equal", title=QUANTITIES[quantity][0])
         axes.set(xlabel="probability of the interval", ylabel="share of errors inside")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", fontsize=8)

@@ -114,13 +114,13 @@ def write_force_training(root):
         {
             "dtype": dtype,
             "method": "finite_difference",
-            "displacement_A": step,
+            "displacement": step,
             "error": 300 * step**2 + rounding / step,
         }
         for dtype, rounding in (("float32", 1e-7), ("float64", 1e-16))
         for step in (1e-2, 1e-3, 1e-4, 1e-5)
     ]
-    points.append({"dtype": "float32", "method": "double_backward", "displacement_A": None, "error": 2e-7})
+    points.append({"dtype": "float32", "method": "double_backward", "displacement": None, "error": 2e-7})
     errors_of = [{"model": model, "system": system, "points": points} for model, system in cases]
     equal_time = [
         {"training": name, "cpu_seconds": 8.0, "steps": 100, "energy_rmse_meV_atom": 9.0, "force_rmse_eV_A": 0.3}
