@@ -30,6 +30,9 @@ WORDS = {
     "c11": "C11",
     "c12": "C12",
     "c44": "C44",
+    "hcp_c_over_a": "hcp c/a",
+    "melt_rdf_first_peak": "melt, first peak of g(r)",
+    "melt_rdf_first_peak_height": "melt, its height",
 }
 Records = Mapping[str, Mapping[str, Any]]
 

@@ -84,9 +84,7 @@ def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
             "rms of the labels",
         ],
         rows=rows,
-        caption="The columns of the labels say what a model that knows nothing would reach. The unseen molecule is in "
-        "no training frame at all; its energies hang on references fitted to other molecules, so expect an offset. "
-        + unseen_words(stores),
+        caption="The columns of the labels say what a model that knows nothing would reach." + unseen_words(stores),
     )
 
 
@@ -101,7 +99,11 @@ def unseen_words(stores: Mapping[str, Mapping[str, Errors]]) -> str:
     if not ratios:
         return ""
     told = " and ".join(f"{number(ratio, 2)} ({name})" for name, ratio in ratios.items())
-    return f"Its force RMSE is {told} of the rms of its labels, where predicting no force at all gives 1."
+    return (
+        " The unseen molecule is in no training frame at all; its energies hang on references fitted to other "
+        f"molecules, so expect an offset. Its force RMSE is {told} of the rms of its labels, where predicting no "
+        "force at all gives 1."
+    )
 
 
 def draw_parity(parity: Mapping[str, Any], stores: Mapping[str, Mapping[str, Errors]], max_points: int) -> Figure:

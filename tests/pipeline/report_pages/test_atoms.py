@@ -142,5 +142,24 @@ def test_a_cell_is_drawn_with_all_its_atoms_and_the_images_that_lie_near(built):
     assert len(other.patches) == 2
 
 
+def test_without_an_unseen_source_nothing_is_said_of_strange_molecules(root):
+    path = root / "reports/metrics/hierarchy.json"
+    metrics = json.loads(path.read_text())
+    del metrics["sets"]["out_of_distribution"]
+    for quantity in ("energy", "forces"):
+        for estimate in metrics[quantity].values():
+            del estimate["out_of_distribution"], estimate["told_apart"]
+    path.write_text(json.dumps(metrics))
+    details = json.loads((root / "reports/details/hierarchy.json").read_text())
+    for quantity in ("energy", "forces"):
+        for estimate in details[quantity].values():
+            del estimate["out_of_distribution"]
+    change(root, "reports/details/hierarchy.json", **details)
+    build_report(root, PARAMS, LANES)
+    page = (root / "reports/index.html").read_text()
+    assert "nothing is said of strange molecules" in page
+    assert "tells unseen from held out" not in page
+
+
 def test_known_names_come_first_in_their_order():
     assert in_order({"x": 0, "ani": 0, "hipnn": 0}, ("hipnn", "ani")) == ["hipnn", "ani", "x"]
