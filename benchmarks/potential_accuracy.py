@@ -29,9 +29,9 @@ class Case:
 
 
 CASES = {
-    "acac": Case("acac_train_300K", ("acac_test_MD_300K", "acac_test_MD_600K"), 15, {"hipnn": 300, "ani": 200}),
-    "3bpa": Case("3BPA_train_300K", ("3BPA_train_mixedT",), 27, {"hipnn": 100, "ani": 60}),
-    "ethanol": Case("ethanol_train", ("ethanol_test_MD",), 9, {"hipnn": 80, "ani": 60}),
+    "acac": Case("acac_train_300K", ("acac_test_MD_300K", "acac_test_MD_600K"), 15, {"hipnn": 60, "ani": 40}),
+    "3bpa": Case("3BPA_train_300K", ("3BPA_train_mixedT",), 27, {"hipnn": 40, "ani": 30}),
+    "ethanol": Case("ethanol_train", ("ethanol_test_MD",), 9, {"hipnn": 40, "ani": 30}),
 }
 MODULE = [sys.executable, "-m"]
 
@@ -102,7 +102,7 @@ def write_table(names: list[str], work: Path) -> None:
         "",
         "`python benchmarks/potential_accuracy.py --data FOLDER`; one network each, no ensemble, defaults of",
         "`pipeline.train_potential`. E is the total energy of a molecule [meV], F force components [meV/A].",
-        "`force rms` is what predicting no forces at all would give. CPU seconds of one core, import and start included.",
+        "`force rms` is what predicting no forces at all would give. CPU seconds of one core, import included.",
         "",
         "| trained on | tested on | model | n train | epochs | E RMSE | F RMSE | F MAE | force rms | CPU s |",
         "|---|---|---|---|---|---|---|---|---|---|",
