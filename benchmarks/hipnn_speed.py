@@ -4,8 +4,8 @@
     python benchmarks/hipnn_speed.py [--repeats 9] [--threads 1]
 
 Batches: 64 molecules drawn from QM9, and 4 rattled fcc cells of 108 atoms of aluminium (cutoff 7.5 A).
-hippynn 0.1.3 runs as it comes: message-passing kernels compiled by torch.compile (warmed up before the clock starts) and
-its own pair search, open or periodic, in every call. Ours searches pairs once per configuration and keeps them, as in
+hippynn 0.1.3 runs as it comes: message-passing kernels compiled by torch.compile (warmed up before the clock starts)
+and its own pair search, open or periodic, in every call. Ours searches pairs once per configuration and keeps them, as in
 training; the search alone is given beside. Seconds are CPU seconds of the process, medians of repeats that take turns.
 
 energy        gradient of an energy loss with respect to all weights
@@ -68,7 +68,9 @@ def main() -> None:
         Case("Al 108, 60 features, 2 interactions", metal, HIPNN.Config(**METAL, n_features=60)),
     ]
     print(f"{told.threads} thread(s), torch {torch.__version__}, milliseconds of the CPU a batch\n")
-    print("| batch and network | step | hippynn | ours | ratio | ours, configurations per CPU s |\n|---|---|---|---|---|---|")
+    print(
+        "| batch and network | step | hippynn | ours | ratio | configurations per CPU s |\n|---|---|---|---|---|---|"
+    )
     for case in cases:
         compare(case, told.repeats, told.threads)
 
@@ -86,11 +88,16 @@ def compare(case: Case, repeats: int, threads: int) -> None:
         peer = spent["theirs forces" if name.startswith("forces") else f"theirs {name}"]
         mine = spent[f"ours {name}"]
         rate = len(case.data) / mine
-        print(f"| {case.name} | {name} | {1e3 * peer:.1f} | {1e3 * mine:.1f} | {peer / mine:.1f} | {rate:,.0f} |", flush=True)
+        print(
+            f"| {case.name} | {name} | {1e3 * peer:.1f} | {1e3 * mine:.1f} | {peer / mine:.1f} | {rate:,.0f} |",
+            flush=True,
+        )
     start = time.process_time()
     for row, first in enumerate(case.data.first_atom_M):
         atoms = slice(first, first + case.data.n_atoms_M[row])
-        find_neighbours(case.data.positions_A3[atoms], case.data.cell_M33[row], case.data.pbc_M3[row], case.config.cutoff_A)
+        find_neighbours(
+            case.data.positions_A3[atoms], case.data.cell_M33[row], case.data.pbc_M3[row], case.config.cutoff_A
+        )
     print(f"| {case.name} | pair search, once | | {1e3 * (time.process_time() - start):.1f} | | |", flush=True)
 
 
