@@ -5,8 +5,8 @@
 
 Batches: 64 molecules drawn from QM9, and 4 rattled fcc cells of 108 atoms of aluminium (cutoff 7.5 A).
 hippynn 0.1.3 runs as it comes: message-passing kernels compiled by torch.compile (warmed up before the clock starts)
-and its own pair search, open or periodic, in every call. Ours searches pairs once per configuration and keeps them, as in
-training; the search alone is given beside. Seconds are CPU seconds of the process, medians of repeats that take turns.
+and its own pair search, open or periodic, in every call. Ours searches pairs once per configuration and keeps them, as
+in training; the search alone is given beside. Seconds are CPU seconds of the process, medians of repeats in turns.
 
 energy        gradient of an energy loss with respect to all weights
 forces        gradient of an energy and force loss; double backward in both, and our finite difference
