@@ -6,25 +6,19 @@ A loop whose decisions follow from such results alone is resumed by running it a
 missing, torn or altered is made. Names must tell all that shapes a result, or lie in a folder whose name does.
 """
 
-import hashlib
-import io
-import os
-import sys
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.execution import TaskRunner
+from pipeline.kept_arrays import read_arrays, write_arrays
 from pipeline.shards import GenerationError
 
 __all__ = ["Arrays", "Scratch"]
 
 Arrays = dict[str, NDArray[Any]]
-DIGEST_BYTES = 32
 
 
 class Scratch:
@@ -42,7 +36,7 @@ class Scratch:
         Raises GenerationError that lists every task that failed.
         """
         item_of = dict(zip(names, items, strict=True))
-        found = {name: arrays for name in item_of if (arrays := _read(self._file(name))) is not None}
+        found = {name: arrays for name in item_of if (arrays := read_arrays(self._file(name))) is not None}
         missing = [name for name in item_of if name not in found]
         failures = []
         for place, result in self.run(function, [item_of[name] for name in missing]):
@@ -50,7 +44,7 @@ class Scratch:
             if isinstance(result, Exception):
                 failures.append(f"  {name}: {type(result).__name__}: {result}")
                 continue
-            _write(self._file(name), result)
+            write_arrays(self._file(name), result)
             found[name] = result
         if failures:
             told = "\n".join(sorted(failures))
@@ -59,34 +53,3 @@ class Scratch:
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.task"
-
-
-def _write(file: Path, arrays: Arrays) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays, allow_pickle=False)
-    payload = buffer.getvalue()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(payload)
-            stream.write(hashlib.sha256(payload).digest())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _read(file: Path) -> Arrays | None:
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    payload, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-    if hashlib.sha256(payload).digest() != digest:
-        print(f"{file}: checksum does not fit, it is made anew", file=sys.stderr, flush=True)
-        return None
-    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

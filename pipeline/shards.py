@@ -12,11 +12,8 @@ result. DVC removes <out> before it runs a stage; scratch survives, and changing
 
 import errno
 import hashlib
-import io
 import os
 import shutil
-import sys
-import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.execution import Execution, run_tasks
+from pipeline.kept_arrays import read_arrays, write_arrays
 from pipeline.progress import Progress
 from stores.manifest import Manifest, canonical_json
 from stores.schema import StoreSchema
@@ -40,7 +38,6 @@ Columns = dict[str, NDArray[Any]]  # variable name -> rows of one shard
 
 SCRATCH_VARIABLE = "LATENTLAW_SCRATCH"
 SCRATCH = Path(".cache/generation")
-DIGEST_BYTES = 32
 
 
 class GenerationError(RuntimeError):
@@ -100,7 +97,7 @@ def _make_shards(recipe: Recipe, scratch: Path, execution: Execution) -> None:
     for leftover in scratch.glob("*.tmp"):
         leftover.unlink()
     n_items = [len(items) for items in recipe.shards]
-    missing = [index for index in range(len(n_items)) if _read_shard(_shard_file(scratch, index)) is None]
+    missing = [index for index in range(len(n_items)) if read_arrays(_shard_file(scratch, index)) is None]
     n_kept = len(n_items) - len(missing)
     if n_kept:
         print(f"{recipe.out.name}: reused {n_kept} of {len(n_items)} shards from {scratch}", flush=True)
@@ -115,7 +112,7 @@ def _make_shards(recipe: Recipe, scratch: Path, execution: Execution) -> None:
             if isinstance(result, Exception):
                 failures.append((index, result))
                 continue
-            _write_shard(_shard_file(scratch, index), result)
+            write_arrays(_shard_file(scratch, index), result)
             progress.advance(n_items[index])
     if failures:
         shards_by_error: dict[str, list[int]] = {}
@@ -171,39 +168,8 @@ def _shard_file(scratch: Path, index: int) -> Path:
     return scratch / f"{index:06d}.shard"
 
 
-def _write_shard(file: Path, columns: Columns) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, **columns, allow_pickle=False)
-    payload = buffer.getvalue()
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(payload)
-            stream.write(hashlib.sha256(payload).digest())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def _read_shard(file: Path) -> Columns | None:
-    """The columns of a shard, or None where the file is missing or not what was written."""
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    payload, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-    if hashlib.sha256(payload).digest() != digest:
-        print(f"{file}: checksum does not fit, the shard is made anew", file=sys.stderr, flush=True)
-        return None
-    with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
-
-
 def _require_shard(file: Path) -> Columns:
-    columns = _read_shard(file)
+    columns = read_arrays(file)
     if columns is None:
         raise GenerationError(f"{file}: the shard vanished or changed while the store was assembled; run again")
     return columns

@@ -127,7 +127,7 @@ def test_a_damaged_shard_is_made_anew(damage, here, expected, capsys):
     file.write_bytes({"truncated": content[:-9], "flipped": content, "empty": b""}[damage])
     assert generate_store(recipe(), SERIAL).hash == expected
     told = capsys.readouterr()
-    assert "000005.shard: checksum does not fit, the shard is made anew" in told.err
+    assert "000005.shard: checksum does not fit, it is made anew" in told.err
     assert "reused 23 of 24 shards" in told.out
 
 
