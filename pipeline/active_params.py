@@ -5,6 +5,7 @@ from typing import Literal
 
 from models.networks.batched_dynamics import Dynamics, Physical
 from models.physics.atoms.labelling import LabelLimits
+from models.physics.atoms.sampling.crystals import Crystals
 from models.physics.atoms.sampling.disordered import RandomPacked
 from models.physics.atoms.sampling.driving_paths import DrivingPaths
 from models.training.acquisition import ThresholdRule
@@ -123,6 +124,7 @@ class ActiveLearningParams:
     driver: EngineParams  # moves part of the test frames, labels nothing
     limits: LabelLimits
     packed: RandomPacked  # n_frames: the first labels; trajectories start from such cells
+    crystals: Crystals  # n_frames of the trajectories of each round start from these instead
     test: TestParams
     paths: DrivingPaths
     dynamics: Dynamics
@@ -155,6 +157,11 @@ class ActiveLearningParams:
                 f"packed.minimum_distance_A: found {self.packed.minimum_distance_A:g}, expected at least "
                 f"physical.minimum_distance_A = {self.physical.minimum_distance_A:g}: starts would be discarded"
             )
+        if self.crystals.n_frames > self.rounds.n_trajectories:
+            problems.append(
+                f"crystals.n_frames: found {self.crystals.n_frames}, expected at most rounds.n_trajectories = "
+                f"{self.rounds.n_trajectories}"
+            )
         if self.training.energy + self.training.forces == 0:
             problems.append("training: found no weight of energy nor of forces in the loss, expected some")
         problems += self.paths.density_problems(self.packed.volume_A3[0], self.physical.minimum_distance_A)
@@ -178,6 +185,7 @@ class ActiveLearningParams:
             engine=own.engine,
             driver=own.engine,
             packed=replace(self.packed, n_frames=own.bootstrap),
+            crystals=replace(self.crystals, n_frames=0),
             test=replace(self.test, packed=own.test_packed, driven=replace(self.test.driven, n_frames=own.test_driven)),
             rounds=replace(
                 self.rounds, n_rounds=own.n_rounds, n_trajectories=own.n_trajectories, quota=own.quota, least_rate=0.0

@@ -17,6 +17,7 @@ from models.networks.batched_dynamics import Ended, Spread, Start, Thresholds
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.labelling import LabelLimits
+from models.physics.atoms.sampling.crystals import sample_crystals
 from models.physics.atoms.sampling.disordered import sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
@@ -39,6 +40,7 @@ __all__ = [
     "packed_frame",
     "records_from",
     "sample",
+    "start_frame",
 ]
 
 Arm = Literal["active", "random"]
@@ -91,6 +93,15 @@ def packed_frame(params: ActiveLearningParams, seed: int, purpose: int, *indices
     return sample_random_packed(params.number, replace(params.packed, n_frames=1), rng)[0]
 
 
+def start_frame(params: ActiveLearningParams, seed: int, number: int, index: int) -> Structure:
+    """Where trajectory `index` of a round starts: a random-packed cell, or a crystal at evenly spaced indices."""
+    n, n_crystals = params.rounds.n_trajectories, params.crystals.n_frames
+    if (index + 1) * n_crystals // n == index * n_crystals // n:
+        return packed_frame(params, seed, TRAJECTORY, number, index, 0)
+    rng = _generator(seed, TRAJECTORY, number, index, 0)
+    return sample_crystals(params.number, replace(params.crystals, n_frames=1), rng, first=int(rng.integers(1000)))[0]
+
+
 def sample(task: SampleTask) -> Arrays:
     """Run the trajectories; their ends as arrays (`ended_from` reads them)."""
     from ase.data import atomic_masses
@@ -102,7 +113,7 @@ def sample(task: SampleTask) -> Arrays:
     params, starts = task.params, []
     n_checks = params.dynamics.n_steps // params.dynamics.check_every
     for index in range(task.first, task.first + task.n):
-        frame = packed_frame(params, task.seed, TRAJECTORY, task.round, index, 0)
+        frame = start_frame(params, task.seed, task.round, index)
         assert frame.cell_A is not None
         rng = _generator(task.seed, TRAJECTORY, task.round, index, 1)
         path = params.paths.draw(abs(float(np.linalg.det(frame.cell_A))) / len(frame.numbers), rng)

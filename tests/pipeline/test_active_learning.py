@@ -20,6 +20,7 @@ from models.training.acquisition import ThresholdRule
 from pipeline import active_learning
 from pipeline.active_learning import DETAILS, METRICS, OUT, RUNS, generate
 from pipeline.active_params import ActiveLearningParams
+from pipeline.active_sampling import start_frame
 from pipeline.labelling import EngineParams
 from pipeline.params import ParamsError, build, load_params, read_section
 from pipeline.shards import GenerationError
@@ -254,6 +255,7 @@ def section_with(**changes: object) -> dict:
         ({"physical__minimum_distance_A": 2.5}, "starts would be discarded"),
         ({"training__energy": 0.0, "training__forces": 0.0}, "no weight of energy nor of forces"),
         ({"element": "Xx"}, "chemical symbol"),
+        ({"crystals__n_frames": 7}, "crystals.n_frames"),
         ({"dynamics__check_every": 100}, "check_every"),
     ],
 )
@@ -273,3 +275,22 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_runs(workplace: 
 def test_every_profile_holds_a_loop_and_its_control(profile: str):
     params = load_params(ActiveLearningParams, "active_learning", ROOT / profile)
     assert params.for_control().engine.name == "ase"
+
+
+def test_crystals_start_their_share_of_the_trajectories_evenly():
+    params = replace(
+        TINY,
+        rounds=replace(TINY.rounds, n_trajectories=8),
+        crystals=replace(TINY.crystals, n_frames=2, prototypes=("fcc",), n_atoms=(4, 4)),
+    )
+    sources = [start_frame(params, 0, 1, index).source for index in range(8)]
+    assert [index for index, source in enumerate(sources) if source != "packed"] == [3, 7]
+    apart = start_frame(TINY, 0, 1, 5)
+    np.testing.assert_array_equal(start_frame(params, 0, 1, 5).positions_A, apart.positions_A)
+
+
+def test_starts_differ_between_rounds_seeds_and_trajectories_and_can_be_drawn_again():
+    frames = [start_frame(TINY, seed, number, index) for seed in (0, 1) for number in (1, 2) for index in (0, 1)]
+    volumes = [abs(float(np.linalg.det(frame.cell_A))) for frame in frames]
+    assert len(set(volumes)) == len(volumes)
+    np.testing.assert_array_equal(frames[0].positions_A, start_frame(TINY, 0, 1, 0).positions_A)
