@@ -7,7 +7,7 @@
 # PYTHON=/path/to/python3.12   the interpreter that .venv is made from (default: the first >= 3.11 on PATH)
 # PIP_ARGS="..."               extra arguments for pip, e.g. an index with CPU-only wheels of torch
 # STAGE=spectra                for `make repro`: this stage and what it needs
-# TESTS="-m 'not slow'"        for `make test`: extra arguments for pytest
+# TESTS="-m 'not slow'"        for `make test`: extra arguments for pytest; TESTS="-m long" runs what takes minutes a test
 
 VENV := .venv
 BIN := $(abspath $(VENV))/bin
@@ -85,7 +85,7 @@ repro: $(STAMP)
 	@python -m pipeline.repro $(STAGE)
 
 test: $(STAMP)
-	python -m pytest $(TESTS)
+	python -m pytest -n auto --dist worksteal --durations 10 $(TESTS)
 
 doctor: $(STAMP)
 	@python -m pipeline.doctor

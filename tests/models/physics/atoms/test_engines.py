@@ -149,7 +149,7 @@ def test_both_solvers_of_the_molecular_field_find_the_same_energy(solver):
 
 
 @pytest.mark.physics
-@pytest.mark.slow
+@pytest.mark.long
 def test_fcc_aluminium_has_the_lattice_constant_and_bulk_modulus_of_pbe():
     from ase.eos import EquationOfState
 
@@ -194,7 +194,7 @@ def test_tblite_tells_what_does_not_converge():
         label(ready(TbliteEngine(max_iterations=1)), shaken("H2O"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_molecule_in_a_box_has_forces_near_those_of_gaussian_orbitals():
     water = shaken("H2O")
     plane_waves = label(ready(GPAWEngine(cutoff_eV=600, vacuum_A=3.5)), water)

@@ -162,7 +162,7 @@ def test_a_nearest_neighbour_vacancy_costs_half_of_its_twelve_bonds():
     assert found.formation_eV == pytest.approx(6 * DEPTH, rel=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_vacancy_energies_of_emt_hardly_change_with_the_cell_and_the_path(emt):
     small, large = (vacancy(EMT(), emt.lattice, VacancySettings(cells=cells)) for cells in (3, 4))
     assert small.migration_method == "symmetric saddle"
@@ -170,7 +170,7 @@ def test_vacancy_energies_of_emt_hardly_change_with_the_cell_and_the_path(emt):
     assert small.migration_eV == pytest.approx(large.migration_eV, rel=0.03)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_symmetric_saddle_is_the_top_of_the_elastic_band(emt, monkeypatch):
     saddle = vacancy(EMT(), emt.lattice, VacancySettings())
     monkeypatch.setattr("models.physics.atoms.properties.vacancy._force_constant", lambda *_: 1.0)
@@ -250,7 +250,7 @@ def test_slow_phonons_travel_at_the_speed_of_sound():
     assert speed == pytest.approx(np.sqrt(c11 / density), rel=5e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_expansion_far_above_the_debye_temperature_is_that_of_classical_springs():
     """F = E(a) + kT <ln det D(q)> / 2 with D(q) = sum (1 - cos q.r) [phi'' n n + phi'/r (1 - n n)] in closed form."""
     temperature = 1000.0

@@ -133,7 +133,7 @@ def test_the_crystalline_share_of_half_a_crystal_is_a_half():
     assert crystalline_share(atoms, settings) == 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_melt_of_emt_is_a_liquid():
     """Its neighbours are as many as in the crystal or a few less, it diffuses, and it takes more room."""
     found = melt(EMT(), EMT_LATTICE, MeltSettings(sampling_ps=2.0))
@@ -152,7 +152,7 @@ def test_a_crystal_that_stays_a_crystal_is_not_called_a_melt():
         melt(EMT(), EMT_LATTICE, settings)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cell_without_two_phases_has_no_melting_point():
     settings = MeltingPointSettings(
         cells=2,
@@ -191,7 +191,7 @@ def test_compressed_energies_of_springs_follow_the_pair_potential_and_pressures_
         assert cell.pressure_GPa == pytest.approx(slope, rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_shock_heats_and_ends_above_the_cold_curve():
     settings = HugoniotSettings(cells=2, ratios=(0.85,), run_ps=0.4, tolerance_K=60.0)
     point = hugoniot(EMT(), EMT_LATTICE, settings).points[0.85]

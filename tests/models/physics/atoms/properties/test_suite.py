@@ -90,7 +90,7 @@ def test_a_lost_worker_is_a_recorded_failure():
     assert record["failure"] == "the worker was lost: gone"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_family_gives_the_properties_it_declares():
     quick = {"structures", "elastic", "vacancy", "surfaces", "stacking_fault", "phonons", "compression"}
     records = benchmark(EMT, BenchmarkSettings(families=tuple(quick)))
