@@ -68,9 +68,7 @@ def main() -> None:
         Case("Al 108, 60 features, 2 interactions", metal, HIPNN.Config(**METAL, n_features=60)),
     ]
     print(f"{told.threads} thread(s), torch {torch.__version__}, milliseconds of the CPU a batch\n")
-    print(
-        "| batch and network | step | hippynn | ours | ratio | configurations per CPU s |\n|---|---|---|---|---|---|"
-    )
+    print("| batch and network | step | hippynn | ours | ratio | configurations per CPU s |\n|---|---|---|---|---|---|")
     for case in cases:
         compare(case, told.repeats, told.threads)
 
