@@ -41,7 +41,7 @@ def to_ase(record: AtomsRecord) -> "ase.Atoms":
     if record.charges_e is not None:
         results["charges"] = record.charges_e
     if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)  # type: ignore[no-untyped-call]
+        atoms.calc = SinglePointCalculator(atoms, **results)
     atoms.info = {
         "group": record.group,
         "source": record.source,

@@ -162,10 +162,10 @@ def _minimise(
         optimizer.zero_grad()
         terms = distance(image_HW)
         loss = torch.stack([weights[name] * terms[name] for name in TERMS]).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
     return image_HW.detach()
 
 

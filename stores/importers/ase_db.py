@@ -37,7 +37,7 @@ def _rows(file: Path) -> Iterator[tuple[str, "ase.Atoms", dict[str, Any]]]:
         raise FileNotFoundError(f"{file}: found no file, expected a database of ASE")
     last = 0
     try:
-        for row in connect(file, use_lock_file=False).select():  # type: ignore[no-untyped-call]
+        for row in connect(file, use_lock_file=False).select():
             last = row.id
             own = {key: row.get(key) for key in OWN if row.get(key) is not None}
             yield f"row {row.id}", row.toatoms(), {**row.data, **row.key_value_pairs, **own}
