@@ -11,6 +11,7 @@ What is missing is dP/dv, the second derivative by positions. It is refused unle
 (models.networks.second_derivatives). Shape suffixes: N atoms, H pairs, K slots, F features, 3 Cartesian.
 """
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class _Place:
 @lru_cache(maxsize=16)
 def _constants(settings: AEVSettings, dtype: str) -> tuple[tuple[Any, ...], Any, tuple[Any, ...]]:
     real = np.dtype(dtype).type
-    log2e = float(np.log2(np.e))
+    log2e = math.log2(math.e)
     scalars = [settings.radial_cutoff_A, settings.radial_eta * log2e, settings.angular_cutoff_A]
     scalars += [settings.angular_eta * log2e, settings.zeta, 0.25, 0.5, 2 / log2e, np.finfo(real).tiny]
     angles = np.array(settings.angles)
