@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 DENSEST = 0.55
 MARGIN = 1.02  # the repulsion aims a little farther than asked for
 MAX_STARTS = 200
+MAX_NARROWER = 4  # halvings of what a drawn distance is above the least one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +64,21 @@ def sample_random_packed(number: int, settings: RandomPacked, rng: np.random.Gen
         cell = np.diag(edges * (n_atoms * volume / np.prod(edges)) ** (1 / 3))
         widest = (6 * DENSEST * volume / np.pi) ** (1 / 3)
         distance = float(rng.uniform(settings.minimum_distance_A, max(widest, settings.minimum_distance_A)))
-        frames.append(random_packed(np.full(n_atoms, number, dtype=np.int64), cell, distance, rng))
+        numbers = np.full(n_atoms, number, dtype=np.int64)
+        frames.append(_packed_as_wide_as_possible(numbers, cell, distance, settings.minimum_distance_A, rng))
     return frames
+
+
+def _packed_as_wide_as_possible(
+    numbers: NDArray[np.int64], cell_A: FloatArray, distance_A: float, least_A: float, rng: np.random.Generator
+) -> Structure:
+    """A few atoms in a small cell may not fit where many would: they come closer then, down to the least distance."""
+    for _ in range(MAX_NARROWER):
+        try:
+            return random_packed(numbers, cell_A, distance_A, rng)
+        except ValueError:
+            distance_A = (distance_A + least_A) / 2
+    return random_packed(numbers, cell_A, least_A, rng)
 
 
 def random_packed(
