@@ -85,7 +85,7 @@ repro: $(STAMP)
 	@python -m pipeline.repro $(STAGE)
 
 test: $(STAMP)
-	python -m pytest -n auto --dist worksteal --durations 10 $(TESTS)
+	python -m pytest -n auto --dist loadfile --durations 10 $(TESTS)
 
 doctor: $(STAMP)
 	@python -m pipeline.doctor
