@@ -104,11 +104,13 @@ def start_frame(params: ActiveLearningParams, seed: int, number: int, index: int
 
 def sample(task: SampleTask) -> Arrays:
     """Run the trajectories; their ends as arrays (`ended_from` reads them)."""
+    import torch
     from ase.data import atomic_masses
 
     from models.networks.batched_dynamics import run_trajectories
     from models.networks.ensemble import Ensemble
 
+    torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so would all that follows
     begun = time.process_time()
     params, starts = task.params, []
     n_checks = params.dynamics.n_steps // params.dynamics.check_every

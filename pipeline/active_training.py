@@ -86,9 +86,12 @@ class Errors:
 
 def train(task: MemberTask) -> Arrays:
     """Weights, energies and forces of the sets asked for, and a JSON text with history and CPU seconds."""
+    import torch
+
     from models.training.configurations import with_neighbours
     from models.training.potential_module import train_potential
 
+    torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so would all that follows
     begun = time.process_time()
     kind, _ = NETWORKS[task.model]
 
