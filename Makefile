@@ -85,7 +85,8 @@ repro: $(STAMP)
 	@python -m pipeline.repro $(STAGE)
 
 test: $(STAMP)
-	python -m pytest -n auto --dist loadfile --durations 10 $(TESTS)
+	@# One thread in each process of xdist: OpenMP's idle threads spin, and would slow the others down.
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --durations 10 $(TESTS)
 
 doctor: $(STAMP)
 	@python -m pipeline.doctor

@@ -139,9 +139,12 @@ def run_lanes(
 ) -> None:
     """Run all lanes to their end; they hold what happened.
 
-    Raises GenerationError where a training failed or too few labels came to train on.
+    Raises GenerationError where a training failed or too few labels came to train or to test on.
     """
-    known = configurations([record for record in test if record.status == OK])
+    labelled = [record for record in test if record.status == OK]
+    if not labelled:
+        raise GenerationError(f"found no label of {len(test)} test frames, expected some; {_reasons(test)}")
+    known = configurations(labelled)
     for lane in lanes:
         failed = sum(record.status != OK for record in lane.records)
         lane.rounds.append(Round(number=0, selected=len(lane.records), n_failed=failed))
@@ -164,10 +167,9 @@ def _train(
     for lane in lanes:
         data = configurations(lane.labelled) if lane.labelled else None
         if data is None or len(data) < how.n_folds:
-            told = Counter(record.failure for record in lane.records if record.status != OK).most_common(3)
             raise GenerationError(
                 f"{lane.name}, round {number}: found {len(lane.labelled)} labels of {len(lane.records)}, expected at "
-                f"least {how.n_folds} (training.n_folds); reasons of failures: {told}"
+                f"least {how.n_folds} (training.n_folds); {_reasons(lane.records)}"
             )
         warm = how.start == "warm" and bool(lane.members)
         config = lane.members[0].config if warm else how.network.config(data.species, *references(data))
@@ -345,6 +347,11 @@ def _folder(lane: Lane, number: int) -> str:
 def _told(arrays: Arrays) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(str(arrays["told"]))
     return told
+
+
+def _reasons(records: Sequence[AtomsRecord]) -> str:
+    told = Counter(record.failure for record in records if record.status != OK).most_common(3)
+    return f"reasons of failures: {told}"
 
 
 def _tell(lanes: Sequence[Lane], number: int) -> None:

@@ -18,6 +18,7 @@ Numba does not notice changes of the files this one imports: delete its cache (_
 """
 
 import numpy as np
+from numba import njit
 
 from models.networks.aev_angular import (
     N_TRIPLE_FIELDS,
@@ -33,6 +34,7 @@ from models.networks.aev_angular import (
 )
 from models.networks.aev_radial import (
     EZ,
+    FAST,
     N_FIELDS,
     ONE,
     SPARE,
@@ -56,9 +58,10 @@ from models.networks.aev_radial import (
 __all__ = ["environment", "pullback", "pushforward"]
 
 BUFFER = 256  # triples
+kernel = njit(cache=True, **FAST)
 
 
-@compiled
+@kernel
 def environment(atoms, vectors, slots, species, pair_index, constants, shape, out):
     """Fill rows `atoms[0]` to `atoms[1]` of `out`, (N, F)."""
     far, near, far_index, near_index, gauss, triples, runs, parts = _buffers(vectors, slots, pair_index, shape)
@@ -80,7 +83,7 @@ def environment(atoms, vectors, slots, species, pair_index, constants, shape, ou
             t += n - 1 - j
 
 
-@compiled
+@kernel
 def pullback(atoms, vectors, slots, species, pair_index, constants, shape, gradient, ends):
     """Fill `ends` (2, H, 3), zeros before, 0 the first atom's end, from `gradient` (N, F), for pairs of these atoms."""
     far, near, far_index, near_index, gauss, triples, runs, parts = _buffers(vectors, slots, pair_index, shape)
@@ -105,7 +108,7 @@ def pullback(atoms, vectors, slots, species, pair_index, constants, shape, gradi
         to_ends(i, n_far, n, slots, far, far_index, near, near_index, ends)
 
 
-@compiled
+@kernel
 def pushforward(atoms, vectors, slots, species, pair_index, constants, shape, change, out):
     """Fill rows of `out` (N, F) from the change of pair vectors, (H, 3)."""
     far, near, far_index, near_index, gauss, triples, runs, parts = _buffers(vectors, slots, pair_index, shape)

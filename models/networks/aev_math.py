@@ -138,7 +138,7 @@ def _by_precision(function: Callable[..., float], single: Callable[..., Any]) ->
     def chosen(x):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
         return single if x == types.float32 else double
 
-    overload(function, jit_options={"fastmath": {"contract"}})(chosen)
+    overload(function, jit_options={"fastmath": {"contract"}, "forceinline": True})(chosen)
 
 
 for _function, _single in (

@@ -4,6 +4,8 @@
 row of either is one quantity. `gauss` has two flat rows, exp[-eta (r - R_a)^2] and its slope, at t n_r + a.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -73,7 +75,10 @@ N_FIELDS = 15
 SLOT, ELEMENT, START = range(3)  # of a neighbour: slot (if near: place among the far), element, first feature
 RUN_END = 2  # of a near neighbour: where those of its element end
 SPARE = 16  # rows are read and written by whole registers
-compiled = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"}, error_model="numpy")
+FAST: dict[str, Any] = {"nogil": True, "fastmath": {"reassoc", "contract", "arcp", "nsz"}, "error_model": "numpy"}
+# Not a choice of speed: a part that is called instead is linked to whatever version of it the process has loaded, whose
+# sums may be fused in another order, and a kernel from the cache would not equal the same one just compiled.
+compiled = njit(forceinline=True, **FAST)
 
 
 @compiled

@@ -104,14 +104,19 @@ class Flaky(EMT):
         if atoms.get_scaled_positions()[0, 0] < 0.5:
             raise SCFError("not converged on the left")
         super().calculate(atoms, properties, system_changes)
+
+
+class Never(EMT):
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        raise SCFError("not converged anywhere")
 '''
 
 
-def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> EngineParams:
+def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> EngineParams:
     (workplace / "flaky_oracle.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(workplace))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(workplace), str(ROOT)]))
-    return EngineParams(name="ase", ase=ASEEngine(factory="flaky_oracle:Flaky", level_name="flaky"))
+    return EngineParams(name="ase", ase=ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
 
 
 def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -135,9 +140,16 @@ def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkey
 
 
 def test_too_few_labels_end_the_stage_with_the_reasons(workplace: Path, monkeypatch: pytest.MonkeyPatch):
-    params = replace(ALONE, engine=flaky(workplace, monkeypatch), training=replace(ALONE.training, n_folds=6))
+    training, test = replace(ALONE.training, n_folds=6), replace(ALONE.test, packed=8)
+    params = replace(ALONE, engine=flaky(workplace, monkeypatch), training=training, test=test)
     with pytest.raises(GenerationError, match=r"of 6, expected at least 6.*not converged on the left"):
         generate(params)
+    assert not OUT.exists()
+
+
+def test_a_test_set_without_a_label_ends_the_stage_with_the_reasons(workplace, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(GenerationError, match=r"no label of 3 test frames.*not converged anywhere"):
+        generate(replace(ALONE, engine=flaky(workplace, monkeypatch, "Never")))
     assert not OUT.exists()
 
 
