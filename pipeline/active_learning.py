@@ -24,7 +24,7 @@ from models.physics.atoms.engine import EngineMissing
 from models.physics.atoms.structure import Structure
 from pipeline.active_params import ActiveLearningParams
 from pipeline.active_report import control_details, control_metrics, details_of, metrics_of
-from pipeline.active_rounds import Lane, Workplace, bootstrap_of, run_lanes, test_set
+from pipeline.active_rounds import Lane, Workplace, bootstrap_of, finish, run_lanes, test_set
 from pipeline.active_scratch import Scratch
 from pipeline.dependencies import stage_code
 from pipeline.execution import TaskRunner, kept_workers, load_execution
@@ -91,6 +91,7 @@ def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -
     arms = ("active", "random") if params.random_control else ("active",)
     lanes = [Lane(seed=seed, arm=arm, records=list(starts[seed])) for seed in seeds for arm in arms]  # type: ignore[arg-type]
     run_lanes(params, lanes, test, place)
+    finish(params, lanes[0], test, place)
     return test, lanes
 
 
@@ -108,7 +109,7 @@ def _place(params: ActiveLearningParams, run: TaskRunner) -> Workplace:
 def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lanes: Sequence[Lane]) -> Manifest:
     records = [*test, *lanes[0].records]
     for lane in lanes[1:]:
-        records += lane.records[params.packed.n_frames :]  # the bootstrap is the same
+        records += lane.records[params.n_bootstrap :]  # the bootstrap is the same
     told = {k: v for k, v in asdict(params).items() if k not in SHAPES_NOTHING}
     attributes = {
         "level": params.engine.make().level,
@@ -119,7 +120,7 @@ def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lane
 
 
 def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifest) -> None:
-    errors = lane.rounds[-1].errors
+    errors = lane.final or next((r.errors for r in reversed(lane.rounds) if r.errors), None)
     about = {
         "level": params.engine.make().level,
         "units": UNITS,

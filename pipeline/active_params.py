@@ -6,6 +6,7 @@ from typing import Literal
 from models.networks.batched_dynamics import Dynamics, Physical
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
+from models.physics.atoms.sampling.defects import Defects
 from models.physics.atoms.sampling.disordered import RandomPacked
 from models.physics.atoms.sampling.driving_paths import DrivingPaths
 from models.training.acquisition import ThresholdRule
@@ -17,7 +18,15 @@ from pipeline.params import setting
 from pipeline.potential_networks import ANIParams, HIPNNParams, NetworkParams
 from pipeline.potential_params import epochs_of_steps, whole_validations
 
-__all__ = ["ActiveLearningParams", "ControlParams", "DrivenParams", "RoundsParams", "TestParams", "TrainingParams"]
+__all__ = [
+    "ActiveLearningParams",
+    "ControlParams",
+    "DrivenParams",
+    "OrderedParams",
+    "RoundsParams",
+    "TestParams",
+    "TrainingParams",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +46,14 @@ class TestParams:
 
     packed: int = setting(low=0)
     driven: DrivenParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderedParams:
+    """First labels beside the random-packed ones, for who does not insist on disorder alone."""
+
+    crystals: Crystals
+    defects: Defects  # of fcc
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +79,7 @@ class TrainingParams:
     start: Literal["fresh", "warm"]
     warm_share: float = setting(above=0, high=1)  # of the steps, where a member goes on from the last round
     steps: int = setting(low=1)
+    final_steps: int = setting(low=0)  # of a long training on all labels, fresh, after the last round; 0: none
     batch_size: int = setting(low=1)
     learning_rate: float = setting(above=0, high=1)
     energy: float = setting(low=0)  # weights of the loss
@@ -79,8 +97,9 @@ class TrainingParams:
     def network(self) -> NetworkParams:
         return self.ani if self.model == "ani" else self.hipnn
 
-    def settings(self, n_train: int, share: float = 1.0) -> PotentialSettings:
-        epochs = epochs_of_steps(max(1, round(share * self.steps)), n_train, self.batch_size)
+    def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
+        steps = self.final_steps if final else max(1, round(share * self.steps))
+        epochs = epochs_of_steps(steps, n_train, self.batch_size)
         epochs, every = whole_validations(epochs, self.n_validations)
         return PotentialSettings(
             loss=PotentialLoss(energy=self.energy, forces=self.forces, stress=self.stress, kind=self.kind),
@@ -124,6 +143,7 @@ class ActiveLearningParams:
     driver: EngineParams  # moves part of the test frames, labels nothing
     limits: LabelLimits
     packed: RandomPacked  # n_frames: the first labels; trajectories start from such cells
+    ordered: OrderedParams
     crystals: Crystals  # n_frames of the trajectories of each round start from these instead
     test: TestParams
     paths: DrivingPaths
@@ -170,6 +190,11 @@ class ActiveLearningParams:
         self.training.settings(n_train=10)
 
     @property
+    def n_bootstrap(self) -> int:
+        """Labels before the first round."""
+        return self.packed.n_frames + self.ordered.crystals.n_frames + self.ordered.defects.n_frames
+
+    @property
     def number(self) -> int:
         from ase.data import atomic_numbers
 
@@ -185,10 +210,13 @@ class ActiveLearningParams:
             engine=own.engine,
             driver=own.engine,
             packed=replace(self.packed, n_frames=own.bootstrap),
+            ordered=OrderedParams(
+                crystals=replace(self.ordered.crystals, n_frames=0), defects=replace(self.ordered.defects, n_frames=0)
+            ),
             crystals=replace(self.crystals, n_frames=0),
             test=replace(self.test, packed=own.test_packed, driven=replace(self.test.driven, n_frames=own.test_driven)),
             rounds=replace(
                 self.rounds, n_rounds=own.n_rounds, n_trajectories=own.n_trajectories, quota=own.quota, least_rate=0.0
             ),
-            training=replace(self.training, n_members=own.n_members, steps=own.steps),
+            training=replace(self.training, n_members=own.n_members, steps=own.steps, final_steps=0),
         )

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.active_params import ActiveLearningParams
 from pipeline.active_rounds import Lane, Round
@@ -20,16 +21,19 @@ MAX_TRACES = 12
 def metrics_of(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict[str, Any]:
     """Rounds of the active lane and of the random one, as the report and scripts read them."""
     by_arm = {lane.arm: [_round_metrics(r) for r in lane.rounds if r.errors] for lane in lanes}
+    final = lanes[0].final
+    told = None if final is None else {"force_rmse": final.force_rmse_eV_A, "energy_rmse": final.energy_rmse_eV_atom}
     return {
         "level": params.engine.make().level,
         "units": UNITS,
         "rounds": by_arm.get("active", []),
         "random": by_arm.get("random", []),
+        "final": told,
     }
 
 
 def control_metrics(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict[str, Any]:
-    """Both arms over seeds: means with intervals, and the gain, 1 - active / random, paired by seed."""
+    """Both arms over seeds: means with intervals, and the gain of active over random, paired by seed."""
     if not lanes:
         return {}
     arms = {arm: [lane for lane in lanes if lane.arm == arm] for arm in ("active", "random")}
@@ -50,10 +54,10 @@ def control_metrics(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict
             )
         told["rounds" if arm == "active" else "random"] = rounds
     for name, key in (("force", "force_rmse_eV_A"), ("energy", "energy_rmse_eV_atom")):
-        curves = {arm: np.array([_errors(lane, key)[:n_rounds] for lane in own]) for arm, own in arms.items()}
-        told[f"{name}_gain"] = _mean_interval((1 - curves["active"][:, -1] / curves["random"][:, -1]).tolist())
-        whole = {arm: np.log(curve[:, 1:]).mean(axis=1) for arm, curve in curves.items()}
-        told[f"{name}_gain_all_rounds"] = _mean_interval((1 - np.exp(whole["active"] - whole["random"])).tolist())
+        logs = {arm: np.log([_errors(lane, key)[:n_rounds] for lane in own]) for arm, own in arms.items()}
+        ratio_SR = logs["active"] - logs["random"]  # seeds, rounds
+        told[f"{name}_gain"] = _gain(ratio_SR[:, -1])
+        told[f"{name}_gain_all_rounds"] = _gain(ratio_SR[:, 1:].mean(axis=1))
     return told
 
 
@@ -134,6 +138,13 @@ def _mean_interval(values: Sequence[float]) -> dict[str, Any]:
         return {"mean": mean, "low": None, "high": None}
     half = float(student.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
     return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _gain(log_ratio_S: NDArray[np.float64]) -> dict[str, Any]:
+    """1 - active / random in the geometric mean: errors differ by factors, so their logarithms are averaged."""
+    of_log = _mean_interval(log_ratio_S.tolist())
+    mean, low, high = (None if of_log[k] is None else float(1 - np.exp(of_log[k])) for k in ("mean", "high", "low"))
+    return {"mean": mean, "low": low, "high": high}
 
 
 def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:

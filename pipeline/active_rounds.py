@@ -6,6 +6,7 @@ decisions are taken here, from results of tasks that a Scratch keeps; a killed r
 
     round 0      bootstrap: random-packed cells
     round r      trajectories by the ensemble of round r - 1, selection, labels; then an ensemble and its errors
+    final        rounds train briefly; the potential that is kept may be trained anew, for long, on all labels
 """
 
 import hashlib
@@ -32,6 +33,7 @@ from pipeline.active_sampling import (
     ended_from,
     label,
     label_driven,
+    ordered_frames,
     packed_frame,
     records_from,
     sample,
@@ -52,9 +54,10 @@ from pipeline.shards import GenerationError
 from stores.atoms import AtomsRecord
 from stores.outcome import OK
 
-__all__ = ["Lane", "Round", "Workplace", "bootstrap_of", "run_lanes", "test_set"]
+__all__ = ["Lane", "Round", "Workplace", "bootstrap_of", "finish", "run_lanes", "test_set"]
 
 ROUND_GROUPS = 10**6  # groups of trajectories begin here, of each round anew
+FINAL = 10**6  # in the place of a round's number: the training after the last one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +99,8 @@ class Lane:
     members: list[Member] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)  # of the frames it was trained on
     done: bool = False
+    final: Errors | None = None  # of the long training, where there is one
+    final_cpu_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -126,10 +131,9 @@ def test_set(params: ActiveLearningParams, place: Workplace) -> list[AtomsRecord
 def bootstrap_of(params: ActiveLearningParams, seed: int, place: Workplace) -> list[AtomsRecord]:
     """First labels of a seed, the same for both arms."""
     first = params.test.packed + params.test.driven.n_frames
-    frames = [
-        replace(packed_frame(params, seed, BOOTSTRAP, i), source="bootstrap", group=first + i)
-        for i in range(params.packed.n_frames)
-    ]
+    drawn = [packed_frame(params, seed, BOOTSTRAP, i) for i in range(params.packed.n_frames)]
+    drawn += ordered_frames(params, seed)
+    frames = [replace(frame, source="bootstrap", group=first + i) for i, frame in enumerate(drawn)]
     told = [{"origin": "bootstrap", "round": 0, "index": i} for i in range(len(frames))]
     return _label(params, place, frames, told)
 
@@ -159,36 +163,30 @@ def run_lanes(
             _spend(params, live, number + 1, place)
 
 
+def finish(params: ActiveLearningParams, lane: Lane, test: Sequence[AtomsRecord], place: Workplace) -> None:
+    """Train members anew on all labels for `training.final_steps`, if any; they replace those of the last round."""
+    if params.training.final_steps:
+        known = configurations([record for record in test if record.status == OK])
+        tasks = _member_tasks(params, lane, FINAL, known)
+        found = place.work.results([f"{lane.name}/final/member_{m}" for m in range(len(tasks))], train, tasks)
+        lane.members = [member_of(params.training.model, t.config, a) for t, a in zip(tasks, found, strict=True)]
+        lane.final = errors_of(found, "test", known)
+        lane.final_cpu_s = sum(_told(arrays)["cpu_s"] for arrays in found)
+
+
 def _train(
     params: ActiveLearningParams, lanes: Sequence[Lane], number: int, test: Configurations, place: Workplace
 ) -> None:
     how = params.training
     tasks, names = [], []
     for lane in lanes:
-        data = configurations(lane.labelled) if lane.labelled else None
-        if data is None or len(data) < how.n_folds:
+        if len(lane.labelled) < how.n_folds:
             raise GenerationError(
                 f"{lane.name}, round {number}: found {len(lane.labelled)} labels of {len(lane.records)}, expected at "
                 f"least {how.n_folds} (training.n_folds); {_reasons(lane.records)}"
             )
-        warm = how.start == "warm" and bool(lane.members)
-        config = lane.members[0].config if warm else how.network.config(data.species, *references(data))
-        rows = np.arange(len(data))
-        for m in range(how.n_members):
-            held = rows % how.n_folds == m % how.n_folds
-            tasks.append(
-                MemberTask(
-                    model=how.model,
-                    config=config,
-                    settings=how.settings(int((~held).sum()), how.warm_share if warm else 1.0),
-                    seed=int(np.random.SeedSequence(lane.seed, spawn_key=(3, number, m)).generate_state(1)[0]),
-                    train=data.select(np.flatnonzero(~held)),
-                    validation=data.select(np.flatnonzero(held)),
-                    asked={"test": test, "known": data},
-                    start=lane.members[m].weights if warm else None,
-                )
-            )
-            names.append(f"{_folder(lane, number)}/member_{m}")
+        tasks += _member_tasks(params, lane, number, test)
+        names += [f"{_folder(lane, number)}/member_{m}" for m in range(how.n_members)]
     found = place.work.results(names, train, tasks)
     for i, lane in enumerate(lanes):
         own = slice(i * how.n_members, (i + 1) * how.n_members)
@@ -198,6 +196,31 @@ def _train(
         last = lane.rounds[-1]
         last.n_labels, last.errors = len(data), errors_of(found[own], "test", test)
         last.cpu_s["training"] = sum(_told(arrays)["cpu_s"] for arrays in found[own])
+
+
+def _member_tasks(params: ActiveLearningParams, lane: Lane, number: int, test: Configurations) -> list[MemberTask]:
+    """The members of an ensemble on all that is labelled; each leaves another fold for validation."""
+    how, data = params.training, configurations(lane.labelled)
+    warm = how.start == "warm" and bool(lane.members) and number != FINAL
+    config = lane.members[0].config if warm else how.network.config(data.species, *references(data))
+    rows = np.arange(len(data))
+    tasks = []
+    for m in range(how.n_members):
+        held = rows % how.n_folds == m % how.n_folds
+        share = how.warm_share if warm else 1.0
+        tasks.append(
+            MemberTask(
+                model=how.model,
+                config=config,
+                settings=how.settings(int((~held).sum()), share, final=number == FINAL),
+                seed=int(np.random.SeedSequence(lane.seed, spawn_key=(3, number, m)).generate_state(1)[0]),
+                train=data.select(np.flatnonzero(~held)),
+                validation=data.select(np.flatnonzero(held)),
+                asked={"test": test, "known": data},
+                start=lane.members[m].weights if warm else None,
+            )
+        )
+    return tasks
 
 
 def _sample(params: ActiveLearningParams, lanes: Sequence[Lane], number: int, place: Workplace) -> None:

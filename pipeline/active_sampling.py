@@ -18,6 +18,7 @@ from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import sample_crystals
+from models.physics.atoms.sampling.defects import sample_defects
 from models.physics.atoms.sampling.disordered import sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
@@ -37,6 +38,7 @@ __all__ = [
     "ended_from",
     "label",
     "label_driven",
+    "ordered_frames",
     "packed_frame",
     "records_from",
     "sample",
@@ -44,7 +46,7 @@ __all__ = [
 ]
 
 Arm = Literal["active", "random"]
-BOOTSTRAP, TEST, TRAJECTORY = 0, 1, 2
+BOOTSTRAP, TEST, TRAJECTORY, CRYSTAL, DEFECT = 0, 1, 2, 3, 4
 DRAWS = 20
 FIELDS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")
 
@@ -91,6 +93,17 @@ def packed_frame(params: ActiveLearningParams, seed: int, purpose: int, *indices
         with contextlib.suppress(ValueError):
             return sample_random_packed(params.number, replace(params.packed, n_frames=1), rng)[0]
     return sample_random_packed(params.number, replace(params.packed, n_frames=1), rng)[0]
+
+
+def ordered_frames(params: ActiveLearningParams, seed: int) -> list[Structure]:
+    """The crystals and defects among the first labels."""
+    crystals, defects = params.ordered.crystals, params.ordered.defects
+    frames = []
+    for i in range(crystals.n_frames):
+        frames += sample_crystals(params.number, replace(crystals, n_frames=1), _generator(seed, CRYSTAL, i), first=i)
+    for i in range(defects.n_frames):
+        frames += sample_defects(params.number, replace(defects, n_frames=1), _generator(seed, DEFECT, i), first=i)
+    return frames
 
 
 def start_frame(params: ActiveLearningParams, seed: int, number: int, index: int) -> Structure:

@@ -93,6 +93,8 @@ def finding(inputs: AluminiumInputs) -> str:
             f"{number(rounds[0]['force_rmse'], 2)} to {number(rounds[-1]['force_rmse'], 2)} eV/Å with "
             f"{number(rounds[-1]['n_labels'])} labels. "
         )
+    if final := inputs.rounds.get("final"):
+        said += f"Trained anew and longer on all of them, the potential reaches {number(final['force_rmse'], 2)} eV/Å. "
     control = inputs.rounds.get("oracle_control") or {}
     gain = control.get("force_gain_all_rounds") or control.get("force_gain")
     if gain and gain["mean"] is not None:

@@ -73,7 +73,7 @@ def introduction(records: Records) -> str:
     levels = sorted({str(r["oracle_level"]) for r in records.values() if r.get("oracle_level")})
     return (
         "What the final ensemble says of aluminium, measured in the same way as of any other calculator. None of the "
-        "cells were in its training set on purpose: it has seen disordered cells alone."
+        "cells were in its training set on purpose: with default parameters it has seen disordered cells alone."
         + (f" Its oracle: {'; '.join(levels)}." if levels else "")
     )
 

@@ -93,6 +93,28 @@ def test_the_loop_ends_when_the_ensemble_is_sure(workplace: Path):
     assert len(json.loads(METRICS.read_text())["rounds"]) == 1
 
 
+def test_crystals_and_defects_may_be_among_the_first_labels(workplace: Path):
+    given = ALONE.ordered
+    ordered = replace(given, crystals=replace(given.crystals, n_frames=2), defects=replace(given.defects, n_frames=1))
+    records = made(replace(ALONE, ordered=ordered, thresholds=NEVER))
+    first = [record for record in records if record.source == "bootstrap"]
+    assert [record.group for record in first] == list(range(3, 3 + 9))
+    assert len(first[-1].numbers) == 15  # fcc, 2 x 2 x 1, without one
+    assert json.loads(METRICS.read_text())["rounds"][0]["n_labels"] == 9
+    assert np.load(RUNS / "split.npy").tolist() == [2] * 3 + [0] * 9
+
+
+def test_the_potential_that_is_kept_is_trained_anew(workplace: Path):
+    made(replace(ALONE, thresholds=NEVER))
+    final = json.loads(METRICS.read_text())["final"]
+    assert final["force_rmse"] != json.loads(METRICS.read_text())["rounds"][-1]["force_rmse"]
+    assert load_potential(RUNS).info["metrics"]["force_rmse_eV_A"] == pytest.approx(final["force_rmse"], rel=1e-9)
+    made(replace(ALONE, thresholds=NEVER, training=replace(ALONE.training, final_steps=0)))
+    told = json.loads(METRICS.read_text())
+    assert told["final"] is None
+    assert load_potential(RUNS).info["metrics"]["force_rmse_eV_A"] == pytest.approx(told["rounds"][-1]["force_rmse"])
+
+
 FLAKY = '''
 """An oracle which does not converge where the first atom lies in the left half of the cell."""
 from ase.calculators.calculator import SCFError
