@@ -3,8 +3,8 @@
     PYTHONPATH=. python benchmarks/active_learning.py FOLDER [--oracle second_moment|emt] [--out FILE.md]
 
 Runs the stage `active_learning` in FOLDER with the section below changed in params.yaml's own, labelled by a many-body
-potential, and then the property suite of the ensemble beside that potential. Interrupted, it goes on where it was. One
-process, about ten minutes of CPU time.
+potential, and then the property suite of the ensemble beside that potential. Interrupted, it goes on where it was.
+About twelve minutes of CPU time, three processes at most (LATENTLAW_SCHEDULER=local; one by default).
 """
 
 import argparse
@@ -80,14 +80,15 @@ def run(folder: Path, module: str, *options: str) -> None:
 
 def report(folder: Path, oracle: str) -> str:
     """Two tables in Markdown."""
-    rounds = json.loads((folder / "reports/metrics/active_learning.json").read_text())["rounds"]
+    metrics = json.loads((folder / "reports/metrics/active_learning.json").read_text())
+    rounds, final = metrics["rounds"], metrics["final"]
     details = json.loads((folder / "reports/details/active_learning.json").read_text())["rounds"]
     properties = json.loads((folder / "properties.json").read_text())
     lines = [
         f"# Active learning against {ORACLES[oracle]}",
         "",
         f"`PYTHONPATH=. python benchmarks/active_learning.py FOLDER --oracle {oracle}`, {datetime.date.today()}, torch "
-        f"{torch.__version__}, one process. Errors on the frozen test set of disordered cells.",
+        f"{torch.__version__}. Errors on the frozen test set of disordered cells.",
         "",
         "| labels | force RMSE, eV/A | energy RMSE, meV/atom | trajectories tried | stopped as uncertain | CPU s |",
         "|---|---|---|---|---|---|",
@@ -97,6 +98,11 @@ def report(folder: Path, oracle: str) -> str:
             f"| {done['n_labels']} | {done['force_rmse']:.4f} | {1e3 * done['energy_rmse']:.2f} | {done['tried']} | "
             f"{told['ended'].get('uncertain', 0)} | {sum(told['cpu_s'].values()):.0f} |"
         )
+    lines += [
+        "",
+        f"Trained anew and long on all of them (`final_steps`): force RMSE {final['force_rmse']:.4f} eV/A, energy RMSE "
+        f"{1e3 * final['energy_rmse']:.2f} meV/atom. Properties of that potential:",
+    ]
     lines += ["", "| property | unit | potential | oracle | deviation |", "|---|---|---|---|---|"]
     for name in SHOWN:
         record = properties[name]
