@@ -13,7 +13,7 @@ where pipeline.execution says; on a machine with GPUs one after the other on LAT
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from models.laws.consistency import Candidate, most_consistent
 from models.training.elbo import latent_activity
 from pipeline.dependencies import stage_code
 from pipeline.execution import load_execution, run_tasks
+from pipeline.gpus import for_training, n_devices
 from pipeline.params import load_params
 from pipeline.progress import Progress
 from pipeline.shards import content_key
@@ -93,7 +94,7 @@ def train_one(job: Job) -> dict[str, Any]:
         validation_BW=spectra[split == 1],
         seed=job.seed,
         checkpoints=job.folder / "checkpoints",
-        devices=_n_devices() if torch.cuda.is_available() else 1,
+        devices=n_devices(),
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
     )
     live.end()  # type: ignore[no-untyped-call]
@@ -123,14 +124,6 @@ def train_one(job: Job) -> dict[str, Any]:
     told.with_suffix(".tmp").write_text(json.dumps(result))
     os.replace(told.with_suffix(".tmp"), told)
     return result
-
-
-def _n_devices() -> int:
-    """GPUs that share one training: the environment's LATENTLAW_GPUS, else 1, for the networks are small."""
-    told = os.environ.get("LATENTLAW_GPUS", "1")
-    if not told.isdecimal() or int(told) < 1:
-        raise ValueError(f"LATENTLAW_GPUS: found {told!r}, expected a whole number >= 1; correct or unset it")
-    return int(told)
 
 
 def _content_key(params: SpectrumVAEParams) -> str:
@@ -163,11 +156,7 @@ def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
 
 def _run(jobs: list[Job]) -> list[dict[str, Any]]:
     """Results in order of `jobs`. Raises RuntimeError that lists every training that failed."""
-    import torch
-
-    execution = load_execution()
-    if torch.cuda.is_available() and execution.scheduler == "local":
-        execution = replace(execution, scheduler="serial")
+    execution = for_training(load_execution())
     order = sorted(range(len(jobs)), key=lambda index: -SUBSETS.index(jobs[index].subset))  # the longest first
     results: dict[int, dict[str, Any]] = {}
     failures = []

@@ -27,7 +27,7 @@ from torch import Tensor
 from models.networks.calculator import check_distances
 from models.networks.ensemble import Ensemble, EnsemblePrediction, combine
 from models.networks.graph import Configuration, Graph, collate
-from models.networks.neighbours import Neighbours, _slots
+from models.networks.neighbours import Neighbours, slots
 from models.networks.potential import PotentialNetwork, Prediction, forces_of
 
 __all__ = ["evaluate_in_chunks", "n_layers"]
@@ -201,7 +201,7 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _C
     parent, position = parent[needed], position[needed]
     first, second = renumbered[first], renumbered[second]
     check_distances(position[second] - position[first], parent[first], parent[second])
-    slot_pair, slot_atom, slot_sign = _slots(first, second, len(parent))
+    slot_pair, slot_atom, slot_sign = slots(first, second, len(parent))
     felt = felt[needed]
     slot_sign[~felt] = 0
     near = Neighbours(

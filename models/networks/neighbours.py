@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Neighbours", "find_neighbours"]
+__all__ = ["Neighbours", "find_neighbours", "slots"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray
             points=positions, box=box, periodic=bool(periodic.all()), quantities="ijS"
         )
     first, second, shift = first.astype(np.int64), second.astype(np.int64), shift.astype(np.int64).reshape(-1, 3)
-    slot_pair, slot_atom, slot_sign = _slots(first, second, len(positions))
+    slot_pair, slot_atom, slot_sign = slots(first, second, len(positions))
     return Neighbours(
         first=first, second=second, shift=shift, slot_pair=slot_pair, slot_atom=slot_atom, slot_sign=slot_sign
     )
@@ -79,7 +79,7 @@ def _mixed_boundary(
     return first[kept], second[kept], shift[kept]
 
 
-def _slots(first: np.ndarray, second: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def slots(first: np.ndarray, second: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Both ends of every pair, sorted by atom and laid out in rows."""
     n_pairs = len(first)
     atom = np.concatenate([first, second])

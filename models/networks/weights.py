@@ -45,7 +45,9 @@ def load_network(network_class: type[Network], folder: Path | str, *, expected: 
     folder = Path(folder)
     missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder}: {' and '.join(missing)} missing; train it first (dvc repro spectrum_vae)")
+        raise FileNotFoundError(
+            f"{folder}: {' and '.join(missing)} missing, expected a trained network; train it first"
+        )
     described = _read_config(folder / CONFIG)
     problems = []
     if described["class"] != network_class.__name__:
