@@ -89,7 +89,11 @@ def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -
     test = test_set(params, place)
     starts = {seed: bootstrap_of(params, seed, place) for seed in seeds}
     arms = ("active", "random") if params.random_control else ("active",)
-    lanes = [Lane(seed=seed, arm=arm, records=list(starts[seed])) for seed in seeds for arm in arms]  # type: ignore[arg-type]
+    lanes = [
+        Lane(seed=seed, arm=arm, records=list(starts[seed][0]), bootstrap_cpu_s=starts[seed][1])  # type: ignore[arg-type]
+        for seed in seeds
+        for arm in arms
+    ]
     run_lanes(params, lanes, test, place)
     finish(params, lanes[0], test, place)
     return test, lanes

@@ -14,6 +14,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from models.training.configurations import Configurations
 from pipeline.active_params import ActiveLearningParams
 from pipeline.active_sampling import (
     BOOTSTRAP,
+    CPU_S,
     TEST,
     Arm,
     LabelTask,
@@ -95,6 +97,7 @@ class Lane:
     seed: int
     arm: Arm
     records: list[AtomsRecord]  # all labels spent, failures among them
+    bootstrap_cpu_s: float = 0.0
     rounds: list[Round] = field(default_factory=list)
     members: list[Member] = field(default_factory=list)
     spreads: list[Spread] = field(default_factory=list)  # of the frames it was trained on
@@ -118,7 +121,7 @@ def test_set(params: ActiveLearningParams, place: Workplace) -> list[AtomsRecord
         for i in range(params.test.packed)
     ]
     told = [{"origin": "test", "kind": "packed", "index": i} for i in range(params.test.packed)]
-    rows = _label(params, place, packed, told)
+    rows, _ = _label(params, place, packed, told)
     first = params.test.packed
     tasks = [TestTask(params=params, index=first + i, group=first + i) for i in range(params.test.driven.n_frames)]
     what = [params.seed, params.number, asdict(params.driver.make()), asdict(params.packed), asdict(params.test.driven)]
@@ -128,14 +131,15 @@ def test_set(params: ActiveLearningParams, place: Workplace) -> list[AtomsRecord
     return rows
 
 
-def bootstrap_of(params: ActiveLearningParams, seed: int, place: Workplace) -> list[AtomsRecord]:
-    """First labels of a seed, the same for both arms."""
+def bootstrap_of(params: ActiveLearningParams, seed: int, place: Workplace) -> tuple[list[AtomsRecord], float]:
+    """First labels of a seed, the same for both arms, and the CPU seconds they took."""
     first = params.test.packed + params.test.driven.n_frames
     drawn = [packed_frame(params, seed, BOOTSTRAP, i) for i in range(params.packed.n_frames)]
     drawn += ordered_frames(params, seed)
     frames = [replace(frame, source="bootstrap", group=first + i) for i, frame in enumerate(drawn)]
     told = [{"origin": "bootstrap", "round": 0, "index": i} for i in range(len(frames))]
-    return _label(params, place, frames, told)
+    records, cpu_s = _label(params, place, frames, told)
+    return records, sum(cpu_s)
 
 
 def run_lanes(
@@ -151,7 +155,8 @@ def run_lanes(
     known = configurations(labelled)
     for lane in lanes:
         failed = sum(record.status != OK for record in lane.records)
-        lane.rounds.append(Round(number=0, selected=len(lane.records), n_failed=failed))
+        cost = {"labels": lane.bootstrap_cpu_s}
+        lane.rounds.append(Round(number=0, selected=len(lane.records), n_failed=failed, cpu_s=cost))
     for number in range(params.rounds.n_rounds + 1):
         live = [lane for lane in lanes if not lane.done]
         if not live:
@@ -296,10 +301,14 @@ def _spend(params: ActiveLearningParams, lanes: Sequence[Lane], number: int, pla
             )
             told.append(_provenance(lane, number, i, end))
         last.frames = [last.frames[i] for i in taken[lane.name]]
-    rows_of = iter(_label(params, place, frames, told))
+    rows_of = zip(*_label(params, place, frames, told), strict=True)
     for lane in lanes:
         last = lane.rounds[-1]
-        new = [next(rows_of) for _ in taken[lane.name]]
+        new, cpu_s = [], 0.0
+        for record, seconds in islice(rows_of, len(taken[lane.name])):
+            new.append(record)
+            cpu_s += seconds
+        last.cpu_s["labels"] = cpu_s
         last.selected, last.n_failed = len(new), sum(record.status != OK for record in new)
         lane.records += new
 
@@ -323,7 +332,8 @@ def _choose(params: ActiveLearningParams, lane: Lane, rows: Sequence[int]) -> tu
 
 def _label(
     params: ActiveLearningParams, place: Workplace, frames: Sequence[Structure], told: Sequence[Mapping[str, Any]]
-) -> list[AtomsRecord]:
+) -> tuple[list[AtomsRecord], list[float]]:
+    """Records and, of each, its share of the CPU seconds of its task."""
     tasks, names = [], []
     engine, size = params.engine.make(), params.frames_per_task
     for first in range(0, len(frames), size):
@@ -333,7 +343,10 @@ def _label(
         )
         what = [_plain(structure) for structure in own]
         names.append(f"labels_{_digest([what, list(told[first : first + size]), asdict(engine)])}")
-    return [r for columns in place.labels.results(names, label, tasks) for r in records_from(columns)]
+    found = place.labels.results(names, label, tasks)
+    records = [r for columns in found for r in records_from(columns)]
+    shares = zip(found, tasks, strict=True)
+    return records, [float(c[CPU_S]) / len(t.structures) for c, t in shares for _ in t.structures]
 
 
 def _provenance(lane: Lane, number: int, index: int, end: Ended) -> dict[str, Any]:

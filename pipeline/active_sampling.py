@@ -6,6 +6,7 @@ drawn before changes it. A trajectory of the random control has the same start, 
 
 import contextlib
 import json
+import resource
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,7 @@ from pipeline.labelling import failed_records, label_records
 from stores.atoms import AtomsRecord, columns_of, dataset_of, records_of
 
 __all__ = [
+    "CPU_S",
     "Arm",
     "LabelTask",
     "SampleTask",
@@ -48,6 +50,7 @@ __all__ = [
 Arm = Literal["active", "random"]
 BOOTSTRAP, TEST, TRAJECTORY, CRYSTAL, DEFECT = 0, 1, 2, 3, 4
 DRAWS = 20
+CPU_S = "cpu_s"  # beside the columns of labels: what a machine took, which no store may hold
 FIELDS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")
 
 
@@ -199,8 +202,10 @@ def ended_from(arrays: Arrays) -> list[tuple[np.ndarray, Ended]]:
 
 
 def label(task: LabelTask) -> Arrays:
-    """Rows of these frames, failures among them."""
-    return columns_of(label_records(task.engine, task.structures, task.limits, task.told))
+    """Rows of these frames, failures among them, and the CPU seconds they took, those of child processes among them."""
+    begun = _cpu_s()
+    columns = columns_of(label_records(task.engine, task.structures, task.limits, task.told))
+    return columns | {CPU_S: np.array(_cpu_s() - begun)}
 
 
 def label_driven(task: TestTask) -> Arrays:
@@ -233,7 +238,13 @@ def driven_frame(params: ActiveLearningParams, start: Structure, index: int) -> 
 
 
 def records_from(columns: Arrays) -> list[AtomsRecord]:
-    return records_of(dataset_of(columns, {}))
+    return records_of(dataset_of({name: column for name, column in columns.items() if name != CPU_S}, {}))
+
+
+def _cpu_s() -> float:
+    """Of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:

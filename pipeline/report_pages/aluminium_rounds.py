@@ -31,7 +31,7 @@ REASONS = {
     "asked": ("frame asked for", CYCLE[6]),
     "discarded": ("discarded as unphysical", CYCLE[3]),
 }
-PARTS = {"sampling": CYCLE[2], "training": CYCLE[0]}
+PARTS = {"labels": CYCLE[1], "sampling": CYCLE[2], "training": CYCLE[0]}
 QUANTITIES = {"force": ("force RMSE", "eV/Å", 1.0), "energy": ("energy RMSE", "meV/atom", 1e3)}
 PLURALS = {"force": "forces", "energy": "energies"}
 MAX_SNAPSHOTS = 10
@@ -95,7 +95,7 @@ def round_table(inputs: AluminiumInputs) -> Table:
             "force RMSE [eV/\u2060Å]",
             "energy RMSE [meV/atom]",
             "threshold, mean force spread [eV/Å]",
-            "CPU seconds without labels",
+            "CPU seconds",
         ],
         rows=rows,
         caption="Round 0 is the random-packed start, the same for both arms. Errors are of the ensemble trained after "
@@ -204,8 +204,7 @@ def selection_section(inputs: AluminiumInputs) -> Section:
                 caption="Active rounds. Left, how trajectories ended, and how many of the stopped frames were labelled "
                 "(dots; duplicates and what exceeds the budget are left). Middle, spread of the members along some "
                 "trajectories of the last round, with its threshold (dashed; two more thresholds, on the energy and "
-                "on the largest force, stop trajectories too). Right, CPU seconds of the parts, labels not among "
-                "them.",
+                "on the largest force, stop trajectories too). Right, CPU seconds of the parts.",
             )
         )
     else:
