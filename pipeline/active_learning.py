@@ -25,6 +25,7 @@ from models.physics.atoms.structure import Structure
 from pipeline.active_params import ActiveLearningParams
 from pipeline.active_report import control_details, control_metrics, details_of, metrics_of
 from pipeline.active_rounds import Lane, Workplace, bootstrap_of, finish, run_lanes, test_set
+from pipeline.active_sampling import CPU_S
 from pipeline.active_scratch import Scratch
 from pipeline.dependencies import stage_code
 from pipeline.execution import TaskRunner, kept_workers, load_execution
@@ -104,7 +105,7 @@ def _place(params: ActiveLearningParams, run: TaskRunner) -> Workplace:
     root = Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH))
     code = Path(__file__).resolve().parent.parent
     sources = [code / file for file in stage_code(code, "active_learning")]
-    labels = content_key([asdict(params.limits), engine_versions()], SOURCES)
+    labels = content_key([asdict(params.limits), engine_versions(), CPU_S], SOURCES)
     shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
     work = content_key([shaping, engine_versions()], sources)
     return Workplace(labels=Scratch(root / f"labels_{labels}", run), work=Scratch(root / f"rounds_{work}", run))

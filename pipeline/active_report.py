@@ -63,7 +63,11 @@ def control_metrics(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict
 
 def details_of(lanes: Sequence[Lane]) -> dict[str, Any]:
     """Everything about each round, with frames for pictures and spreads along trajectories."""
-    return {"rounds" if lane.arm == "active" else "random": [_round_details(r) for r in lane.rounds] for lane in lanes}
+    arms = {"active": "rounds", "random": "random"}
+    return {
+        **{arms[lane.arm]: [_round_details(r) for r in lane.rounds] for lane in lanes},
+        "final_cpu_s": round(lanes[0].final_cpu_s, 2),
+    }
 
 
 def control_details(lanes: Sequence[Lane]) -> dict[str, Any]:
