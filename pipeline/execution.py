@@ -160,6 +160,8 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
     try:
         return function(item)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # it came while compiled code was handing back its result
+            raise error.__cause__ from None
         return error  # handed to the caller, who lists all failures at the end
 
 

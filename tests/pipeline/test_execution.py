@@ -72,6 +72,16 @@ def test_linear_algebra_keeps_to_one_thread_whatever_tasks_limit_themselves(sche
     assert set(results.values()) == {1}
 
 
+def interrupted_on_its_way_out(_):
+    """What CPython makes of Ctrl-C that arrives while compiled code returns a value."""
+    raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+
+
+def test_ctrl_c_that_compiled_code_wraps_is_still_ctrl_c():
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks(interrupted_on_its_way_out, [0], Execution(scheduler="serial")))
+
+
 def test_processes_of_dask_give_the_same():
     results = dict(run_tasks(square, range(4), Execution(scheduler="local", workers=1)))
     assert str(results.pop(3)) == "'three'"
