@@ -17,6 +17,7 @@ Exit status: 0 done, 3 TRIQS cannot be imported, 4 refused request, anything els
 
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -86,4 +87,7 @@ def solve(solver_class: Any, request: dict[str, Any], run: dict[str, float]) -> 
 
 
 if __name__ == "__main__":
+    # The folder of a script stands first on its sys.path, and there our triqs.py would shadow the package `triqs`.
+    here = os.path.dirname(os.path.realpath(__file__))
+    sys.path[:] = [folder for folder in sys.path if os.path.realpath(folder) != here]
     sys.exit(main(sys.argv[1], sys.argv[2]))

@@ -26,12 +26,28 @@ OMEGA = np.concatenate([-np.geomspace(1e-6, 1.9, 60)[::-1], [0.0], np.geomspace(
 RESONANT_LEVEL = AndersonImpurity(interaction=0.0, level=-0.02, hybridization=0.05)
 
 
+TOOLS = ("adapt", "nrgchain", "matrix", "diag", "unitary", "broaden", "kk", "perl")
+
+
+def wrapper_script(folder):
+    """What a user writes: a script that sets the environment of the TRIQS installation and starts its Python."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in TOOLS:
+        write_script(tools / name, "exit 0")
+    environment = f'PYTHONPATH="{FAKE_MODULES}" PATH="{tools}:$PATH"'
+    return write_script(folder / "python-of-triqs", f'{environment} exec "{sys.executable}" "$@"')
+
+
+def write_script(path, text):
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
 @pytest.fixture
 def interpreter(tmp_path):
-    script = tmp_path / "python-of-triqs"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{FAKE_MODULES}" exec "{sys.executable}" "$@"\n')
-    script.chmod(0o755)
-    return str(script)
+    return wrapper_script(tmp_path)
 
 
 def solve(impurity, interpreter, temperatures=(1e-5,), omega=OMEGA, **settings):

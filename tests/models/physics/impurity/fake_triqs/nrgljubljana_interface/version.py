@@ -1,0 +1,3 @@
+"""Stand-in."""
+
+version = "3.2.0"

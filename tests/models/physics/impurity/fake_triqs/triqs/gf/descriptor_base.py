@@ -1,0 +1,10 @@
+"""Stand-in."""
+
+
+class Base:
+    def __init__(self, **parameters):
+        self.__dict__.update(parameters)
+
+
+class Function(Base):
+    pass

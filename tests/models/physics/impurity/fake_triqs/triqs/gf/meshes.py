@@ -1,0 +1,9 @@
+"""Stand-in."""
+
+
+class MeshImFreq:
+    pass
+
+
+class MeshReFreq:
+    pass
