@@ -1,7 +1,7 @@
 """`make doctor`: look at this machine and this clone, say what is there, what is missing, and what to do.
 
 One line per finding: `ok` is fine, `--` an optional part that is not there, `!!` stops the pipeline (exit status 1).
-Solvers and engines are looked for, not run.
+Solvers and engines are looked for, not run; only TRIQS, where it is set up, solves one small problem.
 
     python -m pipeline.doctor
 """
@@ -23,6 +23,7 @@ import yaml
 from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
+from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
 from pipeline.repro import RWLOCK, live_runs
 
 __all__ = ["Finding", "findings"]
@@ -177,20 +178,14 @@ def nrg_solver() -> Finding:
 
 
 def triqs(root: Path) -> Finding:
-    """The optional second solver has an interpreter of its own, named by LATENTLAW_TRIQS_PYTHON."""
-    interpreter = os.environ.get("LATENTLAW_TRIQS_PYTHON")
-    route = "only for `solver: triqs`; docs/how-to/triqs.md has the install route"
-    if not interpreter:
-        return Finding(subject="triqs", fine=None, found="LATENTLAW_TRIQS_PYTHON is not set", cure=route)
-    command = [interpreter, "-c", "import nrgljubljana_interface"]
+    """The optional second solver, asked to solve a level whose answer is known, as before a run."""
     try:
-        reply = subprocess.run(command, cwd=root.anchor, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Finding(subject="triqs", fine=None, found=str(error), cure=route)
-    if reply.returncode:
-        found = f"{interpreter} cannot import nrgljubljana_interface"
-        return Finding(subject="triqs", fine=None, found=found, cure=route)
-    return Finding(subject="triqs", fine=True, found=f"nrgljubljana_interface in {interpreter}")
+        solver = TriqsSolver().checked()
+    except SolverUnavailable as error:
+        cure = f"only for `solver: triqs`; docs/how-to/triqs.md has the install route. {error.cure}"
+        return Finding(subject="triqs", fine=None, found=error.reason, cure=cure)
+    versions = ", ".join(f"{name} {version}" for name, version in solver.versions.items())
+    return Finding(subject="triqs", fine=True, found=f"{versions} by {solver.interpreter}")
 
 
 def operon() -> Finding:

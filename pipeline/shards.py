@@ -59,6 +59,8 @@ class Recipe:
     # Gets the columns of a shard and how many rows of each dimension stand before it; returns the columns to write, of
     # the same lengths. Offsets of one column into another become those of the whole store by this.
     place: Callable[[Columns, Mapping[str, int]], Columns] | None = None
+    # Errors which every other shard would meet too, such as a missing program: the first one ends the run.
+    ends_run: tuple[type[Exception], ...] = ()
 
 
 def shards_of(items: Sequence[Any], items_per_shard: int) -> list[Sequence[Any]]:
@@ -109,6 +111,8 @@ def _make_shards(recipe: Recipe, scratch: Path, execution: Execution) -> None:
     with Progress(recipe.out.stem, sum(n_items), recipe.unit, done_before=done_before) as progress:
         for position, result in run_tasks(recipe.solve_shard, items, execution):
             index = missing[position]
+            if isinstance(result, recipe.ends_run):
+                raise result
             if isinstance(result, Exception):
                 failures.append((index, result))
                 continue

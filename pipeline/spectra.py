@@ -28,7 +28,7 @@ import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings
+from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
 from pipeline.execution import load_execution
 from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
@@ -115,18 +115,22 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     """Make the store and its metrics in the working directory."""
     hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians)]
     omega = frequency_grid(params.grid)
+    versions = dict(solver.versions) if isinstance(solver, TriqsSolver) else {}  # of what is no part of this environment
     settings = (
-        asdict(params.nrg) if params.solver == "nrg" else {"kondo": asdict(params.nrg), "triqs": asdict(params.triqs)}
+        asdict(params.nrg)
+        if params.solver == "nrg"
+        else {"kondo": asdict(params.nrg), "triqs": asdict(params.triqs), "versions": versions}
     )
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
-        key=content_key(asdict(params), [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key([asdict(params), versions], [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
         shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
         solve_shard=partial(solve_shard, omega=omega, solver=solver, kondo_temperature=kondo_temperature),
         coordinates={"omega": omega},
         attributes={"solver": params.solver, "settings": json.dumps(settings, sort_keys=True)},
         unit="Hamiltonians",
+        ends_run=(SolverUnavailable,),
     )
     manifest = generate_store(recipe, load_execution())
     n_failed = int((open_store(OUT, SPECTRA)["status"] != OK).sum())
@@ -171,11 +175,7 @@ def solve_shard(
 
 def make_solver(params: SpectraParams) -> ImpuritySolver:
     if params.solver == "triqs":
-        from models.physics.impurity.triqs import TriqsSolver
-
-        triqs = TriqsSolver(settings=params.triqs)
-        triqs.require_interpreter()
-        return triqs
+        return TriqsSolver(settings=params.triqs).checked()
     from models.physics.impurity.nrg_solver import NRGSolver
 
     return NRGSolver(params.nrg)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import doctor
+from tests.models.physics.impurity.test_triqs import wrapper_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,6 +95,22 @@ def test_a_triqs_interpreter_that_is_not_there_is_optional(monkeypatch):
     finding = doctor.triqs(ROOT)
     assert finding.fine is None
     assert "/nowhere/python" in finding.found
+
+
+def test_a_triqs_that_solves_is_told_with_its_versions(monkeypatch, tmp_path):
+    monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(tmp_path))
+    finding = doctor.triqs(ROOT)
+    assert finding.fine is True
+    assert "triqs 3.2.1, nrgljubljana_interface 3.2.0" in finding.found
+
+
+def test_a_triqs_that_imports_but_cannot_solve_is_not_fine(monkeypatch, tmp_path):
+    monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(tmp_path))
+    (tmp_path / "tools" / "broaden").unlink()
+    finding = doctor.triqs(ROOT)
+    assert finding.fine is None
+    assert "finds no broaden on its PATH" in finding.found
+    assert "exports PYTHONPATH, LD_LIBRARY_PATH and PATH" in finding.cure
 
 
 def test_missing_quantum_mechanics_is_told_with_the_compiler_that_it_needs(monkeypatch):

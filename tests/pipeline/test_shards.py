@@ -182,6 +182,24 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(where, here, expect
     assert generate_store(recipe(), SERIAL).hash == expected
 
 
+def test_an_error_that_every_shard_would_meet_ends_the_run_and_is_not_kept(here, expected):
+    tried = []
+
+    def solve_until_the_tenth(numbers):
+        tried.append(numbers[0])
+        if len(tried) > 9:
+            raise ModuleNotFoundError("no such program")
+        return solve(numbers)
+
+    with pytest.raises(ModuleNotFoundError, match="no such program"):
+        generate_store(recipe(solve_shard=solve_until_the_tenth, ends_run=(ModuleNotFoundError,)), SERIAL)
+    assert len(tried) == 10
+    tried_again = []
+    manifest = generate_store(recipe(solve_shard=lambda numbers: tried_again.append(numbers[0]) or solve(numbers)), SERIAL)
+    assert len(tried_again) == 24 - 9
+    assert manifest.hash == expected
+
+
 def test_an_error_of_the_code_is_told_once_and_the_other_shards_are_kept(here):
     def broken(numbers):
         if numbers[0] in (4, 8):

@@ -1,12 +1,13 @@
 """Stage `spectra`: what is drawn, how one solution becomes rows, and that the stage survives what happens to it."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.solver import ImpuritySolution, SolverError
-from models.physics.impurity.triqs import SolverUnavailable
+from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
 from pipeline import spectra
 from pipeline.params import load_params
 from pipeline.spectra import (
@@ -29,6 +30,7 @@ from pipeline.spectra import (
 from stores.outcome import FAILED
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
+from tests.models.physics.impurity.test_triqs import wrapper_script
 
 ROOT = Path(__file__).parents[2]
 PARAMS = load_params(SpectraParams, "spectra", ROOT / "params.yaml")
@@ -247,6 +249,45 @@ def test_ctrl_c_ends_worker_processes_quietly(tmp_path):
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
     assert "Traceback" not in err
+
+
+class ToyTriqs(TriqsSolver):
+    """The versions of TRIQS, the spectra of the toy."""
+
+    def solve(self, impurity, **request):
+        return ToySolver().solve(impurity, **request)
+
+
+def test_a_store_names_the_versions_of_triqs_and_other_versions_make_other_shards(here, capsys):
+    params = replace(PARAMS, solver="triqs", n_hamiltonians=4)
+    for versions in ({"triqs": "3.2.1"}, {"triqs": "3.3.0"}):
+        generate(params, ToyTriqs(versions=versions), toy_kondo_temperature)
+        assert json.loads(open_store(spectra.OUT).attrs["settings"])["versions"] == versions
+    assert "reused" not in capsys.readouterr().out
+
+
+def test_a_store_of_the_built_in_solver_names_its_settings_alone(here):
+    generate(replace(PARAMS, n_hamiltonians=4), ToySolver(), toy_kondo_temperature)
+    attributes = open_store(spectra.OUT).attrs
+    assert attributes["settings"] == json.dumps(asdict(PARAMS.nrg), sort_keys=True)
+    assert attributes["solver"] == "nrg"
+
+
+def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(here, monkeypatch):
+    monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(here))
+    free = replace(PARAMS.sampling, interaction=(1e-16, 2e-16))  # the stand-in of TRIQS solves U = 0
+    params = replace(PARAMS, solver="triqs", n_hamiltonians=2, hamiltonians_per_shard=1, sampling=free)
+    solver = make_solver(params)
+    sound = (here / "tools" / "kk").read_text()
+    (here / "tools" / "kk").write_text("#!/bin/sh\necho 'kk: no libgsl.so.27' >&2; exit 127\n")
+    with pytest.raises(SolverUnavailable, match=r"does not solve even the free level.*kk: no libgsl\.so\.27"):
+        generate(params, solver, toy_kondo_temperature)
+    assert not list(here.glob(".cache/generation/*/*.shard"))
+    (here / "tools" / "kk").write_text(sound)
+    generate(params, solver, toy_kondo_temperature)
+    dataset = open_store(spectra.OUT, SPECTRA)
+    assert not dataset["status"].values.any()
+    assert json.loads(dataset.attrs["settings"])["versions"]["nrgljubljana_interface"] == "3.2.0"
 
 
 def test_a_missing_triqs_is_told_before_any_work(monkeypatch):

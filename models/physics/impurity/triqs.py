@@ -2,12 +2,16 @@
 
 TRIQS is built from source for one CPython with NumPy < 2, so it is never imported here: each Hamiltonian is one
 subprocess of that interpreter (`triqs_child.py`: JSON in, npz out) in a scratch directory, under a hard time limit.
-The child solves each temperature in turn and returns the self-energy Sigma_s = F_s / G_s; the spectrum is rebuilt here,
+The child first looks for all that a run needs, then solves each temperature in turn and returns the self-energy Sigma_s = F_s / G_s; the spectrum is rebuilt here,
 
     A_s(w) = -Im [1 / (w - eps_d + s B / 2 - Delta(w) - Sigma_s(w))] / pi,        s = +1 (up), -1 (down),
 
 with the exact Delta of the flat band, because the directly broadened spectrum is depleted for |w| <~ T. Im Sigma comes
 out slightly positive at |w| << T_K, where it is clipped to 0.
+
+A run that fails may be the Hamiltonian's fault or the installation's. The free level at particle-hole symmetry tells:
+its answer is known, <n_s> = 1/2 and <n_up n_dn> = 1/4, so an installation that does not reproduce it is at fault.
+SolverUnavailable ends the run, SolverError is a failure of one Hamiltonian.
 
 | here | there |
 |---|---|
@@ -28,7 +32,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,17 +48,33 @@ ComplexArray = NDArray[np.complex128]
 
 INTERPRETER_VARIABLE = "LATENTLAW_TRIQS_PYTHON"
 CHILD = Path(__file__).with_name("triqs_child.py")
-IMPORT_FAILED = 3  # exit status of the child, as in triqs_child.py
+INCOMPLETE, IMPORTED = 3, "-- TRIQS imported"  # exit status and line of the child, as in triqs_child.py
 MULTIPLETS_PER_STATE = 0.43  # 441 spin multiplets hold 1024 states of a typical kept space
+# By these TRIQS and MPI take a process for one that mpirun or srun has started, and wait for them or die in MPI_Init.
+MPI_VARIABLES = ("OMPI_", "PMI_", "PMIX_", "CRAY_MPICH_VERSION")
+ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FREE_LEVEL = AndersonImpurity(interaction=0.0, level=0.0, hybridization=0.02)
+FREE_LEVEL_TIME_LIMIT_S = 120.0  # it takes some 3 CPU seconds
 INSTALL_ROUTE = (
     "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source (neither is on PyPI; "
     "cmake, MPI, HDF5, GSL, Boost and Perl needed) for a CPython 3.11 with 'numpy<2', mpi4py and mako; then set "
     f"{INTERPRETER_VARIABLE}=/path/to/that/bin/python, or choose `solver: nrg`, which needs nothing."
 )
+WRAPPER = (
+    f"Set {INTERPRETER_VARIABLE} to a script that exports PYTHONPATH, LD_LIBRARY_PATH and PATH of the TRIQS "
+    "installation and then runs its Python (docs/how-to/triqs.md shows one)."
+)
 
 
 class SolverUnavailable(RuntimeError):
-    """TRIQS is not installed where it was expected; no Hamiltonian can be solved, so the run has to stop."""
+    """TRIQS does not work here, whatever the Hamiltonian: what is wrong and what to do. The run has to stop."""
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(reason, cure)  # both, or it would not survive the way back from a worker process
+        self.reason, self.cure = reason, cure
+
+    def __str__(self) -> str:
+        return f"solver triqs: {self.reason}. {self.cure}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +113,25 @@ class TriqsSolver:
 
     settings: TriqsSettings = field(default_factory=TriqsSettings)
     interpreter: str | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)  # of TRIQS and its interface, known after `checked`
 
-    def require_interpreter(self) -> None:
-        """SolverUnavailable where no interpreter is named or it does not exist; to be called before a long run."""
-        _interpreter(self.interpreter)
+    def checked(self) -> "TriqsSolver":
+        """This solver with the path and the versions of an installation that works. Raises SolverUnavailable."""
+        interpreter = _interpreter(self.interpreter)
+        return replace(self, interpreter=str(interpreter), versions=_check_installation(interpreter))
 
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution:
         """Spectra at every temperature; ValueError, SolverError (this Hamiltonian), SolverUnavailable (no TRIQS)."""
         temperatures, omega = np.asarray(temperatures, float), np.asarray(omega, float)
         check_request(temperatures, omega)
+        interpreter = _interpreter(self.interpreter)
         request = self._request(impurity, temperatures, omega)
-        with tempfile.TemporaryDirectory(prefix="latentlaw-triqs-") as scratch:
-            arrays = _run_child(
-                _interpreter(self.interpreter),
-                request,
-                Path(scratch),
-                time_limit_s=self.settings.time_limit_s * temperatures.size,
-            )
-        return _solution(impurity, temperatures, omega, arrays)
+        try:
+            arrays = _run_child(interpreter, request, time_limit_s=self.settings.time_limit_s * temperatures.size)
+            return _solution(impurity, temperatures, omega, arrays)
+        except SolverError:
+            _check_installation(interpreter)
+            raise
 
     def _request(self, impurity: AndersonImpurity, temperatures: FloatArray, omega: FloatArray) -> dict[str, object]:
         symmetric = impurity.field == 0
@@ -141,33 +162,70 @@ class TriqsSolver:
 
 def _interpreter(given: str | None) -> Path:
     asked = given or os.environ.get(INTERPRETER_VARIABLE)
+    expected = "expected the Python that can import nrgljubljana_interface, or a script that runs it"
     if not asked:
         raise SolverUnavailable(
-            f"solver triqs: no interpreter given and ${INTERPRETER_VARIABLE} is not set; expected the path of the "
-            f"Python that can import nrgljubljana_interface. {INSTALL_ROUTE}"
+            f"no interpreter given and ${INTERPRETER_VARIABLE} is not set; {expected}", INSTALL_ROUTE
         )
     found = shutil.which(asked)
     if found is None:
         raise SolverUnavailable(
-            f"solver triqs: interpreter {asked!r} (from the setting or ${INTERPRETER_VARIABLE}) is not an executable "
-            f"file; expected the path of the Python that can import nrgljubljana_interface. {INSTALL_ROUTE}"
+            f"interpreter {asked!r} (from the setting or ${INTERPRETER_VARIABLE}) is not an executable file; {expected}",
+            INSTALL_ROUTE,
         )
     # Not resolved: a virtual environment's python is a link, and following it would leave that environment.
     return Path(found).absolute()
 
 
+def _check_installation(interpreter: Path) -> dict[str, str]:
+    """Versions of TRIQS and its interface. SolverUnavailable unless they solve the free level."""
+    temperatures, omega = np.array([1e-3]), np.array([-0.1, 0.0, 0.1])
+    request = TriqsSolver()._request(FREE_LEVEL, temperatures, omega)
+    try:
+        arrays = _run_child(interpreter, request, time_limit_s=FREE_LEVEL_TIME_LIMIT_S)
+        solution = _solution(FREE_LEVEL, temperatures, omega, arrays)
+    except SolverError as error:
+        raise SolverUnavailable(f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER) from error
+    found = np.concatenate([solution.n_up, solution.n_dn, solution.double_occupancy])
+    if np.max(np.abs(found - [0.5, 0.5, 0.25])) > 0.02:
+        raise SolverUnavailable(
+            f"{interpreter} solves the free level wrongly: found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, "
+            "expected 1/2, 1/2, 1/4",
+            INSTALL_ROUTE,
+        )
+    return dict(json.loads(str(arrays["versions"])))
+
+
 def _run_child(
-    interpreter: Path, request: Mapping[str, object], scratch: Path, *, time_limit_s: float
+    interpreter: Path, request: Mapping[str, object], *, time_limit_s: float
 ) -> dict[str, NDArray[np.generic]]:
     """Arrays of the child's npz; the whole process group is killed at the time limit and when we are interrupted."""
-    (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
-    environment = os.environ | {
-        # solve() shells out to adapt, nrgchain, broaden and kk, which lie beside the interpreter.
-        "PATH": f"{interpreter.parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "NRG_TEMPDIR": str(scratch),
-        "NRG_WORKDIR": str(scratch),
-        "OMP_NUM_THREADS": "1",
-    }
+    with tempfile.TemporaryDirectory(prefix="latentlaw-triqs-") as folder:
+        scratch = Path(folder)
+        (scratch / "request.json").write_text(json.dumps(request), encoding="utf-8")
+        status = _exit_status(interpreter, scratch, time_limit_s)
+        said = _last_words(scratch)
+        if status == INCOMPLETE:
+            raise SolverUnavailable(f"{interpreter} cannot run TRIQS: {said}", f"{WRAPPER} {INSTALL_ROUTE}")
+        if -status in ENDED_FROM_OUTSIDE:
+            raise SolverUnavailable(
+                f"the child process was killed by {signal.Signals(-status).name}, from outside",
+                "Where memory ran out, ask for more of it or for fewer workers; then run again: finished shards are kept.",
+            )
+        if status != 0:
+            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+            raise SolverError(f"triqs: the child process ended with {how}; its last words: {said}")
+        try:
+            with open(scratch / "result.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise SolverError(
+                f"triqs: the child wrote no readable result.npz ({error}); its last words: {said}"
+            ) from error
+
+
+def _exit_status(interpreter: Path, scratch: Path, time_limit_s: float) -> int:
+    """Of the child, as subprocess counts: minus the signal that killed it."""
     command = [str(interpreter), str(CHILD), str(scratch / "request.json"), str(scratch / "result.npz")]
     # Files rather than pipes: a grandchild that holds a pipe open would block us beyond the time limit.
     with open(scratch / "stdout", "wb") as out, open(scratch / "stderr", "wb") as err:
@@ -175,14 +233,14 @@ def _run_child(
             child = subprocess.Popen(
                 command,
                 cwd=scratch,
-                env=environment,
+                env=_environment(interpreter, scratch),
                 stdout=out,
                 stderr=err,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except OSError as error:
-            raise SolverUnavailable(f"solver triqs: cannot start {interpreter}: {error}. {INSTALL_ROUTE}") from error
+            raise SolverUnavailable(f"cannot start {interpreter}: {error}", INSTALL_ROUTE) from error
         try:
             status = child.wait(timeout=time_limit_s)
         except subprocess.TimeoutExpired:
@@ -194,23 +252,30 @@ def _run_child(
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-    said = _tail(scratch / "stderr") or _tail(scratch / "stdout") or "nothing was printed"
-    if status == IMPORT_FAILED:
-        raise SolverUnavailable(
-            f"solver triqs: {interpreter} cannot import nrgljubljana_interface: {said} {INSTALL_ROUTE}"
-        )
-    if status != 0:
-        how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        raise SolverError(f"triqs: the child process ended with {how}; its last words: {said}")
-    try:
-        with open(scratch / "result.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise SolverError(f"triqs: the child wrote no readable result.npz ({error}); its last words: {said}") from error
+    return status if status <= 128 else 128 - status  # a wrapper script without `exec` adds 128 to a signal
 
 
-def _tail(path: Path, n_lines: int = 5) -> str:
-    return " | ".join(path.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-n_lines:])
+def _environment(interpreter: Path, scratch: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(MPI_VARIABLES)}
+    return kept | {
+        # solve() shells out to adapt, nrgchain, broaden, kk and others, which often lie beside the interpreter.
+        "PATH": f"{interpreter.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "NRG_TEMPDIR": str(scratch),
+        "NRG_WORKDIR": str(scratch),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def _last_words(scratch: Path) -> str:
+    """The end of what the child printed, without what differs from run to run: it may stand in a store.
+
+    An error of TRIQS takes some eight lines, and what its tools say of the reason stands before it.
+    """
+    for stream in ("stderr", "stdout"):
+        text = (scratch / stream).read_text(encoding="utf-8", errors="replace").rpartition(IMPORTED)[2]
+        if lines := [line.strip() for line in text.replace(str(scratch), "scratch").splitlines() if line.strip()]:
+            return " | ".join(lines[-12:])
+    return "nothing was printed"
 
 
 def _solution(

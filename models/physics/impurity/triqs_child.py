@@ -11,20 +11,28 @@ interpreter needs NumPy < 2 and does not have our packages. The request is one J
     runs                                      list of {temperature, mesh_min, chain_temperature} [D]
 
 and the result holds, for run i: mesh_<i> (n_w,), sigma_up_<i> and sigma_dn_<i> (n_w,) complex, averages_<i> =
-(n_d, n_d^2, S_z).
-Exit status: 0 done, 3 TRIQS cannot be imported, 4 refused request, anything else a crash with its traceback on stderr.
+(n_d, n_d^2, S_z); versions is a JSON object {package: version}.
+Exit status: 0 done, 1 the solver raised an error, 3 TRIQS or one of its tools is missing, 4 refused request.
 """
 
 import importlib
 import json
 import os
+import shutil
+import subprocess
 import sys
 from typing import Any
 
 import numpy as np
 
-IMPORT_FAILED = 3
+SOLVER_RAISED = 1
+INCOMPLETE = 3
 REQUEST_REFUSED = 4
+IMPORTED = "-- TRIQS imported"  # what TRIQS prints before this line tells the time of day, not what went wrong
+
+# What solve() starts through the shell: it does not look for them first, nor say which of them it missed.
+TOOLS = ("adapt", "nrgchain", "matrix", "diag", "unitary", "broaden", "kk")
+PERL_MODULES = ("File::Copy", "File::Path", "Math::Trig")
 
 
 def main(request_path: str, result_path: str) -> int:
@@ -34,17 +42,50 @@ def main(request_path: str, result_path: str) -> int:
         # The QSZ template of NRG Ljubljana couples both spins with the hybridization of spin up, without a word.
         print(f"hybridization = {request['hybridization']!r}: expected one number for both spins", file=sys.stderr)
         return REQUEST_REFUSED
+    problems = missing_tools()
+    interface: Any = None
     try:
         interface = importlib.import_module("nrgljubljana_interface")
     except ImportError as error:
+        problems.insert(0, f"it cannot import nrgljubljana_interface ({type(error).__name__}: {error})")
+    for stream in (sys.stdout, sys.stderr):
+        print(IMPORTED, file=stream, flush=True)
+    if problems:
+        print("; ".join(problems), file=sys.stderr)
+        return INCOMPLETE
+    arrays: dict[str, Any] = {"versions": json.dumps(versions("triqs", "nrgljubljana_interface"))}
+    try:
+        for i, run in enumerate(request["runs"]):
+            names = (f"mesh_{i}", f"sigma_up_{i}", f"sigma_dn_{i}", f"averages_{i}")
+            arrays |= zip(names, solve(interface.Solver, request, run), strict=True)
+    except (RuntimeError, TypeError, ValueError) as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        return IMPORT_FAILED
-    arrays: dict[str, Any] = {}
-    for i, run in enumerate(request["runs"]):
-        mesh, sigma_up, sigma_dn, averages = solve(interface.Solver, request, run)
-        arrays |= {f"mesh_{i}": mesh, f"sigma_up_{i}": sigma_up, f"sigma_dn_{i}": sigma_dn, f"averages_{i}": averages}
+        return SOLVER_RAISED
     np.savez(result_path, **arrays)
     return 0
+
+
+def missing_tools() -> list[str]:
+    """Every program that a run would miss, in words."""
+    problems = []
+    if missing := [name for name in (*TOOLS, "perl") if shutil.which(name) is None]:
+        problems.append(f"it finds no {', '.join(missing)} on its PATH")
+    if "perl" not in missing:
+        for module in PERL_MODULES:
+            done = subprocess.run(["perl", f"-M{module}", "-e", "1"], capture_output=True, check=False)
+            if done.returncode:
+                problems.append(f"its perl has no module {module}")
+    return problems
+
+
+def versions(*packages: str) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = str(importlib.import_module(f"{package}.version").version)
+        except (ImportError, AttributeError):
+            found[package] = "unknown"
+    return found
 
 
 def solve(solver_class: Any, request: dict[str, Any], run: dict[str, float]) -> tuple[np.ndarray, ...]:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from models.physics.impurity.triqs import (
     SolverUnavailable,
     TriqsSettings,
     TriqsSolver,
+    _environment,
     _spectrum,
 )
 
@@ -131,6 +133,96 @@ def test_a_run_that_goes_wrong_says_how(monkeypatch, interpreter, behaviour, mes
 def test_what_triqs_refuses_comes_through_with_its_words(interpreter):
     with pytest.raises(SolverError, match=r"exit status 1.*this stand-in solves U = 0 only"):
         solve(AndersonImpurity(interaction=0.1, level=-0.05, hybridization=0.01), interpreter)
+
+
+def test_the_words_of_a_failure_are_the_same_in_every_run(interpreter):
+    """They stand in the store: no time of day, which TRIQS prints at its start, and no folder that lives for one run."""
+    told = []
+    for _ in range(2):
+        with pytest.raises(SolverError) as failed:
+            solve(AndersonImpurity(interaction=0.1, level=-0.05, hybridization=0.01), interpreter)
+        told.append(str(failed.value))
+    assert told[0] == told[1]
+    assert "Starting serial run" not in told[0]
+
+
+def test_an_installation_is_checked_by_solving_and_tells_its_versions(monkeypatch, interpreter):
+    monkeypatch.setenv(INTERPRETER_VARIABLE, interpreter)
+    solver = TriqsSolver().checked()
+    assert solver.versions == {"triqs": "3.2.1", "nrgljubljana_interface": "3.2.0"}
+    assert solver.interpreter == interpreter
+
+
+@pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "perl"])
+def test_a_missing_tool_is_named(tmp_path, interpreter, tool):
+    (tmp_path / "tools" / tool).unlink()
+    with pytest.raises(SolverUnavailable, match=rf"finds no {tool} on its PATH.*exports PYTHONPATH, LD_LIBRARY_PATH"):
+        solve(RESONANT_LEVEL, interpreter)
+
+
+def test_all_that_is_missing_is_named_at_once(tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    alone = write_script(tmp_path / "alone", f'PATH="{empty}" exec "{sys.executable}" "$@"')
+    names = ", ".join(TOOLS)
+    with pytest.raises(SolverUnavailable, match=rf"cannot import nrgljubljana_interface .*finds no {names} on its PATH"):
+        TriqsSolver(interpreter=alone).checked()
+
+
+def test_a_perl_without_its_modules_is_named(tmp_path, interpreter):
+    write_script(tmp_path / "tools" / "perl", 'case "$1" in -MMath::Trig) exit 2;; esac')
+    with pytest.raises(SolverUnavailable, match=r"its perl has no module Math::Trig\."):
+        TriqsSolver(interpreter=interpreter).checked()
+
+
+def test_a_tool_that_does_not_run_is_the_fault_of_the_installation(tmp_path, interpreter):
+    words = "kk: error while loading shared libraries: libgsl.so.27"
+    write_script(tmp_path / "tools" / "kk", f'echo "{words}" >&2; exit 127')
+    with pytest.raises(SolverUnavailable, match=rf"does not solve even the free level.*{words}.*\./process"):
+        solve(RESONANT_LEVEL, interpreter)
+
+
+def test_an_installation_that_solves_wrongly_is_refused(monkeypatch, interpreter):
+    monkeypatch.setenv("FAKE_TRIQS", "wrong")
+    with pytest.raises(SolverUnavailable, match=r"solves the free level wrongly: found .* expected 1/2, 1/2, 1/4"):
+        TriqsSolver(interpreter=interpreter).checked()
+
+
+@pytest.mark.parametrize("run_by", ["exec ", ""], ids=["exec", "no exec"])
+def test_a_kill_from_outside_is_no_property_of_the_hamiltonian(monkeypatch, tmp_path, interpreter, run_by):
+    wrapper = write_script(tmp_path / "wrapper", f'{run_by}"{interpreter}" "$@"')
+    monkeypatch.setenv("FAKE_TRIQS", "killed")
+    with pytest.raises(SolverUnavailable, match=r"killed by SIGKILL, from outside"):
+        solve(RESONANT_LEVEL, wrapper)
+
+
+@pytest.mark.parametrize("rank", ["PMI_RANK", "OMPI_COMM_WORLD_RANK"])
+def test_the_variables_of_mpirun_and_srun_do_not_reach_the_child(monkeypatch, tmp_path, interpreter, rank):
+    launcher = {rank, "PMI_FD", "PMIX_NAMESPACE", "OMPI_MCA_ess", "CRAY_MPICH_VERSION"}
+    for variable in launcher:
+        monkeypatch.setenv(variable, "1")
+    assert not launcher & set(_environment(Path(interpreter), tmp_path))
+    assert np.all(np.isfinite(solve(RESONANT_LEVEL, interpreter).spectrum_up))
+
+
+def test_a_child_that_mpi_ends_is_the_fault_of_the_installation(tmp_path, interpreter):
+    wrapper = write_script(tmp_path / "wrapper", f'PMI_RANK=0 exec "{interpreter}" "$@"')
+    with pytest.raises(SolverUnavailable, match=r"exit status 15.*PMI_Init returned -1"):
+        solve(RESONANT_LEVEL, wrapper)
+
+
+def test_our_triqs_py_never_shadows_the_package(tmp_path, interpreter):
+    """It lies in the child's folder, which Python puts first on sys.path; here PYTHONPATH names that folder as well."""
+    text = Path(interpreter).read_text().replace("PYTHONPATH=", f"PYTHONPATH={CHILD.parent}:")
+    wrapper = write_script(tmp_path / "wrapper", text.partition("\n")[2])
+    imported = subprocess.run([wrapper, "-c", "import triqs; print(triqs.__file__)"], capture_output=True, text=True)
+    assert str(CHILD.with_name("triqs.py")) in imported.stdout + imported.stderr
+    assert TriqsSolver(interpreter=wrapper).checked().versions["triqs"] == "3.2.1"
+
+
+def test_what_stops_a_run_survives_the_way_back_from_a_worker():
+    error = pickle.loads(pickle.dumps(SolverUnavailable("no perl", "Install it.")))
+    assert (error.reason, error.cure, str(error)) == ("no perl", "Install it.", "solver triqs: no perl. Install it.")
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "hang_in_grandchild"])
