@@ -182,8 +182,7 @@ def triqs(root: Path) -> Finding:
     try:
         solver = TriqsSolver().checked()
     except SolverUnavailable as error:
-        cure = f"only for `solver: triqs`; docs/how-to/triqs.md has the install route. {error.cure}"
-        return Finding(subject="triqs", fine=None, found=error.reason, cure=cure)
+        return Finding(subject="triqs", fine=None, found=error.reason, cure=f"only for `solver: triqs`: {error.cure}")
     versions = ", ".join(f"{name} {version}" for name, version in solver.versions.items())
     return Finding(subject="triqs", fine=True, found=f"{versions} by {solver.interpreter}")
 

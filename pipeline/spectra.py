@@ -115,7 +115,7 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     """Make the store and its metrics in the working directory."""
     hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians)]
     omega = frequency_grid(params.grid)
-    versions = dict(solver.versions) if isinstance(solver, TriqsSolver) else {}  # of what is no part of this environment
+    versions = dict(solver.versions) if isinstance(solver, TriqsSolver) else {}  # no part of this environment
     settings = (
         asdict(params.nrg)
         if params.solver == "nrg"

@@ -195,7 +195,9 @@ def test_an_error_that_every_shard_would_meet_ends_the_run_and_is_not_kept(here,
         generate_store(recipe(solve_shard=solve_until_the_tenth, ends_run=(ModuleNotFoundError,)), SERIAL)
     assert len(tried) == 10
     tried_again = []
-    manifest = generate_store(recipe(solve_shard=lambda numbers: tried_again.append(numbers[0]) or solve(numbers)), SERIAL)
+    manifest = generate_store(
+        recipe(solve_shard=lambda numbers: tried_again.append(numbers[0]) or solve(numbers)), SERIAL
+    )
     assert len(tried_again) == 24 - 9
     assert manifest.hash == expected
 

@@ -2,7 +2,8 @@
 
 TRIQS is built from source for one CPython with NumPy < 2, so it is never imported here: each Hamiltonian is one
 subprocess of that interpreter (`triqs_child.py`: JSON in, npz out) in a scratch directory, under a hard time limit.
-The child first looks for all that a run needs, then solves each temperature in turn and returns the self-energy Sigma_s = F_s / G_s; the spectrum is rebuilt here,
+The child first looks for all that a run needs, then solves each temperature in turn and returns the self-energy
+Sigma_s = F_s / G_s; the spectrum is rebuilt here,
 
     A_s(w) = -Im [1 / (w - eps_d + s B / 2 - Delta(w) - Sigma_s(w))] / pi,        s = +1 (up), -1 (down),
 
@@ -56,8 +57,8 @@ ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGH
 FREE_LEVEL = AndersonImpurity(interaction=0.0, level=0.0, hybridization=0.02)
 FREE_LEVEL_TIME_LIMIT_S = 120.0  # it takes some 3 CPU seconds
 INSTALL_ROUTE = (
-    "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source (neither is on PyPI; "
-    "cmake, MPI, HDF5, GSL, Boost and Perl needed) for a CPython 3.11 with 'numpy<2', mpi4py and mako; then set "
+    "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source, as their documentation says "
+    "(neither is on PyPI), for a CPython 3.11 with 'numpy<2'; then set "
     f"{INTERPRETER_VARIABLE}=/path/to/that/bin/python, or choose `solver: nrg`, which needs nothing."
 )
 WRAPPER = (
@@ -170,7 +171,7 @@ def _interpreter(given: str | None) -> Path:
     found = shutil.which(asked)
     if found is None:
         raise SolverUnavailable(
-            f"interpreter {asked!r} (from the setting or ${INTERPRETER_VARIABLE}) is not an executable file; {expected}",
+            f"interpreter {asked!r} (given, or from ${INTERPRETER_VARIABLE}) is not an executable file; {expected}",
             INSTALL_ROUTE,
         )
     # Not resolved: a virtual environment's python is a link, and following it would leave that environment.
@@ -185,14 +186,13 @@ def _check_installation(interpreter: Path) -> dict[str, str]:
         arrays = _run_child(interpreter, request, time_limit_s=FREE_LEVEL_TIME_LIMIT_S)
         solution = _solution(FREE_LEVEL, temperatures, omega, arrays)
     except SolverError as error:
-        raise SolverUnavailable(f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER) from error
+        raise SolverUnavailable(
+            f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER
+        ) from error
     found = np.concatenate([solution.n_up, solution.n_dn, solution.double_occupancy])
     if np.max(np.abs(found - [0.5, 0.5, 0.25])) > 0.02:
-        raise SolverUnavailable(
-            f"{interpreter} solves the free level wrongly: found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, "
-            "expected 1/2, 1/2, 1/4",
-            INSTALL_ROUTE,
-        )
+        told = f"found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, expected 1/2, 1/2, 1/4"
+        raise SolverUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
     return dict(json.loads(str(arrays["versions"])))
 
 
@@ -210,7 +210,7 @@ def _run_child(
         if -status in ENDED_FROM_OUTSIDE:
             raise SolverUnavailable(
                 f"the child process was killed by {signal.Signals(-status).name}, from outside",
-                "Where memory ran out, ask for more of it or for fewer workers; then run again: finished shards are kept.",
+                "Where memory ran out, ask for more of it or for fewer workers; run again: finished shards are kept.",
             )
         if status != 0:
             how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
@@ -252,7 +252,8 @@ def _exit_status(interpreter: Path, scratch: Path, time_limit_s: float) -> int:
             if child.returncode is None:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
-    return status if status <= 128 else 128 - status  # a wrapper script without `exec` adds 128 to a signal
+    # Of a wrapper script without `exec` a signal comes as 128 + its number.
+    return 128 - status if status - 128 in set(signal.Signals) else status
 
 
 def _environment(interpreter: Path, scratch: Path) -> dict[str, str]:

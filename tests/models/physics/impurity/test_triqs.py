@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_what_triqs_refuses_comes_through_with_its_words(interpreter):
 
 
 def test_the_words_of_a_failure_are_the_same_in_every_run(interpreter):
-    """They stand in the store: no time of day, which TRIQS prints at its start, and no folder that lives for one run."""
+    """They stand in the store: no time of day, which TRIQS prints at its start, no folder of one run."""
     told = []
     for _ in range(2):
         with pytest.raises(SolverError) as failed:
@@ -165,7 +166,9 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     empty.mkdir()
     alone = write_script(tmp_path / "alone", f'PATH="{empty}" exec "{sys.executable}" "$@"')
     names = ", ".join(TOOLS)
-    with pytest.raises(SolverUnavailable, match=rf"cannot import nrgljubljana_interface .*finds no {names} on its PATH"):
+    with pytest.raises(
+        SolverUnavailable, match=rf"cannot import nrgljubljana_interface .*finds no {names} on its PATH"
+    ):
         TriqsSolver(interpreter=alone).checked()
 
 
@@ -205,10 +208,28 @@ def test_the_variables_of_mpirun_and_srun_do_not_reach_the_child(monkeypatch, tm
     assert np.all(np.isfinite(solve(RESONANT_LEVEL, interpreter).spectrum_up))
 
 
+def test_a_script_that_fails_before_its_python_is_the_fault_of_the_installation(tmp_path):
+    wrapper = write_script(tmp_path / "wrapper", "echo 'module: command not found' >&2; exit 255")
+    with pytest.raises(SolverUnavailable, match=r"exit status 255.*module: command not found"):
+        solve(RESONANT_LEVEL, wrapper)
+
+
 def test_a_child_that_mpi_ends_is_the_fault_of_the_installation(tmp_path, interpreter):
     wrapper = write_script(tmp_path / "wrapper", f'PMI_RANK=0 exec "{interpreter}" "$@"')
     with pytest.raises(SolverUnavailable, match=r"exit status 15.*PMI_Init returned -1"):
         solve(RESONANT_LEVEL, wrapper)
+
+
+def test_the_script_of_the_how_to_works(tmp_path):
+    page = Path(__file__).parents[4] / "docs" / "how-to" / "triqs.md"
+    script = textwrap.dedent(page.read_text().partition("```sh\n")[2].partition("    ```")[0])
+    (tmp_path / "lib" / "python3.11").mkdir(parents=True)
+    (tmp_path / "lib" / "python3.11" / "site-packages").symlink_to(FAKE_MODULES)
+    wrapper_script(tmp_path)
+    (tmp_path / "tools").rename(tmp_path / "bin")
+    script = script.replace("/opt/triqs", str(tmp_path)).replace("/opt/python3.11/bin/python", sys.executable)
+    wrapper = write_script(tmp_path / "wrapper", script.removeprefix("#!/bin/sh\n"))
+    assert TriqsSolver(interpreter=wrapper).checked().versions["triqs"] == "3.2.1"
 
 
 def test_our_triqs_py_never_shadows_the_package(tmp_path, interpreter):
@@ -274,7 +295,9 @@ def test_live_triqs_satisfies_friedels_sum_rule_at_particle_hole_symmetry():
     if not os.environ.get(INTERPRETER_VARIABLE):
         pytest.skip(f"set {INTERPRETER_VARIABLE} to the Python of a TRIQS installation")
     impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.02, field=0.0)
-    solution = TriqsSolver().solve(impurity, temperatures=np.array([1e-6]), omega=OMEGA)
+    solver = TriqsSolver().checked()
+    assert "unknown" not in solver.versions.values()
+    solution = solver.solve(impurity, temperatures=np.array([1e-6]), omega=OMEGA)
     at_zero = np.pi * impurity.hybridization * solution.spectrum_up[0, OMEGA == 0]
     np.testing.assert_allclose(at_zero, 1.0, atol=0.02)
     np.testing.assert_allclose(solution.n_up + solution.n_dn, 1.0, atol=1e-3)

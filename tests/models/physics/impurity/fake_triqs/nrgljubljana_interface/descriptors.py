@@ -1,8 +1,9 @@
 """Stand-in."""
 
-from nrgljubljana_interface.mesh_refreq_pts import MeshReFreqPts
 from triqs.gf.descriptor_base import Base, Function
 from triqs.gf.meshes import MeshImFreq, MeshReFreq
+
+from nrgljubljana_interface.mesh_refreq_pts import MeshReFreqPts
 
 MESHES = (MeshImFreq, MeshReFreq, MeshReFreqPts)
 

@@ -1,8 +1,9 @@
 """Stand-in: the thin Python class over the core."""
 
-from nrgljubljana_interface.solver_core import SolverCore
 from triqs.gf import BlockGf  # noqa: F401 - as the real one
 from triqs.utility import mpi  # noqa: F401 - as the real one: here a process may join MPI
+
+from nrgljubljana_interface.solver_core import SolverCore
 
 
 class Solver(SolverCore):

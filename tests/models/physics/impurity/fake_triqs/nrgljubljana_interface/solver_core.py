@@ -17,6 +17,7 @@ from pathlib import Path
 import h5._h5py  # noqa: F401 - the real extension module imports it
 import numpy as np
 import triqs.gf
+
 from nrgljubljana_interface.mesh_refreq_pts import MeshReFreqPts
 
 SCRIPTS = {

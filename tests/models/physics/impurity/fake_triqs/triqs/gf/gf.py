@@ -1,6 +1,7 @@
 """Stand-in: one block, an array (n_w, 1, 1)."""
 
 import numpy as np
+
 from triqs.gf.meshes import MeshImFreq, MeshReFreq
 
 all_meshes = (MeshImFreq, MeshReFreq)

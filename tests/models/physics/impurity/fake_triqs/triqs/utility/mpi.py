@@ -5,8 +5,7 @@ import os
 import sys
 
 if any(
-    os.environ.get(name)
-    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "CRAY_MPICH_VERSION", "TRIQS_FORCE_MPI_INIT")
+    os.environ.get(name) for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "CRAY_MPICH_VERSION", "TRIQS_FORCE_MPI_INIT")
 ):
     from mpi4py import MPI
 
