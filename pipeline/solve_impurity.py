@@ -3,7 +3,9 @@
     python -m pipeline.solve_impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 \
         --temperature 1e-6 --out spectrum.npz [--plot spectrum.png]
 
-Prints one JSON object: occupations, double occupancy, the definitions of T_K, CPU seconds and the settings. The NPZ
+Prints one JSON object: occupations, double occupancy, the spectral weight within the band, how well Friedel's sum rule
+is kept (null where T is too high for it), the definitions of T_K (null outside their range), notes, CPU seconds and the
+settings. The NPZ
 holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D]. Energies are in units of the half bandwidth.
 """
 
@@ -15,18 +17,26 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.kondo import (
     corrected_haldane_kondo_temperature,
     haldane_kondo_temperature,
     half_width_at_half_maximum,
     kondo_temperature,
+    outside_haldane_range,
 )
 from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
-from models.physics.impurity.solver import ImpuritySolution, SolverError
+from models.physics.impurity.solver import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    ImpuritySolution,
+    SolverError,
+)
 
 __all__ = ["main"]
 
@@ -57,7 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     write_npz(options.out, solution)
     if options.plot is not None:
         plot(options.plot, impurity, solution)
-    print(json.dumps(summary(impurity, settings, solution, cpu_s), indent=2))
+    found = summary(impurity, settings, solution, cpu_s)
+    for note in found["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    print(json.dumps(found, indent=2))
     return 0
 
 
@@ -96,8 +109,9 @@ def request(options: argparse.Namespace) -> tuple[AndersonImpurity, float]:
         )
     except ValueError as error:
         problems.append(str(error))
-    if not (math.isfinite(options.temperature) and options.temperature > 0):
-        problems.append(f"temperature = {options.temperature!r}: expected a finite number > 0 [D]")
+    if not LOWEST_TEMPERATURE <= options.temperature <= HIGHEST_TEMPERATURE:
+        expected = f"expected {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g} [D]"
+        problems.append(f"temperature = {options.temperature!r}: {expected}")
     for path in (options.out, options.plot):
         if path is not None and not path.parent.is_dir():
             problems.append(f"{path}: the folder {path.parent} does not exist; make it first")
@@ -129,26 +143,56 @@ def write_npz(path: Path, solution: ImpuritySolution) -> None:
     os.replace(partial, path)
 
 
+BAND_WEIGHT = 0.99  # of A_s; less than this inside the band is told
+
+
 def summary(
     impurity: AndersonImpurity, settings: NRGSettings, solution: ImpuritySolution, cpu_s: float
-) -> dict[str, object]:
+) -> dict[str, Any]:
     u, e, g = impurity.interaction, impurity.level, impurity.hybridization
     free = impurity.field == 0
+    measured = kondo_temperature(impurity, settings)
+    outside = outside_haldane_range(u, e, g)
     scales = {
-        "susceptibility": kondo_temperature(impurity, settings),
+        "susceptibility": measured,
         "half_width": half_width_at_half_maximum(solution.omega, solution.spectrum_up[0]) if free else math.nan,
-        "haldane": haldane_kondo_temperature(u, e, g),
-        "haldane_corrected": corrected_haldane_kondo_temperature(u, e, g),
+        "haldane": math.nan if outside else haldane_kondo_temperature(u, e, g),
+        "haldane_corrected": math.nan if outside else corrected_haldane_kondo_temperature(u, e, g),
     }
+    weights = {"up": float(solution.weight_up[0]), "dn": float(solution.weight_dn[0])}
+    residuals = {
+        spin: friedel_residual(
+            np.pi * g * spectrum[:, solution.omega.size // 2], charge, solution.temperatures,
+            hybridization=g, scale=float(np.fmax(measured, abs(impurity.field))),
+        )[0]
+        for spin, spectrum, charge in (
+            ("up", solution.spectrum_up, solution.displaced_charge_up),
+            ("dn", solution.spectrum_dn, solution.displaced_charge_dn),
+        )
+    }  # fmt: skip
+    notes = [f"haldane, haldane_corrected: outside their range: {problem}" for problem in outside]
+    notes += [
+        f"A_{spin} has {weight:.3g} of its weight inside the band; the rest is in bound states at |omega| > 1, "
+        "which are lines and no part of the spectrum"
+        for spin, weight in weights.items()
+        if weight < BAND_WEIGHT
+    ]
     return {
         "n_up": float(solution.n_up[0]),
         "n_dn": float(solution.n_dn[0]),
         "double_occupancy": float(solution.double_occupancy[0]),
-        "kondo_temperature": {name: value if math.isfinite(value) else None for name, value in scales.items()},
+        "weight_in_band": weights,
+        "friedel_residual": {spin: _or_none(float(value)) for spin, value in residuals.items()},
+        "kondo_temperature": {name: _or_none(value) for name, value in scales.items()},
+        "notes": notes,
         "cpu_s": round(cpu_s, 4),
         "impurity": dataclasses.asdict(impurity) | {"temperature": float(solution.temperatures[0])},
         "settings": dataclasses.asdict(settings),
     }
+
+
+def _or_none(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def plot(path: Path, impurity: AndersonImpurity, solution: ImpuritySolution) -> None:

@@ -2,7 +2,9 @@
 
     reads   params.yaml: spectra
     writes  data/spectra.zarr             (stores.spectra.SPECTRA)
-            reports/metrics/spectra.json  {n_spectra, n_failed, hash}
+            reports/metrics/spectra.json  {n_spectra, n_failed, hash, friedel}
+
+A spectrum that breaks Friedel's sum rule by more than the schema allows counts as a failure of its Hamiltonian.
 
 Hamiltonian i is drawn from SeedSequence(seed, spawn_key=(i,)): U, Gamma, |B| and T log-uniform, the asymmetry
 x = (U + 2 eps_d) / U uniform, a given fraction at B = 0 exactly. Each is solved once, at several temperatures of which
@@ -25,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models.physics.impurity
+from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
@@ -34,7 +37,7 @@ from pipeline.params import load_params, setting
 from pipeline.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.stage import run_stage, write_metrics
 from stores.outcome import FAILED, OK
-from stores.spectra import SPECTRA
+from stores.spectra import FRIEDEL_LIMIT, SPECTRA
 from stores.zarr_store import open_store
 
 __all__ = [
@@ -133,9 +136,31 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
         ends_run=(SolverUnavailable,),
     )
     manifest = generate_store(recipe, load_execution())
-    n_failed = int((open_store(OUT, SPECTRA)["status"] != OK).sum())
-    write_metrics(METRICS, {"n_spectra": manifest.sizes["sample"], "n_failed": n_failed, "hash": manifest.hash})
+    store = open_store(OUT, SPECTRA)
+    n_failed = int((store["status"] != OK).sum())
+    write_metrics(
+        METRICS,
+        {
+            "n_spectra": manifest.sizes["sample"],
+            "n_failed": n_failed,
+            "friedel": _friedel_summary(store["friedel_residual"].values),
+            "hash": manifest.hash,
+        },
+    )
     print(f"{OUT}: {manifest.sizes['sample']} spectra, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
+
+
+def _friedel_summary(residual: FloatArray) -> dict[str, float | int | None]:
+    """How well the rows where it applies keep Friedel's sum rule: |residual|."""
+    size = np.abs(residual[np.isfinite(residual)])
+    if not size.size:
+        return {"n_rows": 0, "median": None, "percentile_99": None, "worst": None}
+    return {
+        "n_rows": size.size,
+        "median": float(np.median(size)),
+        "percentile_99": float(np.quantile(size, 0.99)),
+        "worst": float(size.max()),
+    }
 
 
 def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
@@ -198,9 +223,14 @@ def _solve_one(
         solution = solver.solve(impurity, temperatures=np.array(hamiltonian.temperatures), omega=omega)
         label = float(kondo_temperature(at_zero_field))
         _require_finite(solution)
+        residuals = {spin: _friedel_residual(hamiltonian, solution, label, spin=spin) for spin in (1, -1)}
+        _require_friedel(hamiltonian, residuals)
     except (SolverError, ArithmeticError, np.linalg.LinAlgError) as error:
         return _failed_rows(hamiltonian, omega, f"{type(error).__name__}: {error}")
-    views = [_rows(hamiltonian, solution, label, spin=spin, mirrored=mirrored) for spin, mirrored in _views(impurity)]
+    views = [
+        _rows(hamiltonian, solution, label, residuals[spin], spin=spin, mirrored=mirrored)
+        for spin, mirrored in _views(impurity)
+    ]
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
 
 
@@ -210,7 +240,42 @@ def _views(impurity: AndersonImpurity) -> list[tuple[int, bool]]:
     return [(spin, mirrored) for spin in spins for mirrored in (False, True)]
 
 
-def _rows(hamiltonian: Hamiltonian, solution: ImpuritySolution, label: float, *, spin: int, mirrored: bool) -> Columns:
+def _friedel_residual(hamiltonian: Hamiltonian, solution: ImpuritySolution, label: float, *, spin: int) -> FloatArray:
+    """(n_temperatures,); the particle-hole mirror has the same."""
+    spectrum = solution.spectrum_up if spin > 0 else solution.spectrum_dn
+    impurity = hamiltonian.impurity
+    return friedel_residual(
+        np.pi * impurity.hybridization * spectrum[:, solution.omega.size // 2],
+        solution.displaced_charge_up if spin > 0 else solution.displaced_charge_dn,
+        solution.temperatures,
+        hybridization=impurity.hybridization,
+        scale=float(np.fmax(label, abs(impurity.field))),
+    )
+
+
+def _require_friedel(hamiltonian: Hamiltonian, residuals: dict[int, FloatArray]) -> None:
+    broken = [
+        f"{residual:.3f} at T = {temperature:g}, spin {'up' if spin > 0 else 'dn'}"
+        for spin, values in residuals.items()
+        for temperature, residual in zip(hamiltonian.temperatures, values, strict=True)
+        if abs(residual) > FRIEDEL_LIMIT
+    ]
+    if broken:
+        raise SolverError(
+            f"the spectrum breaks Friedel's sum rule by {'; '.join(broken)}: expected at most {FRIEDEL_LIMIT:g}. "
+            "Try a larger n_keep or n_z"
+        )
+
+
+def _rows(
+    hamiltonian: Hamiltonian,
+    solution: ImpuritySolution,
+    label: float,
+    residual: FloatArray,
+    *,
+    spin: int,
+    mirrored: bool,
+) -> Columns:
     spectrum = solution.spectrum_up if spin > 0 else solution.spectrum_dn
     n_d, s_z = solution.n_up + solution.n_dn, spin * (solution.n_up - solution.n_dn) / 2
     pairs = solution.double_occupancy
@@ -224,6 +289,8 @@ def _rows(hamiltonian: Hamiltonian, solution: ImpuritySolution, label: float, *,
         "n_d": n_d,
         "s_z": s_z,
         "double_occupancy": pairs,
+        "spectral_weight": solution.weight_up if spin > 0 else solution.weight_dn,
+        "friedel_residual": residual,
         "kondo_temperature": np.full(n_rows, label),
         "status": np.full(n_rows, OK, dtype=np.int8),
         "failure": np.full(n_rows, ""),
@@ -232,8 +299,10 @@ def _rows(hamiltonian: Hamiltonian, solution: ImpuritySolution, label: float, *,
 
 def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Columns:
     n_rows = len(hamiltonian.temperatures)
-    empty: Columns = {name: np.zeros(n_rows) for name in ("n_d", "s_z", "double_occupancy")} | {
+    zeros = ("n_d", "s_z", "double_occupancy", "spectral_weight")
+    empty: Columns = {name: np.zeros(n_rows) for name in zeros} | {
         "spectrum": np.zeros((n_rows, omega.size), dtype=np.float32),
+        "friedel_residual": np.full(n_rows, np.nan),
         "kondo_temperature": np.full(n_rows, np.nan),
         "status": np.full(n_rows, FAILED, dtype=np.int8),
         "failure": np.full(n_rows, reason.strip() or "no reason given"),

@@ -6,6 +6,11 @@ Energies are in units of the half bandwidth D. A_dn is no column: A_dn(omega; B)
 Rows that come from one diagonalisation (both spins, the particle-hole mirror, several temperatures) share
 `hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its
 rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
+
+Two columns tell the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
+where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine mesh. The
+trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a level of width
+Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
 """
 
 from typing import Any
@@ -17,8 +22,9 @@ from numpy.typing import NDArray
 from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
-__all__ = ["SPECTRA", "tiny"]
+__all__ = ["FRIEDEL_LIMIT", "SPECTRA", "tiny"]
 
+FRIEDEL_LIMIT = 0.05  # what a spectrum may break Friedel's rule by; a solver at fault breaks it by more
 ROW = ("sample",)
 
 
@@ -65,7 +71,7 @@ ROUNDING = 1e-8
 
 SPECTRA = StoreSchema(
     name="spectra",
-    version="1",
+    version="2",
     coordinates=(
         Variable(
             name="omega",
@@ -94,6 +100,25 @@ SPECTRA = StoreSchema(
         _measured("n_d", "<n_up + n_dn>", -ROUNDING, 2 + ROUNDING),
         _measured("s_z", "<S_z> = <n_up - n_dn> / 2", -0.5 - ROUNDING, 0.5 + ROUNDING),
         _measured("double_occupancy", "<n_up n_dn>", -ROUNDING, 1 + ROUNDING),
+        Variable(
+            name="spectral_weight",
+            dims=ROW,
+            dtype="float64",
+            units="dimensionless",
+            description="integral of A over the range of omega, by the solver",
+            low=0,
+            high=1.02,
+        ),
+        Variable(
+            name="friedel_residual",
+            dims=ROW,
+            dtype="float64",
+            units="dimensionless",
+            description="pi Gamma A(0) - sin^2(pi N), Friedel's sum rule; NaN unless T << Gamma, max(T_K, |B|)",
+            low=-FRIEDEL_LIMIT,
+            high=FRIEDEL_LIMIT,
+            nan_allowed=True,
+        ),
         Variable(
             name="kondo_temperature",
             dims=ROW,
@@ -180,6 +205,8 @@ def tiny() -> xr.Dataset:
         "n_d": occupation,
         "s_z": np.zeros(5),
         "double_occupancy": occupation**2 / 4,
+        "spectral_weight": np.where(solved, 0.9, 0.0),
+        "friedel_residual": np.array([1e-4, 1e-4, 1e-3, 1e-3, np.nan]),
         "kondo_temperature": np.where(solved, np.pi * gamma / 4, np.nan),
         "hamiltonian": np.array([0, 0, 0, 0, 1]),
         "mirrored": mirrored,

@@ -27,8 +27,8 @@ from pipeline.spectra import (
     make_solver,
     solve_shard,
 )
-from stores.outcome import FAILED
-from stores.spectra import SPECTRA
+from stores.outcome import FAILED, OK
+from stores.spectra import FRIEDEL_LIMIT, SPECTRA
 from stores.zarr_store import open_store
 from tests.models.physics.impurity.test_triqs import wrapper_script
 
@@ -59,7 +59,20 @@ class ToySolver:
             n_up=up,
             n_dn=dn,
             double_occupancy=up * dn,
+            weight_up=np.full_like(up, 0.9),
+            weight_dn=np.full_like(dn, 0.9),
+            displaced_charge_up=up,
+            displaced_charge_dn=dn,
         )
+
+
+class WrongChargeSolver(ToySolver):
+    """Says of one spin of deep levels that it displaces another charge than its spectrum tells."""
+
+    def solve(self, impurity, **request):
+        solution = super().solve(impurity, **request)
+        wrong = 0.2 if impurity.level < -0.1 else 0.0
+        return replace(solution, displaced_charge_dn=solution.displaced_charge_dn + wrong)
 
 
 class NaNSolver(ToySolver):
@@ -160,6 +173,31 @@ def test_failing_hamiltonians_are_recorded_and_the_run_goes_on(here):
     assert f'"n_failed": {failed.sum()}' in metrics
     assert f'"n_spectra": {failed.size}' in metrics
     assert dataset.attrs["manifest"]["hash"] in metrics
+
+
+def test_a_spectrum_that_breaks_friedels_rule_is_a_failure_of_its_hamiltonian(here):
+    generate(replace(PARAMS, n_hamiltonians=30), WrongChargeSolver(), toy_kondo_temperature)
+    dataset = open_store(spectra.OUT, SPECTRA).load()
+    wrong = dataset["level"].where(~dataset["mirrored"], -dataset["interaction"] - dataset["level"]) < -0.1
+    assert wrong.any() and not wrong.all()
+    reasons = dataset["failure"].values[wrong.values]
+    assert all("breaks Friedel's sum rule by" in str(reason) and "spin dn" in str(reason) for reason in reasons)
+    kept = dataset.isel(sample=np.flatnonzero(dataset["status"].values == OK))
+    assert np.nanmax(np.abs(kept["friedel_residual"])) <= FRIEDEL_LIMIT
+
+
+def test_the_residual_and_the_integral_stand_in_each_row(here):
+    generate(replace(PARAMS, n_hamiltonians=12), ToySolver(), toy_kondo_temperature)
+    dataset = open_store(spectra.OUT, SPECTRA).load()
+    solved = dataset.isel(sample=np.flatnonzero(dataset["status"].values == OK))
+    applies = 30 * solved["temperature"] <= solved["hybridization"]  # T_K of the toy is Gamma
+    assert applies.any() and not applies.all()
+    np.testing.assert_array_equal(np.isfinite(solved["friedel_residual"]), applies)
+    np.testing.assert_allclose(solved["friedel_residual"].values[applies.values], 0, atol=1e-3)
+    assert set(solved["spectral_weight"].values) == {0.9}
+    metrics = json.loads((here / "reports/metrics/spectra.json").read_text())["friedel"]
+    assert metrics["n_rows"] == applies.sum()
+    assert 0 <= metrics["median"] <= metrics["percentile_99"] <= metrics["worst"] < 1e-3
 
 
 def test_no_partition_into_shards_changes_the_store(here):

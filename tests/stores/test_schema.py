@@ -63,7 +63,7 @@ def test_structure_is_told_without_reading_values():
     dataset = dataset.drop_vars("field").assign(extra=("sample", np.zeros(5)), n_d=dataset["n_d"].astype("float32"))
     dataset["level"].attrs["units"] = "eV"
     dataset["omega"].attrs["units"] = "eV"
-    dataset.attrs["schema_version"] = "2"
+    dataset.attrs["schema_version"] = "0"
     del dataset.attrs["solver"]
     found = "\n".join(str(violation) for violation in structure_violations(dataset, spectra.SPECTRA))
     for told in ("field", "extra", "expected dtype", "'units'", "omega", "schema_version", "'solver' is missing"):

@@ -5,7 +5,8 @@
 2. half width at half maximum of the Kondo peak of A(w) at low temperature: measured, undefined without a peak;
 3. Haldane's formula, Phys. Rev. Lett. 40, 416 (1978), T_K = sqrt(U Gamma / 2) exp(pi eps_d (eps_d + U) / (2 U Gamma)):
    perturbative, for the local-moment regime U > 0, -U < eps_d < 0. Beside it the symmetric Bethe-ansatz scale, which
-   carries exp(pi Gamma / (2 U)) in addition. Neither enters any training target.
+   carries exp(pi Gamma / (2 U)) in addition. Neither enters any training target. Without a local moment in a wide band
+   both are numbers without meaning; `outside_haldane_range` says where that is.
 """
 
 import math
@@ -26,6 +27,7 @@ __all__ = [
     "haldane_kondo_temperature",
     "half_width_at_half_maximum",
     "kondo_temperature",
+    "outside_haldane_range",
 ]
 
 Floats = NDArray[np.float64]
@@ -82,3 +84,16 @@ def corrected_haldane_kondo_temperature(interaction: float, level: float, hybrid
     """Haldane's form times exp(pi Gamma / (2 U)); exact for U >> pi Gamma at particle-hole symmetry (Bethe ansatz)."""
     haldane = haldane_kondo_temperature(interaction, level, hybridization)
     return haldane * math.exp(math.pi * hybridization / (2 * interaction)) if math.isfinite(haldane) else math.nan
+
+
+def outside_haldane_range(interaction: float, level: float, hybridization: float) -> list[str]:
+    """What keeps these parameters [D] from a local moment in a wide band, where definition 3 holds; empty inside."""
+    problems = []
+    if interaction < math.pi * hybridization:
+        problems.append(f"U / (pi Gamma) = {interaction / (math.pi * hybridization):.3g}: expected at least 1")
+    for name, depth in (("-eps_d", -level), ("eps_d + U", level + interaction)):
+        if depth < hybridization:
+            problems.append(f"{name} = {depth:.4g}: expected at least Gamma = {hybridization:.4g}")
+    if interaction > 1:
+        problems.append(f"U = {interaction:.4g}: expected at most the half bandwidth 1, which else cuts the law off")
+    return problems

@@ -5,7 +5,7 @@ One diagonalisation per z serves all temperatures (each with the chain that ends
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from threadpoolctl import ThreadpoolController
 
 from models.physics.impurity.broadening import broaden
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
+from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg import Truncation, iterate, last_site
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
@@ -28,10 +29,22 @@ from models.physics.impurity.shell import SPIN_DN, SPIN_UP
 from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
 from models.physics.impurity.spectral import FrequencyBins, correlators, pair_bins
 
-__all__ = ["BinnedCorrelators", "NRGSettings", "NRGSolver", "binned_correlators"]
+__all__ = ["BinnedCorrelators", "NRGSettings", "NRGSolver", "binned_correlators", "self_energies", "working_grid"]
 
 Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 HIGHEST = 30.0  # [D] upper end of bins and working grid: nothing of a flat band of half width 1 lies beyond
+
+
+RANGES = {  # beyond them a run would take hours or memory without end, or broaden the spectrum to nothing
+    "discretization": (1.2, 20),
+    "n_keep": (16, 20_000),
+    "n_z": (1, 256),
+    "broadening": (0.01, 5),
+    "thermal_width": (0.01, 10),
+    "bins_per_decade": (20, 5000),
+    "grid_per_decade": (10, 200),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +54,7 @@ class NRGSettings:
     discretization: float = 4.0  # Lambda
     n_keep: int = 256
     n_z: int = 3
-    self_energy: Literal["kugler", "bulla"] = "kugler"  # estimator, see self_energy.py
+    self_energy: Literal["bulla", "kugler"] = "bulla"  # estimator, see self_energy.py
     broadening: float = 0.35  # alpha of the logarithmic Gaussian
     thermal_width: float = 0.5  # omega_0 / T of the Gaussian below
     bins_per_decade: int = 200
@@ -49,19 +62,11 @@ class NRGSettings:
 
     def __post_init__(self) -> None:
         problems = []
-        for name in ("discretization", "broadening", "thermal_width"):
-            if not math.isfinite(getattr(self, name)):
-                problems.append(f"{name} = {getattr(self, name)!r}: expected a finite number")
-        if self.self_energy not in ("kugler", "bulla"):
-            problems.append(f"self_energy = {self.self_energy!r}: expected 'kugler' or 'bulla'")
-        if self.discretization <= 1:
-            problems.append(f"discretization (Lambda) = {self.discretization!r}: expected > 1")
-        for name, lowest in (("n_keep", 16), ("n_z", 1), ("bins_per_decade", 20), ("grid_per_decade", 10)):
-            if getattr(self, name) < lowest:
-                problems.append(f"{name} = {getattr(self, name)!r}: expected >= {lowest}")
-        for name in ("broadening", "thermal_width"):
-            if getattr(self, name) <= 0:
-                problems.append(f"{name} = {getattr(self, name)!r}: expected > 0")
+        if self.self_energy not in ("bulla", "kugler"):
+            problems.append(f"self_energy = {self.self_energy!r}: expected 'bulla' or 'kugler'")
+        for name, (low, high) in RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                problems.append(f"{name} = {getattr(self, name)!r}: expected {low:g} to {high:g}")
         if problems:
             raise ValueError("NRGSettings: " + "; ".join(problems))
 
@@ -95,25 +100,26 @@ class NRGSolver:
         raw = binned_correlators(impurity, self.settings, temperatures)
         _, up, dn, both = raw.impurity_weights.T
         n_up, n_dn = up + both, dn + both
-        grid = (raw.bins.lowest, HIGHEST, self.settings.grid_per_decade)
+        grid = working_grid(raw, self.settings)
         spectra = np.empty((2, temperatures.size, omega.size))
+        weight, charge = np.empty((2, 2, temperatures.size))
         for t, temperature in enumerate(temperatures):
-            width = self.settings.thermal_width * float(temperature)
-            smooth = broaden(raw.histograms[t], raw.bins, grid=grid, alpha=self.settings.broadening, omega_0=width)
-            g, f, i = np.moveaxis(retarded(smooth, grid), 1, 0)
-            for s, other in enumerate((n_dn, n_up)):
-                if self.settings.self_energy == "kugler":
-                    sigma = kugler_self_energy(impurity.interaction, float(other[t]), g[s], f[s], i[s])
-                else:
-                    sigma = bulla_self_energy(impurity.interaction, g[s], f[s])
-                spectra[s, t] = spectral_function(impurity, 1 - 2 * s, causal(sigma), grid, omega)
+            sigma = self_energies(impurity, raw, t, float(temperature), self.settings)
+            for s, occupation in enumerate((n_up, n_dn)):
+                a_s = partial(spectral_function, impurity, 1 - 2 * s, causal(sigma[s]), grid)
+                spectra[s, t] = a_s(omega)
+                weight[s, t], displaced = band_integrals(
+                    a_s, impurity.hybridization, lowest=raw.bins.lowest, omega=omega
+                )
+                charge[s, t] = occupation[t] + displaced
         if not np.isfinite(spectra).all():
             raise SolverError(
                 f"{impurity}: the spectrum is not finite; try a larger n_keep than {self.settings.n_keep}"
             )
         return ImpuritySolution(
             temperatures=temperatures, omega=omega, spectrum_up=spectra[0], spectrum_dn=spectra[1],
-            n_up=n_up, n_dn=n_dn, double_occupancy=both,
+            n_up=n_up, n_dn=n_dn, double_occupancy=both, weight_up=weight[0], weight_dn=weight[1],
+            displaced_charge_up=charge[0], displaced_charge_dn=charge[1],
         )  # fmt: skip
 
 
@@ -144,6 +150,31 @@ def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temper
     if impurity.field == 0:
         histograms[:, 1] = histograms[:, 0]
     return BinnedCorrelators(bins=bins, histograms=histograms, impurity_weights=weights)
+
+
+def working_grid(raw: BinnedCorrelators, settings: NRGSettings) -> tuple[float, float, int]:
+    """Of log_grid, which the self-energy is made on."""
+    return raw.bins.lowest, HIGHEST, settings.grid_per_decade
+
+
+def self_energies(
+    impurity: AndersonImpurity, raw: BinnedCorrelators, index: int, temperature: float, settings: NRGSettings
+) -> Complexes:
+    """Sigma [D] of both spins on log_grid(*working_grid(...)) at temperature number `index`, (2, n_omega)."""
+    grid = working_grid(raw, settings)
+    smooth = broaden(
+        raw.histograms[index],
+        raw.bins,
+        grid=grid,
+        alpha=settings.broadening,
+        omega_0=settings.thermal_width * temperature,
+    )
+    g, f, i = np.moveaxis(retarded(smooth, grid), 1, 0)
+    if settings.self_energy == "bulla":
+        return bulla_self_energy(impurity.interaction, g, f)
+    _, up, dn, both = raw.impurity_weights[index]
+    others = np.array([dn + both, up + both])
+    return np.stack([kugler_self_energy(impurity.interaction, float(others[s]), g[s], f[s], i[s]) for s in range(2)])
 
 
 @cache

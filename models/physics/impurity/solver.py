@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
 
-__all__ = ["ImpuritySolution", "ImpuritySolver", "SolverError", "check_request"]
+__all__ = [
+    "HIGHEST_TEMPERATURE",
+    "LOWEST_TEMPERATURE",
+    "ImpuritySolution",
+    "ImpuritySolver",
+    "SolverError",
+    "check_request",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -31,6 +38,10 @@ class ImpuritySolution:
     n_up: FloatArray  # (n_temperatures,)
     n_dn: FloatArray  # (n_temperatures,)
     double_occupancy: FloatArray  # (n_temperatures,)
+    weight_up: FloatArray  # (n_temperatures,) integral of A_up over the part of the band that omega spans
+    weight_dn: FloatArray  # (n_temperatures,)
+    displaced_charge_up: FloatArray  # (n_temperatures,) N_up of Friedel's rule, see friedel.py
+    displaced_charge_dn: FloatArray  # (n_temperatures,)
 
 
 class ImpuritySolver(Protocol):
@@ -39,13 +50,17 @@ class ImpuritySolver(Protocol):
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution: ...
 
 
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-20, 1.0  # [D]: a chain of a hundred sites; the whole band
+
+
 def check_request(temperatures: FloatArray, omega: FloatArray) -> None:
-    """Temperatures positive, omega finite, ascending and off the band edges; ValueError lists all that is wrong."""
+    """Temperatures in range, omega finite, ascending and off the band edges; ValueError lists all that is wrong."""
     problems = []
     if temperatures.ndim != 1 or temperatures.size == 0:
         problems.append(f"temperatures of shape {temperatures.shape}: expected (n_temperatures,), at least one")
-    elif not np.all(np.isfinite(temperatures) & (temperatures > 0)):
-        problems.append(f"temperatures {temperatures.tolist()}: expected finite numbers > 0 [D]")
+    elif not np.all((temperatures >= LOWEST_TEMPERATURE) & (temperatures <= HIGHEST_TEMPERATURE)):
+        expected = f"expected {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g} [D]"
+        problems.append(f"temperatures {temperatures.tolist()}: {expected}")
     if omega.ndim != 1 or omega.size == 0 or not np.all(np.isfinite(omega)):
         problems.append(f"omega of shape {omega.shape}: expected (n_omega,) finite numbers [D]")
     elif np.any(np.diff(omega) <= 0):

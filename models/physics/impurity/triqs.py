@@ -34,11 +34,13 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
 
@@ -285,24 +287,24 @@ def _solution(
     problems = _result_problems(arrays, temperatures.size)
     if problems:
         raise SolverError("triqs: unusable result: " + "; ".join(problems))
-    spectra = {
-        spin: np.stack(
-            [
-                _spectrum(impurity, sign, omega, arrays[f"mesh_{i}"].real, arrays[f"sigma_{spin}_{i}"].astype(complex))
-                for i in range(temperatures.size)
-            ]
-        )
-        for spin, sign in (("up", 1), ("dn", -1))
-    }
     n_d, n_d_squared, s_z = np.stack([arrays[f"averages_{i}"].real for i in range(temperatures.size)], axis=1)
+    averages: dict[str, FloatArray] = {"n_up": n_d / 2 + s_z, "n_dn": n_d / 2 - s_z}
+    columns: dict[str, FloatArray] = {}
+    for spin, sign in (("up", 1), ("dn", -1)):
+        spectra, weights, charges = [], [], []
+        for i in range(temperatures.size):
+            mesh, sigma = arrays[f"mesh_{i}"].real, arrays[f"sigma_{spin}_{i}"].astype(complex)
+            a_s = partial(_spectrum, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
+            lowest = float(np.abs(mesh[mesh != 0]).min())
+            weight, displaced = band_integrals(a_s, impurity.hybridization, lowest=lowest, omega=omega)
+            spectra.append(a_s(omega))
+            weights.append(weight)
+            charges.append(averages[f"n_{spin}"][i] + displaced)
+        columns[f"spectrum_{spin}"] = np.stack(spectra)
+        columns[f"weight_{spin}"] = np.array(weights)
+        columns[f"displaced_charge_{spin}"] = np.array(charges)
     return ImpuritySolution(
-        temperatures=temperatures,
-        omega=omega,
-        spectrum_up=spectra["up"],
-        spectrum_dn=spectra["dn"],
-        n_up=n_d / 2 + s_z,
-        n_dn=n_d / 2 - s_z,
-        double_occupancy=(n_d_squared - n_d) / 2,
+        temperatures=temperatures, omega=omega, double_occupancy=(n_d_squared - n_d) / 2, **averages, **columns
     )
 
 

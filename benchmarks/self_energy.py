@@ -1,0 +1,89 @@
+"""Which estimator of the self-energy keeps Friedel's sum rule, and at which setting of the NRG?
+
+    python benchmarks/self_energy.py [--hamiltonians 60]
+
+Draws Hamiltonians over the default parameter box (fixed seed), without and with field, and prints
+|pi Gamma A_s(0) - sin^2(pi N_s)| at T = 1e-8 for every spin, with N_s of a finite band
+(models/physics/impurity/friedel.py), how far the integral of A within the band is from one, and CPU seconds for both
+spins. One thread.
+"""
+
+import argparse
+import dataclasses
+import time
+
+import numpy as np
+
+from models.physics.impurity.friedel import friedel_residual
+from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
+from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
+
+SETTINGS = [
+    NRGSettings(discretization=4.0, n_keep=64, n_z=1, broadening=0.6),
+    NRGSettings(discretization=4.0, n_keep=128, n_z=2, broadening=0.4),
+    NRGSettings(discretization=4.0, n_keep=160, n_z=2, broadening=0.4),
+    NRGSettings(discretization=4.0, n_keep=256, n_z=3, broadening=0.35),
+]
+TEMPERATURE = 1e-8
+OMEGA = np.array([-0.98, 0.0, 0.98])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hamiltonians", type=int, default=60, help="per field (default 60)")
+    n = parser.parse_args().hamiltonians
+    print("| field | Lambda | n_keep | n_z | alpha | estimator | median | 99 % | worst | weight - 1, worst | CPU s |")
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for field in (False, True):
+        impurities = draw(n, field)
+        scales = [
+            np.fmax(kondo_temperature(i, NRGSettings(n_keep=128, n_z=1), lowest_temperature=1e-10), i.field)
+            for i in impurities
+        ]
+        for settings in SETTINGS:
+            for estimator in ("bulla", "kugler"):
+                chosen = dataclasses.replace(settings, self_energy=estimator)
+                rows, weights, start = [], [], time.process_time()
+                for impurity, scale in zip(impurities, scales, strict=True):
+                    found = NRGSolver(chosen).solve(impurity, temperatures=np.array([TEMPERATURE]), omega=OMEGA)
+                    for spectrum, charge in (
+                        (found.spectrum_up, found.displaced_charge_up),
+                        (found.spectrum_dn, found.displaced_charge_dn),
+                    ):
+                        height = np.pi * impurity.hybridization * spectrum[:, 1]
+                        rows += friedel_residual(
+                            height, charge, found.temperatures, hybridization=impurity.hybridization, scale=float(scale)
+                        ).tolist()
+                    weights.append(abs(found.weight_up[0] - 1))
+                size = np.abs(rows)
+                size = size[np.isfinite(size)]
+                s = chosen
+                print(
+                    f"| {'1e-6 to 0.1' if field else '0'} | {s.discretization} | {s.n_keep} | {s.n_z} | {s.broadening} "
+                    f"| {estimator} | {np.median(size):.4f} | {np.quantile(size, 0.99):.4f} | {size.max():.4f} "
+                    f"| {max(weights):.4f} | {(time.process_time() - start) / n:.2f} |",
+                    flush=True,
+                )
+
+
+def draw(n: int, field: bool) -> list[AndersonImpurity]:
+    rng = np.random.default_rng(7)
+    impurities = []
+    for _ in range(n):
+        interaction, hybridization = np.exp(rng.uniform(np.log([0.05, 0.005]), np.log([0.5, 0.06])))
+        level = interaction * (rng.uniform(0, 1.5) - 1) / 2
+        b = float(np.exp(rng.uniform(np.log(1e-6), np.log(1e-1))))
+        impurities.append(
+            AndersonImpurity(
+                interaction=float(interaction),
+                level=float(level),
+                hybridization=float(hybridization),
+                field=b if field else 0.0,
+            )
+        )
+    return impurities
+
+
+if __name__ == "__main__":
+    main()
