@@ -35,6 +35,8 @@ def add_label_options(parser: argparse.ArgumentParser, *, level: str, stress: bo
         metavar="BY",
         help=f"what a split keeps together: {', '.join(POLICIES)} (default auto)",
     )
+    far = "largest distance of an energy from the others of its composition [eV/atom] (default: 15, more if they spread)"
+    parser.add_argument("--far-energy", type=float, metavar="EV", help=far)
     parser.add_argument("--drop-bad", action="store_true", help="leave out records that cannot be used, and name them")
     parser.add_argument(
         "--references",
@@ -55,6 +57,7 @@ def label_settings(options: argparse.Namespace) -> LabelSettings:
         force_sign=options.force_sign,
         stress_units=getattr(options, "stress_units", None),
         stress_sign=getattr(options, "stress_sign", None),
+        far_eV_atom=options.far_energy,
         group=options.group,
         drop_bad=options.drop_bad,
     )

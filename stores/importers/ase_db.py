@@ -49,13 +49,13 @@ def _rows(file: Path) -> Iterator[Frame]:
 
 
 def _frames(file: Path) -> Iterator[Frame]:
-    from ase.io.trajectory import Trajectory
+    from ase.io.trajectory import TrajectoryReader
 
     if not file.is_file():
         raise FileNotFoundError(f"{file}: found no file, expected a trajectory of ASE")
     index = -1
     try:
-        with Trajectory(file) as trajectory:
+        with file.open("rb") as stream, TrajectoryReader(stream) as trajectory:
             for index, atoms in enumerate(trajectory):
                 yield f"frame {index}", atoms, labels_of(atoms)
     except Exception as error:  # ASE raises errors of many kinds on damaged files

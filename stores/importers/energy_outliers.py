@@ -3,7 +3,8 @@
     E_m / n_m  ~  sum_Z x_mZ e_Z + r_m            x_mZ share of element Z, fitted with least absolute residuals
 
 Residuals r are cohesive: some eV per atom between a gas and its crystal, more where atoms are pressed together. So a
-record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom.
+record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what the
+user says. Fewer eV but 50 deviations are worth a note.
 """
 
 from collections.abc import Mapping
@@ -12,18 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["composition_shares", "far_energies"]
+__all__ = ["composition_shares", "far_energies", "far_limit_eV_atom"]
 
 LEAST_EV_ATOM = 15.0
 N_DEVIATIONS = 20.0
+ODD_EV_ATOM, N_ODD = 1.0, 50.0
 SPARE_RECORDS = 5  # more than unknowns, or nothing can be said
 MAX_FITTED = 20_000
 N_ITERATIONS = 60
 FloatArray = NDArray[np.float64]
 
 
+def far_limit_eV_atom(deviation: float, named: float | None) -> tuple[float, float]:
+    """Beyond the first a record is far off, beyond the second it is odd; of robust deviations [eV/atom]."""
+    limit = max(LEAST_EV_ATOM, N_DEVIATIONS * deviation) if named is None else named
+    return limit, min(limit, max(ODD_EV_ATOM, N_ODD * deviation))
+
+
 def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool_]) -> tuple[FloatArray, float]:
-    """Distance of each energy from what its composition usually has, and the limit [eV/atom].
+    """Distance of each energy from what its composition usually has, and the robust deviation of all [eV/atom].
 
     Zeros where there is no energy, for rows that are not `looked_at`, and everywhere if there are too few to tell.
     """
@@ -33,7 +41,7 @@ def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool
     share = composition_shares(columns)[rows]
     rank = int(np.linalg.matrix_rank(share)) if rows.size else 0
     if rows.size < rank + SPARE_RECORDS:
-        return far, np.inf
+        return far, 0.0
     per_atom = energy[rows] / n_atoms[rows]
     fitted = rows.size if rows.size <= MAX_FITTED else MAX_FITTED
     some = np.linspace(0, rows.size - 1, fitted).astype(np.int64)
@@ -41,7 +49,7 @@ def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool
     residual -= np.median(residual)
     deviation = 1.4826 * float(np.median(np.abs(residual)))
     far[rows] = residual
-    return far, max(LEAST_EV_ATOM, N_DEVIATIONS * deviation)
+    return far, deviation
 
 
 def composition_shares(columns: Mapping[str, NDArray[Any]]) -> FloatArray:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores import atom_checks as check
-from stores.importers.energy_outliers import far_energies
+from stores.importers.energy_outliers import far_energies, far_limit_eV_atom
 
 __all__ = ["Problem", "find_problems", "find_unusable"]
 
@@ -121,9 +121,18 @@ def _a(words: str) -> str:
 
 
 def find_problems(
-    columns: Mapping[str, NDArray[Any]], names: Sequence[str], keys: Mapping[str, str], isolated: NDArray[np.bool_]
+    columns: Mapping[str, NDArray[Any]],
+    names: Sequence[str],
+    keys: Mapping[str, str],
+    isolated: NDArray[np.bool_],
+    *,
+    far_eV_atom: float | None = None,
+    notes: list[str],
 ) -> dict[int, Problem]:
-    """Row -> what is physically wrong with it, ascending, in eV and A; the rows are none of `find_unusable`."""
+    """Row -> what is physically wrong with it, ascending, in eV and A; the rows are none of `find_unusable`.
+
+    `far_eV_atom` is how far an energy may be from the others of its composition; what is merely odd goes to `notes`.
+    """
     found = _Found(columns, names, keys)
     first, n_atoms = columns["first_atom"], columns["n_atoms"]
     heights = check.cell_heights(columns["cell"], columns["pbc"])
@@ -141,11 +150,18 @@ def find_problems(
     told = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
     expected = f"at most {check.NET_FORCE_EV_A:g} eV/A times the root of the number of atoms in an open system"
     found.add(rows, "forces", "net force on an open system", told, expected)
-    far, limit_eV = far_energies(columns, ~isolated)
+    far, deviation = far_energies(columns, ~isolated)
+    limit_eV, odd_eV = far_limit_eV_atom(deviation, far_eV_atom)
     rows = np.flatnonzero(np.abs(far) > limit_eV)
     told = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
-    expected = f"at most {limit_eV:.3g} eV/atom, which all but such records keep"
+    expected = f"at most {limit_eV:.3g} eV/atom (another limit: --far-energy EV)"
     found.add(rows, "energy", "energy far from the others", told, expected)
+    if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit_eV))).size:
+        row = int(odd[np.argmax(np.abs(far[odd]))])
+        notes.append(
+            f"note: {odd.size} records have energies more than {odd_eV:.3g} eV/atom from the others of their composition, "
+            f"most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
+        )
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
     found.add(rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom")
     return found.ascending()

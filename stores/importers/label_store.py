@@ -142,7 +142,9 @@ def _usable(
     """
     absent = _absent(blocks)
     for label, mask in absent.items():
-        if label not in reading.named and label in reading.keys:
+        if label == "stress":
+            mask = mask & columns["pbc"].all(axis=1)
+        if mask.any() and label not in reading.named and label in reading.keys:
             told = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
             notes.append(f"note: {told}")
     problems = find_unusable(columns, names, reading.keys, reading.named, absent)
@@ -161,7 +163,8 @@ def _usable(
             raise ValueError(f"{error}\nbesides, {_told(problems, names, settings)}") from error
         raise
     isolated = find_isolated(columns, called_so[rows])
-    later = find_problems(columns, kept_names, reading.keys, isolated)
+    far = settings.far_eV_atom
+    later = find_problems(columns, kept_names, reading.keys, isolated, far_eV_atom=far, notes=notes)
     problems = dict(sorted({**problems, **{int(rows[row]): problem for row, problem in later.items()}}.items()))
     good = np.setdiff1d(np.arange(rows.size), list(later))
     if problems and (not settings.drop_bad or not good.size):

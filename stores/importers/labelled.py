@@ -27,6 +27,7 @@ class LabelSettings:
     force_sign: Literal["forces", "gradients"] | None = None
     stress_units: str | None = None  # None: units/length_units^3
     stress_sign: Literal["ase", "vasp"] | None = None  # ase: positive under tension, a virial is -V stress
+    far_eV_atom: float | None = None  # largest distance of an energy from the others; None: judged by their spread
     group: str = "auto"
     drop_bad: bool = False
 
@@ -48,6 +49,8 @@ class LabelSettings:
                     check(value)
             except ValueError as error:
                 problems.append(str(error))
+        if self.far_eV_atom is not None and not self.far_eV_atom > 0:
+            problems.append(f"far energy: found {self.far_eV_atom:g}, expected eV/atom above 0")
         if problems:
             raise ValueError("; ".join(problems))
 
