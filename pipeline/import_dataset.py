@@ -11,8 +11,8 @@
 
 Atoms become a store of labelled configurations (stores.atoms) in A, eV, eV/A: keys, units, what to keep together in
 splits and reference energies are options (see --help of each format). Records that cannot be used stop the import with
-one message, or are left out and named with --drop-bad. What was used, ignored and dropped is printed as a table and kept in
-the store's attribute `imported`.
+one message, or are left out and named with --drop-bad. What was used, ignored and dropped is printed as a table and
+kept in the store's attribute `imported`.
 
 `images`: a folder of PNG, TIFF and JPEG micrographs, cut into square grey tiles (stores.importers.images). Files that
 cannot be used are named and skipped; the exit status is 1 only where none can be used.
@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         frames = formats.add_parser(name, help=help_text)
         _add_files(frames)
         _add_keys(frames)
-        frames.add_argument("--stress-key", metavar="KEY", help="(default: the usual one, if it is there; none: leave it out)")
+        frames.add_argument(
+            "--stress-key", metavar="KEY", help="(default: the usual one, if it is there; none: leave it out)"
+        )
         frames.add_argument("--virial-key", metavar="KEY", help="virial, instead of a stress")
         frames.add_argument("--charge-key", metavar="KEY", help="charges of atoms [e]")
         frames.add_argument("--group-key", metavar="KEY", help="names what a split keeps together")

@@ -35,7 +35,9 @@ def add_label_options(parser: argparse.ArgumentParser, *, level: str, stress: bo
         metavar="BY",
         help=f"what a split keeps together: {', '.join(POLICIES)} (default auto)",
     )
-    far = "largest distance of an energy from the others of its composition [eV/atom] (default: 15, more if they spread)"
+    far = (
+        "largest distance of an energy from the others of its composition [eV/atom] (default: 15, more if they spread)"
+    )
     parser.add_argument("--far-energy", type=float, metavar="EV", help=far)
     parser.add_argument("--drop-bad", action="store_true", help="leave out records that cannot be used, and name them")
     parser.add_argument(
@@ -98,6 +100,7 @@ def _parsed(text: str) -> dict[int, float]:
             energies[int(atomic_numbers[symbol.strip()])] = float(energy)
         except (KeyError, ValueError):
             raise ValueError(
-                f"references: found {word!r}, expected least_squares, robust, auto, none, or SYMBOL=ENERGY,... like H=-13.6"
+                f"references: found {word!r}, expected least_squares, robust, auto, none, or SYMBOL=ENERGY,... like "
+                "H=-13.6"
             ) from None
     return energies

@@ -72,13 +72,21 @@ def _groups(file: Path, named: Mapping[str, str | None]) -> Iterator[tuple[str, 
         with h5py.File(file, "r") as content:
             for group, datasets in _leaves(content):
                 wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
-                yield group, {name: item[()] if name in wanted else None for name, item in datasets.items()}
+                yield (
+                    _text(group),
+                    {_text(name): item[()] if name in wanted else None for name, item in datasets.items()},
+                )
     except Exception as error:  # h5py and NumPy raise errors of many kinds on damaged files
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise ValueError(
             f"{file}, group {group!r}: cannot be read ({type(error).__name__}: {reason}), expected an HDF5 file; it is "
             "damaged or cut off"
         ) from error
+
+
+def _text(name: str | bytes) -> str:
+    """Names that are no UTF-8 come as bytes."""
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def _leaves(group: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - h5py has no types
@@ -108,7 +116,7 @@ def _block(file: Path, group: str, arrays: Mapping[str, Any], keys: Mapping[str,
     positions = real_numbers(arrays["coordinates"], where("coordinates"))
     if positions.ndim != 3 or positions.shape[2] != 3 or not positions.size:
         raise ValueError(
-            f"{where('coordinates')}: found shape {positions.shape}, expected (conformations, atoms, 3) and some of both"
+            f"{where('coordinates')}: found shape {positions.shape}, expected (conformations, atoms, 3), some of both"
         )
     n_rows, width = positions.shape[:2]
     key = next(name for name in ATOMS if name in arrays)
@@ -164,5 +172,7 @@ def _numbers(where: str, values: Any, n_rows: int, width: int) -> NDArray[np.int
         told = np.array([atomic_numbers[word] for word in words], dtype=np.int64).reshape(told.shape)
     numbers = whole_numbers(told, where)
     if numbers.shape not in ((width,), (n_rows, width)):
-        raise ValueError(f"{where}: found shape {numbers.shape}, expected {(width,)}, for coordinates have {width} atoms")
+        raise ValueError(
+            f"{where}: found shape {numbers.shape}, expected {(width,)}, for coordinates have {width} atoms"
+        )
     return np.broadcast_to(numbers, (n_rows, width))

@@ -6,7 +6,6 @@ order; those of a frame are results of its calculator, its arrays, or entries of
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from stores.importers.extxyz import fill_from_frames, labels_of
 from stores.importers.frame_keys import Frame, FrameKeys
@@ -65,6 +64,6 @@ def _frames(file: Path) -> Iterator[Frame]:
 def _unreadable(where: str, error: Exception, expected: str) -> ValueError:
     reason = (str(error).strip().splitlines() or ["no reason given"])[0]
     return ValueError(
-        f"{where}: cannot be read ({type(error).__name__}: {reason}), expected {expected}; the file is damaged, cut off "
-        "or of another format"
+        f"{where}: cannot be read ({type(error).__name__}: {reason}), expected {expected}; the file is damaged, cut "
+        "off or of another format"
     )

@@ -3,8 +3,8 @@
     E_m / n_m  ~  sum_Z x_mZ e_Z + r_m            x_mZ share of element Z, fitted with least absolute residuals
 
 Residuals r are cohesive: some eV per atom between a gas and its crystal, more where atoms are pressed together. So a
-record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what the
-user says. Fewer eV but 50 deviations are worth a note.
+record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what
+the user says. Fewer eV but 50 deviations are worth a note.
 """
 
 from collections.abc import Mapping

@@ -82,10 +82,7 @@ def _block_of(file: str, frames: Sequence[Frame], used: Mapping[str, str]) -> Bl
             for label, key in used.items()
         },
         isolated=np.array(
-            [
-                len(atoms) == 1 and str(labels.get("config_type", "")).lower() in ISOLATED
-                for _, atoms, labels in frames
-            ]
+            [len(atoms) == 1 and str(labels.get("config_type", "")).lower() in ISOLATED for _, atoms, labels in frames]
         ),
         charges=np.concatenate(found["charges"]) if "charges" in found else None,
         labels=[str(value) for value in found["group"]] if "group" in found else None,

@@ -3,8 +3,9 @@
     energy    energy, free_energy, TotEnergy, total_energy, E       forces   forces, force, F
     stress    stress                                                virial   virial, virials
 
-each also with a prefix REF_ (MACE), dft_ or qm_, in small or capital letters. A prefixed key counts before the plain one:
-it was written on purpose, while programs write their own results under the plain names. Refused, until keys are named:
+each also with a prefix REF_ (MACE), dft_ or qm_, in small or capital letters. A prefixed key counts before the plain
+one: it was written on purpose, while programs write their own results under the plain names. Refused, until keys are
+named:
 
     two keys of one label that hold different numbers, where nothing says which of them the other labels belong to
     energies without forces, or forces without energies, beside a key that looks like the missing label
@@ -79,10 +80,10 @@ def choose_keys(frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> Chose
     where = ", ".join(frames)
     used = keys.named()
     _refuse_absent(frames, used, counts)
-    unwanted = keys.unwanted() | ({"virial"} if "stress" in used else set()) | ({"stress"} if "virial" in used else set())
-    candidates = {
-        label: _candidates(label, counts) for label in USUAL if label not in used and label not in unwanted
-    }
+    unwanted = (
+        keys.unwanted() | ({"virial"} if "stress" in used else set()) | ({"stress"} if "virial" in used else set())
+    )
+    candidates = {label: _candidates(label, counts) for label in USUAL if label not in used and label not in unwanted}
     notes: list[str] = []
     first = {label: some[0] for label, some in candidates.items() if some}
     whole = len({_prefix(key) for key in first.values()}) == 1
@@ -97,7 +98,9 @@ def choose_keys(frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> Chose
     prefixes = {label: _prefix(key) for label, key in used.items() if label in USUAL and label not in keys.named()}
     if len(set(prefixes.values())) > 1:
         told = ", ".join(f"{label} {used[label]!r}" for label in prefixes)
-        notes.append(f"note: {where}: keys of several kinds are used together ({told}); name others if they do not match")
+        notes.append(
+            f"note: {where}: keys of several kinds are used together ({told}); name others if they do not match"
+        )
     ignored = {key: count for key, count in sorted(counts.items()) if key not in used.values()}
     return ChosenKeys(used=used, ignored=ignored, notes=notes)
 
@@ -109,9 +112,7 @@ def _candidates(label: str, counts: Mapping[str, int]) -> list[str]:
         plain = PREFIX.sub("", key, count=1).lower()
         return (not _prefix(key), USUAL[label].index(plain) if plain in USUAL[label] else len(USUAL[label]), key)
 
-    there = [
-        key for key in counts if PREFIX.sub("", key, count=1).lower() in USUAL[label] or key == LETTERS.get(label)
-    ]
+    there = [key for key in counts if PREFIX.sub("", key, count=1).lower() in USUAL[label] or key == LETTERS.get(label)]
     return sorted(there, key=rank)
 
 

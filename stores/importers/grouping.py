@@ -9,8 +9,8 @@
                    conformers of one molecule. Of open systems; about a millisecond each
     record         every configuration by itself: frames of a trajectory are then torn apart
 
-    auto           label where the format names three or more, the fewest groups for training; else composition where there
-                   are at least 20 of them; else block:10, or shorter blocks where they would be fewer than three
+    auto           label where the format names three or more, the fewest groups for training; else composition where
+                   there are at least 20 of them; else block:10, or shorter blocks where they would be fewer than three
 
 Blocks are a compromise: the frames on both sides of a border are nearly copies. Take N as large as the number of blocks
 allows, some twenty at least.

@@ -1,7 +1,7 @@
 """Single atoms in the data as energy references of their elements, apart from the configurations to train on.
 
-A record is an isolated atom where it has one atom and the file calls it so, or no direction repeats, or all images are at
-least FAR_A away: the primitive cell of a crystal is none. Of several records of an element the lowest energy counts.
+A record is an isolated atom where it has one atom and the file calls it so, or no direction repeats, or all images are
+at least FAR_A away: the primitive cell of a crystal is none. Of several records of an element the lowest energy counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,8 +42,8 @@ def isolated_energies(
     if bound.size and abs(float(np.median(bound))) > MOST_BOUND_EV_ATOM:
         row = int(np.flatnonzero(isolated)[0])
         raise ValueError(
-            f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to the "
-            f"typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take them "
+            f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
+            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take them "
             "out of the file"
         )
     return found

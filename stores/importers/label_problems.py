@@ -159,8 +159,8 @@ def find_problems(
     if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit_eV))).size:
         row = int(odd[np.argmax(np.abs(far[odd]))])
         notes.append(
-            f"note: {odd.size} records have energies more than {odd_eV:.3g} eV/atom from the others of their composition, "
-            f"most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
+            f"note: {odd.size} records have energies more than {odd_eV:.3g} eV/atom from the others of their "
+            f"composition, most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
         )
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
     found.add(rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom")

@@ -3,8 +3,8 @@
 Every importer of atoms reads blocks; all that follows is here, the same for every format:
 
     units      of energies, lengths and forces as named, checked against what magnitudes betray (label_units)
-    problems   NaN labels, atoms closer than 0.3 A, a net force on an open system, unknown elements, flat cells, energies
-               far from the others: refused with file, record, key, found, expected and cure, or dropped and reported
+    problems   NaN labels, atoms closer than 0.3 A, a net force on an open system, unknown elements, flat cells,
+               energies far from the others: refused with file, record, key, found, expected and cure, or dropped and reported
                (`drop_bad`)
     atoms      isolated ones become reference energies, not configurations (isolated_atoms)
     groups     what a split must not separate (grouping)
@@ -66,7 +66,9 @@ def store_reading(
         dropped.setdefault(problem.kind, []).append(names[row])
     isolated_eV = isolated_energies(columns, isolated, [names[row] for row in rows], notes)
     if isolated.all():
-        raise ValueError(f"{names[0]} and all others: found isolated atoms alone, expected configurations to learn from")
+        raise ValueError(
+            f"{names[0]} and all others: found isolated atoms alone, expected configurations to learn from"
+        )
     columns, rows = _chosen(columns, np.flatnonzero(~isolated)), rows[~isolated]
     files = [block.file for block in blocks for _ in block.names]
     labels = [label for block in blocks for label in (block.labels or [""] * len(block.names))]

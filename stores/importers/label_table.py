@@ -34,11 +34,10 @@ def label_uses(
 
 def dropped_in_short(dropped: Mapping[str, Sequence[str]], files: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Reason -> how many records and the first of them, named by file, not by where the file lay."""
-    lengths = {file: len(str(Path(file).parent)) + 1 for file in set(files) if Path(file).name != file}
+    folders = {f"{file}, ": len(file) - len(Path(file).name) for file in files}
 
     def short(name: str) -> str:
-        file = name.partition(", ")[0]
-        return name[lengths[file] :] if file in lengths else name
+        return next((name[length:] for begin, length in folders.items() if name.startswith(begin)), name)
 
     return {
         reason: {"records": len(names), "first": [short(name) for name in names[:MAX_NAMES]]}

@@ -74,7 +74,8 @@ def read_qm9(tables: Sequence[Path], *, energy: str = "U0", n_molecules: int | N
         taken[:] = False
         taken[np.random.default_rng(seed).choice(total, n_molecules, replace=False)] = True
     origin = {"format": "qm9", "dataset": f"QM9, qm9pack {_version()}", "energy": energy}
-    reading = Reading(usual_units="Ha", keys={"energy": ENERGIES[energy]}, origin=origin)
+    keys = {"energy": ENERGIES[energy], "charges": "Mulliken_pop"}
+    reading = Reading(usual_units="Ha", keys=keys, origin=origin)
     start = 0
     for table, frame in zip(tables, frames, strict=True):
         chosen = frame[taken[start : start + len(frame)]]
@@ -109,8 +110,8 @@ def _block(path: Path, frame: "pd.DataFrame", energy: str) -> Block:
     if (bad := np.flatnonzero(~((counts >= 1) & (counts <= MOST_ATOMS) & (counts == np.round(counts))))).size:
         row = int(bad[0])
         raise ValueError(
-            f"{path}, {names[row]}, key 'N_atoms': found {frame['N_atoms'].iloc[row]!r}, expected a whole number from 1 to "
-            f"{MOST_ATOMS}"
+            f"{path}, {names[row]}, key 'N_atoms': found {frame['N_atoms'].iloc[row]!r}, expected a whole number from 1 "
+            f"to {MOST_ATOMS}"
         )
     n_atoms = counts.astype(np.int64)
     energies = reals(ENERGIES[energy])
@@ -128,9 +129,7 @@ def _block(path: Path, frame: "pd.DataFrame", energy: str) -> Block:
     )
 
 
-def _elements(
-    path: Path, texts: Sequence[str], n_atoms: NDArray[np.int64], names: Sequence[str]
-) -> NDArray[np.int64]:
+def _elements(path: Path, texts: Sequence[str], n_atoms: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
     clean = str.maketrans("", "", "[]' ")
     words = [text.translate(clean).split(",") for text in texts]
     _same_lengths(path, "Elements", [len(some) for some in words], n_atoms, names)
@@ -151,7 +150,9 @@ def _lists(
     clean = str.maketrans("", "", "[] ")
     words = [text.translate(clean).split(",") for text in texts]
     _same_lengths(path, key, [len(some) for some in words], expected, names)
-    return _reals(path, key, [word for some in words for word in some], names, np.repeat(np.arange(len(words)), expected))
+    return _reals(
+        path, key, [word for some in words for word in some], names, np.repeat(np.arange(len(words)), expected)
+    )
 
 
 def _reals(
@@ -168,8 +169,8 @@ def _reals(
         place = next(place for place, word in enumerate(words) if not _is_number(word))
         row = place if owner is None else int(owner[place])
         raise ValueError(
-            f"{path}, {names[row]}, key {key!r}: found {words[place][:N_LETTERS]!r}, expected a number; correct the table "
-            "or take this row out"
+            f"{path}, {names[row]}, key {key!r}: found {words[place][:N_LETTERS]!r}, expected a number; correct the "
+            "table or take this row out"
         ) from None
 
 

@@ -14,6 +14,7 @@ the volume, by a bulk modulus that no matter has above 1,600 GPa. And stresses o
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,8 @@ def look_at_stress(columns: Mapping[str, NDArray[Any]], units: str) -> StressFin
             f"found stresses of {usual:.3g} eV/A^3 ({usual / PRESSURE_EV_A3['GPa']:.0f} GPa) in the typical record, "
             f"expected at most {USUAL_EV_A3:g}"
             if usual > USUAL_EV_A3
-            else f"found a bulk modulus of {modulus / PRESSURE_EV_A3['GPa']:.0f} GPa from record to record, expected at "
-            f"most {STIFFEST_EV_A3 / PRESSURE_EV_A3['GPa']:.0f}"
+            else f"found a bulk modulus of {modulus / PRESSURE_EV_A3['GPa']:.0f} GPa from record to record, expected "
+            f"at most {STIFFEST_EV_A3 / PRESSURE_EV_A3['GPa']:.0f}"
         )
         return StressFinding(wrong="units", told=told, suspected=("GPa", "kbar"))
     if clarity < -CLEAR:
@@ -122,7 +123,7 @@ def _pairs(columns: Mapping[str, NDArray[Any]], group: NDArray[np.int64], most: 
     """Neighbours in volume and in the file, and some at random."""
     by_volume = group[np.argsort(np.abs(np.linalg.det(columns["cell"][group])), kind="stable")]
     rng = np.random.default_rng(0)
-    pairs = [*zip(by_volume[:-1], by_volume[1:], strict=True), *zip(group[:-1], group[1:], strict=True)]
+    pairs = [*pairwise(by_volume), *pairwise(group)]
     if len(pairs) > most:
         pairs = [pairs[k] for k in rng.permutation(len(pairs))[:most]]
     drawn = rng.choice(group, size=(min(most, PAIRS_PER_RECORD * len(group)), 2))
