@@ -43,8 +43,8 @@ def isolated_energies(
         row = int(np.flatnonzero(isolated)[0])
         raise ValueError(
             f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
-            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take them "
-            "out of the file"
+            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take "
+            "them out of the file"
         )
     return found
 

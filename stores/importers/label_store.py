@@ -4,8 +4,8 @@ Every importer of atoms reads blocks; all that follows is here, the same for eve
 
     units      of energies, lengths and forces as named, checked against what magnitudes betray (label_units)
     problems   NaN labels, atoms closer than 0.3 A, a net force on an open system, unknown elements, flat cells,
-               energies far from the others: refused with file, record, key, found, expected and cure, or dropped and reported
-               (`drop_bad`)
+               energies far from the others: refused with file, record, key, found, expected and cure, or dropped and
+               reported (`drop_bad`)
     atoms      isolated ones become reference energies, not configurations (isolated_atoms)
     groups     what a split must not separate (grouping)
     table      which keys were used, which not, what was dropped: reported, and the attribute `imported` of the store

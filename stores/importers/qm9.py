@@ -110,8 +110,8 @@ def _block(path: Path, frame: "pd.DataFrame", energy: str) -> Block:
     if (bad := np.flatnonzero(~((counts >= 1) & (counts <= MOST_ATOMS) & (counts == np.round(counts))))).size:
         row = int(bad[0])
         raise ValueError(
-            f"{path}, {names[row]}, key 'N_atoms': found {frame['N_atoms'].iloc[row]!r}, expected a whole number from 1 "
-            f"to {MOST_ATOMS}"
+            f"{path}, {names[row]}, key 'N_atoms': found {frame['N_atoms'].iloc[row]!r}, expected a whole number from "
+            f"1 to {MOST_ATOMS}"
         )
     n_atoms = counts.astype(np.int64)
     energies = reals(ENERGIES[energy])

@@ -1,4 +1,4 @@
-"""Stresses are stored in eV/A^3, positive under tension, whatever unit and sign the file has; a wrong one is refused."""
+"""Stresses are stored in eV/A^3, positive under tension, whatever unit and sign a file has; wrong ones are refused."""
 
 import re
 from pathlib import Path
