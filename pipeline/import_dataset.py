@@ -2,6 +2,7 @@
 
     python -m pipeline.import_dataset extxyz FILE... --out STORE [--energy-key energy] [--force-key forces] [--units eV]
     python -m pipeline.import_dataset ase-db FILE... --out STORE [the same]
+    python -m pipeline.import_dataset traj FILE... --out STORE [the same]
     python -m pipeline.import_dataset ani-h5 FILE... --out STORE [--energy-key wb97x_dz.energy] [--force-key ...]
     python -m pipeline.import_dataset rmd17 FILE... --out STORE
     python -m pipeline.import_dataset qm9 [FOLDER] --out STORE [--energy U0] [--n-molecules 1000]
@@ -10,7 +11,8 @@
 
 Atoms become a store of labelled configurations (stores.atoms) in A, eV, eV/A: keys, units, what to keep together in
 splits and reference energies are options (see --help of each format). Records that cannot be used stop the import with
-one message, or are left out and named with --drop-bad.
+one message, or are left out and named with --drop-bad. What was used, ignored and dropped is printed as a table and
+kept in the store's attribute `imported`.
 
 `images`: a folder of PNG, TIFF and JPEG micrographs, cut into square grey tiles (stores.importers.images). Files that
 cannot be used are named and skipped; the exit status is 1 only where none can be used.
@@ -24,7 +26,7 @@ from pipeline.label_options import add_label_options, label_settings, references
 from pipeline.stage import run_stage
 from pipeline.tiling_options import add_tiling_options, image_settings
 from stores.importers.ani_h5 import read_ani_h5
-from stores.importers.ase_db import read_ase_db
+from stores.importers.ase_db import read_ase_db, read_traj
 from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.images import ImportReport, import_images
 from stores.importers.label_store import store_reading
@@ -43,7 +45,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     labels = label_settings(options)
     references = references_by(options.references, energy=getattr(options, "energy", "U0"))
-    report = store_reading(_read(options), options.out, labels, references=references)
+    first = options.references == "auto"
+    report = store_reading(_read(options), options.out, labels, references=references, isolated_first=first)
     print(f"{options.out}: " + "\n  ".join([*report.lines(), f"hash {report.hash[:16]}"]))
 
 
@@ -64,7 +67,7 @@ def _read(options: argparse.Namespace) -> Reading:
         charges=options.charge_key,
         group=options.group_key,
     )
-    return (read_ase_db if options.format == "ase-db" else read_extxyz)(options.files, keys)
+    return {"extxyz": read_extxyz, "ase-db": read_ase_db, "traj": read_traj}[options.format](options.files, keys)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,15 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m pipeline.import_dataset", description="Data in a public format, as a validated store."
     )
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
-    for name, help_text in (("extxyz", "extended XYZ, also .gz"), ("ase-db", "databases of ASE")):
+    told = {"extxyz": "extended XYZ, also .gz", "ase-db": "databases of ASE", "traj": "trajectories of ASE (.traj)"}
+    for name, help_text in told.items():
         frames = formats.add_parser(name, help=help_text)
         _add_files(frames)
         _add_keys(frames)
-        frames.add_argument("--stress-key", metavar="KEY", help="stress in energy/length^3, ASE's sign")
+        frames.add_argument(
+            "--stress-key", metavar="KEY", help="(default: the usual one, if it is there; none: leave it out)"
+        )
         frames.add_argument("--virial-key", metavar="KEY", help="virial, instead of a stress")
         frames.add_argument("--charge-key", metavar="KEY", help="charges of atoms [e]")
         frames.add_argument("--group-key", metavar="KEY", help="names what a split keeps together")
-        add_label_options(frames, level="not stated")
+        add_label_options(frames, level="not stated", stress=True)
     ani = formats.add_parser("ani-h5", help="HDF5 files of ANI-1x, COMP6, ANI-Al (pyanitools)")
     _add_files(ani)
     _add_keys(ani)
@@ -108,7 +114,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--energy-key", metavar="KEY", help="(default: the format's usual one)")
-    parser.add_argument("--force-key", metavar="KEY", help="(default: the format's usual one, if it is there)")
+    usual = "(default: the format's usual one, if it is there)"
+    parser.add_argument("--force-key", "--forces-key", metavar="KEY", help=usual)
 
 
 def _tell(report: ImportReport, out: Path) -> None:

@@ -16,7 +16,7 @@ from stores.importers.labelled import LabelSettings
 __all__ = ["add_label_options", "label_settings", "references_by"]
 
 
-def add_label_options(parser: argparse.ArgumentParser, *, level: str) -> None:
+def add_label_options(parser: argparse.ArgumentParser, *, level: str, stress: bool = False) -> None:
     """Options after which `label_settings` asks. `level`: of the format, where the user names none."""
     parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store to write")
     parser.add_argument("--level", default=level, help="level of theory of all labels (default: %(default)s)")
@@ -24,18 +24,28 @@ def add_label_options(parser: argparse.ArgumentParser, *, level: str) -> None:
     parser.add_argument("--length-units", choices=tuple(LENGTH_A), default="A", help="(default %(default)s)")
     parser.add_argument("--force-units", metavar="E/L", help="such as Ha/Bohr (default: units/length units)")
     parser.add_argument("--force-sign", choices=("forces", "gradients"), help="what the force key holds")
+    if stress:
+        units = "such as eV/A^3, GPa, kbar (default: units/length units^3)"
+        parser.add_argument("--stress-units", metavar="UNITS", help=units)
+        sign = "positive under tension (ase, default; a virial is -V stress) or under compression (vasp)"
+        parser.add_argument("--stress-sign", choices=("ase", "vasp"), help=sign)
     parser.add_argument(
         "--group",
         default="auto",
         metavar="BY",
         help=f"what a split keeps together: {', '.join(POLICIES)} (default auto)",
     )
+    far = (
+        "largest distance of an energy from the others of its composition [eV/atom] (default: 15, more if they spread)"
+    )
+    parser.add_argument("--far-energy", type=float, metavar="EV", help=far)
     parser.add_argument("--drop-bad", action="store_true", help="leave out records that cannot be used, and name them")
     parser.add_argument(
         "--references",
-        default="least_squares",
+        default="auto",
         metavar="HOW",
-        help="reference energies of atoms: least_squares (default), robust, none, or given [eV] as H=-13.6,C=-1029.8",
+        help="reference energies of atoms: of isolated atoms in the data, else by least squares (auto, default), "
+        "least_squares, robust, none, or given [eV] as H=-13.6,C=-1029.8",
     )
 
 
@@ -47,6 +57,9 @@ def label_settings(options: argparse.Namespace) -> LabelSettings:
         length_units=options.length_units,
         force_units=options.force_units,
         force_sign=options.force_sign,
+        stress_units=getattr(options, "stress_units", None),
+        stress_sign=getattr(options, "stress_sign", None),
+        far_eV_atom=options.far_energy,
         group=options.group,
         drop_bad=options.drop_bad,
     )
@@ -59,7 +72,7 @@ def references_by(how: str, *, energy: str = "U0") -> References | None:
     """
     if how == "none":
         return None
-    if how == "least_squares":
+    if how in ("auto", "least_squares"):
         return lambda numbers, counts, energies: least_squares(numbers, counts, energies).as_mapping()
     if how == "robust":
         return lambda numbers, counts, energies: robust(numbers, counts, energies).as_mapping()
@@ -87,6 +100,7 @@ def _parsed(text: str) -> dict[int, float]:
             energies[int(atomic_numbers[symbol.strip()])] = float(energy)
         except (KeyError, ValueError):
             raise ValueError(
-                f"references: found {word!r}, expected least_squares, robust, none, or SYMBOL=ENERGY,... like H=-13.6"
+                f"references: found {word!r}, expected least_squares, robust, auto, none, or SYMBOL=ENERGY,... like "
+                "H=-13.6"
             ) from None
     return energies

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.importers.labelled import Block, Reading
+from stores.importers.plain_arrays import real_numbers, whole_numbers
 
 __all__ = ["read_ani_h5"]
 
@@ -34,31 +35,58 @@ def read_ani_h5(files: Sequence[Path], *, energy_key: str | None = None, force_k
     Without keys, the usual ones are looked for; forces may be missing. Raises FileNotFoundError, ValueError with file,
     group and key.
     """
+    named = {"energy": energy_key, "forces": force_key}
+    reading = Reading(usual_units="Ha", keys={}, origin={"format": "ani-h5"})
+    reading.named = frozenset({"energy"} | {label for label, key in named.items() if key})
+    seen = ("", "", dict[str, Any]())
+    for file in files:
+        n_before = len(reading.blocks)
+        for group, arrays in _groups(file, named):
+            keys = _keys(arrays, named)
+            seen = (str(file), group, arrays) if not seen[0] or len(arrays) > len(seen[2]) else seen
+            reading.keys |= keys
+            reading.blocks.append(_block(file, group, arrays, keys, reading))
+            for key in sorted(set(arrays) - {*keys.values(), *ATOMS, "coordinates", "cell"}):
+                reading.ignored[key] = reading.ignored.get(key, 0) + len(reading.blocks[-1].names)
+        if len(reading.blocks) == n_before:
+            raise ValueError(f"{file}: found no group with 'coordinates' and one of {ATOMS}, expected some")
+    for label in sorted(reading.named - set(reading.keys)):
+        told = ", ".join(sorted(seen[2])[:N_TOLD])
+        raise ValueError(
+            f"{seen[0]}, group {seen[1]!r}: found no key {named[label] or ' or '.join(USUAL[label])!r} for {label}; "
+            f"the keys there are: {told}. Name one of them"
+        )
+    return reading
+
+
+def _groups(file: Path, named: Mapping[str, str | None]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path of every group with atoms and coordinates, and what it holds: arrays of the labels, None for the rest."""
     try:
         import h5py
     except ModuleNotFoundError:
         raise ValueError("ani-h5: found no package h5py, expected it installed; run `pip install h5py`") from None
-    reading = Reading(usual_units="Ha", keys={}, origin={"format": "ani-h5"})
-    for file in files:
-        if not file.is_file():
-            raise FileNotFoundError(f"{file}: found no file, expected an HDF5 file")
-        n_before = len(reading.blocks)
-        group = "/"
-        try:
-            with h5py.File(file, "r") as content:
-                for group, datasets in _leaves(content):
-                    keys = _keys(file, group, datasets, {"energy": energy_key, "forces": force_key})
-                    reading.keys |= keys
-                    reading.blocks.append(_block(file, group, datasets, keys, reading))
-        except (OSError, RuntimeError, KeyError) as error:
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise ValueError(
-                f"{file}, group {group!r}: cannot be read ({type(error).__name__}: {reason}), expected an HDF5 file; "
-                "it is damaged or cut off"
-            ) from error
-        if len(reading.blocks) == n_before:
-            raise ValueError(f"{file}: found no group with 'coordinates' and one of {ATOMS}, expected some")
-    return reading
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: found no file, expected an HDF5 file")
+    group = "/"
+    try:
+        with h5py.File(file, "r") as content:
+            for group, datasets in _leaves(content):
+                wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
+                yield (
+                    _text(group),
+                    {_text(name): item[()] if name in wanted else None for name, item in datasets.items()},
+                )
+    except Exception as error:  # h5py and NumPy raise errors of many kinds on damaged files
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        raise ValueError(
+            f"{file}, group {group!r}: cannot be read ({type(error).__name__}: {reason}), expected an HDF5 file; it is "
+            "damaged or cut off"
+        ) from error
+
+
+def _text(name: str | bytes) -> str:
+    """Names that are no UTF-8 come as bytes."""
+    return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
 def _leaves(group: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - h5py has no types
@@ -73,75 +101,78 @@ def _leaves(group: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
             yield from _leaves(group[name])
 
 
-def _keys(file: Path, group: str, datasets: Mapping[str, Any], named: Mapping[str, str | None]) -> dict[str, str]:
-    keys = {}
-    for label, key in named.items():
-        there = [name for name in ([key] if key else USUAL[label]) if name in datasets]
-        if there:
-            keys[label] = there[0]
-        elif key or label == "energy":
-            told = ", ".join(sorted(datasets)[:N_TOLD])
-            raise ValueError(
-                f"{file}, group {group!r}: found no key {key or ' or '.join(USUAL[label])!r} for {label}; the keys "
-                f"there are: {told}. Name one of them"
-            )
-    return keys
+def _keys(datasets: Mapping[str, Any], named: Mapping[str, str | None]) -> dict[str, str]:
+    """Label -> key, of the labels that are there."""
+    there = {
+        label: [name for name in ([key] if key else USUAL[label]) if name in datasets] for label, key in named.items()
+    }
+    return {label: names[0] for label, names in there.items() if names}
 
 
-def _block(file: Path, group: str, datasets: Mapping[str, Any], keys: Mapping[str, str], reading: Reading) -> Block:
-    positions = np.asarray(datasets["coordinates"][()], dtype=np.float64)
-    if positions.ndim != 3 or positions.shape[2] != 3:
+def _block(file: Path, group: str, arrays: Mapping[str, Any], keys: Mapping[str, str], reading: Reading) -> Block:
+    def where(key: str) -> str:
+        return f"{file}, group {group!r}, key {key!r}"
+
+    positions = real_numbers(arrays["coordinates"], where("coordinates"))
+    if positions.ndim != 3 or positions.shape[2] != 3 or not positions.size:
         raise ValueError(
-            f"{file}, group {group!r}, key 'coordinates': found shape {positions.shape}, expected (conformations, "
-            "atoms, 3)"
+            f"{where('coordinates')}: found shape {positions.shape}, expected (conformations, atoms, 3), some of both"
         )
     n_rows, width = positions.shape[:2]
-    numbers = _numbers(file, group, datasets, n_rows, width)  # (n_rows, width), 0 where padded
+    key = next(name for name in ATOMS if name in arrays)
+    numbers = _numbers(where(key), arrays[key], n_rows, width)  # (n_rows, width), 0 where padded
     shapes = {"energy": (n_rows,), "forces": (n_rows, width, 3), "cell": (n_rows, 3, 3)}
     labels: dict[str, NDArray[np.float64]] = {}
-    for label, key in {**keys, **({"cell": "cell"} if "cell" in datasets else {})}.items():
-        values = np.asarray(datasets[key][()], dtype=np.float64)
+    for label, key in {**keys, **({"cell": "cell"} if "cell" in arrays else {})}.items():
+        values = real_numbers(arrays[key], where(key))
         if values.size != np.prod(shapes[label]):
             raise ValueError(
-                f"{file}, group {group!r}, key {key!r}: found shape {values.shape}, expected {shapes[label]}, for "
-                f"coordinates have {n_rows} conformations of {width} atoms"
+                f"{where(key)}: found shape {values.shape}, expected {shapes[label]}, for coordinates have {n_rows} "
+                f"conformations of {width} atoms"
             )
         labels[label] = values.reshape(shapes[label])
-    real = numbers > 0
-    missing = np.isnan(labels["energy"])
+    real = numbers != 0
+    missing = ~real.any(axis=1)
+    reading.leave_out("no atoms, all padding", [f"{file}, {name}" for name in _names(group, np.flatnonzero(missing))])
+    not_computed = np.isnan(labels["energy"]) if "energy" in labels else np.zeros(n_rows, dtype=bool)
     if "forces" in labels:
-        missing |= (np.isnan(labels["forces"]) & real[:, :, None]).any(axis=(1, 2))
-    names = [f"group {group}, conformation {row}" for row in range(n_rows)]
+        not_computed |= (np.isnan(labels["forces"]) & real[:, :, None]).any(axis=(1, 2))
+    not_computed &= ~missing
     told = " or ".join(repr(key) for key in keys.values())
-    reading.leave_out(f"NaN in {told}: not computed", [f"{file}, {names[row]}" for row in np.flatnonzero(missing)])
-    kept = np.flatnonzero(~missing)
+    left = _names(group, np.flatnonzero(not_computed))
+    reading.leave_out(f"NaN in {told}: not computed", [f"{file}, {name}" for name in left])
+    kept = np.flatnonzero(~(missing | not_computed))
     real = real[kept]
     return Block(
         file=str(file),
-        names=[names[row] for row in kept],
+        names=_names(group, kept),
         numbers=numbers[kept][real],
         n_atoms=real.sum(axis=1),
         positions=positions[kept][real],
         cell=labels["cell"][kept] if "cell" in labels else None,
-        energy=labels["energy"][kept],
+        energy=labels["energy"][kept] if "energy" in labels else None,
         forces=labels["forces"][kept][real] if "forces" in labels else None,
         labels=[f"{file} {group}"] * len(kept),
+        absent={label: np.full(len(kept), label not in labels) for label in ("energy", "forces")},
     )
 
 
-def _numbers(file: Path, group: str, datasets: Mapping[str, Any], n_rows: int, width: int) -> NDArray[np.int64]:
+def _names(group: str, rows: NDArray[np.intp]) -> list[str]:
+    return [f"group {group}, conformation {row}" for row in rows]
+
+
+def _numbers(where: str, values: Any, n_rows: int, width: int) -> NDArray[np.int64]:  # noqa: ANN401 - what a file holds
     from ase.data import atomic_numbers
 
-    key = next(name for name in ATOMS if name in datasets)
-    told = np.asarray(datasets[key][()])
+    told = np.asarray(values)
     if told.dtype.kind in "SOU":
-        words = [word.decode() if isinstance(word, bytes) else str(word) for word in told.ravel().tolist()]
+        words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in told.ravel().tolist()]
         if unknown := sorted({word for word in words if word not in atomic_numbers}):
-            raise ValueError(f"{file}, group {group!r}, key {key!r}: found the elements {unknown}, expected symbols")
+            raise ValueError(f"{where}: found the elements {unknown[:N_TOLD]}, expected symbols")
         told = np.array([atomic_numbers[word] for word in words], dtype=np.int64).reshape(told.shape)
-    if told.shape not in ((width,), (n_rows, width)):
+    numbers = whole_numbers(told, where)
+    if numbers.shape not in ((width,), (n_rows, width)):
         raise ValueError(
-            f"{file}, group {group!r}, key {key!r}: found shape {told.shape}, expected {(width,)}, for coordinates "
-            f"have {width} atoms"
+            f"{where}: found shape {numbers.shape}, expected {(width,)}, for coordinates have {width} atoms"
         )
-    return np.broadcast_to(told.astype(np.int64), (n_rows, width))
+    return np.broadcast_to(numbers, (n_rows, width))

@@ -2,13 +2,15 @@
 
     label          what the format names: the group of an HDF5 file, an info key of extxyz, the InChI of QM9
     file           all configurations of one file
-    block:N        N consecutive configurations of one composition in one file: parts of one trajectory
+    block:N        N consecutive configurations of one composition in one file, and of one label where it names some:
+                   parts of one trajectory
     composition    all configurations with the same atoms
     connectivity   all with the same bonds (Weisfeiler and Lehman's hash of the graph of covalent bonds): copies and
                    conformers of one molecule. Of open systems; about a millisecond each
     record         every configuration by itself: frames of a trajectory are then torn apart
 
-    auto           label where the format names one; else composition where there are at least 20 of them; else block:10
+    auto           label where the format names three or more, the fewest groups for training; else composition where
+                   there are at least 20 of them; else block:10, or shorter blocks where they would be fewer than three
 
 Blocks are a compromise: the frames on both sides of a border are nearly copies. Take N as large as the number of blocks
 allows, some twenty at least.
@@ -26,6 +28,7 @@ __all__ = ["POLICIES", "check_policy", "group_numbers"]
 POLICIES = ("auto", "label", "file", "block:N", "composition", "connectivity", "record")
 ENOUGH_COMPOSITIONS = 20
 DEFAULT_BLOCK = 10
+LEAST_GROUPS = 3  # training, validation and test
 BOND = 1.3  # a bond is shorter than this times the sum of covalent radii
 N_ROUNDS = 4
 
@@ -49,17 +52,19 @@ def group_numbers(
 ) -> tuple[IntArray, str]:
     """Group of each configuration, numbered as they first occur, and the policy that was used."""
     check_policy(policy)
-    if policy == "auto" and all(labels):
+    if policy == "auto" and all(labels) and len(set(labels)) >= min(LEAST_GROUPS, len(labels)):
         policy = "label"
     by_composition = policy in ("auto", "composition") or policy.startswith("block:")
     compositions = _compositions(numbers, n_atoms) if by_composition else []
     if policy == "auto":
-        policy = "composition" if len(set(compositions)) >= ENOUGH_COMPOSITIONS else f"block:{DEFAULT_BLOCK}"
+        length = min(DEFAULT_BLOCK, max(1, (len(n_atoms) - 1) // (LEAST_GROUPS - 1)))
+        policy = "composition" if len(set(compositions)) >= ENOUGH_COMPOSITIONS else f"block:{length}"
     if policy == "label" and not all(labels):
         raise ValueError(f"group: found {sum(not x for x in labels)} configurations without a label; choose another")
     keys: Sequence[object]
     if policy.startswith("block:"):
-        keys = _blocks(files, compositions, int(policy.partition(":")[2]))
+        within = [f"{file} {label}" for file, label in zip(files, labels, strict=True)]
+        keys = _blocks(within, compositions, int(policy.partition(":")[2]))
     elif policy == "connectivity":
         ends = np.cumsum(n_atoms)
         keys = [

@@ -14,8 +14,10 @@ from stores.importers.label_units import (
     implausible_forces,
     share_attracted,
     slope,
+    stress_factor,
 )
 from stores.importers.labelled import LabelSettings, Reading
+from stores.importers.stress_check import look_at_stress
 
 __all__ = ["to_eV_A"]
 
@@ -30,8 +32,8 @@ def to_eV_A(
     reading: Reading,
     names: Sequence[str],
     notes: list[str],
-) -> str:
-    """Convert in place and say in which units the labels were. Raises ValueError where magnitudes contradict."""
+) -> dict[str, str]:
+    """Convert in place and say in which units each label was. Raises ValueError where magnitudes contradict."""
     key = reading.keys.get("energy", "energy")
     units = settings.units or reading.usual_units
     betrayed = energy_units_of(columns["energy"], columns["number"].astype(np.int64), columns["first_atom"])
@@ -56,7 +58,8 @@ def to_eV_A(
     columns["position"] *= length
     columns["cell"] *= length
     columns["energy"] *= ENERGY_EV[units]
-    columns["stress"] *= ENERGY_EV[units] / length**3
+    stress_units = settings.stress_units or f"{units}/{settings.length_units}^3"
+    columns["stress"] *= stress_factor(stress_units) * (-1 if settings.stress_sign == "vasp" else 1)
     columns["force"] *= force_factor(force_units) * (-1 if settings.force_sign == "gradients" else 1)
     force_key = reading.keys.get("forces", "forces")
     odd = implausible_forces(columns["force"])
@@ -68,7 +71,8 @@ def to_eV_A(
     if odd:
         notes.append(f"note: key {force_key!r}, taken as {force_units}, as named: {odd}")
     _check_forces(columns, settings, f"{names[0]} and others, key {force_key!r}", notes)
-    return units if np.isnan(columns["force"]).all() else f"{units} and {force_units}"
+    _check_stress(columns, settings, stress_units, reading.keys.get("stress", "stress"), names, notes)
+    return {"energy": units, "forces": force_units, "stress": stress_units, "charges": "e"}
 
 
 def _check_forces(columns: Mapping[str, NDArray[Any]], settings: LabelSettings, where: str, notes: list[str]) -> None:
@@ -94,3 +98,32 @@ def _check_forces(columns: Mapping[str, NDArray[Any]], settings: LabelSettings, 
             f"note: {where}: the two closest atoms are driven together in {share:.0%} of {n_looked} records; make sure "
             "that these are no gradients (--force-sign gradients)"
         )
+
+
+def _check_stress(
+    columns: Mapping[str, NDArray[Any]],
+    settings: LabelSettings,
+    units: str,
+    key: str,
+    names: Sequence[str],
+    notes: list[str],
+) -> None:
+    """Whether stresses agree with energies; see stress_check."""
+    finding = look_at_stress(columns, units)
+    if finding is None:
+        return
+    has = np.flatnonzero(np.isfinite(columns["stress"]).all(axis=(1, 2)))
+    where = f"{names[int(has[0])]} and others, key {key!r}: taken as {units}, "
+    where += "positive under compression" if settings.stress_sign == "vasp" else "positive under tension"
+    cures = []
+    if "units" in finding.wrong and settings.stress_units is None:
+        cures.append("--stress-units " + (" or ".join(finding.suspected) or "UNITS"))
+    if "sign" in finding.wrong and settings.stress_sign is None:
+        cures.append("--stress-sign vasp")
+    if cures:
+        kept = f"--stress-units {units} --stress-sign {settings.stress_sign or 'ase'}"
+        raise ValueError(
+            f"{where}, {finding.told}; name what it is: {' '.join(cures)}; or {kept} if it is right as it stands; or "
+            "--stress-key none to import without"
+        )
+    notes.append(f"{'note' if finding.wrong else 'stress'}: {where}: {finding.told}")

@@ -21,7 +21,17 @@ A unit is refused only while the user did not name it; two units in one file are
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ENERGY_EV", "LENGTH_A", "energy_units_of", "force_factor", "implausible_forces", "share_attracted", "slope"]
+__all__ = [
+    "ENERGY_EV",
+    "LENGTH_A",
+    "PRESSURE_EV_A3",
+    "energy_units_of",
+    "force_factor",
+    "implausible_forces",
+    "share_attracted",
+    "slope",
+    "stress_factor",
+]
 
 HARTREE_EV = 27.211386245988
 ENERGY_EV = {
@@ -34,6 +44,8 @@ ENERGY_EV = {
     "kJ/mol": 0.0103642697,
 }
 LENGTH_A = {"A": 1.0, "Bohr": 0.529177210903, "nm": 10.0}
+GPA_EV_A3 = 1 / 160.21766208
+PRESSURE_EV_A3 = {"GPa": GPA_EV_A3, "kbar": GPA_EV_A3 / 10, "bar": GPA_EV_A3 / 1e4, "MPa": GPA_EV_A3 / 1e3}
 RATIO = (0.8, 1.25)
 FORCE_RMS_EV_A = (0.04, 15.0)
 NEAR_A = 0.3
@@ -52,6 +64,20 @@ def force_factor(units: str) -> float:
             f"force units: found {units!r}, expected ENERGY/LENGTH with one of {list(ENERGY_EV)} and {list(LENGTH_A)}"
         )
     return ENERGY_EV[energy] / LENGTH_A[length]
+
+
+def stress_factor(units: str) -> float:
+    """eV/A^3 in one of `units`, such as "GPa", "kbar" or "Ha/Bohr^3". Raises ValueError."""
+    energy, _, volume = units.rpartition("/")
+    length = volume.removesuffix("^3")
+    if units in PRESSURE_EV_A3:
+        return PRESSURE_EV_A3[units]
+    if energy not in ENERGY_EV or length not in LENGTH_A or length == volume:
+        raise ValueError(
+            f"stress units: found {units!r}, expected one of {', '.join(PRESSURE_EV_A3)} or ENERGY/LENGTH^3 with one "
+            f"of {list(ENERGY_EV)} and {list(LENGTH_A)}"
+        )
+    return ENERGY_EV[energy] / LENGTH_A[length] ** 3
 
 
 def energy_units_of(energy: FloatArray, numbers: IntArray, first_atom: IntArray) -> NDArray[np.str_]:

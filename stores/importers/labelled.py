@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.importers.grouping import check_policy
-from stores.importers.label_units import ENERGY_EV, LENGTH_A, force_factor
+from stores.importers.label_units import ENERGY_EV, LENGTH_A, force_factor, stress_factor
 
-__all__ = ["AtomsReport", "Block", "LabelSettings", "Reading"]
+__all__ = ["AtomsReport", "Block", "LabelSettings", "LabelUse", "Reading"]
 
 N_SHOWN = 8
+N_KEYS_SHOWN = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class LabelSettings:
     length_units: str = "A"
     force_units: str | None = None  # None: units/length_units
     force_sign: Literal["forces", "gradients"] | None = None
+    stress_units: str | None = None  # None: units/length_units^3
+    stress_sign: Literal["ase", "vasp"] | None = None  # ase: positive under tension, a virial is -V stress
+    far_eV_atom: float | None = None  # largest distance of an energy from the others; None: judged by their spread
     group: str = "auto"
     drop_bad: bool = False
 
@@ -35,12 +39,18 @@ class LabelSettings:
             problems.append(f"units: found {self.units!r}, expected one of {', '.join(ENERGY_EV)}")
         if self.length_units not in LENGTH_A:
             problems.append(f"length units: found {self.length_units!r}, expected one of {', '.join(LENGTH_A)}")
-        for check, value in ((force_factor, self.force_units), (check_policy, self.group)):
+        for check, value in (
+            (force_factor, self.force_units),
+            (stress_factor, self.stress_units),
+            (check_policy, self.group),
+        ):
             try:
                 if value is not None:
                     check(value)
             except ValueError as error:
                 problems.append(str(error))
+        if self.far_eV_atom is not None and not self.far_eV_atom > 0:
+            problems.append(f"far energy: found {self.far_eV_atom:g}, expected eV/atom above 0")
         if problems:
             raise ValueError("; ".join(problems))
 
@@ -60,6 +70,7 @@ class Block:
     forces: NDArray[Any] | None = None  # (n_atoms in all, 3)
     stress: NDArray[Any] | None = None  # (n_configs, 3, 3)
     charges: NDArray[Any] | None = None  # (n_atoms in all,) [e]
+    isolated: NDArray[np.bool_] | None = None  # (n_configs,) the file calls it an isolated atom
     labels: Sequence[str] | None = None  # what the format says belongs together
     absent: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # label -> records that do not have its key
 
@@ -72,12 +83,24 @@ class Reading:
     keys: dict[str, str]  # "energy" -> key in the file, of what is there
     origin: dict[str, Any]  # goes into each record's provenance
     blocks: list[Block] = field(default_factory=list)
+    named: frozenset[str] = frozenset()  # labels whose key the user named: a record without it cannot be used
+    ignored: dict[str, int] = field(default_factory=dict)  # key -> records that have it, of keys that were not used
     left_out: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def leave_out(self, reason: str, names: Sequence[str]) -> None:
         if names:
             self.left_out.setdefault(reason, []).extend(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelUse:
+    """What became of one label: its key in the files, how many of the kept records have it, in which units it was."""
+
+    label: str
+    key: str  # "" where there is none
+    n_records: int
+    units: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +114,9 @@ class AtomsReport:
     grouped_by: str
     units: str
     elements: str
+    labels: tuple[LabelUse, ...]
+    ignored: dict[str, int]
+    isolated_eV: dict[str, float]  # energies of the isolated atoms, which are no configurations of the store
     dropped: dict[str, list[str]]
     notes: tuple[str, ...]
     energy_eV_atom: tuple[float, float] | None
@@ -99,20 +125,37 @@ class AtomsReport:
     hash: str
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report for people: what was used, what was not, and why."""
         told = [
             f"read {self.n_read} configurations, kept {self.n_kept} with {self.n_atoms} atoms ({self.elements}), "
             f"{self.n_groups} groups by {self.grouped_by}, labels in {self.units}"
         ]
+        told.append(f"{'label':<8} {'key':<22} {'records':>7}  units in the file")
+        for use in self.labels:
+            told.append(f"{use.label:<8} {use.key or '(none found)':<22} {use.n_records:>7}  {use.units}".rstrip())
         if self.energy_eV_atom:
             told.append(f"energies from {self.energy_eV_atom[0]:.6g} to {self.energy_eV_atom[1]:.6g} eV/atom")
         told.append(f"forces {self.force_rms_eV_A:.4g} eV/A rms" if self.force_rms_eV_A is not None else "no forces")
         if self.reference_energies_eV:
-            energies = ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in self.reference_energies_eV.items())
-            told.append(f"reference energies [eV]: {energies}")
+            told.append(f"reference energies [eV]: {_energies(self.reference_energies_eV)}")
+        if self.isolated_eV:
+            told.append(
+                f"isolated atoms [eV], kept as references alone, not as configurations: {_energies(self.isolated_eV)}"
+            )
+        if self.ignored:
+            keys = [f"{key} ({count})" for key, count in self.ignored.items()]
+            told.append(f"ignored keys (records that have them): {', '.join(keys[:N_KEYS_SHOWN])}{_dots(keys)}")
         for reason, names in self.dropped.items():
             told.append(f"dropped {len(names)}: {reason}: {_some(names)}")
         return [*told, *self.notes]
+
+
+def _energies(energies: Mapping[str, float]) -> str:
+    return ", ".join(f"{symbol} {energy:.6g}" for symbol, energy in energies.items())
+
+
+def _dots(keys: Sequence[str]) -> str:
+    return f", and {len(keys) - N_KEYS_SHOWN} more" if len(keys) > N_KEYS_SHOWN else ""
 
 
 def _some(names: Sequence[str]) -> str:

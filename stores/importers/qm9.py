@@ -37,6 +37,8 @@ ENERGIES = {
     "electronic": "InternalEnergy_0K_au",
 }
 TEXT_COLUMNS = ["Elements", "XYZ_Ang", "Mulliken_pop", "InChi"]
+MOST_ATOMS = 100
+N_LETTERS = 40
 SYMBOLS = {"H": 1, "C": 6, "N": 7, "O": 8, "F": 9}
 
 
@@ -72,7 +74,8 @@ def read_qm9(tables: Sequence[Path], *, energy: str = "U0", n_molecules: int | N
         taken[:] = False
         taken[np.random.default_rng(seed).choice(total, n_molecules, replace=False)] = True
     origin = {"format": "qm9", "dataset": f"QM9, qm9pack {_version()}", "energy": energy}
-    reading = Reading(usual_units="Ha", keys={"energy": ENERGIES[energy]}, origin=origin)
+    keys = {"energy": ENERGIES[energy], "charges": "Mulliken_pop"}
+    reading = Reading(usual_units="Ha", keys=keys, origin=origin)
     start = 0
     for table, frame in zip(tables, frames, strict=True):
         chosen = frame[taken[start : start + len(frame)]]
@@ -84,6 +87,7 @@ def read_qm9(tables: Sequence[Path], *, energy: str = "U0", n_molecules: int | N
 
 
 def _table(path: Path) -> "pd.DataFrame":
+    """All cells as text: what is no number is told with its row."""
     import pandas as pd
 
     wanted = ["Index", "N_atoms", "ZPVE_au", *TEXT_COLUMNS, *dict.fromkeys(ENERGIES.values())]
@@ -91,55 +95,91 @@ def _table(path: Path) -> "pd.DataFrame":
         found = pd.read_csv(path, nrows=0).columns
         if missing := [name for name in wanted if name not in found]:
             raise ValueError(f"no columns {missing} but {list(found)}")
-        return pd.read_csv(path, usecols=wanted)
+        return pd.read_csv(path, usecols=wanted, dtype=str, keep_default_na=False)
     except (ValueError, OSError, UnicodeDecodeError) as error:  # pandas' own errors are ValueErrors
         raise ValueError(f"{path}: found {error}, expected a table of qm9pack") from error
 
 
 def _block(path: Path, frame: "pd.DataFrame", energy: str) -> Block:
-    n_atoms = frame["N_atoms"].to_numpy(dtype=np.int64)
     names = [f"molecule {number}" for number in frame["Index"]]
-    energies = frame[ENERGIES[energy]].to_numpy(dtype=np.float64)
+
+    def reals(key: str) -> NDArray[np.float64]:
+        return _reals(path, key, frame[key].tolist(), names)
+
+    counts = reals("N_atoms")
+    if (bad := np.flatnonzero(~((counts >= 1) & (counts <= MOST_ATOMS) & (counts == np.round(counts))))).size:
+        row = int(bad[0])
+        raise ValueError(
+            f"{path}, {names[row]}, key 'N_atoms': found {frame['N_atoms'].iloc[row]!r}, expected a whole number from "
+            f"1 to {MOST_ATOMS}"
+        )
+    n_atoms = counts.astype(np.int64)
+    energies = reals(ENERGIES[energy])
     if energy == "electronic":
-        energies = energies - frame["ZPVE_au"].to_numpy(dtype=np.float64)
-    numbers = _elements(path, frame["Elements"], n_atoms, names)
+        energies = energies - reals("ZPVE_au")
     return Block(
         file=path.name,
         names=names,
-        numbers=numbers,
+        numbers=_elements(path, frame["Elements"].tolist(), n_atoms, names),
         n_atoms=n_atoms,
-        positions=_numbers(path, "XYZ_Ang", frame["XYZ_Ang"], 3 * n_atoms, names).reshape(-1, 3),
+        positions=_lists(path, "XYZ_Ang", frame["XYZ_Ang"].tolist(), 3 * n_atoms, names).reshape(-1, 3),
         energy=energies,
-        charges=_numbers(path, "Mulliken_pop", frame["Mulliken_pop"], n_atoms, names),
-        labels=frame["InChi"].astype(str).tolist(),
+        charges=_lists(path, "Mulliken_pop", frame["Mulliken_pop"].tolist(), n_atoms, names),
+        labels=frame["InChi"].tolist(),
     )
 
 
-def _elements(path: Path, column: "pd.Series", n_atoms: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
-    """All symbols are single letters, so that they can be looked up byte by byte."""
-    lookup = np.zeros(256, dtype=np.int64)
-    lookup[[ord(symbol) for symbol in SYMBOLS]] = list(SYMBOLS.values())
-    texts = [str(text).translate(str.maketrans("", "", "[]', ")) for text in column]
-    _same_lengths(path, "Elements", [len(text) for text in texts], n_atoms, names)
-    letters = "".join(texts)
-    numbers = lookup[np.frombuffer(letters.encode("latin-1", "replace"), dtype=np.uint8)]
-    if unknown := sorted({letters[place] for place in np.flatnonzero(numbers == 0)}):
-        raise ValueError(f"{path}, key 'Elements': found {unknown}, expected {', '.join(SYMBOLS)}")
-    return numbers
+def _elements(path: Path, texts: Sequence[str], n_atoms: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.int64]:
+    clean = str.maketrans("", "", "[]' ")
+    words = [text.translate(clean).split(",") for text in texts]
+    _same_lengths(path, "Elements", [len(some) for some in words], n_atoms, names)
+    try:
+        return np.array([SYMBOLS[word] for some in words for word in some], dtype=np.int64)
+    except KeyError:
+        row = next(row for row, some in enumerate(words) if not set(some) <= set(SYMBOLS))
+        unknown = sorted(set(words[row]) - set(SYMBOLS))
+        raise ValueError(
+            f"{path}, {names[row]}, key 'Elements': found {unknown}, expected {', '.join(SYMBOLS)}, the elements of QM9"
+        ) from None
 
 
-def _numbers(
-    path: Path, key: str, column: "pd.Series", expected: NDArray[np.int64], names: Sequence[str]
+def _lists(
+    path: Path, key: str, texts: Sequence[str], expected: NDArray[np.int64], names: Sequence[str]
 ) -> NDArray[np.float64]:
     """All numbers of a column of nested lists, one after another."""
-    brackets = str.maketrans("", "", "[] ")
-    texts = [str(text).translate(brackets) for text in column]
-    _same_lengths(path, key, [text.count(",") + 1 for text in texts], expected, names)
+    clean = str.maketrans("", "", "[] ")
+    words = [text.translate(clean).split(",") for text in texts]
+    _same_lengths(path, key, [len(some) for some in words], expected, names)
+    return _reals(
+        path, key, [word for some in words for word in some], names, np.repeat(np.arange(len(words)), expected)
+    )
+
+
+def _reals(
+    path: Path,
+    key: str,
+    words: Sequence[str],
+    names: Sequence[str],
+    owner: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Words as numbers; `owner` tells the record of each word, where that is not its own place."""
     try:
-        values = np.array(",".join(texts).split(","), dtype=np.float64)
-    except ValueError as error:
-        raise ValueError(f"{path}, key {key!r}: found {error}, expected lists of numbers") from error
-    return values
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        place = next(place for place, word in enumerate(words) if not _is_number(word))
+        row = place if owner is None else int(owner[place])
+        raise ValueError(
+            f"{path}, {names[row]}, key {key!r}: found {words[place][:N_LETTERS]!r}, expected a number; correct the "
+            "table or take this row out"
+        ) from None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _same_lengths(

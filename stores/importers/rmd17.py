@@ -6,7 +6,8 @@
 
 Frames of rMD17 are shuffled. So that a split does not put one frame into training and its neighbour in time into the
 test, the trajectory is cut into blocks of FRAMES_PER_BLOCK frames by `old_indices`, and these blocks are the labels of
-groups. Published errors on this set split at random: `--group record` does so.
+groups. A file of few frames is cut into shorter blocks, for a split needs some twenty groups. Published errors on this
+set split at random: `--group record` does so.
 """
 
 from collections.abc import Sequence
@@ -17,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.importers.labelled import Block, Reading
+from stores.importers.plain_arrays import real_numbers, whole_numbers
 
 __all__ = ["read_rmd17"]
 
 FRAMES_PER_BLOCK = 100
+LEAST_BLOCKS = 20
+TIME = "old_indices"
 NAMES = {
     "numbers": ("nuclear_charges", "z"),
     "positions": ("coords", "R"),
@@ -39,8 +43,11 @@ def read_rmd17(files: Sequence[Path]) -> Reading:
             raise ValueError(
                 f"{file}: found the keys {sorted(arrays)}, expected also {', '.join(missing)}; it is no file of rMD17"
             )
-        reading.blocks.append(_block(file, arrays, keys))
+        block = _block(file, arrays, keys, reading)
+        reading.blocks.append(block)
         reading.keys = {"energy": keys["energy"], "forces": keys["forces"]}
+        for key in sorted(set(arrays) - {*keys.values(), TIME}):
+            reading.ignored[key] = reading.ignored.get(key, 0) + len(block.names)
     return reading
 
 
@@ -49,35 +56,42 @@ def _load(file: Path) -> dict[str, NDArray[Any]]:
         raise FileNotFoundError(f"{file}: found no file, expected an npz file of rMD17")
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files if content[name].dtype != object}
+            return {name: content[name] for name in content.files}
     except Exception as error:  # zipfile, zlib and NumPy raise errors of many kinds on damaged files
         reason = (str(error).strip().splitlines() or ["no reason given"])[0]
         raise ValueError(
-            f"{file}: cannot be read ({type(error).__name__}: {reason}), expected an npz file; it is damaged or cut off"
+            f"{file}: cannot be read ({type(error).__name__}: {reason}), expected an npz file of numbers; it is of "
+            "another format, damaged or cut off"
         ) from error
 
 
-def _block(file: Path, arrays: dict[str, NDArray[Any]], keys: dict[str, str]) -> Block:
-    numbers, positions = arrays[keys["numbers"]].ravel(), arrays[keys["positions"]]
-    energies = arrays[keys["energy"]].reshape(-1)
+def _block(file: Path, arrays: dict[str, NDArray[Any]], keys: dict[str, str], reading: Reading) -> Block:
+    numbers = whole_numbers(arrays[keys["numbers"]], f"{file}, key {keys['numbers']!r}").ravel()
+    energies = real_numbers(arrays[keys["energy"]], f"{file}, key {keys['energy']!r}").ravel()
     n_frames, n_atoms = len(energies), len(numbers)
+    if not n_frames or not n_atoms:
+        raise ValueError(f"{file}: found {n_frames} energies and {n_atoms} atoms, expected some of both")
+    per_atom = {}
     for what in ("positions", "forces"):
-        if arrays[keys[what]].shape != (n_frames, n_atoms, 3):
+        per_atom[what] = real_numbers(arrays[keys[what]], f"{file}, key {keys[what]!r}")
+        if per_atom[what].shape != (n_frames, n_atoms, 3):
             raise ValueError(
-                f"{file}, key {keys[what]!r}: found shape {arrays[keys[what]].shape}, expected "
+                f"{file}, key {keys[what]!r}: found shape {per_atom[what].shape}, expected "
                 f"{(n_frames, n_atoms, 3)}: {n_frames} energies, {n_atoms} atoms"
             )
-    in_time = np.asarray(arrays.get("old_indices", np.arange(n_frames))).reshape(-1)
+    in_time = whole_numbers(arrays.get(TIME, np.arange(n_frames)), f"{file}, key {TIME!r}").ravel()
     if len(in_time) != n_frames:
-        raise ValueError(f"{file}, key 'old_indices': found {len(in_time)} numbers, expected {n_frames}")
-    block = np.argsort(np.argsort(in_time, kind="stable"), kind="stable") // FRAMES_PER_BLOCK
+        raise ValueError(f"{file}, key {TIME!r}: found {len(in_time)} numbers, expected {n_frames}")
+    length = min(FRAMES_PER_BLOCK, max(1, n_frames // LEAST_BLOCKS))
+    reading.notes.append(f"note: {file}: frames are grouped in blocks of {length} that follow each other in time")
+    block = np.argsort(np.argsort(in_time, kind="stable"), kind="stable") // length
     return Block(
         file=str(file),
         names=[f"frame {index}" for index in range(n_frames)],
         numbers=np.tile(numbers, n_frames),
         n_atoms=np.full(n_frames, n_atoms),
-        positions=positions.reshape(-1, 3),
+        positions=per_atom["positions"].reshape(-1, 3),
         energy=energies,
-        forces=arrays[keys["forces"]].reshape(-1, 3),
+        forces=per_atom["forces"].reshape(-1, 3),
         labels=[f"{file} block {number}" for number in block],
     )

@@ -14,6 +14,7 @@ from stores.zarr_store import open_store
 from tests.stores.importers.frames import HARTREE, frames
 
 SETTINGS = LabelSettings(level="wB97x/6-31G(d)")
+BY_LABEL = LabelSettings(level="wB97x/6-31G(d)", group="label")
 
 
 def molecules(name: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -76,7 +77,7 @@ def imported(path: Path, settings: LabelSettings = SETTINGS, **keys: str):
 
 
 def test_ani_1x_drops_what_was_not_computed_and_says_so(tmp_path: Path):
-    report, records = imported(ani_1x(tmp_path / "a.h5"))
+    report, records = imported(ani_1x(tmp_path / "a.h5"), BY_LABEL)
     assert (report.n_read, report.n_kept, report.n_groups, report.grouped_by) == (10, 8, 2, "label")
     (names,) = report.dropped.values()
     assert [name.rpartition("/")[2] for name in names] == ["C1H4, conformation 1", "H2O1, conformation 1"]
@@ -94,7 +95,7 @@ def test_another_level_of_ani_1x_is_a_matter_of_keys(tmp_path: Path):
 
 
 def test_comp6_has_species_as_letters_in_nested_groups(tmp_path: Path):
-    report, records = imported(pyanitools(tmp_path / "a.h5"))
+    report, records = imported(pyanitools(tmp_path / "a.h5"), BY_LABEL)
     assert [record.group for record in records] == [0] * 4 + [1] * 4
     assert records[4].numbers.tolist() == [7, 1, 1, 1]
     assert report.units == "Ha and Ha/A"

@@ -140,7 +140,7 @@ def test_frames_may_lack_forces_that_nobody_named(tmp_path: Path):
     report, records = imported(path)
     assert [record.forces_eV_A is None for record in records] == [index in (4, 5) for index in range(12)]
     assert any(f"2 records have no key 'forces': {path}, record 4" in note for note in report.notes)
-    with pytest.raises(ValueError, match="record 4: found no key 'forces' for forces"):
+    with pytest.raises(ValueError, match="record 4, key 'forces': found no such key for forces"):
         imported(path, FrameKeys(forces="forces"))
     del made[4].calc.results["energy"]
     with pytest.raises(ValueError, match="record 4, key 'energy': found neither energy nor forces"):

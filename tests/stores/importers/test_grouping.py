@@ -45,7 +45,12 @@ def test_auto_takes_labels_then_many_compositions_then_blocks():
     few = [molecule("H2O")] * 25
     numbers, policy = groups("auto", few)
     assert (policy, numbers.max()) == ("block:10", 2)
-    assert groups("auto", few, labels=["x"] * 25)[1] == "label"
+    assert groups("auto", few, labels=["x", "y", "z", "z", "z"] * 5)[1] == "label"
+    numbers, policy = groups("auto", few, labels=["x"] * 15 + ["y"] * 10)  # two groups cannot be split in three
+    assert (policy, numbers.max()) == ("block:10", 2)
+    assert numbers[14] != numbers[15]
+    for n in range(3, 30):
+        assert groups("auto", few[:1] * n)[0].max() >= 2
     many = []
     for length in range(1, 21):
         chain = molecule("H2O") * (1, 1, 1)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from stores.atoms import ATOMS, records_of
-from stores.importers import rmd17
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
 from stores.importers.rmd17 import read_rmd17
@@ -48,16 +47,22 @@ def test_frames_come_back_in_eV_and_A(tmp_path: Path):
     assert records[4].provenance["level"] == "PBE/def2-SVP"
 
 
-def test_neighbours_in_time_are_one_group(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(rmd17, "FRAMES_PER_BLOCK", 10)
-    _, records = imported(save(tmp_path / "a.npz", arrays()))
-    in_time = arrays()["old_indices"] // 70
+def test_neighbours_in_time_are_one_group(tmp_path: Path):
+    _, records = imported(save(tmp_path / "a.npz", arrays(200)))
+    in_time = arrays(200)["old_indices"] // 70
     groups = np.array([record.group for record in records])
-    assert len(set(groups)) == 3
-    for block in range(3):
+    assert len(set(groups)) == 20
+    for block in range(20):
         assert len(set(groups[in_time == block])) == 1
     report, _ = imported(tmp_path / "a.npz", LabelSettings(level="PBE", group="record"))
-    assert report.n_groups == 30
+    assert report.n_groups == 200
+
+
+@pytest.mark.parametrize("n_frames", [3, 30])
+def test_a_small_file_has_groups_enough_for_the_default_split(tmp_path: Path, n_frames: int):
+    report, _ = imported(save(tmp_path / "a.npz", arrays(n_frames)))
+    assert report.n_groups >= 3
+    assert report.grouped_by == "label"
 
 
 def test_md17_has_shorter_names(tmp_path: Path):
