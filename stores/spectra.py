@@ -8,9 +8,9 @@ Rows that come from one diagonalisation (both spins, the particle-hole mirror, s
 rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
 
 Two columns tell the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
-where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine mesh. The
-trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a level of width
-Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
+where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine
+mesh. The trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a
+level of width Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
 """
 
 from typing import Any
