@@ -30,7 +30,7 @@ from pipeline.progress import Progress
 from stores.manifest import Manifest, canonical_json
 from stores.schema import StoreSchema
 from stores.validate import require_valid
-from stores.zarr_store import StoreWriter, building
+from stores.zarr_store import StoreWriter, building, require_replaceable, store_kind
 
 __all__ = ["Columns", "GenerationError", "Recipe", "content_key", "generate_store", "shards_of"]
 
@@ -75,8 +75,10 @@ def content_key(params: object, sources: Sequence[Path]) -> str:
 def generate_store(recipe: Recipe, execution: Execution) -> Manifest:
     """Make what is missing of the shards, assemble the store, validate it and put it in place.
 
-    Raises GenerationError on a full disk or when the code failed on a shard, SchemaError when the result is not valid.
+    Raises GenerationError on a full disk or when the code failed on a shard, SchemaError when the result is not valid,
+    and before any of that OutputRefused where something else lies at its place.
     """
+    require_replaceable(recipe.out, store_kind(recipe.schema))
     scratch = Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH)) / recipe.key
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -127,7 +129,7 @@ def _make_shards(recipe: Recipe, scratch: Path, execution: Execution) -> None:
 def _assemble(recipe: Recipe, scratch: Path) -> Manifest:
     files = [_shard_file(scratch, index) for index in range(len(recipe.shards))]
     sizes = _sizes(recipe, files)
-    with building(recipe.out) as workplace:
+    with building(recipe.out, store_kind(recipe.schema)) as workplace:
         writer = StoreWriter(
             workplace, recipe.schema, sizes=sizes, coordinates=recipe.coordinates, attributes=recipe.attributes
         )

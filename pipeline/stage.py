@@ -12,13 +12,20 @@ import numpy as np
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
-__all__ = ["plain", "run_stage", "write_json", "write_metrics"]
+__all__ = ["OptionsError", "plain", "run_stage", "write_json", "write_metrics"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+WRONG_OPTIONS = 2  # as argparse does
+
+
+class OptionsError(ValueError):
+    """The command line does not fit; the message lists every problem."""
 
 
 def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exception], ...] = ()) -> NoReturn:
-    """Run the stage and exit: 0, 1 after a told error, 130 after Ctrl-C. An unforeseen error keeps its traceback.
+    """Run the stage and exit: 0, 1 after a told error, 2 where options are wrong, 130 after Ctrl-C.
+
+    An unforeseen error keeps its traceback.
 
     `also_told`: errors of this stage that explain themselves, such as a missing optional program.
     """
@@ -37,7 +44,7 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         _leave(INTERRUPTED)
     except told as error:
         print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(WRONG_OPTIONS if isinstance(error, OptionsError) else 1)
     sys.exit(0)
 
 

@@ -25,7 +25,7 @@ from stores.importers.label_problems import find_problems
 from stores.importers.labelled import AtomsReport, Block, LabelSettings, Reading
 from stores.manifest import canonical_json
 from stores.outcome import OK
-from stores.zarr_store import write_store
+from stores.zarr_store import require_replaceable, store_kind, write_store
 
 __all__ = ["References", "store_reading"]
 
@@ -36,13 +36,12 @@ References = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]
 def store_reading(
     reading: Reading, out: Path, settings: LabelSettings, *, references: References | None = None
 ) -> AtomsReport:
-    """Write the store `out` from what was read, replacing a store that was there.
+    """Write the store `out` from what was read, replacing a store of atoms that was there.
 
     `references` gets atomic numbers, counts per configuration and energies [eV], and returns energies by number.
     Raises ValueError that tells what is wrong with the data, SchemaError where the store would not be valid.
     """
-    if out.exists() and not (out / "zarr.json").is_file():
-        raise ValueError(f"{out}: found something that is no store, and leave it alone; choose another path")
+    require_replaceable(out, store_kind(ATOMS))
     blocks = [block for block in reading.blocks if len(block.n_atoms)]
     if not blocks:
         left = "; ".join(f"{len(names)} left out: {reason}" for reason, names in reading.left_out.items())
