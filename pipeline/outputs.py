@@ -1,7 +1,8 @@
 """Where a command may write: a new path, or a folder that an earlier run of the same command made.
 
     file     a path where nothing lies; with --overwrite also a file, the user's own word
-    folder   a path where nothing lies, or a folder with the marker of the same kind and no other file (stores.zarr_store)
+    folder   a path where nothing lies, or a folder of the same kind that was made here and holds no file of others
+             (stores.zarr_store.building)
 
 Never a link, an input or a place in one, nor what a stage of dvc.yaml makes, for DVC deletes it before the stage runs.
 All is looked at before anything is computed, and once more before the result is moved into its place, whole.

@@ -41,7 +41,6 @@ N_VALIDATIONS = 40
 LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
 CUTOFFS = "5.5 of hipnn, 5.2 of ani; of metals 7"
-TEST_STORE = "measured too; may be repeated"
 COARSE_MIN_A, COARSE_MAX_A = 1.25, 7.0  # HIP-NN on metals, after its ANI-Al example
 
 
@@ -236,9 +235,7 @@ def _parser() -> CommandParser:
     number("--members", int, "networks that differ in their seed; their spread is the uncertainty", default=1, low=1)
     number("--seed", int, "of the first member", default=0, low=0)
     number("--epochs", int, "passes over the training set", default=100, low=1)
-    number(
-        "--minutes", float, "instead of epochs: as many as one member fits in", unit="min", above=0, unset="--epochs"
-    )
+    number("--minutes", float, "as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
     number("--batch-size", int, "configurations in a step", default=4, low=1)
     number("--learning-rate", float, "largest one", above=0, unset="0.01 of hipnn, 0.003 of ani")
     add("--schedule", choices=("one_cycle", "plateau"), default="one_cycle", help="plateau: HIP-NN's, open-ended")
@@ -261,13 +258,10 @@ def _parser() -> CommandParser:
     number("--validation-fraction", float, "of the groups", default=0.1, above=0, below=1)
     number("--test-fraction", float, "of the groups", default=0.1, low=0, below=1)
     number("--split-seed", int, "of the split", default=0, low=0)
-    add(
-        "--hold-out",
-        metavar="SOURCE",
-        help="keep a source (its first word, as a molecule) from all sets (default: none)",
-    )
+    source = "keep a source (its first word, such as a molecule) from all sets (default: none)"
+    add("--hold-out", metavar="SOURCE", help=source)
     number("--n-train", int, "keep so many training configurations", low=1, unset="all")
-    add("--test-store", type=Path, action="append", default=[], metavar="STORE", help=f"{TEST_STORE} (default: none)")
+    add("--test-store", type=Path, action="append", default=[], metavar="STORE", help="measured too; may be repeated (default: none)")
     add("--dtype", choices=("float32", "float64"), default="float32", help="of the network")
     add("--autocast", action="store_true", help="matrix products in bfloat16")
     add("--tf32", action="store_true", help="matrix products in TF32, on GPUs that have it")

@@ -193,8 +193,9 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
 def building(path: str | Path, kind: str) -> Iterator[Path]:
     """A place beside `path` to build in; on success it is moved to `path`, on failure it is removed.
 
-    What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`) and
-    nobody added a file: a store tells by its manifest, any other folder by MARKER. Else OutputRefused, before and after.
+    What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`)
+    and nobody added a file: a store tells by its manifest, any other folder by MARKER. Raises OutputRefused for
+    anything else, before the building and after it.
     """
     target = Path(path)
     require_replaceable(target, kind)
