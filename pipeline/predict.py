@@ -274,7 +274,7 @@ def _parser() -> CommandParser:
         description="Energies and forces of the frames of a file by a trained potential.", inputs=("model", "file")
     )
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder with potential.json")
-    parser.add_argument("file", type=Path, metavar="FILE.extxyz")
+    parser.add_argument("file", type=Path, metavar="FILE.extxyz", help="frames")
     out = OutputFile(suffixes=(".extxyz", ".xyz"))
     parser.add_output("--out", out, "the frames with their predictions", metavar="OUT.extxyz")
     parser.add_argument("--energy-key", metavar="KEY", help="label to compare energies with (default: none)")
