@@ -261,7 +261,14 @@ def _parser() -> CommandParser:
     source = "keep a source (its first word, such as a molecule) from all sets (default: none)"
     add("--hold-out", metavar="SOURCE", help=source)
     number("--n-train", int, "keep so many training configurations", low=1, unset="all")
-    add("--test-store", type=Path, action="append", default=[], metavar="STORE", help="measured too; may be repeated (default: none)")
+    add(
+        "--test-store",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="STORE",
+        help="measured too; may be repeated (default: none)",
+    )
     add("--dtype", choices=("float32", "float64"), default="float32", help="of the network")
     add("--autocast", action="store_true", help="matrix products in bfloat16")
     add("--tf32", action="store_true", help="matrix products in TF32, on GPUs that have it")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import solve_impurity
+from pipeline import latents, solve_impurity
 from pipeline.command_line import CommandParser, OptionsError
+from pipeline.stage import run_stage
 
 MODULES = [
     f"pipeline.{path.stem}"
@@ -64,7 +65,7 @@ def test_defaults_are_numbers_and_lists_stay_lists(parser: CommandParser):
 
 def test_every_problem_is_in_one_message(parser: CommandParser):
     with pytest.raises(OptionsError) as raised:
-        parser.read("--level nan --members 0 --share 1 --sizes 16 4 2.5 -9".split())
+        parser.read(["--level", "nan", "--members", "0", "--share", "1", "--sizes", "16", "4", "2.5", "-9"])
     assert str(raised.value).split("\n  ") == [
         "--level: found nan, expected a number [D]",
         "--members: found 0, expected a whole number >= 1",
@@ -151,3 +152,14 @@ def test_a_stride_of_zero_is_not_taken_for_none(tmp_path: Path):
 
     with pytest.raises(OptionsError, match="stride_px = 0: expected a whole number >= 1"):
         main([str(tmp_path), "--stride", "0", "--out", str(tmp_path.with_name("map"))])
+
+
+@pytest.mark.parametrize(("words", "status", "said"), [(["--help"], 0, "Stage `latents`"), (["--seed", "1"], 2, "")])
+def test_a_stage_has_no_options_and_does_not_begin_when_given_some(words, status, said, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["latents", *words])
+    with pytest.raises(SystemExit) as left:
+        run_stage("latents", latents.main)
+    told = capsys.readouterr()
+    assert left.value.code == status
+    assert said in told.out
+    assert ("found --seed 1, expected no options; its settings stand in params.yaml" in told.err) == (status == 2)

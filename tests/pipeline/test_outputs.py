@@ -139,7 +139,11 @@ def test_what_is_there_is_refused_before_anything_is_computed(name: str, place: 
         f"mine.npz/out{suffix}": "the folder mine.npz is no folder",
     }
     if command.writes_file:
-        cases |= {f"dangling{suffix}": "a link to nowhere", "out": "expected a name that ends in", "out.doc": "rename it"}
+        cases |= {
+            f"dangling{suffix}": "a link to nowhere",
+            "out": "expected a name that ends in",
+            "out.doc": "rename it",
+        }
     if suffix == ".zarr":
         cases["out.xyz"] = "expected a name that ends in .zarr"
     if command.reads:

@@ -18,7 +18,7 @@ from stores.atoms import ATOMS, columns_of, place_after
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import OutputRefused, open_store, read_manifest
 from tests.stores.test_atoms import records
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +74,14 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LATENTLAW_SCRATCH", raising=False)
     return tmp_path
+
+
+def test_what_is_no_store_is_refused_before_anything_is_solved(here):
+    OUT.mkdir(parents=True)
+    (OUT / "notes.txt").write_text("mine")
+    with pytest.raises(OutputRefused, match="something that is no store of kondo_temperatures made here"):
+        generate_store(recipe(solve_shard=lambda _: pytest.fail("a shard was solved")), SERIAL)
+    assert [path.name for path in here.rglob("*")] == ["data", "kondo_temperatures.zarr", "notes.txt"]
 
 
 @pytest.fixture(scope="module")

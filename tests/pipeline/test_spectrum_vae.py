@@ -21,7 +21,7 @@ from stores.latents import read_latents
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
 from stores.spectra import SPECTRA
-from stores.zarr_store import read_manifest, write_store
+from stores.zarr_store import OutputRefused, read_manifest, write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """
@@ -242,6 +242,17 @@ def test_bad_params_are_refused_before_anything_is_read(tmp_path, monkeypatch):
         ParamsError, match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.prefix"
     ):
         spectrum_vae.main()
+
+
+@pytest.mark.parametrize(("stage", "path"), [(spectrum_vae, "runs/spectrum_vae"), (latents, "data/latents.zarr")])
+def test_what_the_stage_did_not_make_is_left_alone(stage, path, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / path).mkdir(parents=True)
+    (tmp_path / path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputRefused, match=r"something that is no .* made here"):
+        stage.main()
+    assert [file.name for file in (tmp_path / path).iterdir()] == ["notes.txt"]
 
 
 def test_a_store_of_another_kind_is_refused(tmp_path, monkeypatch):
