@@ -86,9 +86,9 @@ def test_further_checks_are_asked_where_all_numbers_are_good(parser: CommandPars
     def check(options: argparse.Namespace) -> list[str]:
         return [f"a cross-check of {options.members}"]
 
-    with pytest.raises(OptionsError, match="^a cross-check of 3$"):
+    with pytest.raises(OptionsError, match=r"^a cross-check of 3$"):
         parser.read(["--level", "0", "--members", "3"], check)
-    with pytest.raises(OptionsError, match="^--members: found 0, [^\n]*$"):
+    with pytest.raises(OptionsError, match=r"^--members: found 0, [^\n]*$"):
         parser.read(["--level", "0", "--members", "0"], check)
 
 
@@ -120,7 +120,8 @@ def test_every_argument_says_what_it_is(module: str):
     [
         ("train_potential", "--members 0 --batch-size 0 --epochs -1 --features 0", 4),
         ("train_potential", "--minutes 0 --cutoff -1e0 --ema-decay 1 --n-train 0 --learning-rate 0", 5),
-        ("train_potential", "--seed -1 --split-seed -1 --validation-fraction 0 --patience -1 --termination-patience -1", 5),
+        ("train_potential", "--seed -1 --split-seed -1 --validation-fraction 0 --patience -1", 4),
+        ("train_potential", "--energy-weight -1 --force-weight -1 --termination-patience -1 --test-fraction 1", 4),
         ("predict", "--batch-atoms 0 --chunk -1", 2),
     ],
 )  # fmt: skip
