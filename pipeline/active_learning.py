@@ -35,9 +35,10 @@ from pipeline.potential_training import KIND, UNITS
 from pipeline.shards import SCRATCH, SCRATCH_VARIABLE, content_key
 from pipeline.stage import plain, run_stage, write_json, write_metrics
 from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.outcome import OK
-from stores.zarr_store import building, refusal, store_kind, write_store
+from stores.zarr_store import write_store
 
 __all__ = ["OUT", "generate", "main"]
 

@@ -46,9 +46,10 @@ from pipeline.own_images_beyond import beyond_two_point
 from pipeline.stage import run_stage, write_metrics
 from pipeline.tile_ratios import WindowParams, tile_ratios
 from pipeline.tiling_options import add_tiling_options, image_settings
+from stores.building import building
 from stores.importers.images import SMALLEST_TILE_PX, ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
-from stores.zarr_store import building, open_store
+from stores.zarr_store import open_store
 
 __all__ = ["main"]
 

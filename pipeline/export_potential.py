@@ -19,7 +19,7 @@ from models.networks.hippynn_weights import hippynn_settings, to_hippynn
 from pipeline.command_line import CommandParser
 from pipeline.outputs import OutputFolder
 from pipeline.stage import run_stage
-from stores.zarr_store import building
+from stores.building import building
 
 __all__ = ["main"]
 

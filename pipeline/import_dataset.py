@@ -25,6 +25,7 @@ from pipeline.label_options import add_label_options, label_settings, references
 from pipeline.outputs import OutputFolder
 from pipeline.stage import run_stage
 from pipeline.tiling_options import add_tiling_options, image_settings
+from stores.building import store_kind
 from stores.importers.ani_h5 import read_ani_h5
 from stores.importers.ase_db import read_ase_db
 from stores.importers.extxyz import FrameKeys, read_extxyz
@@ -34,7 +35,6 @@ from stores.importers.labelled import Reading
 from stores.importers.qm9 import ENERGIES, LEVEL, find_tables, read_qm9
 from stores.importers.rmd17 import read_rmd17
 from stores.micrographs import MICROGRAPHS
-from stores.zarr_store import store_kind
 
 __all__ = ["main"]
 

@@ -10,11 +10,11 @@ from models.physics.atoms.reference_energies import b3lyp_atoms, least_squares, 
 from pipeline.command_line import CommandParser
 from pipeline.outputs import OutputFolder
 from stores.atoms import ATOMS
+from stores.building import store_kind
 from stores.importers.grouping import POLICIES
 from stores.importers.label_store import References
 from stores.importers.label_units import ENERGY_EV, LENGTH_A
 from stores.importers.labelled import LabelSettings
-from stores.zarr_store import store_kind
 
 __all__ = ["add_label_options", "label_settings", "references_by"]
 

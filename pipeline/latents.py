@@ -34,9 +34,10 @@ from pipeline.params import load_params, setting
 from pipeline.progress import Progress
 from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
-from stores.zarr_store import open_store, require_replaceable, store_kind, write_store
+from stores.zarr_store import open_store, write_store
 
 __all__ = ["LatentsParams", "main"]
 

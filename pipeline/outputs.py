@@ -2,14 +2,13 @@
 
     file     a path where nothing lies; with --overwrite also a file, the user's own word
     folder   a path where nothing lies, or a folder of the same kind that was made here and holds no file of others
-             (stores.zarr_store.building)
+             (stores.building)
 
 Never a link, an input or a place in one, nor what a stage of dvc.yaml makes, for DVC deletes it before the stage runs.
 All is looked at before anything is computed, and once more before the result is moved into its place, whole.
 """
 
 import os
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from stores.zarr_store import OutputRefused, refusal
+from stores.building import OutputRefused, occupied, place_beside, refusal
 
 __all__ = ["OutputFile", "OutputFolder", "output_problems", "writing"]
 
@@ -33,7 +32,7 @@ class OutputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class OutputFolder:
-    """`kind`: as `stores.zarr_store.building` gets it; `suffixes`: none for any name."""
+    """`kind`: as `stores.building.building` gets it; `suffixes`: none for any name."""
 
     kind: str
     suffixes: tuple[str, ...] = ()
@@ -71,20 +70,18 @@ def writing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises OutputRefused where something else came to lie at `path` meanwhile.
     """
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial{path.suffix}")
-    try:
+    with place_beside(path) as place:
+        partial = place / f"new{path.suffix}"
         yield partial
         if reason := _file_refused(path, overwrite=overwrite):
             raise OutputRefused(f"{path}: {reason}")
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _refused(path: Path, output: OutputFile | OutputFolder, *, overwrite: bool) -> str:
     if isinstance(output, OutputFolder):
         return refusal(path, output.kind)
-    return _file_refused(path, overwrite=overwrite)
+    return occupied(path) or _file_refused(path, overwrite=overwrite)
 
 
 def _file_refused(path: Path, *, overwrite: bool) -> str:

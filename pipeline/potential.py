@@ -24,7 +24,8 @@ from pipeline.potential_params import MODELS, STORES, PotentialParams
 from pipeline.potential_training import EnsembleJob, Trained, publish, train_ensembles
 from pipeline.shards import content_key
 from pipeline.stage import plain, run_stage, write_json, write_metrics
-from stores.zarr_store import building, read_manifest, require_replaceable
+from stores.building import building, require_replaceable
+from stores.zarr_store import read_manifest
 
 __all__ = ["main"]
 

@@ -28,7 +28,7 @@ from pipeline.gpus import for_training, n_devices
 from pipeline.potential_data import TrainingData
 from pipeline.potential_networks import NETWORKS, NetworkParams
 from pipeline.progress import Progress
-from stores.zarr_store import building
+from stores.building import building
 
 __all__ = [
     "KIND",

@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from pipeline.execution import Execution, run_tasks
 from pipeline.kept_arrays import read_arrays, write_arrays
 from pipeline.progress import Progress
+from stores.building import building, require_replaceable, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.schema import StoreSchema
 from stores.validate import require_valid
-from stores.zarr_store import StoreWriter, building, require_replaceable, store_kind
+from stores.zarr_store import StoreWriter
 
 __all__ = ["Columns", "GenerationError", "Recipe", "content_key", "generate_store", "shards_of"]
 

@@ -30,8 +30,9 @@ from pipeline.shards import content_key
 from pipeline.spectrum_vae_params import SpectrumVAEParams
 from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
-from stores.zarr_store import building, open_store, read_manifest, require_replaceable
+from stores.zarr_store import open_store, read_manifest
 
 __all__ = ["main", "train_one"]
 

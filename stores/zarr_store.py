@@ -13,11 +13,7 @@ never a number. Empty chunks are written too, so that a missing file always mean
 
 import hashlib
 import json
-import os
-import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +23,18 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from stores.building import building, store_kind
 from stores.manifest import Manifest, VariableHash, store_hash
 from stores.schema import SchemaError, StoreSchema, Variable, Violation
 
 __all__ = [
-    "OutputRefused",
     "StoreWriter",
-    "building",
     "compute_manifest",
     "metadata_hash",
     "open_store",
     "read_blocks",
     "read_manifest",
-    "refusal",
-    "require_replaceable",
     "shard_rows",
-    "store_kind",
     "write_store",
 ]
 
@@ -50,12 +42,6 @@ CHUNK_BYTES = 128 * 1024
 SHARD_BYTES = 8 * 1024 * 1024
 STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
 ZSTD_LEVEL = 3
-MARKER = ".latentlaw.json"  # in a folder that was made here and is no store: its kind and its files
-N_SHOWN = 3  # files named in a message
-
-
-class OutputRefused(ValueError):
-    """What lies at an output path was not made here, and is left alone."""
 
 
 class StoreWriter:
@@ -187,118 +173,6 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
         manifest = writer.finish()
         require_valid(workplace, schema)
     return manifest
-
-
-@contextmanager
-def building(path: str | Path, kind: str) -> Iterator[Path]:
-    """A place beside `path` to build in; on success it is moved to `path`, on failure it is removed.
-
-    What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`)
-    and nobody added a file: a store tells by its manifest, any other folder by MARKER. Raises OutputRefused for
-    anything else, before the building and after it.
-    """
-    target = Path(path)
-    require_replaceable(target, kind)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    place = _place_beside(target)
-    _clear(place, target)
-    place.mkdir()
-    (place / MARKER).touch()
-    try:
-        yield place / "new"
-        if not (place / "new" / "zarr.json").is_file():
-            _write_marker(place / "new", kind)
-        require_replaceable(target, kind)
-        if target.exists():
-            os.replace(target, place / "old")
-        os.replace(place / "new", target)
-    finally:
-        _clear(place, target)
-
-
-def store_kind(schema: StoreSchema) -> str:
-    """What `building` calls a store of this schema."""
-    return f"store of {schema.name}"
-
-
-def refusal(path: str | Path, kind: str) -> str:
-    """Why `building` would not put a `kind` at `path`; "" where it would."""
-    target = Path(path)
-    place = _place_beside(target)
-    if os.path.lexists(place) and not _is_leftover(place):
-        return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
-    if target.is_symlink():
-        return f"found a link to {os.readlink(target)}, expected a new path; name another one, or the place it leads to"
-    if not target.exists():
-        return ""
-    made = _files_made(target, kind)
-    if made is None:
-        return (
-            f"found something that is no {kind} made here, expected a new path; it is left alone: name another one, "
-            "or move it away"
-        )
-    strange = sorted(_files(target) - made)
-    if not strange:
-        return ""
-    names = ", ".join(strange[:N_SHOWN]) + (", ..." if len(strange) > N_SHOWN else "")
-    return (
-        f"found a {kind} with files that were not made with it ({names}), expected none, for replacing it would delete "
-        "them; move them away, or name another one"
-    )
-
-
-def require_replaceable(path: str | Path, kind: str) -> None:
-    """Raise OutputRefused where `building` would: for the start of what takes long."""
-    if reason := refusal(path, kind):
-        raise OutputRefused(f"{path}: {reason}")
-
-
-def _files_made(folder: Path, kind: str) -> set[str] | None:
-    """Paths inside `folder` of all that an earlier run made there as this `kind`; None where none did."""
-    try:
-        if not (folder / "zarr.json").is_file():
-            told = json.loads((folder / MARKER).read_text())
-            return {MARKER, *map(str, told["files"])} if told["kind"] == kind else None
-        attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
-        if kind != f"store of {attributes['schema']}":
-            return None
-        names = "|".join(map(re.escape, attributes["manifest"]["variables"]))
-    except (OSError, ValueError, KeyError, TypeError):  # no marker, or a file of that name from elsewhere
-        return None
-    arrays = re.compile(rf"({names})/(zarr\.json|c(/\d+)*)")
-    return {"zarr.json", *filter(arrays.fullmatch, _files(folder))}
-
-
-def _files(folder: Path) -> set[str]:
-    """Paths inside `folder` of all files and links in it and below."""
-    found = set()
-    for root, folders, names in os.walk(folder):
-        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
-        found |= {Path(root, name).relative_to(folder).as_posix() for name in names + links}
-    return found
-
-
-def _write_marker(folder: Path, kind: str) -> None:
-    content = {"kind": kind, "files": sorted(_files(folder))}
-    (folder / MARKER).write_text(json.dumps(content, indent=2) + "\n")
-
-
-def _place_beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.building") if target.name else target / ".building"
-
-
-def _is_leftover(place: Path) -> bool:
-    """Made by `building`, which a kill may end after each of its steps."""
-    names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else {"no folder"}
-    return not names or (MARKER in names and names <= {MARKER, "new", "old"})
-
-
-def _clear(place: Path, target: Path) -> None:
-    """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
-    if (place / "old").exists() and not target.exists():
-        os.replace(place / "old", target)
-    for name in ("new", "old", "."):  # the marker last
-        shutil.rmtree(place / name, ignore_errors=True)
 
 
 def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Dataset:

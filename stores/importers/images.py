@@ -22,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.building import building, require_replaceable, store_kind
 from stores.micrographs import MICROGRAPHS
 from stores.validate import require_valid
-from stores.zarr_store import StoreWriter, building, require_replaceable, store_kind
+from stores.zarr_store import StoreWriter
 
 __all__ = [
     "SUFFIXES",

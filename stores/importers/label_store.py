@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms import ATOMS, dataset_of
+from stores.building import require_replaceable, store_kind
 from stores.importers.grouping import group_numbers
 from stores.importers.label_conversion import to_eV_A
 from stores.importers.label_problems import find_problems
 from stores.importers.labelled import AtomsReport, Block, LabelSettings, Reading
 from stores.manifest import canonical_json
 from stores.outcome import OK
-from stores.zarr_store import require_replaceable, store_kind, write_store
+from stores.zarr_store import write_store
 
 __all__ = ["References", "store_reading"]
 

@@ -201,7 +201,25 @@ def test_nothing_is_written_over_what_came_meanwhile(place: Path):
         path.write_text("result")
         (place / "new.npz").write_text("mine")
     assert (place / "new.npz").read_text() == "mine"
-    assert not [name for name in contents(place) if "partial" in name]
+    assert not [name for name in contents(place) if "building" in name]
+
+
+def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is_not(place: Path):
+    before = contents(place)
+    left = place / ".new.npz.building"
+    left.mkdir()
+    (left / ".latentlaw.json").touch()
+    (left / "new.npz").write_text("half")
+    with pytest.raises(KeyboardInterrupt), writing(place / "new.npz"):
+        raise KeyboardInterrupt
+    assert contents(place) == before
+    left.mkdir()
+    (left / "notes.txt").write_text("mine")
+    problems = output_problems(place / "new.npz", OutputFile(suffixes=(".npz",)))
+    assert len(problems) == 1 and "where it would be built and which was not made here" in problems[0]
+    with pytest.raises(outputs.OutputRefused), writing(place / "new.npz"):
+        pytest.fail("writing began")
+    assert (left / "notes.txt").read_text() == "mine"
 
 
 def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path, capsys):

@@ -8,7 +8,7 @@ from models.networks.ensemble import load_potential
 from pipeline import potential
 from pipeline.params import ParamsError, load_params
 from pipeline.potential_params import PotentialParams
-from stores.zarr_store import OutputRefused
+from stores.building import OutputRefused
 from tests.pipeline.atom_stores import write_clusters
 
 HIPNN = {

@@ -15,10 +15,11 @@ from pipeline import shards
 from pipeline.execution import Execution
 from pipeline.shards import GenerationError, Recipe, content_key, generate_store, shards_of
 from stores.atoms import ATOMS, columns_of, place_after
+from stores.building import OutputRefused
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
-from stores.zarr_store import OutputRefused, open_store, read_manifest
+from stores.zarr_store import open_store, read_manifest
 from tests.stores.test_atoms import records
 
 ROOT = Path(__file__).parents[2]

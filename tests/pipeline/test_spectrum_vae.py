@@ -17,11 +17,12 @@ from models.networks.weights import load_network
 from pipeline import latents, spectrum_vae
 from pipeline.params import ParamsError
 from pipeline.subsets import split_by_hamiltonian, subset_rows
+from stores.building import OutputRefused
 from stores.latents import read_latents
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
 from stores.spectra import SPECTRA
-from stores.zarr_store import OutputRefused, read_manifest, write_store
+from stores.zarr_store import read_manifest, write_store
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = """

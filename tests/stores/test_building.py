@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from stores.building import OutputRefused, building, refusal, store_kind
 from stores.micrographs import MICROGRAPHS
 from stores.micrographs import tiny as tiny_micrographs
 from stores.spectra import SPECTRA, tiny
-from stores.zarr_store import OutputRefused, building, read_manifest, refusal, store_kind, write_store
+from stores.zarr_store import read_manifest, write_store
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,7 +137,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from stores import zarr_store
+from stores import building as module
 
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -149,8 +150,8 @@ def move(source, target, replace=os.replace):
     moves += 1
     replace(source, target)
 
-zarr_store.os.replace = move
-with zarr_store.building("out", "thing") as workplace:
+module.os.replace = move
+with module.building("out", "thing") as workplace:
     workplace.mkdir()
     (workplace / "result").write_text("half")
     if sys.argv[1] == "-1":
