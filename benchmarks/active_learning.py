@@ -43,7 +43,15 @@ def main() -> None:
         "pipeline.benchmark_potential",
         *("--calculator", "models.networks.calculator:PotentialCalculator"),
         *("--calculator-args", json.dumps({"potential": "runs/aluminium"})),
-        *("--oracle", ORACLES[arguments.oracle], "--out", "properties.json", "--properties", *PROPERTIES),
+        *(
+            "--oracle",
+            ORACLES[arguments.oracle],
+            "--out",
+            "properties.json",
+            "--overwrite",
+            "--properties",
+            *PROPERTIES,
+        ),
     )
     text = report(arguments.folder, arguments.oracle)
     print(text)

@@ -35,6 +35,7 @@ def main() -> None:
         folder = Path(f"runs/qm9_{size}")
         epochs, batch = EPOCHS_AND_BATCH[size]
         if not (folder / "potential.json").is_file():
+            folder.parent.mkdir(exist_ok=True)
             sizes = f"--n-train {size} --epochs {epochs} --batch-size {batch} --store {STORE} --out {folder}"
             command = [sys.executable, "-m", "pipeline.train_potential", *f"{OPTIONS} {SPLIT} {sizes}".split()]
             subprocess.run(command, check=True, stdout=sys.stderr)

@@ -31,13 +31,14 @@ from pipeline.dependencies import stage_code
 from pipeline.execution import TaskRunner, kept_workers, load_execution
 from pipeline.labelling import SOURCES, engine_problems, engine_versions
 from pipeline.params import load_params
-from pipeline.potential_training import UNITS
+from pipeline.potential_training import KIND, UNITS
 from pipeline.shards import SCRATCH, SCRATCH_VARIABLE, content_key
 from pipeline.stage import plain, run_stage, write_json, write_metrics
 from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.outcome import OK
-from stores.zarr_store import building, write_store
+from stores.zarr_store import write_store
 
 __all__ = ["OUT", "generate", "main"]
 
@@ -80,6 +81,8 @@ def _refuse(params: ActiveLearningParams) -> None:
         problems += engine_problems(params.driver.make(), [example], "driver")
     if params.control.n_seeds:
         problems += engine_problems(params.control.engine.make(), [example], "control.engine")
+    for path, kind in ((OUT, store_kind(ATOMS)), (RUNS, KIND)):
+        problems += [f"{path}: {reason}"] if (reason := refusal(path, kind)) else []
     if problems:
         raise ValueError("\n".join(["active learning cannot begin:", *(f"  {problem}" for problem in problems)]))
 
@@ -140,7 +143,7 @@ def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifes
     n_test = params.test.packed + params.test.driven.n_frames
     split[:n_test] = 2
     split[n_test : n_test + len(lane.records)] = [0 if r.status == OK else -1 for r in lane.records]
-    with building(RUNS) as workplace:
+    with building(RUNS, KIND) as workplace:
         save_potential(workplace, [member.network() for member in lane.members], plain(about))
         np.save(workplace / "split.npy", split)
 

@@ -2,7 +2,7 @@
 
     python -m pipeline.benchmark_potential --calculator module:factory [--calculator-args JSON] --out FILE.json
         [--oracle module:factory] [--oracle-args JSON] [--properties NAME ...] [--long] [--element Al]
-        [--settings FILE.yaml]
+        [--settings FILE.yaml] [--overwrite]
 
     --calculator ase.calculators.emt:EMT
     --calculator models.networks.calculator:PotentialCalculator --calculator-args '{"potential": "runs/aluminium"}'
@@ -32,7 +32,9 @@ from models.physics.atoms.properties.suite import (
     chosen_families,
 )
 from pipeline.calculator_choice import CalculatorChoice, calculator_problems
+from pipeline.command_line import CommandParser
 from pipeline.execution import Execution, load_execution, run_tasks
+from pipeline.outputs import OutputFile, writing
 from pipeline.params import ParamsError, build
 from pipeline.stage import run_stage, write_json
 
@@ -42,7 +44,7 @@ COLUMNS = ("value", "oracle", "literature_dft", "experiment")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = _parser().read(arguments)
     settings, problems = _settings(options)
     choices = {}
     for option in ("calculator", "oracle"):
@@ -62,7 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
     if problems or settings is None:
         raise ValueError("\n  ".join(dict.fromkeys(problems)))
     records = benchmark(choices["calculator"], settings, choices.get("oracle"), spread_over(load_execution()))
-    write_json(options.out, records)
+    with writing(options.out, overwrite=options.overwrite) as path:
+        write_json(path, records)
     print(table(records))
     print(
         f"{options.out}: {len(records)} properties, {sum(bool(r['failure']) for r in records.values())} of them failed"
@@ -127,17 +130,25 @@ def _settings(options: argparse.Namespace) -> tuple[BenchmarkSettings | None, li
     return own, []
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Properties of any ASE calculator.")
+def _parser() -> CommandParser:
+    parser = CommandParser(description="Properties of any ASE calculator.", inputs=("settings",))
     parser.add_argument("--calculator", required=True, metavar="MODULE:FACTORY", help="what is measured")
     parser.add_argument("--calculator-args", default="{}", metavar="JSON", help="keyword arguments of its factory")
-    parser.add_argument("--oracle", metavar="MODULE:FACTORY", help="what it is compared with")
+    parser.add_argument("--oracle", metavar="MODULE:FACTORY", help="what it is compared with (default: none)")
     parser.add_argument("--oracle-args", default="{}", metavar="JSON", help="keyword arguments of its factory")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.json", help="the file to write")
-    parser.add_argument("--properties", nargs="+", default=[], metavar="NAME", help="families or properties")
+    parser.add_output("--out", OutputFile(suffixes=(".json",)), "the file to write", metavar="FILE.json")
+    parser.add_argument(
+        "--properties",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="families or properties (default: those of the settings, all but long ones)",
+    )
     parser.add_argument("--long", action="store_true", help="also those that take long")
-    parser.add_argument("--element", default="Al", metavar="SYMBOL", help="an fcc element (default: Al)")
-    parser.add_argument("--settings", type=Path, metavar="FILE.yaml", help="settings of the measurements")
+    parser.add_argument("--element", default="Al", metavar="SYMBOL", help="an fcc element")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE.yaml", help="settings of the measurements (default: none)"
+    )
     return parser
 
 

@@ -24,8 +24,9 @@ PACKAGES = ("pipeline", "stores", "models")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The project files that each stage of dvc.yaml imports.")
-    parser.add_argument("stage", nargs="?", help="print the files of this stage")
-    parser.add_argument("--write", action="store_true", help="rewrite the code part of every deps list in dvc.yaml")
+    parser.add_argument("stage", nargs="?", help="print the files of this stage (default: check all)")
+    rewrite = "rewrite the code part of every deps list in dvc.yaml (default: off)"
+    parser.add_argument("--write", action="store_true", help=rewrite)
     arguments = parser.parse_args()
     root = Path.cwd()
     if arguments.stage:
@@ -61,8 +62,10 @@ def check(root: Path, *, write: bool = False) -> list[str]:
         if set(listed) != set(expected):
             stage["deps"] = [dep for dep in found if not is_code(dep)] + expected
     if write and problems:
-        with path.open("w") as file:
+        partial = path.with_name(".dvc.yaml.partial")
+        with partial.open("w") as file:
             yaml.dump(dag, file)
+        partial.replace(path)
     return problems
 
 

@@ -39,17 +39,21 @@ from models.descriptors.choice import (
 from models.descriptors.descriptor import Descriptor
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
+from pipeline.command_line import CommandParser, message_of
 from pipeline.image_map import MappedTile, image_map
+from pipeline.outputs import OutputFolder
 from pipeline.own_images_beyond import beyond_two_point
 from pipeline.stage import run_stage, write_metrics
 from pipeline.tile_ratios import WindowParams, tile_ratios
 from pipeline.tiling_options import add_tiling_options, image_settings
-from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
+from stores.building import building
+from stores.importers.images import SMALLEST_TILE_PX, ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
 from stores.zarr_store import open_store
 
 __all__ = ["main"]
 
+KIND = "map of micrographs"
 SEED = 0
 BLOCK = 256  # tiles described at once
 N_LANDMARKS, N_AXES, N_NEIGHBOURS = 1000, 50, 12
@@ -69,21 +73,23 @@ class Found:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = _parser().read(arguments, lambda given: message_of(lambda: image_settings(given)))
     settings = image_settings(options)
     descriptor = make_descriptor(options.descriptor, _descriptor_settings(options), (options.tile, options.tile))
     find_images(options.folder)  # before anything is written
-    options.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=options.out, prefix=".tiles-") as workplace:
-        store = Path(workplace) / "tiles.zarr"
-        report = import_images(options.folder, store, settings)
-        for name, reason in report.skipped.items():
-            print(f"skipped {name}: {reason}", file=sys.stderr)
-        tiles = open_store(store, MICROGRAPHS)
-        found = _embed(tiles, descriptor, options.method)
-        extra = _diagnostics(options, settings, found, descriptor)
-        sentence = _sentence(report, descriptor, found)
-        _write(options, found, sentence, {"settings": asdict(settings), "skipped": report.skipped} | extra)
+    with building(options.out, KIND) as written:
+        written.mkdir()
+        with tempfile.TemporaryDirectory(dir=written, prefix=".tiles-") as workplace:
+            store = Path(workplace) / "tiles.zarr"
+            report = import_images(options.folder, store, settings)
+            for name, reason in report.skipped.items():
+                print(f"skipped {name}: {reason}", file=sys.stderr)
+            tiles = open_store(store, MICROGRAPHS)
+            found = _embed(tiles, descriptor, options.method)
+            extra = _diagnostics(options, settings, found, descriptor)
+            sentence = _sentence(report, descriptor, found)
+            summary = {"settings": asdict(settings), "skipped": report.skipped} | extra
+            _write(options.folder, written, found, sentence, summary)
     for line in _told(extra):
         print(line)
     print(f"{options.out}: {sentence}")
@@ -134,7 +140,7 @@ def _images(options: argparse.Namespace, settings: ImageSettings, found: Found) 
         yield read_grey(options.folder / files[k], settings)
 
 
-def _write(options: argparse.Namespace, found: Found, sentence: str, extra: dict[str, Any]) -> None:
+def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str, Any]) -> None:
     tiles, shown = found.tiles, max(2, found.dimension.dimension)
     coordinates_ND = found.embedding.coordinates_ND[:, :shown]
     number: dict[str, int] = {}
@@ -144,7 +150,7 @@ def _write(options: argparse.Namespace, found: Found, sentence: str, extra: dict
     ):
         number[source] = number.get(source, -1) + 1
         rows.append(MappedTile(file=source, tile=number[source], top_px=int(top), left_px=int(left)))
-    with (options.out / "embedding.csv").open("w", newline="", encoding="utf-8") as file:
+    with (out / "embedding.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         names = [f"coordinate_{axis + 1}" for axis in range(coordinates_ND.shape[1])]
         writer.writerow(["file", "tile", "top_px", "left_px", *names])
@@ -154,12 +160,12 @@ def _write(options: argparse.Namespace, found: Found, sentence: str, extra: dict
         rows,
         tiles["image"],  # read from the disk as far as shown
         coordinates_ND,
-        title=f"Micrographs of {options.folder.resolve().name}",
+        title=f"Micrographs of {images.resolve().name}",
         notes=[f"{sentence[0].upper()}{sentence[1:]}.", *_told(extra)],
     )
-    (options.out / "map.html").write_text(page, encoding="utf-8")
+    (out / "map.html").write_text(page, encoding="utf-8")
     dimension = {key: value for key, value in asdict(found.dimension).items() if np.isfinite(value).all()}
-    write_metrics(options.out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
+    write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
 
 
 def _sentence(report: ImportReport, descriptor: Descriptor, found: Found) -> str:
@@ -203,16 +209,32 @@ def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
     return DescriptorSettings(vgg19=VGG19Settings(layers=(options.layer,)))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Texture coordinates of your own micrographs, as a table and a page.")
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        description="Texture coordinates of your own micrographs, as a table and a page.", inputs=("folder",)
+    )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="PNG, TIFF and JPEG, searched with folders below")
-    parser.add_argument("--out", type=Path, default=Path("micrograph_map"), metavar="DIR", help="default %(default)s")
+    out = OutputFolder(kind=KIND)
+    parser.add_output("--out", out, "folder to write", metavar="DIR", default=Path("micrograph_map"))
     add_tiling_options(parser)
-    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="default %(default)s")
-    parser.add_argument("--layer", help="layer of the network; earlier ones see less and fit smaller tiles")
-    parser.add_argument("--method", choices=("isomap", "mds"), default="isomap", help="default %(default)s")
+    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="of the textures")
+    default = DescriptorSettings()
+    layers = f"{default.efficientnet.layers[0]} of efficientnet, {default.vgg19.layers[0]} of vgg19"
+    parser.add_argument(
+        "--layer", help=f"of the network; earlier ones see less and fit smaller tiles (default: {layers})"
+    )
+    parser.add_argument("--method", choices=("isomap", "mds"), default="isomap", help="of the map")
     parser.add_argument("--beyond-two-point", action="store_true", help="tell tiles from their phase surrogates")
-    parser.add_argument("--windows", type=int, nargs="+", metavar="PX", help="tile sizes to compare")
+    parser.add_number(
+        "--windows",
+        int,
+        "tile sizes to compare",
+        unit="px",
+        nargs="+",
+        metavar="PX",
+        low=SMALLEST_TILE_PX,
+        unset="none",
+    )
     return parser
 
 

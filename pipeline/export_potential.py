@@ -7,7 +7,6 @@ DIR/member_<i>/hippynn.json   settings of the network, elements, units, where it
 DIR/load_hippynn.py           builds the network in an environment with hippynn; see docs/how-to/export.md
 """
 
-import argparse
 import json
 import shutil
 from pathlib import Path
@@ -17,21 +16,22 @@ import numpy as np
 from models.networks.ensemble import Ensemble, load_potential
 from models.networks.hipnn import HIPNN
 from models.networks.hippynn_weights import hippynn_settings, to_hippynn
+from pipeline.command_line import CommandParser
+from pipeline.outputs import OutputFolder
 from pipeline.stage import run_stage
-from stores.zarr_store import building
+from stores.building import building
 
 __all__ = ["main"]
 
+KIND = "export for hippynn"
 LOADER = "hippynn_loader.py"
 UNITS = {"energy": "eV", "length": "A"}
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = _parser().read(arguments)
     members = _hipnn(load_potential(options.model), options.model)
-    if options.out.exists():
-        raise ValueError(f"--out: found {options.out}, expected a folder that is not there yet; name another one")
-    with building(options.out) as workplace:
+    with building(options.out, KIND) as workplace:
         for number, member in enumerate(members):
             folder = workplace / f"member_{number}"
             folder.mkdir(parents=True)
@@ -60,11 +60,11 @@ def _hipnn(ensemble: Ensemble, folder: Path) -> list[HIPNN]:
     return found
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="A trained potential for other programs.")
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR")
-    parser.add_argument("--format", choices=("hippynn",), required=True)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+def _parser() -> CommandParser:
+    parser = CommandParser(description="A trained potential for other programs.", inputs=("model",))
+    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder with potential.json")
+    parser.add_argument("--format", choices=("hippynn",), required=True, help="of the other program")
+    parser.add_output("--out", OutputFolder(kind=KIND), "folder to write", metavar="DIR")
     return parser
 
 

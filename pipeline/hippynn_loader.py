@@ -42,7 +42,13 @@ def energy_node(member: Path | str, dtype: torch.dtype = torch.float64) -> Any: 
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.lammps is not None:
+        if not options.elements:
+            parser.error("--lammps needs --elements, those of the atom types of LAMMPS in their order")
+        if options.lammps.exists() or options.lammps.is_symlink():
+            parser.error(f"--lammps: found {options.lammps}, which exists already; name another file")
     if options.check is not None:
         node = energy_node(options.member)
         calculator = import_module("hippynn.interfaces.ase_interface").HippynnCalculator(node, en_unit=1.0)
@@ -59,10 +65,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="An exported HIP-NN in hippynn.")
-    parser.add_argument("member", type=Path, metavar="MEMBER")
-    parser.add_argument("--check", type=Path, metavar="FILE.xyz")
-    parser.add_argument("--lammps", type=Path, metavar="OUT.pt")
-    parser.add_argument("--elements", nargs="+", metavar="SYMBOL", help="of the atom types of LAMMPS, in their order")
+    parser.add_argument("member", type=Path, metavar="MEMBER", help="folder with hippynn.npz and hippynn.json")
+    parser.add_argument(
+        "--check", type=Path, metavar="FILE.xyz", help="frames whose energies [eV] are printed (default: none)"
+    )
+    parser.add_argument("--lammps", type=Path, metavar="OUT.pt", help="file to write, a new one (default: none)")
+    parser.add_argument(
+        "--elements", nargs="+", metavar="SYMBOL", help="of the atom types of LAMMPS, in their order (default: none)"
+    )
     return parser
 
 

@@ -22,32 +22,45 @@ import argparse
 import sys
 from pathlib import Path
 
+from pipeline.command_line import CommandParser, message_of
 from pipeline.label_options import add_label_options, label_settings, references_by
+from pipeline.outputs import OutputFolder
 from pipeline.stage import run_stage
 from pipeline.tiling_options import add_tiling_options, image_settings
+from stores.building import store_kind
 from stores.importers.ani_h5 import read_ani_h5
 from stores.importers.ase_db import read_ase_db, read_traj
 from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.images import ImportReport, import_images
-from stores.importers.label_store import store_reading
+from stores.importers.label_store import References, store_reading
 from stores.importers.labelled import Reading
 from stores.importers.qm9 import ENERGIES, LEVEL, find_tables, read_qm9
 from stores.importers.rmd17 import read_rmd17
+from stores.micrographs import MICROGRAPHS
 
 __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
+    options = _parser().read(arguments, _problems)
     if options.format == "images":
         settings = image_settings(options, pixel_size_um=options.pixel_size_um)
         _tell(import_images(options.folder, options.out, settings), options.out)
         return
-    labels = label_settings(options)
-    references = references_by(options.references, energy=getattr(options, "energy", "U0"))
+    labels, references = label_settings(options), _references(options)
     first = options.references == "auto"
     report = store_reading(_read(options), options.out, labels, references=references, isolated_first=first)
     print(f"{options.out}: " + "\n  ".join([*report.lines(), f"hash {report.hash[:16]}"]))
+
+
+def _problems(options: argparse.Namespace) -> list[str]:
+    if options.format == "images":
+        return message_of(lambda: image_settings(options, pixel_size_um=options.pixel_size_um))
+    return [*message_of(lambda: label_settings(options)), *message_of(lambda: _references(options))]
+
+
+def _references(options: argparse.Namespace) -> References | None:
+    return references_by(options.references, energy=getattr(options, "energy", "U0"))
 
 
 def _read(options: argparse.Namespace) -> Reading:
@@ -70,49 +83,50 @@ def _read(options: argparse.Namespace) -> Reading:
     return {"extxyz": read_extxyz, "ase-db": read_ase_db, "traj": read_traj}[options.format](options.files, keys)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m pipeline.import_dataset", description="Data in a public format, as a validated store."
     )
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
     told = {"extxyz": "extended XYZ, also .gz", "ase-db": "databases of ASE", "traj": "trajectories of ASE (.traj)"}
     for name, help_text in told.items():
-        frames = formats.add_parser(name, help=help_text)
+        frames = formats.add_parser(name, help=help_text, inputs=("files",))
         _add_files(frames)
         _add_keys(frames)
         frames.add_argument(
             "--stress-key", metavar="KEY", help="(default: the usual one, if it is there; none: leave it out)"
         )
-        frames.add_argument("--virial-key", metavar="KEY", help="virial, instead of a stress")
-        frames.add_argument("--charge-key", metavar="KEY", help="charges of atoms [e]")
-        frames.add_argument("--group-key", metavar="KEY", help="names what a split keeps together")
+        frames.add_argument("--virial-key", metavar="KEY", help="virial, instead of a stress (default: none)")
+        frames.add_argument("--charge-key", metavar="KEY", help="charges of atoms [e] (default: none)")
+        frames.add_argument("--group-key", metavar="KEY", help="names what a split keeps together (default: none)")
         add_label_options(frames, level="not stated", stress=True)
-    ani = formats.add_parser("ani-h5", help="HDF5 files of ANI-1x, COMP6, ANI-Al (pyanitools)")
+    ani = formats.add_parser("ani-h5", help="HDF5 files of ANI-1x, COMP6, ANI-Al (pyanitools)", inputs=("files",))
     _add_files(ani)
     _add_keys(ani)
     add_label_options(ani, level="wB97x/6-31G(d)")
-    rmd17 = formats.add_parser("rmd17", help="npz files of revised MD17, and of MD17")
+    rmd17 = formats.add_parser("rmd17", help="npz files of revised MD17, and of MD17", inputs=("files",))
     _add_files(rmd17)
     add_label_options(rmd17, level="PBE/def2-SVP")
-    qm9 = formats.add_parser("qm9", help="QM9 from the package qm9pack")
+    qm9 = formats.add_parser("qm9", help="QM9 from the package qm9pack", inputs=("folder",))
     qm9.add_argument("folder", type=Path, nargs="?", metavar="FOLDER", help="with qm9_part*.csv (default: the package)")
-    qm9.add_argument("--energy", choices=tuple(ENERGIES), default="U0", help="(default %(default)s)")
-    qm9.add_argument("--n-molecules", type=int, metavar="N", help="drawn at random (default: all)")
-    qm9.add_argument("--seed", type=int, default=0, help="of the draw (default %(default)s)")
+    qm9.add_argument("--energy", choices=tuple(ENERGIES), default="U0", help="which of the table")
+    qm9.add_number("--n-molecules", int, "drawn at random", metavar="N", low=1, unset="all")
+    qm9.add_number("--seed", int, "of the draw", default=0, low=0)
     add_label_options(qm9, level=LEVEL)
-    images = formats.add_parser("images", help="a folder of PNG, TIFF and JPEG micrographs")
+    images = formats.add_parser("images", help="a folder of PNG, TIFF and JPEG micrographs", inputs=("folder",))
     images.add_argument("folder", type=Path, metavar="FOLDER", help="searched with all folders below")
-    images.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store to write")
+    store = OutputFolder(kind=store_kind(MICROGRAPHS), suffixes=(".zarr",))
+    images.add_output("--out", store, "the store to write", metavar="STORE.zarr")
     add_tiling_options(images)
-    images.add_argument("--pixel-size-um", type=float, metavar="UM", help="width of a pixel [um]")
+    images.add_number("--pixel-size-um", float, "width of a pixel", unit="um", metavar="UM", unset="not known")
     return parser
 
 
-def _add_files(parser: argparse.ArgumentParser) -> None:
+def _add_files(parser: CommandParser) -> None:
     parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help="all become one store, of one level")
 
 
-def _add_keys(parser: argparse.ArgumentParser) -> None:
+def _add_keys(parser: CommandParser) -> None:
     parser.add_argument("--energy-key", metavar="KEY", help="(default: the format's usual one)")
     usual = "(default: the format's usual one, if it is there)"
     parser.add_argument("--force-key", "--forces-key", metavar="KEY", help=usual)

@@ -2,12 +2,15 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.physics.atoms.reference_energies import b3lyp_atoms, least_squares, robust
+from pipeline.command_line import CommandParser
+from pipeline.outputs import OutputFolder
+from stores.atoms import ATOMS
+from stores.building import store_kind
 from stores.importers.grouping import POLICIES
 from stores.importers.label_store import References
 from stores.importers.label_units import ENERGY_EV, LENGTH_A
@@ -16,35 +19,40 @@ from stores.importers.labelled import LabelSettings
 __all__ = ["add_label_options", "label_settings", "references_by"]
 
 
-def add_label_options(parser: argparse.ArgumentParser, *, level: str, stress: bool = False) -> None:
+def add_label_options(parser: CommandParser, *, level: str, stress: bool = False) -> None:
     """Options after which `label_settings` asks. `level`: of the format, where the user names none."""
-    parser.add_argument("--out", type=Path, required=True, metavar="STORE", help="the store to write")
-    parser.add_argument("--level", default=level, help="level of theory of all labels (default: %(default)s)")
+    store = OutputFolder(kind=store_kind(ATOMS), suffixes=(".zarr",))
+    parser.add_output("--out", store, "the store to write", metavar="STORE.zarr")
+    parser.add_argument("--level", default=level, help="level of theory of all labels")
     parser.add_argument("--units", choices=tuple(ENERGY_EV), help="of energies (default: usual ones of the format)")
-    parser.add_argument("--length-units", choices=tuple(LENGTH_A), default="A", help="(default %(default)s)")
+    parser.add_argument("--length-units", choices=tuple(LENGTH_A), default="A", help="of positions and cells")
     parser.add_argument("--force-units", metavar="E/L", help="such as Ha/Bohr (default: units/length units)")
-    parser.add_argument("--force-sign", choices=("forces", "gradients"), help="what the force key holds")
+    parser.add_argument(
+        "--force-sign",
+        choices=("forces", "gradients"),
+        help="what the force key holds (default: forces; refused where energies of the same frames say otherwise)",
+    )
     if stress:
         units = "such as eV/A^3, GPa, kbar (default: units/length units^3)"
         parser.add_argument("--stress-units", metavar="UNITS", help=units)
-        sign = "positive under tension (ase, default; a virial is -V stress) or under compression (vasp)"
+        sign = "positive under tension (ase; a virial is -V stress) or under compression (vasp) (default: ase)"
         parser.add_argument("--stress-sign", choices=("ase", "vasp"), help=sign)
     parser.add_argument(
         "--group",
         default="auto",
         metavar="BY",
-        help=f"what a split keeps together: {', '.join(POLICIES)} (default auto)",
+        help=f"what a split keeps together: {', '.join(POLICIES)}",
     )
-    far = (
-        "largest distance of an energy from the others of its composition [eV/atom] (default: 15, more if they spread)"
+    far = "largest distance of an energy from the others of its composition"
+    parser.add_number(
+        "--far-energy", float, far, unit="eV/atom", metavar="EV", above=0, unset="15, more if they spread"
     )
-    parser.add_argument("--far-energy", type=float, metavar="EV", help=far)
     parser.add_argument("--drop-bad", action="store_true", help="leave out records that cannot be used, and name them")
     parser.add_argument(
         "--references",
         default="auto",
         metavar="HOW",
-        help="reference energies of atoms: of isolated atoms in the data, else by least squares (auto, default), "
+        help="reference energies of atoms: of isolated atoms in the data, else by least squares (auto), "
         "least_squares, robust, none, or given [eV] as H=-13.6,C=-1029.8",
     )
 

@@ -34,6 +34,7 @@ from pipeline.params import load_params, setting
 from pipeline.progress import Progress
 from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, write_store
@@ -85,6 +86,7 @@ class Encoded:
 
 def main() -> None:
     params = load_params(LatentsParams, "latents")
+    require_replaceable(LATENTS_STORE, store_kind(LATENTS))
     torch.set_num_threads(1)
     spectra = open_store(SPECTRA_STORE, SPECTRA).load()
     selection = json.loads((RUNS / "selection.json").read_text())

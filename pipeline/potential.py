@@ -24,6 +24,7 @@ from pipeline.potential_params import MODELS, STORES, PotentialParams
 from pipeline.potential_training import EnsembleJob, Trained, publish, train_ensembles
 from pipeline.shards import content_key
 from pipeline.stage import plain, run_stage, write_json, write_metrics
+from stores.building import building, require_replaceable
 from stores.zarr_store import read_manifest
 
 __all__ = ["main"]
@@ -33,21 +34,23 @@ RUNS = Path("runs/potential")
 METRICS = Path("reports/metrics/potential.json")
 DETAILS = Path("reports/details/potential.json")
 SCRATCH = Path(".cache/potential")
+KIND = "folder of potentials"
 
 
 def main() -> None:
     params = load_params(PotentialParams, "potential")
+    require_replaceable(RUNS, KIND)
     scratch = SCRATCH / _content_key(params)
     whole = [_ensemble(store, model, params) for store in STORES for model in MODELS]
     curve = _curve(params)
     trained = train_ensembles([*whole, *curve], scratch, "potential")
-    shutil.rmtree(RUNS, ignore_errors=True)
-    for one in trained[: len(whole)]:
-        publish(
-            one,
-            RUNS / one.job.name,
-            {"store": f"{one.job.name.rpartition('_')[0]}.zarr", "split": asdict(params.split)},
-        )
+    with building(RUNS, KIND) as workplace:
+        for one in trained[: len(whole)]:
+            publish(
+                one,
+                workplace / one.job.name,
+                {"store": f"{one.job.name.rpartition('_')[0]}.zarr", "split": asdict(params.split)},
+            )
     write_metrics(METRICS, plain(_metrics(trained, params)))
     write_json(DETAILS, _details(trained, params))
     shutil.rmtree(scratch)

@@ -28,9 +28,10 @@ from pipeline.gpus import for_training, n_devices
 from pipeline.potential_data import TrainingData
 from pipeline.potential_networks import NETWORKS, NetworkParams
 from pipeline.progress import Progress
-from stores.zarr_store import building
+from stores.building import building
 
 __all__ = [
+    "KIND",
     "UNITS",
     "EnsembleJob",
     "MemberJob",
@@ -41,6 +42,7 @@ __all__ = [
     "train_member",
 ]
 
+KIND = "potential"  # of folder: what is replaced is what an earlier run made as one
 UNITS = {"energy": "eV", "length": "A", "force": "eV/A", "stress": "eV/A^3"}
 
 
@@ -211,7 +213,7 @@ def errors_of(data: Configurations, predicted: Predictions, about: TrainingData)
 
 
 def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
-    """Move the potential to `folder`, replacing what was there; `info` goes into potential.json."""
+    """Move the potential to `folder`, replacing a potential made there before; `info` goes into potential.json."""
     from models.networks.ensemble import load_potential, save_potential
     from pipeline.stage import plain
 
@@ -225,7 +227,7 @@ def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
         **info,
         "metrics": trained.metrics(),
     }
-    with building(folder) as workplace:
+    with building(folder, KIND) as workplace:
         networks = [load_potential(member.folder / "model").members[0] for member in trained.members]
         save_potential(workplace, networks, plain(about))
         for number, member in enumerate(trained.members):

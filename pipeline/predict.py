@@ -1,7 +1,7 @@
 """Energies and forces of the frames of a file by a trained potential, with what the potential says of its own error.
 
     python -m pipeline.predict MODEL_DIR FILE.extxyz --out OUT.extxyz [--energy-key KEY] [--force-key KEY] [--units eV]
-        [--batch-atoms 2000] [--chunk 20000] [--precision float64]
+        [--batch-atoms 2000] [--chunk 20000] [--precision float64] [--overwrite]
 
 OUT has the frames of FILE with all their keys, and
 
@@ -34,6 +34,8 @@ from models.networks.calculator import check_distances, check_structure, configu
 from models.networks.chunked import evaluate_in_chunks
 from models.networks.ensemble import Ensemble, EnsemblePrediction, load_potential
 from models.networks.graph import collate, pair_vectors
+from pipeline.command_line import CommandParser
+from pipeline.outputs import OutputFile, writing
 from pipeline.stage import run_stage
 from stores.importers.label_units import ENERGY_EV, energy_units_of
 
@@ -75,37 +77,22 @@ class Comparison:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
-    _check(options)
+    options = _parser().read(arguments, _problems)
     ensemble = load_potential(options.model).to(dtype=getattr(torch, options.precision))
     labels = Labels(energy_key=options.energy_key, force_key=options.force_key, units=options.units)
     told = Comparison()
-    partial = options.out.with_name(f".{options.out.name}.part")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            for batch in _batches(_frames(options.file, labels), options.batch_atoms):
-                for frame, results in zip(batch, _predict(ensemble, batch, options), strict=True):
-                    write(file, _written(frame, results), format="extxyz")
-                    _compare(told, frame, results)
-        partial.replace(options.out)
-    finally:
-        partial.unlink(missing_ok=True)
+    with writing(options.out, overwrite=options.overwrite) as partial, partial.open("w", encoding="utf-8") as file:
+        for batch in _batches(_frames(options.file, labels), options.batch_atoms):
+            for frame, results in zip(batch, _predict(ensemble, batch, options), strict=True):
+                write(file, _written(frame, results), format="extxyz")
+                _compare(told, frame, results)
     print("\n".join([f"{options.out}: {told.n_frames} frames, {told.n_atoms} atoms", *_summary(told, ensemble)]))
 
 
-def _check(options: argparse.Namespace) -> None:
-    problems = [
-        f"--{name.replace('_', '-')}: found {value}, expected at least 1"
-        for name in ("batch_atoms", "chunk")
-        if (value := getattr(options, name)) < 1
-    ]
-    if options.out.resolve() == options.file.resolve():
-        problems.append(f"--out: found the file that is read, {options.file}; name another one")
-    if not options.file.is_file():
-        problems.append(f"{options.file}: found no file, expected frames of extended XYZ")
-    if problems:
-        raise ValueError("; ".join(problems))
+def _problems(options: argparse.Namespace) -> list[str]:
+    if options.file.is_file():
+        return []
+    return [f"{options.file}: found no file, expected frames of extended XYZ"]
 
 
 def _frames(file: Path, labels: Labels) -> Iterator[Frame]:
@@ -282,17 +269,20 @@ def _summary(told: Comparison, ensemble: Ensemble) -> list[str]:
     return lines
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Energies and forces of the frames of a file by a trained potential.")
+def _parser() -> CommandParser:
+    parser = CommandParser(
+        description="Energies and forces of the frames of a file by a trained potential.", inputs=("model", "file")
+    )
     parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder with potential.json")
-    parser.add_argument("file", type=Path, metavar="FILE.extxyz")
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT.extxyz")
-    parser.add_argument("--energy-key", metavar="KEY", help="label to compare energies with")
-    parser.add_argument("--force-key", metavar="KEY", help="label to compare forces with")
+    parser.add_argument("file", type=Path, metavar="FILE.extxyz", help="frames")
+    out = OutputFile(suffixes=(".extxyz", ".xyz"))
+    parser.add_output("--out", out, "the frames with their predictions", metavar="OUT.extxyz")
+    parser.add_argument("--energy-key", metavar="KEY", help="label to compare energies with (default: none)")
+    parser.add_argument("--force-key", metavar="KEY", help="label to compare forces with (default: none)")
     parser.add_argument("--units", choices=sorted(ENERGY_EV), default="eV", help="of the labels; forces: unit/A")
-    parser.add_argument("--batch-atoms", type=int, default=2000, metavar="N", help="atoms in a batch, about")
-    parser.add_argument("--chunk", type=int, default=20_000, metavar="N", help="larger frames in chunks of N atoms")
-    parser.add_argument("--precision", choices=("float64", "float32"), default="float64")
+    parser.add_number("--batch-atoms", int, "atoms in a batch, about", default=2000, low=1, metavar="N")
+    parser.add_number("--chunk", int, "larger frames in chunks of N atoms", default=20_000, low=1, metavar="N")
+    parser.add_argument("--precision", choices=("float64", "float32"), default="float64", help="of the network")
     return parser
 
 

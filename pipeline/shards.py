@@ -27,10 +27,11 @@ from numpy.typing import NDArray
 from pipeline.execution import Execution, run_tasks
 from pipeline.kept_arrays import read_arrays, write_arrays
 from pipeline.progress import Progress
+from stores.building import building, require_replaceable, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.schema import StoreSchema
 from stores.validate import require_valid
-from stores.zarr_store import StoreWriter, building
+from stores.zarr_store import StoreWriter
 
 __all__ = ["Columns", "GenerationError", "Recipe", "content_key", "generate_store", "shards_of"]
 
@@ -77,8 +78,10 @@ def content_key(params: object, sources: Sequence[Path]) -> str:
 def generate_store(recipe: Recipe, execution: Execution) -> Manifest:
     """Make what is missing of the shards, assemble the store, validate it and put it in place.
 
-    Raises GenerationError on a full disk or when the code failed on a shard, SchemaError when the result is not valid.
+    Raises GenerationError on a full disk or when the code failed on a shard, SchemaError when the result is not valid,
+    and before any of that OutputRefused where something else lies at its place.
     """
+    require_replaceable(recipe.out, store_kind(recipe.schema))
     scratch = Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH)) / recipe.key
     try:
         scratch.mkdir(parents=True, exist_ok=True)
@@ -131,7 +134,7 @@ def _make_shards(recipe: Recipe, scratch: Path, execution: Execution) -> None:
 def _assemble(recipe: Recipe, scratch: Path) -> Manifest:
     files = [_shard_file(scratch, index) for index in range(len(recipe.shards))]
     sizes = _sizes(recipe, files)
-    with building(recipe.out) as workplace:
+    with building(recipe.out, store_kind(recipe.schema)) as workplace:
         writer = StoreWriter(
             workplace, recipe.schema, sizes=sizes, coordinates=recipe.coordinates, attributes=recipe.attributes
         )

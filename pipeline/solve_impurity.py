@@ -1,19 +1,18 @@
 """Solve one Anderson impurity at production settings and write its spectrum.
 
     python -m pipeline.solve_impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 \
-        --temperature 1e-6 --out spectrum.npz [--plot spectrum.png]
+        --temperature 1e-6 --out spectrum.npz [--plot spectrum.png] [--overwrite]
 
 Prints one JSON object: occupations, double occupancy, the spectral weight within the band, how well Friedel's sum rule
 is kept (null where T is too high for it), the definitions of T_K (null outside their range), notes, CPU seconds and the
-settings. The NPZ
-holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D]. Energies are in units of the half bandwidth.
+settings. The NPZ holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D]. Energies are in units of the half
+bandwidth.
 """
 
 import argparse
 import dataclasses
 import json
 import math
-import os
 import sys
 import time
 from pathlib import Path
@@ -37,6 +36,8 @@ from models.physics.impurity.solver import (
     ImpuritySolution,
     SolverError,
 )
+from pipeline.command_line import CommandParser, OptionsError, message_of
+from pipeline.outputs import OutputFile, writing
 
 __all__ = ["main"]
 
@@ -45,15 +46,12 @@ HIGHEST_OMEGA = 3.0  # [D]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
     try:
-        impurity, temperature = request(options)
-        settings = dataclasses.replace(
-            NRGSettings(), **{name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
-        )
-    except ValueError as error:
+        options = parser().read(arguments, problems)
+    except OptionsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    impurity, temperature, settings = impurity_of(options), options.temperature, settings_of(options)
     solver = NRGSolver(settings)
     omega = symmetric_grid(temperature)
     warm_up()
@@ -64,9 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     cpu_s = time.process_time() - start
-    write_npz(options.out, solution)
+    with writing(options.out, overwrite=options.overwrite) as path:
+        write_npz(path, solution)
     if options.plot is not None:
-        plot(options.plot, impurity, solution)
+        with writing(options.plot, overwrite=options.overwrite) as path:
+            plot(path, impurity, solution)
     found = summary(impurity, settings, solution, cpu_s)
     for note in found["notes"]:
         print(f"note: {note}", file=sys.stderr)
@@ -74,50 +74,50 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-SETTINGS = ("discretization", "n_keep", "n_z", "broadening")
+SETTINGS = {
+    "discretization": "Lambda > 1 of the logarithmic grid",
+    "n_keep": "states kept, from 16 on",
+    "n_z": "shifted grids to average over, from 1 on",
+    "broadening": "alpha > 0, width of the logarithmic Gaussian",
+}
 
 
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(description="Spectrum of one Anderson impurity; energies in half bandwidths.")
-    for name, meaning in (
-        ("interaction", "U"),
-        ("level", "eps_d"),
-        ("hybridization", "Gamma > 0"),
-        ("temperature", "T > 0"),
-    ):
-        result.add_argument(f"--{name}", type=float, required=True, help=meaning)
-    result.add_argument("--field", type=float, default=0.0, help="B, in H = ... - B S_z (default 0)")
-    result.add_argument("--out", type=Path, required=True, help="NPZ file to write")
-    result.add_argument("--plot", type=Path, help="picture to write (PNG, SVG or PDF)")
+def parser() -> CommandParser:
+    result = CommandParser(description="Spectrum of one Anderson impurity; energies in half bandwidths D.")
+    result.add_number("--interaction", float, "U", unit="D", required=True)
+    result.add_number("--level", float, "eps_d", unit="D", required=True)
+    result.add_number("--hybridization", float, "Gamma", unit="D", required=True, above=0)
+    result.add_number(
+        "--temperature", float, "T", unit="D", required=True, low=LOWEST_TEMPERATURE, high=HIGHEST_TEMPERATURE
+    )
+    result.add_number("--field", float, "B, in H = ... - B S_z", unit="D", default=0.0)
+    result.add_output("--out", OutputFile(suffixes=(".npz",)), "NPZ file to write", metavar="FILE.npz")
+    result.add_output(
+        "--plot", OutputFile(suffixes=(".png", ".svg", ".pdf")), "picture to write", metavar="FILE.png", required=False
+    )
     defaults = NRGSettings()
-    for name in SETTINGS:
+    for name, what in SETTINGS.items():
         value = getattr(defaults, name)
-        result.add_argument(f"--{name.replace('_', '-')}", type=type(value), help=f"NRG setting (default {value})")
+        result.add_number(f"--{name.replace('_', '-')}", type(value), what, default=value)
     return result
 
 
-def request(options: argparse.Namespace) -> tuple[AndersonImpurity, float]:
-    """Everything wrong with the request in one ValueError, before anything is computed."""
-    problems = []
-    impurity = None
-    try:
-        impurity = AndersonImpurity(
-            interaction=options.interaction,
-            level=options.level,
-            hybridization=options.hybridization,
-            field=options.field,
-        )
-    except ValueError as error:
-        problems.append(str(error))
-    if not LOWEST_TEMPERATURE <= options.temperature <= HIGHEST_TEMPERATURE:
-        expected = f"expected {LOWEST_TEMPERATURE:g} to {HIGHEST_TEMPERATURE:g} [D]"
-        problems.append(f"temperature = {options.temperature!r}: {expected}")
-    for path in (options.out, options.plot):
-        if path is not None and not path.parent.is_dir():
-            problems.append(f"{path}: the folder {path.parent} does not exist; make it first")
-    if problems or impurity is None:
-        raise ValueError("; ".join(problems))
-    return impurity, options.temperature
+def problems(options: argparse.Namespace) -> list[str]:
+    """Everything wrong with the request that single numbers do not tell."""
+    return [*message_of(lambda: impurity_of(options)), *message_of(lambda: settings_of(options))]
+
+
+def impurity_of(options: argparse.Namespace) -> AndersonImpurity:
+    return AndersonImpurity(
+        interaction=options.interaction,
+        level=options.level,
+        hybridization=options.hybridization,
+        field=options.field,
+    )
+
+
+def settings_of(options: argparse.Namespace) -> NRGSettings:
+    return dataclasses.replace(NRGSettings(), **{name: getattr(options, name) for name in SETTINGS})
 
 
 def symmetric_grid(temperature: float) -> np.ndarray:
@@ -137,10 +137,7 @@ def warm_up() -> None:
 
 
 def write_npz(path: Path, solution: ImpuritySolution) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with partial.open("wb") as file:
-        np.savez(file, omega=solution.omega, spectrum_up=solution.spectrum_up[0], spectrum_dn=solution.spectrum_dn[0])
-    os.replace(partial, path)
+    np.savez(path, omega=solution.omega, spectrum_up=solution.spectrum_up[0], spectrum_dn=solution.spectrum_dn[0])
 
 
 BAND_WEIGHT = 0.99  # of A_s; less than this inside the band is told

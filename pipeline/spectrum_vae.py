@@ -30,6 +30,7 @@ from pipeline.shards import content_key
 from pipeline.spectrum_vae_params import SpectrumVAEParams
 from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, read_manifest
 
@@ -39,6 +40,7 @@ SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
 METRICS = Path("reports/metrics/spectrum_vae.json")
 SCRATCH = Path(".cache/spectrum_vae")
+KIND = "folder of trained autoencoders"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class Job:
 
 def main() -> None:
     params = load_params(SpectrumVAEParams, "spectrum_vae")
+    require_replaceable(RUNS, KIND)
     scratch = SCRATCH / _content_key(params)
     jobs = [
         Job(subset=subset, beta=beta, seed=seed, folder=scratch / f"{subset}_{beta:g}_{seed}", data=data, params=params)
@@ -196,15 +199,15 @@ def _choose(subset: str, jobs: list[Job], results: list[dict[str, Any]], params:
 
 
 def _publish(jobs: list[Job], selection: dict[str, Any]) -> None:
-    """Every seed of the chosen beta goes to runs/, then selection.json."""
-    shutil.rmtree(RUNS, ignore_errors=True)
-    for job in jobs:
-        if job.beta == selection[job.subset]["beta"]:
-            target = RUNS / job.subset / f"seed_{job.seed}"
-            shutil.copytree(job.folder / "model", target)
-            shutil.copytree(job.folder / "live", target / "live")
-            shutil.copy(job.folder / "result.json", target / "result.json")
-    (RUNS / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+    """Every seed of the chosen beta and selection.json go to runs/, replacing those of an earlier run."""
+    with building(RUNS, KIND) as workplace:
+        for job in jobs:
+            if job.beta == selection[job.subset]["beta"]:
+                target = workplace / job.subset / f"seed_{job.seed}"
+                shutil.copytree(job.folder / "model", target)
+                shutil.copytree(job.folder / "live", target / "live")
+                shutil.copy(job.folder / "result.json", target / "result.json")
+        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
 
 
 def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """How every stage ends: errors that a user can cure as one message without a traceback, Ctrl-C with a way to go on."""
 
+import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -12,13 +14,21 @@ import numpy as np
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
-__all__ = ["plain", "run_stage", "write_json", "write_metrics"]
+__all__ = ["OptionsError", "plain", "run_stage", "write_json", "write_metrics"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+WRONG_OPTIONS = 2  # as argparse does
+
+
+class OptionsError(ValueError):
+    """The command line does not fit; the message lists every problem."""
 
 
 def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exception], ...] = ()) -> NoReturn:
-    """Run the stage and exit: 0, 1 after a told error, 130 after Ctrl-C. An unforeseen error keeps its traceback.
+    """Run the stage and exit: 0, 1 after a told error, 2 where options are wrong, 130 after Ctrl-C.
+
+    An unforeseen error keeps its traceback. A `main` without arguments is a stage, which has no options: words after
+    its name are refused, and --help prints its description.
 
     `also_told`: errors of this stage that explain themselves, such as a missing optional program.
     """
@@ -30,6 +40,9 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         SchemaError,
         *also_told,
     )
+    words = sys.argv[1:]
+    if words and not inspect.signature(main).parameters:
+        _answer(name, words, inspect.getmodule(main))
     try:
         main()
     except KeyboardInterrupt:
@@ -37,8 +50,17 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         _leave(INTERRUPTED)
     except told as error:
         print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(WRONG_OPTIONS if isinstance(error, OptionsError) else 1)
     sys.exit(0)
+
+
+def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
+    if {"-h", "--help"}.intersection(words):
+        print(inspect.getdoc(module))
+        sys.exit(0)
+    told = f"found {' '.join(words)}, expected no options; its settings stand in params.yaml, section {name}"
+    print(f"{name}: {told}", file=sys.stderr)
+    sys.exit(WRONG_OPTIONS)
 
 
 def write_metrics(path: Path, values: Mapping[str, object]) -> None:

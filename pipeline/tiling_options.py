@@ -2,6 +2,7 @@
 
 import argparse
 
+from pipeline.command_line import CommandParser
 from stores.importers.images import ImageSettings
 
 __all__ = ["add_tiling_options", "image_settings"]
@@ -9,21 +10,21 @@ __all__ = ["add_tiling_options", "image_settings"]
 DEFAULT = ImageSettings()
 
 
-def add_tiling_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tile", type=int, default=DEFAULT.tile_px, help="width of a tile [px] (default %(default)s)")
-    parser.add_argument("--stride", type=int, help="distance of tiles [px] (default: the tile, no overlap)")
-    parser.add_argument(
+def add_tiling_options(parser: CommandParser) -> None:
+    parser.add_number("--tile", int, "width of a tile", unit="px", default=DEFAULT.tile_px)
+    parser.add_number("--stride", int, "distance of tiles", unit="px", unset="the tile, no overlap")
+    parser.add_number(
         "--crop-bottom",
-        type=float,
+        float,
+        "strip with the scale bar: fraction of the height below 1, rows [px] from 1 on",
         default=DEFAULT.crop_bottom,
         metavar="H",
-        help="strip with the scale bar: fraction of the height below 1, rows from 1 on (default %(default)s)",
     )
     parser.add_argument(
         "--grey",
         choices=("dtype", "image"),
         default=DEFAULT.grey,
-        help="grey 0 to 1 is the range of the number type, or of each image (default %(default)s)",
+        help="grey 0 to 1 is the range of the number type, or of each image",
     )
 
 
@@ -31,7 +32,7 @@ def image_settings(options: argparse.Namespace, *, pixel_size_um: float | None =
     """What the options ask for. Raises ValueError that lists all that is out of range."""
     return ImageSettings(
         tile_px=options.tile,
-        stride_px=options.stride or options.tile,
+        stride_px=options.tile if options.stride is None else options.stride,
         crop_bottom=options.crop_bottom,
         grey=options.grey,
         pixel_size_um=pixel_size_um,

@@ -11,8 +11,8 @@ the same data and code). What OUT holds is told in pipeline.potential_training; 
 import argparse
 import json
 import math
+import os
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -22,11 +22,13 @@ from typing import Any
 from models.training.configurations import Configurations
 from models.training.potential_loss import PotentialLoss
 from models.training.potential_settings import PotentialSettings
+from pipeline.command_line import CommandParser, message_of
 from pipeline.dependencies import stage_code
+from pipeline.outputs import OutputFolder
 from pipeline.potential_data import SplitParams, TrainingData, configurations_of, load_training_data, unknown_elements
 from pipeline.potential_networks import NETWORKS, ANIParams, HIPNNParams, NetworkParams
 from pipeline.potential_params import whole_validations
-from pipeline.potential_training import EnsembleJob, publish, train_ensembles
+from pipeline.potential_training import KIND, EnsembleJob, publish, train_ensembles
 from pipeline.shards import content_key
 from pipeline.stage import plain, run_stage
 from stores.atom_arrays import load_atoms
@@ -38,11 +40,12 @@ SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
 LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
+CUTOFFS = "5.5 of hipnn, 5.2 of ani; of metals 7"
 COARSE_MIN_A, COARSE_MAX_A = 1.25, 7.0  # HIP-NN on metals, after its ANI-Al example
 
 
-def main() -> None:
-    options = _parser().parse_args(sys.argv[1:])
+def main(arguments: list[str] | None = None) -> None:
+    options = _parser().read(arguments, _problems)
     metrics = train(options)
     for name, found in [("test groups", metrics), *metrics.items()]:
         if isinstance(found, dict) and "force_mae_eV_A" in found:
@@ -52,13 +55,7 @@ def main() -> None:
 
 def train(options: argparse.Namespace) -> dict[str, Any]:
     """All that the command does; returns the metrics. Raises ValueError, before any training, for what is wrong."""
-    split = SplitParams(
-        validation_fraction=options.validation_fraction,
-        test_fraction=options.test_fraction,
-        seed=options.split_seed,
-        by=options.split,
-    )
-    loss = _loss(options)
+    split, loss = _split(options), _loss(options)
     data = load_training_data(options.store, split, loss, n_train=options.n_train, held_out=options.hold_out)
     tests = _test_sets(options.test_store, data) | ({options.hold_out: data.held_out} if options.hold_out else {})
     network = _network(options, data)
@@ -78,6 +75,21 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     publish(trained, options.out, {"store": str(options.store), "split": asdict(split), "network": asdict(network)})
     shutil.rmtree(scratch)
     return trained.metrics()
+
+
+def _problems(options: argparse.Namespace) -> list[str]:
+    """All that is wrong whatever the store holds."""
+    problems = message_of(lambda: _split(options))
+    return problems + message_of(lambda: _asked_settings(options, _loss(options)))
+
+
+def _split(options: argparse.Namespace) -> SplitParams:
+    return SplitParams(
+        validation_fraction=options.validation_fraction,
+        test_fraction=options.test_fraction,
+        seed=options.split_seed,
+        by=options.split,
+    )
 
 
 def _loss(options: argparse.Namespace) -> PotentialLoss:
@@ -127,7 +139,22 @@ def _settings(
     options: argparse.Namespace, loss: PotentialLoss, data: TrainingData, network: NetworkParams, scratch: Path
 ) -> PotentialSettings:
     """Settings with as many epochs as were asked for, or as the minutes hold."""
-    settings = PotentialSettings(
+    settings = _asked_settings(options, loss)
+    if options.minutes is not None:
+        told = scratch / "epochs.json"  # measured once, or a resumed training would be another
+        if not told.is_file():
+            scratch.mkdir(parents=True, exist_ok=True)
+            epochs = _epochs_within(options.minutes, options.model, settings, data, network)
+            told.with_suffix(".tmp").write_text(json.dumps(epochs))
+            os.replace(told.with_suffix(".tmp"), told)
+        settings = replace(settings, max_epochs=json.loads(told.read_text()))
+    epochs, every = whole_validations(settings.max_epochs, N_VALIDATIONS if settings.schedule == "one_cycle" else 10**9)
+    return replace(settings, max_epochs=epochs, validate_every=every)
+
+
+def _asked_settings(options: argparse.Namespace, loss: PotentialLoss) -> PotentialSettings:
+    """As the options name them."""
+    return PotentialSettings(
         loss=loss,
         method=options.method,
         schedule=options.schedule,
@@ -145,14 +172,6 @@ def _settings(
         tf32=options.tf32,
         compile=options.compile,
     )
-    if options.minutes is not None:
-        told = scratch / "epochs.json"  # measured once, or a resumed training would be another
-        if not told.is_file():
-            scratch.mkdir(parents=True, exist_ok=True)
-            told.write_text(json.dumps(_epochs_within(options.minutes, options.model, settings, data, network)))
-        settings = replace(settings, max_epochs=json.loads(told.read_text()))
-    epochs, every = whole_validations(settings.max_epochs, N_VALIDATIONS if settings.schedule == "one_cycle" else 10**9)
-    return replace(settings, max_epochs=epochs, validate_every=every)
 
 
 def _epochs_within(
@@ -207,43 +226,50 @@ def _sentence(name: str, found: dict[str, Any]) -> str:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Train a potential on an atoms store.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add, loss = parser.add_argument, PotentialLoss()
+def _parser() -> CommandParser:
+    parser = CommandParser(description="Train a potential on an atoms store.", inputs=("store", "test_store"))
+    add, number, loss = parser.add_argument, parser.add_number, PotentialLoss()
     add("--store", type=Path, required=True, help="an atoms store (pipeline.import_dataset makes one of other formats)")
-    add("--model", choices=tuple(NETWORKS), required=True)
-    add("--out", type=Path, required=True, metavar="MODEL_DIR", help="folder of the trained potential")
-    add("--members", type=int, default=1, help="networks that differ in their seed; their spread is the uncertainty")
-    add("--seed", type=int, default=0, help="of the first member")
-    add("--epochs", type=int, default=100)
-    add("--minutes", type=float, help="instead of epochs: as many as one member fits into this time")
-    add("--batch-size", type=int, default=4)
-    add("--learning-rate", type=float, help="default: 0.01 (hipnn), 0.003 (ani)")
+    add("--model", choices=tuple(NETWORKS), required=True, help="the network")
+    parser.add_output("--out", OutputFolder(kind=KIND), "folder of the trained potential", metavar="MODEL_DIR")
+    number("--members", int, "networks that differ in their seed; their spread is the uncertainty", default=1, low=1)
+    number("--seed", int, "of the first member", default=0, low=0)
+    number("--epochs", int, "passes over the training set", default=100, low=1)
+    number("--minutes", float, "as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
+    number("--batch-size", int, "configurations in a step", default=4, low=1)
+    number("--learning-rate", float, "largest one", above=0, unset="0.01 of hipnn, 0.003 of ani")
     add("--schedule", choices=("one_cycle", "plateau"), default="one_cycle", help="plateau: HIP-NN's, open-ended")
-    add("--max-batch-size", type=int, default=128, help="of plateau")
-    add("--patience", type=int, default=25, help="epochs, of plateau")
-    add("--termination-patience", type=int, default=0, help="stop after so many epochs without a new best; 0: never")
-    add("--method", choices=("double_backward", "forward_over_reverse", "finite_difference"), default="double_backward")
-    add("--energy-weight", type=float, default=3.0, help="of the energy error per atom [eV]")
-    add("--force-weight", type=float, default=loss.forces, help="of the errors of force components [eV/A]")
-    add("--stress-weight", type=float, default=0.0, help="of the errors of the virial per atom [eV]")
-    add("--hierarchicality-weight", type=float, default=1e-4, help="of HIP-NN's regulariser")
-    add("--loss", choices=("squared", "huber", "rmse_mae"), default="squared")
-    add("--l2", type=float, default=0.0, help="weight of the squared weights")
-    add("--ema-decay", type=float, default=0.99, help="moving average of the weights; 0: none")
-    add("--gradient-clip", type=float, default=10.0, help="largest norm of the gradient; 0: any")
-    add("--cutoff", type=float, metavar="A", help="default: 5.5 (hipnn), 5.2 (ani); metals 7")
-    add("--features", type=int, default=20, help="width of HIP-NN")
+    number("--max-batch-size", int, "of plateau, in configurations", default=128, low=1)
+    number("--patience", int, "of plateau, in epochs", default=25, low=0)
+    number("--termination-patience", int, "stop after so many epochs without a new best; 0: never", default=0, low=0)
+    methods = ("double_backward", "forward_over_reverse", "finite_difference")
+    add("--method", choices=methods, default="double_backward", help="gradient of the force loss; all agree")
+    number("--energy-weight", float, "of the energy error per atom, in eV", default=3.0, low=0)
+    number("--force-weight", float, "of the errors of force components, in eV/A", default=loss.forces, low=0)
+    number("--stress-weight", float, "of the errors of the virial per atom, in eV", default=0.0, low=0)
+    number("--hierarchicality-weight", float, "of HIP-NN's regulariser", default=1e-4, low=0)
+    add("--loss", choices=("squared", "huber", "rmse_mae"), default="squared", help="what is made of an error")
+    number("--l2", float, "weight of the squared weights", default=0.0, low=0)
+    number("--ema-decay", float, "moving average of the weights, per step; 0: none", default=0.99, low=0, below=1)
+    number("--gradient-clip", float, "largest norm of the gradient; 0: any", default=10.0, low=0)
+    number("--cutoff", float, "largest distance of neighbours", unit="A", above=0, metavar="A", unset=CUTOFFS)
+    number("--features", int, "width of HIP-NN", default=20, low=1)
     add("--split", choices=("group", "frame"), default="group", help="frame: every configuration by itself")
-    add("--validation-fraction", type=float, default=0.1)
-    add("--test-fraction", type=float, default=0.1)
-    add("--split-seed", type=int, default=0)
-    add("--hold-out", metavar="SOURCE", help="keep a source (the first word of it, as a molecule) from all sets")
-    add("--n-train", type=int, help="keep so many training configurations")
-    add("--test-store", type=Path, action="append", default=[], metavar="STORE", help="measured too; may be repeated")
-    add("--dtype", choices=("float32", "float64"), default="float32")
+    number("--validation-fraction", float, "of the groups", default=0.1, above=0, below=1)
+    number("--test-fraction", float, "of the groups", default=0.1, low=0, below=1)
+    number("--split-seed", int, "of the split", default=0, low=0)
+    source = "keep a source (its first word, such as a molecule) from all sets (default: none)"
+    add("--hold-out", metavar="SOURCE", help=source)
+    number("--n-train", int, "keep so many training configurations", low=1, unset="all")
+    add(
+        "--test-store",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="STORE",
+        help="measured too; may be repeated (default: none)",
+    )
+    add("--dtype", choices=("float32", "float64"), default="float32", help="of the network")
     add("--autocast", action="store_true", help="matrix products in bfloat16")
     add("--tf32", action="store_true", help="matrix products in TF32, on GPUs that have it")
     add("--compile", action="store_true", help="torch.compile; energies alone or finite_difference")

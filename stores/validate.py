@@ -48,7 +48,7 @@ READ_ERRORS = (OSError, ValueError, RuntimeError, TypeError, LookupError, EOFErr
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stores.validate", description="Check a store against its schema.")
     parser.add_argument("path", type=Path, metavar="PATH", help="store, e.g. data/spectra.zarr")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="JSON with the expected `hash`")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="JSON with the expected `hash` (default: none)")
     options = parser.parse_args(arguments)
     violations = validate(options.path)
     if options.manifest is not None:

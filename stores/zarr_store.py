@@ -13,10 +13,7 @@ never a number. Empty chunks are written too, so that a missing file always mean
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +23,12 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
+from stores.building import building, store_kind
 from stores.manifest import Manifest, VariableHash, store_hash
 from stores.schema import SchemaError, StoreSchema, Variable, Violation
 
 __all__ = [
     "StoreWriter",
-    "building",
     "compute_manifest",
     "metadata_hash",
     "open_store",
@@ -149,9 +146,10 @@ class StoreWriter:
 
 
 def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> Manifest:
-    """Write a dataset in memory as a store, validate it and move it to `path`, replacing what was there.
+    """Write a dataset in memory as a store, validate it and move it to `path`, replacing a store of this schema.
 
-    Global attributes are those of `dataset`. Raises SchemaError and leaves `path` as it was if anything is wrong.
+    Global attributes are those of `dataset`. Raises SchemaError, or OutputRefused where something else lies at `path`;
+    either leaves `path` as it was.
     """
     from stores.validate import require_valid
 
@@ -162,7 +160,7 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
         names += [Violation(variable=name, where="dataset", problem="unexpected variable") for name in extra]
         raise SchemaError(f"{path}: not written", names, f"give exactly the variables of schema {schema.name}")
     sizes = {str(dim): int(size) for dim, size in dataset.sizes.items()}
-    with building(path) as workplace:
+    with building(path, store_kind(schema)) as workplace:
         writer = StoreWriter(
             workplace,
             schema,
@@ -175,23 +173,6 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
         manifest = writer.finish()
         require_valid(workplace, schema)
     return manifest
-
-
-@contextmanager
-def building(path: str | Path) -> Iterator[Path]:
-    """A place beside `path` to build in; on success it replaces `path`, on failure it is removed."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    workplace = target.with_name(f".{target.name}.building")
-    shutil.rmtree(workplace, ignore_errors=True)
-    try:
-        yield workplace
-    except BaseException:
-        shutil.rmtree(workplace, ignore_errors=True)
-        raise
-    if target.exists():
-        shutil.rmtree(target)
-    os.replace(workplace, target)
 
 
 def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Dataset:

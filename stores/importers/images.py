@@ -22,9 +22,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.building import building, require_replaceable, store_kind
 from stores.micrographs import MICROGRAPHS
 from stores.validate import require_valid
-from stores.zarr_store import StoreWriter, building
+from stores.zarr_store import StoreWriter
 
 __all__ = [
     "SUFFIXES",
@@ -89,15 +90,12 @@ class ImportReport:
 
 
 def import_images(folder: Path, out: Path, settings: ImageSettings) -> ImportReport:
-    """Write the store `out` from all images in `folder`, replacing what was there.
+    """Write the store `out` from all images in `folder`, replacing a store of images that was there.
 
-    Raises ValueError where no file can be used (naming each) or `out` holds something that is no store,
-    FileNotFoundError where there is no file.
+    Raises ValueError where no file can be used (naming each) or `out` holds something else, FileNotFoundError where
+    there is no file.
     """
-    if out.exists() and not (out / "zarr.json").is_file():
-        raise ValueError(
-            f"{out}: found something that is no store, and leave it alone; choose another path for the store"
-        )
+    require_replaceable(out, store_kind(MICROGRAPHS))
     files = find_images(folder)
     counts: dict[Path, int] = {}
     skipped: dict[str, str] = {}
@@ -113,7 +111,7 @@ def import_images(folder: Path, out: Path, settings: ImageSettings) -> ImportRep
     if not counts:
         told = "\n".join(f"  {name}: {reason}" for name, reason in skipped.items())
         raise ValueError(f"{folder}: none of the {len(files)} image files can be used\n{told}")
-    with building(out) as workplace:
+    with building(out, store_kind(MICROGRAPHS)) as workplace:
         writer = StoreWriter(
             workplace,
             MICROGRAPHS,

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms import ATOMS, dataset_of
+from stores.building import require_replaceable, store_kind
 from stores.importers.grouping import group_numbers
 from stores.importers.isolated_atoms import find_isolated, isolated_energies
 from stores.importers.label_conversion import to_eV_A
@@ -46,14 +47,13 @@ def store_reading(
     references: References | None = None,
     isolated_first: bool = False,
 ) -> AtomsReport:
-    """Write the store `out` from what was read, replacing a store that was there.
+    """Write the store `out` from what was read, replacing a store of atoms that was there.
 
     `references` gets atomic numbers, counts per configuration and energies [eV], and returns energies by number;
     `isolated_first` takes those of isolated atoms in the data before.
     Raises ValueError that tells what is wrong with the data, SchemaError where the store would not be valid.
     """
-    if out.exists() and not (out / "zarr.json").is_file():
-        raise ValueError(f"{out}: found something that is no store, and leave it alone; choose another path")
+    require_replaceable(out, store_kind(ATOMS))
     blocks = [block for block in reading.blocks if len(block.n_atoms)]
     if not blocks:
         left = "; ".join(f"{len(names)} left out: {reason}" for reason, names in reading.left_out.items())

@@ -164,6 +164,17 @@ def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkey
     assert last["selected"] == 2
 
 
+def test_what_the_stage_did_not_make_is_left_alone(workplace: Path):
+    for path in (OUT, RUNS):
+        path.mkdir(parents=True)
+        (path / "notes.txt").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"(?s)aluminium_active.zarr: found something .* runs/aluminium: found something"
+    ):
+        generate(ALONE)
+    assert all([file.name for file in path.iterdir()] == ["notes.txt"] for path in (OUT, RUNS))
+
+
 def test_too_few_labels_end_the_stage_with_the_reasons(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     training, test = replace(ALONE.training, n_folds=6), replace(ALONE.test, packed=8)
     params = replace(ALONE, engine=flaky(workplace, monkeypatch), training=training, test=test)

@@ -23,6 +23,7 @@ def serial(monkeypatch, tmp_path):
 
 
 def test_the_file_has_each_property_beside_its_references(capsys):
+    Path("out").mkdir()
     main([*EMT, "--oracle", "ase.calculators.lj:LennardJones", "--oracle-args", '{"sigma": 2.6, "epsilon": 0.4}',
           "--properties", "c44", "equation_of_state", "--out", "out/emt.json"])  # fmt: skip
     records = json.loads(Path("out/emt.json").read_text())

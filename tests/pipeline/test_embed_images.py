@@ -52,7 +52,12 @@ def test_a_folder_becomes_a_table_a_page_and_one_line(folder: Path, tmp_path: Pa
     assert [int(rows[4][key]) for key in ("tile", "top_px", "left_px")] == [4, 51, 66]
     page = (out / "map.html").read_text()
     assert "below/coarse_0.png" in page and "http" not in page
-    assert sorted(path.name for path in out.iterdir()) == ["embedding.csv", "map.html", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        ".latentlaw.json",
+        "embedding.csv",
+        "map.html",
+        "summary.json",
+    ]
 
 
 def test_tiles_of_one_kind_lie_together(folder: Path, tmp_path: Path):
@@ -104,6 +109,8 @@ def test_a_folder_without_images_is_told_and_nothing_is_written(tmp_path: Path):
 
 
 def test_two_tiles_are_too_few(tmp_path: Path):
-    imsave(tmp_path / "only.png", stripes(0, 7, 0, (60, 100)), check_contrast=False)
+    (tmp_path / "in").mkdir()
+    imsave(tmp_path / "in" / "only.png", stripes(0, 7, 0, (60, 100)), check_contrast=False)
     with pytest.raises(ValueError, match="found 2 tiles, expected at least 3; choose smaller tiles"):
-        run(tmp_path, tmp_path / "out")
+        run(tmp_path / "in", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]

@@ -21,7 +21,12 @@ def model(tmp_path):
 
 def test_every_member_can_be_read_back_from_the_export(model, tmp_path):
     main([str(model), "--format", "hippynn", "--out", str(tmp_path / "out")])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["load_hippynn.py", "member_0", "member_1"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".latentlaw.json",
+        "load_hippynn.py",
+        "member_0",
+        "member_1",
+    ]
     for number, member in enumerate(load_potential(model).members):
         folder = tmp_path / "out" / f"member_{number}"
         told = json.loads((folder / "hippynn.json").read_text())

@@ -8,6 +8,7 @@ from models.networks.ensemble import load_potential
 from pipeline import potential
 from pipeline.params import ParamsError, load_params
 from pipeline.potential_params import PotentialParams
+from stores.building import OutputRefused
 from tests.pipeline.atom_stores import write_clusters
 
 HIPNN = {
@@ -55,6 +56,15 @@ def place(tmp_path, monkeypatch):
     write_clusters(tmp_path / "data" / "aluminium.zarr", 24, seed=1)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"potential": PARAMS}))
     return tmp_path
+
+
+def test_potentials_of_others_in_its_folder_are_left_alone(place):
+    (place / "runs/potential/mine").mkdir(parents=True)
+    (place / "runs/potential/mine/potential.json").write_text("{}")
+    with pytest.raises(OutputRefused, match="something that is no folder of potentials made here"):
+        potential.main()
+    assert (place / "runs/potential/mine/potential.json").read_text() == "{}"
+    assert not (place / ".cache").exists()
 
 
 @pytest.mark.slow

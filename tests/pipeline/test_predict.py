@@ -47,6 +47,7 @@ def labelled(path, model, n=12, shift_eV=0.0):
 @pytest.mark.parametrize("more", [(), ("--chunk", "5", "--batch-atoms", "1"), ("--batch-atoms", "30")])
 def test_the_written_frames_have_what_the_calculator_says(tmp_path, model, more):
     frames = labelled(tmp_path / "in.extxyz", model)
+    (tmp_path / "new").mkdir()
     main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "new" / "out.extxyz"), *more])
     found = ase.io.read(tmp_path / "new" / "out.extxyz", ":")
     assert len(found) == len(frames)
@@ -155,8 +156,9 @@ def test_bad_input_gets_one_message_and_no_output(tmp_path, model, name, told):
 def test_an_older_output_survives_a_failure(tmp_path, model):
     (tmp_path / "out.extxyz").write_text("old")
     spoiled(tmp_path, model, "element")
+    arguments = [str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), "--batch-atoms", "1"]
     with pytest.raises(ValueError, match="record 1"):
-        main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), "--batch-atoms", "1"])
+        main([*arguments, "--overwrite"])
     assert (tmp_path / "out.extxyz").read_text() == "old"
 
 

@@ -15,6 +15,7 @@ from pipeline import shards
 from pipeline.execution import Execution
 from pipeline.shards import GenerationError, Recipe, content_key, generate_store, shards_of
 from stores.atoms import ATOMS, columns_of, place_after
+from stores.building import OutputRefused
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
@@ -74,6 +75,14 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LATENTLAW_SCRATCH", raising=False)
     return tmp_path
+
+
+def test_what_is_no_store_is_refused_before_anything_is_solved(here):
+    OUT.mkdir(parents=True)
+    (OUT / "notes.txt").write_text("mine")
+    with pytest.raises(OutputRefused, match="something that is no store of kondo_temperatures made here"):
+        generate_store(recipe(solve_shard=lambda _: pytest.fail("a shard was solved")), SERIAL)
+    assert [path.name for path in here.rglob("*")] == ["data", "kondo_temperatures.zarr", "notes.txt"]
 
 
 @pytest.fixture(scope="module")

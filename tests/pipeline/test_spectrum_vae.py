@@ -17,6 +17,7 @@ from models.networks.weights import load_network
 from pipeline import latents, spectrum_vae
 from pipeline.params import ParamsError
 from pipeline.subsets import split_by_hamiltonian, subset_rows
+from stores.building import OutputRefused
 from stores.latents import read_latents
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
@@ -242,6 +243,17 @@ def test_bad_params_are_refused_before_anything_is_read(tmp_path, monkeypatch):
         ParamsError, match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.prefix"
     ):
         spectrum_vae.main()
+
+
+@pytest.mark.parametrize(("stage", "path"), [(spectrum_vae, "runs/spectrum_vae"), (latents, "data/latents.zarr")])
+def test_what_the_stage_did_not_make_is_left_alone(stage, path, tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / path).mkdir(parents=True)
+    (tmp_path / path / "notes.txt").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OutputRefused, match=r"something that is no .* made here"):
+        stage.main()
+    assert [file.name for file in (tmp_path / path).iterdir()] == ["notes.txt"]
 
 
 def test_a_store_of_another_kind_is_refused(tmp_path, monkeypatch):

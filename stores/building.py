@@ -1,0 +1,152 @@
+"""Where results are built, and what they may replace: nothing but what was made here as the same.
+
+    .NAME.building    beside NAME: what is not complete; a run that was killed leaves it, the next one clears it
+    NAME              complete, moved there at the end
+
+A store tells by its manifest what it is and which files are its own, any other folder by `.latentlaw.json`, which lists
+them. A folder of another kind, a file that somebody added, a link: each is refused, with the reason and a cure.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stores.schema import StoreSchema
+
+__all__ = ["OutputRefused", "building", "occupied", "place_beside", "refusal", "require_replaceable", "store_kind"]
+
+MARKER = ".latentlaw.json"
+N_SHOWN = 3  # files named in a message
+
+
+class OutputRefused(ValueError):
+    """What lies at an output path was not made here, and is left alone."""
+
+
+@contextmanager
+def building(path: str | Path, kind: str) -> Iterator[Path]:
+    """A place beside `path` to build in; on success it is moved to `path`, on failure it is removed.
+
+    What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`)
+    and nobody added a file: a store tells by its manifest, any other folder by MARKER. Raises OutputRefused for
+    anything else, before the building and after it.
+    """
+    target = Path(path)
+    require_replaceable(target, kind)
+    with place_beside(target) as place:
+        yield place / "new"
+        if not (place / "new" / "zarr.json").is_file():
+            _write_marker(place / "new", kind)
+        require_replaceable(target, kind)
+        if target.exists():
+            os.replace(target, place / "old")
+        os.replace(place / "new", target)
+
+
+@contextmanager
+def place_beside(target: Path) -> Iterator[Path]:
+    """Folder `.NAME.building` for what begins with "new" or "old"; what a killed run left of it is removed first."""
+    place = _place_beside(target)
+    if reason := occupied(target):
+        raise OutputRefused(f"{target}: {reason}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear(place, target)
+    place.mkdir()
+    (place / MARKER).touch()
+    try:
+        yield place
+    finally:
+        _clear(place, target)
+
+
+def store_kind(schema: StoreSchema) -> str:
+    """What `building` calls a store of this schema."""
+    return f"store of {schema.name}"
+
+
+def refusal(path: str | Path, kind: str) -> str:
+    """Why `building` would not put a `kind` at `path`; "" where it would."""
+    target = Path(path)
+    if reason := occupied(target):
+        return reason
+    if target.is_symlink():
+        return f"found a link to {os.readlink(target)}, expected a new path; name another one, or the place it leads to"
+    if not target.exists():
+        return ""
+    made = _files_made(target, kind)
+    if made is None:
+        return (
+            f"found something that is no {kind} made here, expected a new path; it is left alone: name another one, "
+            "or move it away"
+        )
+    strange = sorted(_files(target) - made)
+    if not strange:
+        return ""
+    names = ", ".join(strange[:N_SHOWN]) + (", ..." if len(strange) > N_SHOWN else "")
+    return (
+        f"found a {kind} with files that were not made with it ({names}), expected none, for replacing it would delete "
+        "them; move them away, or name another one"
+    )
+
+
+def occupied(target: Path) -> str:
+    """Why `place_beside` would refuse to begin: something is there that no killed run left."""
+    place = _place_beside(target)
+    names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else None
+    left = not names or (MARKER in names and all(n == MARKER or n.startswith(("new", "old")) for n in names))
+    if not os.path.lexists(place) or (names is not None and left):
+        return ""
+    return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
+
+
+def require_replaceable(path: str | Path, kind: str) -> None:
+    """Raise OutputRefused where `building` would: for the start of what takes long."""
+    if reason := refusal(path, kind):
+        raise OutputRefused(f"{path}: {reason}")
+
+
+def _files_made(folder: Path, kind: str) -> set[str] | None:
+    """Paths inside `folder` of all that an earlier run made there as this `kind`; None where none did."""
+    try:
+        if not (folder / "zarr.json").is_file():
+            told = json.loads((folder / MARKER).read_text())
+            return {MARKER, *map(str, told["files"])} if told["kind"] == kind else None
+        attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
+        if kind != f"store of {attributes['schema']}":
+            return None
+        names = "|".join(map(re.escape, attributes["manifest"]["variables"]))
+    except (OSError, ValueError, KeyError, TypeError):  # no marker, or a file of that name from elsewhere
+        return None
+    arrays = re.compile(rf"({names})/(zarr\.json|c(/\d+)*)")
+    return {"zarr.json", *filter(arrays.fullmatch, _files(folder))}
+
+
+def _files(folder: Path) -> set[str]:
+    """Paths inside `folder` of all files and links in it and below."""
+    found = set()
+    for root, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        found |= {Path(root, name).relative_to(folder).as_posix() for name in names + links}
+    return found
+
+
+def _write_marker(folder: Path, kind: str) -> None:
+    content = {"kind": kind, "files": sorted(_files(folder))}
+    (folder / MARKER).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _place_beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.building") if target.name else target / ".building"
+
+
+def _clear(place: Path, target: Path) -> None:
+    """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
+    if (place / "old").exists() and not target.exists():
+        os.replace(place / "old", target)
+    for entry in [entry for entry in place.glob("*") if entry.name != MARKER]:
+        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
