@@ -52,8 +52,8 @@ def labels_section(inputs: AtomsInputs) -> Section:
     return Section(
         anchor="atoms-labels",
         title="Labels",
-        introduction="Positions are proposed by cheap engines, energies and forces come from the level of theory in the "
-        "table alone. Frames that could not be labelled keep their row with the reason and are not trained on.",
+        introduction="Positions are proposed by cheap engines, energies and forces come from the level of theory in "
+        "the table alone. Frames that could not be labelled keep their row with the reason and are not trained on.",
         blocks=blocks,
     )
 
