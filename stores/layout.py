@@ -25,7 +25,7 @@ from numcodecs.zstd import decompress
 
 from stores.manifest import strict_json
 
-__all__ = ["READ_ERRORS", "Entries", "Header", "read_header", "read_json", "scan", "shard_problem"]
+__all__ = ["JSON_BYTES", "READ_ERRORS", "Entries", "Header", "read_header", "read_json", "scan", "shard_problem"]
 
 # What damaged files raise in JSON, zarr and its codecs.
 READ_ERRORS = (
@@ -40,7 +40,7 @@ READ_ERRORS = (
     AttributeError,
     AssertionError,
 )
-JSON_BYTES = 64 * 1024 * 1024
+JSON_BYTES = 16 * 1024 * 1024
 TEXT_CHUNK_BYTES = 256 * 1024 * 1024  # what the texts of one chunk may come to
 DATA_TYPES = {"bool", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
 HEADER_KEYS = {"attributes", "chunk_grid", "chunk_key_encoding", "codecs", "data_type", "fill_value", "node_type"}

@@ -290,7 +290,7 @@ def _any_in_row(bad: Mask) -> Mask:
 
 
 def _not_above_previous(values: NDArray[Any]) -> Mask:
-    return np.concatenate([[False], ~(np.diff(values) > 0)])
+    return np.concatenate([[False], ~(values[1:] > values[:-1])])  # a difference may overflow
 
 
 def _breach(variable: str, problem: str) -> Violation:

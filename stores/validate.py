@@ -313,7 +313,9 @@ def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: 
 def _consolidated(group: Mapping[str, Any], layout: _Layout) -> list[Violation]:
     """The second copy of all headers, which most readers believe, against the first."""
     if "consolidated_metadata" not in group:
-        return []
+        older = not isinstance(group["attributes"].get("manifest"), str)  # both came with one version of the writer
+        missing = Violation(variable="(store)", where="zarr.json", problem="found no consolidated metadata")
+        return [] if older else [missing]
     told = group["consolidated_metadata"]
     copies = told.get("metadata") if isinstance(told, Mapping) else None
     if not isinstance(copies, Mapping) or told != {"kind": "inline", "must_understand": False, "metadata": copies}:

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import ZarrUserWarning
 
-from stores.layout import READ_ERRORS, read_header, scan
+from stores.layout import JSON_BYTES, READ_ERRORS, read_header, scan
 from stores.manifest import Manifest, VariableHash, store_hash, strict_json
 from stores.schema import MISSING_TEXT, SchemaError, StoreSchema, Variable, Violation
 
@@ -241,8 +241,13 @@ def _require_readable(path: Path) -> None:
         Violation(variable="(store)", where=name, problem=f"found {kind}, expected a file")
         for name, kind in entries.special.items()
     ]
-    for name in (name for name in entries.files if name.count("/") == 1 and name.endswith("/zarr.json")):
+    for name in (name for name in entries.files if Path(name).name == "zarr.json"):
         folder = name.removesuffix("/zarr.json")
+        if (size := entries.files[name]) > JSON_BYTES:
+            problem = f"found {size} bytes, expected metadata"
+            found.append(Violation(variable="(store)", where=name, problem=problem))
+        if folder == name or size > JSON_BYTES:
+            continue
         try:
             header = read_header(path / name)
         except READ_ERRORS:
