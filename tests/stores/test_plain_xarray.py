@@ -49,7 +49,7 @@ def test_a_store_goes_to_netcdf_and_back(name, stores, tmp_path):
 @pytest.mark.parametrize("name", MODULES)
 def test_rows_are_chosen_by_value_and_grouped(name, stores):
     dataset = xr.open_zarr(stores / name, chunks=None)
-    rows = {"atoms": "config", "micrographs": "tile"}.get(name, "sample")
+    rows = "config" if name == "atoms" else "sample"
     own = dataset.drop_vars([n for n in dataset.variables if dataset[n].dims[:1] != (rows,)])
     number = np.arange(own.sizes[rows])
     chosen = own.where(xr.DataArray(number > 0, dims=rows), drop=True)
