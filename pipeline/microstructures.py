@@ -145,7 +145,7 @@ def generate(params: MicrostructuresParams) -> None:
         solve_shard=partial(make_shard, seed=params.seed),
         coordinates={},
         attributes={
-            "generators": list(GENERATORS),
+            "generators": json.dumps(GENERATORS),
             "periodic": params.periodic,
             "settings": json.dumps(settings, sort_keys=True),
         },

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stores.manifest import Manifest
 from stores.schema import StoreSchema
 
 __all__ = ["OutputRefused", "building", "occupied", "place_beside", "refusal", "require_replaceable", "store_kind"]
@@ -118,7 +119,7 @@ def _files_made(folder: Path, kind: str) -> set[str] | None:
         attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
         if kind != f"store of {attributes['schema']}":
             return None
-        names = "|".join(map(re.escape, attributes["manifest"]["variables"]))
+        names = "|".join(map(re.escape, Manifest.parse(attributes["manifest"]).variables))
     except (OSError, ValueError, KeyError, TypeError):  # no marker, or a file of that name from elsewhere
         return None
     arrays = re.compile(rf"({names})/(zarr\.json|c(/\d+)*)")

@@ -4,19 +4,20 @@
     hash of a store    = sha256(global attributes without the manifest, hashes of all variables), keys sorted
 
 Two stores with one hash hold the same data, also when another library version compresses them differently. The
-manifest stands in the attributes of the store itself, written last: a store without one was never finished.
+manifest stands in the attributes of the store itself, written last: a store without one was never finished. It is one
+text of JSON there, for netCDF and others hold no attributes within attributes.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Manifest", "VariableHash", "canonical_json", "store_hash"]
+__all__ = ["Manifest", "VariableHash", "canonical_json", "store_hash", "strict_json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,36 @@ class Manifest:
     variables: Mapping[str, str]
     metadata: Mapping[str, str]
 
-    def as_json(self) -> dict[str, Any]:
-        return dict(asdict(self))
+    def as_text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def parse(cls, told: object) -> "Manifest":
+        """The manifest from the attribute of a store, a text of JSON or, in older stores, an object.
+
+        Raises ValueError that tells everything which is wrong with it.
+        """
+        found = strict_json(told) if isinstance(told, str) else told
+        if not isinstance(found, Mapping):
+            raise ValueError(f"found a manifest of type {type(found).__name__}, expected an object")
+        names = {field.name for field in fields(cls)}
+        problems = [f"unknown key {key!r}" for key in found if key not in names]
+        problems += [f"missing key {name!r}" for name in sorted(names - set(found))]
+        for key in names & set(found):
+            value, kind = found[key], {"sizes": int}.get(key, str)
+            if key not in ("sizes", "variables", "metadata"):
+                cells: Iterable[object] = [value]
+            elif isinstance(value, Mapping):
+                cells = value.values()
+            else:
+                problems.append(f"{key} is of type {type(value).__name__}, expected an object")
+                continue
+            problems += [
+                f"{key} holds {cell!r:.80}, expected {kind.__name__}" for cell in cells if type(cell) is not kind
+            ]
+        if problems:
+            raise ValueError("; ".join(sorted(problems)))
+        return cls(**found)
 
 
 class VariableHash:
@@ -62,6 +91,21 @@ def store_hash(attributes: Mapping[str, Any], variables: Mapping[str, str]) -> s
     """Hash of a whole store from its global attributes (any manifest among them is left out) and variable hashes."""
     told = {key: value for key, value in attributes.items() if key != "manifest"}
     return hashlib.sha256(canonical_json([told, dict(variables)]).encode()).hexdigest()
+
+
+def strict_json(text: str) -> Any:  # noqa: ANN401 - JSON
+    """Like json.loads, but repeated keys and NaN are a ValueError: readers disagree about them."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError(f"a key occurs twice among {[key for key, _ in pairs]!r:.200}")
+        return found
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"found {constant}, which is no JSON")
+
+    return json.loads(text, object_pairs_hook=once, parse_constant=refuse)
 
 
 def canonical_json(value: object) -> str:

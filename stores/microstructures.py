@@ -6,10 +6,12 @@
                      trained on
 
 Parameters that a generator does not have are NaN. An image that could not be made keeps its row: status 1, the reason
-in `failure`, zeros as image. Attributes: `generators` (names by code), `periodic` (true where opposite edges of the
-lamellae and grains fit together; phase_order and cahn_hilliard are always periodic), `settings` (JSON of the params).
+in `failure`, zeros as image. Attributes: `generators` (JSON list of names by code), `periodic` (true where opposite
+edges of the lamellae and grains fit together; phase_order and cahn_hilliard are always periodic), `settings` (JSON of
+the params).
 """
 
+import json
 from typing import Any
 
 import numpy as np
@@ -74,7 +76,7 @@ def _sisters_differ(block: xr.Dataset) -> NDArray[np.bool_]:
 
 MICROSTRUCTURES = StoreSchema(
     name="microstructures",
-    version="1",
+    version="2",
     coordinates=(),
     variables=(
         Variable(
@@ -155,5 +157,5 @@ def tiny() -> xr.Dataset:
     }
     return xr.Dataset(
         {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROSTRUCTURES.variables},
-        attrs={"generators": list(GENERATORS), "periodic": False, "settings": "{}"},
+        attrs={"generators": json.dumps(GENERATORS), "periodic": False, "settings": "{}"},
     )

@@ -20,6 +20,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 __all__ = [
+    "MISSING_TEXT",
     "Fact",
     "Rule",
     "SchemaError",
@@ -32,6 +33,9 @@ __all__ = [
 
 Mask = NDArray[np.bool_]
 N_ROWS_SHOWN = 8
+MISSING_TEXT = "\u2400"  # symbol for null: what columns of text name as missing value, and no cell holds
+# What facts raise on values that break the rules which the facts build on.
+FACT_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +97,9 @@ class Violation:
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.variable}, {self.where}: {self.problem}"
+        """Printable everywhere: names and texts from a damaged store may hold what no terminal takes."""
+        text = f"{self.variable}, {self.where}: {self.problem}"
+        return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 class SchemaError(ValueError):
@@ -193,20 +199,16 @@ def block_violations(block: xr.Dataset, schema: StoreSchema, *, first_row: int =
                 problem = f"found {_sample(values, rows)}, expected {rule.expected}"
                 found.append(Violation(variable=variable.name, where=_rows(rows + first_row), problem=problem))
     for fact in facts:
-        rows = np.flatnonzero(fact.violated(block))
-        if rows.size:
-            found.append(_broken_fact(fact, _rows(rows + first_row)))
+        found += _breaches(fact, block, first_row)
     return found
 
 
 def whole_violations(dataset: xr.Dataset, schema: StoreSchema) -> list[Violation]:
     """Facts that need all rows at once, on a dataset which holds their variables loaded."""
-    found = []
+    found: list[Violation] = []
     for fact in schema.facts:
         if fact.whole and all(name in dataset.variables for name in fact.variables):
-            rows = np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
-            if rows.size:
-                found.append(_broken_fact(fact, _rows(rows)))
+            found += _breaches(fact, dataset)
     return found
 
 
@@ -218,8 +220,10 @@ def rules_of(variable: Variable) -> list[Rule]:
         rules.append(Rule(name=name, expected=expected, bad=lambda a: _any_in_row(bad_cells(a))))
 
     if variable.dtype == "str":
-        is_not_text = np.frompyfunc(lambda cell: not isinstance(cell, str), 1, 1)
-        add("text", "text", lambda a: np.asarray(is_not_text(a.astype(object)), dtype=bool))
+        is_not_text = np.frompyfunc(lambda cell: not isinstance(cell, str) or cell == MISSING_TEXT, 1, 1)
+        add(
+            "text", f"text other than {MISSING_TEXT!r}", lambda a: np.asarray(is_not_text(a.astype(object)), dtype=bool)
+        )
     elif variable.numpy_dtype.kind == "f":
         if variable.nan_allowed:
             add("finite_or_nan", "finite numbers or NaN", np.isinf)
@@ -263,7 +267,17 @@ def _passes(rule: Rule) -> Callable[[xr.DataArray], bool]:
 
 
 def _holds(fact: Fact) -> Callable[[xr.Dataset], bool]:
-    return lambda dataset: not bool(np.any(fact.violated(dataset)))
+    return lambda dataset: not _breaches(fact, dataset)
+
+
+def _breaches(fact: Fact, dataset: xr.Dataset, first_row: int = 0) -> list[Violation]:
+    try:
+        with np.errstate(all="ignore"):
+            rows = np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
+    except FACT_ERRORS as error:
+        told = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
+        return [Violation(variable=" + ".join(fact.variables), where="values", problem=told)]
+    return [_broken_fact(fact, _rows(rows + first_row))] if rows.size else []
 
 
 def _structure(variable: Variable) -> Mapping[str, Any]:
@@ -276,7 +290,7 @@ def _any_in_row(bad: Mask) -> Mask:
 
 
 def _not_above_previous(values: NDArray[Any]) -> Mask:
-    return np.concatenate([[False], ~(np.diff(values) > 0)])
+    return np.concatenate([[False], ~(values[1:] > values[:-1])])  # a difference may overflow
 
 
 def _breach(variable: str, problem: str) -> Violation:

@@ -2,10 +2,13 @@
 
 In this order, each on what the former found sound:
 
-    layout      metadata readable, no stray files, every shard on disk
+    layout      metadata readable, nothing but the files and folders of a store, every shard on disk
     structure   names, dimensions, dtypes, units, attributes: pandera on metadata
+    claims      chunks and shards as the writer makes them, files as large as they say: before memory is asked for
     values      every shard decoded (a truncated or altered file fails its checksum), pandera on loaded blocks, facts
     identity    the logical hash against the manifest inside the store, and against FILE if given
+
+Whatever lies at PATH, the answer is a list of violations: nothing is waited for, and memory is asked for by the shard.
 
 The schema is found by the store's own attribute `schema`: module `stores.<name>`, constant `<NAME>` or
 function `schema_of(attributes)`.
@@ -14,12 +17,12 @@ function `schema_of(attributes)`.
 import argparse
 import importlib
 import importlib.util
-import json
+import math
 import re
 import sys
 from collections.abc import Mapping
 from itertools import groupby, product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -27,7 +30,8 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from stores.manifest import VariableHash, store_hash
+from stores.layout import READ_ERRORS, Header, read_header, read_json, scan, shard_problem
+from stores.manifest import Manifest, VariableHash, canonical_json, store_hash
 from stores.schema import (
     SchemaError,
     StoreSchema,
@@ -36,13 +40,14 @@ from stores.schema import (
     structure_violations,
     whole_violations,
 )
-from stores.zarr_store import metadata_hash, read_manifest
+from stores.zarr_store import CURE, ROW_BYTES, read_manifest, row_bytes, stored_shapes
 
 __all__ = ["find_schema", "main", "require_valid", "validate"]
 
-CURE = "bring it back with `dvc checkout` or `dvc pull`, or make it anew with `dvc repro`"
 GROUP_KEYS = {"attributes", "node_type", "zarr_format"}
-READ_ERRORS = (OSError, ValueError, RuntimeError, TypeError, LookupError, EOFError)  # what damaged shards raise in zarr
+OPTIONAL_GROUP_KEYS = {"consolidated_metadata"}  # of stores written since readers look there first
+N_MISSING_TOLD = 100
+DAMAGED = "cannot be decoded, the file is damaged"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,20 +76,19 @@ def require_valid(path: str | Path, schema: StoreSchema) -> None:
 def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violation]:
     """Every violation of the store at `path`, against `schema` or the one that its attributes name."""
     root = Path(path)
-    attributes, found = _attributes(root)
+    group, found = _group(root)
     if found:
         return found
+    attributes = group["attributes"]
     if schema is None:
         schema = find_schema(attributes.get("schema"), attributes)
         if schema is None:
-            problem = f"found schema {attributes.get('schema')!r}, expected the name of a schema in stores/"
+            problem = f"found schema {attributes.get('schema')!r:.200}, expected the name of a schema in stores/"
             return [Violation(variable="(store)", where="attributes", problem=problem)]
-    layout = _Layout(root)
-    found += layout.violations
-    found += structure_violations(_template(layout, attributes), schema) if layout.sizes_agree else []
-    sound = [v.name for v in schema.all_variables if v.name in layout.arrays and _as_declared(layout, v)]
-    hashes, of_values = _values(layout, schema, sound)
-    return found + of_values + _identity(root, attributes, hashes, schema, layout)
+    layout = _Layout(root, schema)
+    found = layout.violations + structure_violations(_template(layout, attributes), schema)
+    hashes, of_values = _values(layout, schema)
+    return found + of_values + _consolidated(group, layout) + _identity(attributes, hashes, schema, layout)
 
 
 def find_schema(name: object, attributes: Mapping[str, Any] | None = None) -> StoreSchema | None:
@@ -100,7 +104,7 @@ def find_schema(name: object, attributes: Mapping[str, Any] | None = None) -> St
     if hasattr(module, "schema_of") and attributes is not None:
         try:
             schema = module.schema_of(attributes)
-        except ValueError:
+        except READ_ERRORS:
             return None
     else:
         schema = getattr(module, name.upper(), None)
@@ -108,172 +112,254 @@ def find_schema(name: object, attributes: Mapping[str, Any] | None = None) -> St
 
 
 class _Layout:
-    """Arrays of a store by name, the rows whose shard is missing, and what is wrong with its files."""
+    """Headers of the arrays of a store by name, which may be read, and what is wrong with its files."""
 
-    def __init__(self, root: Path) -> None:
-        self.arrays: dict[str, Any] = {}
-        self.missing: dict[str, list[tuple[int, int]]] = {}
+    def __init__(self, root: Path, schema: StoreSchema) -> None:
+        self.root = root
+        self.headers: dict[str, Header] = {}
+        self.sound: list[str] = []  # variables as declared, whose claims memory can hold
+        self.unread: dict[str, list[tuple[int, int]]] = {}  # rows whose shard is not there, or not to be decoded
         self.violations: list[Violation] = []
-        expected = {root / "zarr.json"}
-        for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
-            try:
-                self.arrays[folder.name] = zarr.open_array(folder, mode="r", zarr_format=3)
-            except READ_ERRORS as error:
-                self._add(folder.name, "zarr.json", f"metadata cannot be read: {error}")
-                expected |= set(folder.rglob("*"))
-                continue
-            expected |= {folder / "zarr.json"} | self._shards(folder)
-        for stray in sorted(set(path for path in root.rglob("*") if path.is_file()) - expected):
-            self._add("(store)", str(stray.relative_to(root)), "unexpected file; remove it")
+        self.entries = scan(root)
+        for name, target in self.entries.links.items():
+            self._add("(store)", name, f"found a symbolic link to {target}, expected a file or folder of its own")
+        for name, kind in self.entries.special.items():
+            self._add("(store)", name, f"found {kind}, expected a file or folder")
+        let_be: list[str] = []  # folders of which nobody can say what belongs there
+        expected = {"zarr.json"}
+        for folder in sorted(name for name in self.entries.folders if "/" not in name):
+            if f"{folder}/zarr.json" in self.entries.irregular:
+                let_be.append(folder)
+            elif any(name.startswith(f"{folder}/") for name in self.entries.files):
+                try:
+                    self.headers[folder] = read_header(root / folder / "zarr.json")
+                except READ_ERRORS as error:
+                    self._add(folder, "zarr.json", f"metadata cannot be read: {_told(error)}")
+                    let_be.append(folder)
+        for name, header in self.headers.items():
+            expected.add(f"{name}/zarr.json")
+            if self._is_sound(name, header, schema):
+                expected |= self._look_at_shards(name, header)
+            else:
+                let_be.append(name)
+        self._find_strays(expected, let_be)
+        self._compare_lengths()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {dim: size for h in self.headers.values() for dim, size in zip(h.dims, h.shape, strict=True)}
+
+    def _is_sound(self, name: str, header: Header, schema: StoreSchema) -> bool:
+        """Whether an array is the declared one, and its shards are of the shape that the writer gives them."""
+        if name not in {variable.name for variable in schema.all_variables}:
+            return False  # the structure says so
+        variable = schema.variable(name)
+        same_type = header.data_type == ("string" if variable.dtype == "str" else variable.numpy_dtype.name)
+        if not same_type or header.dims != variable.dims:
+            return False
+        if header.shard is None:
+            self._add(name, "zarr.json", f"not stored as stores are: {header.storage_problem}")
+            return False
+        if (size := row_bytes(variable, header.shape[1:])) > ROW_BYTES:
+            self._add(name, "zarr.json", f"claims {size} bytes for one row, expected at most {ROW_BYTES}")
+            return False
+        chunk, shard = stored_shapes(variable, header.shape)
+        if (header.chunk, header.shard) != (chunk, shard):
+            told = f"claims chunks of {header.chunk} in shards of {header.shard}, expected {chunk} in {shard}"
+            self._add(name, "zarr.json", told)
+            return False
+        return True
+
+    def _look_at_shards(self, name: str, header: Header) -> set[str]:
+        """Paths of all shards of an array; those that are missing or not to be decoded are noted with their rows."""
+        present = {file for file in self.entries.files if file.startswith(f"{name}/c/")}
+        claimed = math.prod(header.grid)
+        if claimed > len(present | self.entries.irregular) + N_MISSING_TOLD:
+            self._add(name, "zarr.json", f"claims {claimed} shards, found {len(present)}")
+            return present
+        self.sound.append(name)
+        assert header.shard is not None
+        files = set()
+        for index in product(*map(range, header.grid)):
+            shard = "/".join(["c", *map(str, index)])
+            file = f"{name}/{shard}"
+            files.add(file)
+            first = index[0] * header.shard[0]
+            last = min(first + header.shard[0], header.shape[0])
+            if file in present:
+                try:
+                    problem = shard_problem(self.root / file, header)
+                except READ_ERRORS as error:
+                    problem = _told(error)
+                problem = f"{DAMAGED}: {problem}" if problem else ""
+            else:
+                problem = "" if file in self.entries.irregular else f"shard {shard} is missing"
+                self.unread.setdefault(name, []).append((first, last))
+            if problem:
+                self.unread.setdefault(name, []).append((first, last))
+                self._add(name, f"rows {first} to {last - 1}", problem)
+        return files
+
+    def _find_strays(self, expected: set[str], let_be: list[str]) -> None:
+        folders = {str(parent) for file in expected for parent in PurePosixPath(file).parents}
+        known = tuple(f"{folder}/" for folder in let_be)
+        for file in sorted(self.entries.files.keys() - expected):
+            if not file.startswith(known):
+                self._add("(store)", file, "unexpected file; remove it")
+        holding = {str(parent) for file in self.entries.files for parent in PurePosixPath(file).parents}
+        for folder in sorted(self.entries.folders - folders - holding):
+            if not folder.startswith(known):
+                self._add("(store)", folder, "unexpected empty folder; remove it")
+
+    def _compare_lengths(self) -> None:
         lengths: dict[str, dict[int, list[str]]] = {}
-        for name, array in self.arrays.items():
-            for dim, size in zip(_dims(array), array.shape, strict=True):
-                lengths.setdefault(dim, {}).setdefault(int(size), []).append(name)
+        for name, header in self.headers.items():
+            for dim, size in zip(header.dims, header.shape, strict=True):
+                lengths.setdefault(dim, {}).setdefault(size, []).append(name)
         unequal = {dim: by_size for dim, by_size in lengths.items() if len(by_size) > 1}
         self.sizes_agree = not unequal
         for dim, by_size in unequal.items():
             self._add("(store)", f"dimension {dim}", f"found lengths {by_size}, expected one length for all variables")
 
-    def _shards(self, folder: Path) -> set[Path]:
-        array = self.arrays[folder.name]
-        shard = array.shards or array.chunks
-        grid = [range(-(-size // step)) for size, step in zip(array.shape, shard, strict=True)]
-        files = set()
-        for index in product(*grid):
-            file = folder / array.metadata.encode_chunk_key(index)
-            files.add(file)
-            if not file.is_file():
-                first, stop = (index[0] * shard[0], min((index[0] + 1) * shard[0], array.shape[0])) if index else (0, 1)
-                self.missing.setdefault(folder.name, []).append((first, stop))
-                self._add(folder.name, f"rows {first} to {stop - 1}", f"shard {file.relative_to(folder)} is missing")
-        return files
-
     def _add(self, variable: str, where: str, problem: str) -> None:
         self.violations.append(Violation(variable=variable, where=where, problem=problem))
 
 
-def _attributes(root: Path) -> tuple[dict[str, Any], list[Violation]]:
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _group(root: Path) -> tuple[dict[str, Any], list[Violation]]:
+    """The metadata of the store itself, with attributes that are a mapping; or why there are none."""
     try:
-        if not (root / "zarr.json").is_file():
+        if not (root / "zarr.json").is_file() or "zarr.json" in scan(root).irregular:
             raise FileNotFoundError("no store here: found no zarr.json")
-        keys = set(json.loads((root / "zarr.json").read_text()))
-        if keys != GROUP_KEYS:
-            raise ValueError(f"found keys {sorted(keys)}, expected {sorted(GROUP_KEYS)}")
-        return dict(zarr.open_group(root, mode="r", zarr_format=3).attrs), []
+        group, _ = read_json(root / "zarr.json")
+        if not GROUP_KEYS <= set(group) <= GROUP_KEYS | OPTIONAL_GROUP_KEYS:
+            raise ValueError(f"found keys {sorted(group)}, expected {sorted(GROUP_KEYS)}")
+        if (group["zarr_format"], group["node_type"]) != (3, "group"):
+            raise ValueError("expected a group of Zarr format 3")
+        if not isinstance(group["attributes"], dict):
+            raise ValueError(f"found attributes of type {type(group['attributes']).__name__}, expected an object")
+        return group, []
     except READ_ERRORS as error:
-        problem = f"metadata cannot be read: {error}"
+        problem = f"metadata cannot be read: {_told(error)}"
         return {}, [Violation(variable="(store)", where=str(root / "zarr.json"), problem=problem)]
 
 
-def _dims(array: Any) -> tuple[str, ...]:  # noqa: ANN401 - zarr.Array
-    names = array.metadata.dimension_names or ()
-    return tuple(name or f"(dimension {i})" for i, name in enumerate(names)) or tuple(
-        f"(dimension {i})" for i in range(array.ndim)
-    )
-
-
 def _template(layout: _Layout, attributes: Mapping[str, Any]) -> xr.Dataset:
-    """The store with one zero for all cells: its structure without its data."""
+    """The store with one zero for all cells, and one cell in each direction: its structure without its data."""
     variables = {}
-    for name, array in layout.arrays.items():
-        dtype = np.dtype(object) if array.dtype.kind in "OUT" else array.dtype
-        variables[name] = (_dims(array), np.broadcast_to(np.zeros((), dtype), array.shape), dict(array.attrs))
+    for name, header in layout.headers.items():
+        dtype = np.dtype(object) if header.data_type == "string" else np.dtype(header.data_type)
+        variables[name] = (header.dims, np.zeros((1,) * len(header.shape), dtype), header.attributes)
     told = {key: value for key, value in attributes.items() if key != "manifest"}
     return xr.Dataset(variables, attrs=told)
 
 
-def _as_declared(layout: _Layout, variable: Any) -> bool:  # noqa: ANN401 - Variable
-    array = layout.arrays[variable.name]
-    same_dtype = array.dtype.kind in "OUT" if variable.dtype == "str" else array.dtype == variable.numpy_dtype
-    return same_dtype and _dims(array) == variable.dims
-
-
-def _values(layout: _Layout, schema: StoreSchema, sound: list[str]) -> tuple[dict[str, str], list[Violation]]:
+def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[Violation]]:
     """Hash of each variable that could be read wholly, and the violations of values."""
     found: list[Violation] = []
     hashes: dict[str, str] = {}
     whole: dict[str, Any] = {}
     wanted_whole = {name for fact in schema.facts if fact.whole for name in fact.variables}
-    for _, group in groupby(sorted(sound, key=lambda name: _leading(layout, name)), key=lambda n: _leading(layout, n)):
+
+    def leading(name: str) -> tuple[str, int]:
+        return layout.headers[name].dims[0], layout.headers[name].shape[0]
+
+    for (_, n_rows), group in groupby(sorted(layout.sound, key=leading), key=leading):
         names = list(group)
-        arrays = {name: layout.arrays[name] for name in names}
-        told = {
-            n: VariableHash(n, schema.variable(n).dtype, a.shape, _dims(a), dict(a.attrs)) for n, a in arrays.items()
-        }
-        step = min(int((array.shards or array.chunks)[0]) for array in arrays.values())
-        n_rows = max(int(array.shape[0]) for array in arrays.values())
+        headers = {name: layout.headers[name] for name in names}
+        arrays: dict[str, Any] = {}
+        told = {n: VariableHash(n, schema.variable(n).dtype, h.shape, h.dims, h.attributes) for n, h in headers.items()}
+        step = min(header.shard[0] for header in headers.values() if header.shard is not None)
         broken: set[str] = set()
         for start in range(0, n_rows, step):
             stop = min(start + step, n_rows)
             block = xr.Dataset()
-            for name, array in arrays.items():
-                values, problem = _read(array, start, stop, layout.missing.get(name, []))
+            for name, header in headers.items():
+                values, problem = _read(layout, arrays, name, start, stop)
                 if values is None:
                     broken.add(name)
-                    found += (
-                        [Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem)]
-                        if problem
-                        else []
-                    )
-                elif values.shape[0] == stop - start:
-                    told[name].update(values)
-                    block[name] = (_dims(array), values)
-                    if name in wanted_whole:
-                        whole.setdefault(name, []).append(values)
+                    if problem:
+                        found.append(Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem))
+                    continue
+                told[name].update(values)
+                block[name] = (header.dims, values)
+                if name in wanted_whole:
+                    whole.setdefault(name, []).append(values)
             found += block_violations(block, schema, first_row=start)
         for name in broken:
             whole.pop(name, None)
         hashes |= {name: told[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
-        pieces = {name: (_dims(layout.arrays[name]), np.concatenate(rows)) for name, rows in whole.items()}
+        pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
         found += whole_violations(xr.Dataset(pieces), schema)
     return hashes, found
 
 
-def _leading(layout: _Layout, name: str) -> str:
-    return _dims(layout.arrays[name])[0]
-
-
-def _read(array: Any, start: int, stop: int, missing: list[tuple[int, int]]) -> tuple[NDArray[Any] | None, str]:  # noqa: ANN401
-    if any(first < stop and start < last for first, last in missing):
+def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: int) -> tuple[NDArray[Any] | None, str]:
+    if any(first < stop and start < last for first, last in layout.unread.get(name, [])):
         return None, ""  # reported by the layout already; zarr would hand out fill values
     try:
-        values = np.asarray(array[start:stop])
+        if name not in arrays:
+            arrays[name] = zarr.open_array(layout.root / name, mode="r", zarr_format=3)
+        values = np.asarray(arrays[name][start:stop])
     except READ_ERRORS as error:
-        return None, f"cannot be decoded, the file is damaged: {type(error).__name__}: {error}"
+        return None, f"{DAMAGED}: {_told(error)}"
     return (values.astype(object) if values.dtype.kind in "UT" else values), ""
 
 
+def _consolidated(group: Mapping[str, Any], layout: _Layout) -> list[Violation]:
+    """The second copy of all headers, which most readers believe, against the first."""
+    if "consolidated_metadata" not in group:
+        older = not isinstance(group["attributes"].get("manifest"), str)  # both came with one version of the writer
+        missing = Violation(variable="(store)", where="zarr.json", problem="found no consolidated metadata")
+        return [] if older else [missing]
+    told = group["consolidated_metadata"]
+    copies = told.get("metadata") if isinstance(told, Mapping) else None
+    if not isinstance(copies, Mapping) or told != {"kind": "inline", "must_understand": False, "metadata": copies}:
+        problem = "found another form of consolidated metadata than xarray reads"
+        return [Violation(variable="(store)", where="zarr.json", problem=problem)]
+    return [
+        Violation(variable=name, where="zarr.json", problem="the copy in the consolidated metadata differs")
+        for name in sorted(set(copies) | set(layout.headers))
+        if (header := layout.headers.get(name)) is None or copies.get(name) != header.document
+    ]
+
+
 def _identity(
-    root: Path, attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, layout: _Layout
+    attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, layout: _Layout
 ) -> list[Violation]:
     """Compare with the manifest inside, which was written last: cells, metadata files, sizes and global attributes."""
-    manifest = attributes.get("manifest")
-    if not isinstance(manifest, Mapping):
+    if (told := attributes.get("manifest")) is None:
         return [Violation(variable="(store)", where="manifest", problem="no manifest: the store was never finished")]
-    told = {key: value if isinstance(value := manifest.get(key), Mapping) else {} for key in ("variables", "metadata")}
+    try:
+        manifest = Manifest.parse(told)
+    except READ_ERRORS as error:
+        return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_told(error)}")]
+    names = {variable.name for variable in schema.all_variables}
     found = [
-        _differs(name, "manifest", hashes[name], told["variables"].get(name))
-        for name in hashes
-        if hashes[name] != told["variables"].get(name)
+        Violation(variable=name, where="manifest", problem=f"{key}: a name that the schema does not have")
+        for key, held in (("variables", manifest.variables), ("metadata", manifest.metadata))
+        for name in sorted(set(held) - names)
     ]
-    for name in layout.arrays:
-        if (now := metadata_hash(root, name)) != told["metadata"].get(name):
-            found.append(_differs(name, "zarr.json", now, told["metadata"].get(name)))
-    sizes = {dim: size for array in layout.arrays.values() for dim, size in zip(_dims(array), array.shape, strict=True)}
-    now_told = {"schema": schema.name, "schema_version": schema.version} | (
-        {"sizes": sizes} if layout.sizes_agree else {}
-    )
-    for key, value in now_told.items():
-        if manifest.get(key) != value:
-            found.append(_differs("(store)", "manifest", value, manifest.get(key), what=key))
-    if set(hashes) == {v.name for v in schema.all_variables}:
-        now = store_hash(attributes, hashes)
-        if now != manifest.get("hash"):
-            found.append(
-                _differs("(store)", "manifest", now, manifest.get("hash"), what="hash of cells and attributes")
-            )
-    return found
+    found += [
+        _differs(name, "manifest", now, manifest.variables.get(name))
+        for name, now in hashes.items()
+        if now != manifest.variables.get(name)
+    ]
+    found += [
+        _differs(name, "zarr.json", header.sha256, manifest.metadata.get(name))
+        for name, header in layout.headers.items()
+        if header.sha256 != manifest.metadata.get(name)
+    ]
+    now_told = [("schema", schema.name, manifest.schema), ("schema_version", schema.version, manifest.schema_version)]
+    if layout.sizes_agree:
+        now_told.append(("sizes", canonical_json(layout.sizes), canonical_json(dict(manifest.sizes))))
+    if set(hashes) == names:
+        now_told.append(("hash of cells and attributes", store_hash(attributes, hashes), manifest.hash))
+    return found + [_differs("(store)", "manifest", now, then, what=key) for key, now, then in now_told if now != then]
 
 
 def _differs(variable: str, where: str, now: object, then: object, what: str = "hash") -> Violation:
@@ -282,10 +368,10 @@ def _differs(variable: str, where: str, now: object, then: object, what: str = "
 
 def _against_manifest_file(store: Path, file: Path) -> list[Violation]:
     try:
-        expected = json.loads(file.read_text())["hash"]
+        expected = read_json(file)[0]["hash"]
         found = read_manifest(store).hash
     except READ_ERRORS as error:
-        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {error}")]
+        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_told(error)}")]
     if found == expected:
         return []
     return [Violation(variable="(store)", where=str(file), problem=f"found hash {found}, expected {expected}")]

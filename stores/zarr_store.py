@@ -1,7 +1,7 @@
 """Reading and writing stores: sharded Zarr v3 directories with one logical hash.
 
 Everything that could make bytes depend on the day, the machine or the number of workers is fixed here: zstd level 3,
-sorted attributes, no timestamps, no consolidated metadata, chunk and shard sizes from dtype and shape alone, and rows
+sorted attributes, no timestamps, chunk and shard sizes from dtype and shape alone, and rows
 written in order, whole shards only (writers that share a shard lose each other's rows without an error).
 
 Inner chunks carry a zstd checksum and a crc32c, shards a crc32c of their index: a flipped bit is an error on reading,
@@ -9,10 +9,16 @@ never a number. Empty chunks are written too, so that a missing file always mean
 
     chunk  about 128 KiB, what a reader decodes at least
     shard  about 8 MiB, one file
+
+Stores are also written for readers who know nothing of this project. The metadata of all arrays stand once more in that
+of the group (consolidated), where xarray looks first. Attributes are texts, numbers and bools, for netCDF holds no
+others. Columns of text name a missing value, which no cell has: by it xarray takes them as objects, which it can pad,
+group and save, not as NumPy's StringDType, which it cannot.
 """
 
 import hashlib
-import json
+import math
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,24 +28,31 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.errors import ZarrUserWarning
 
 from stores.building import building, store_kind
-from stores.manifest import Manifest, VariableHash, store_hash
-from stores.schema import SchemaError, StoreSchema, Variable, Violation
+from stores.layout import JSON_BYTES, READ_ERRORS, read_header, scan
+from stores.manifest import Manifest, VariableHash, store_hash, strict_json
+from stores.schema import MISSING_TEXT, SchemaError, StoreSchema, Variable, Violation
 
 __all__ = [
+    "CURE",
     "StoreWriter",
     "compute_manifest",
     "metadata_hash",
     "open_store",
     "read_blocks",
     "read_manifest",
+    "row_bytes",
     "shard_rows",
+    "stored_shapes",
     "write_store",
 ]
 
+CURE = "bring it back with `dvc checkout` or `dvc pull`, or make it anew with `dvc repro`"
 CHUNK_BYTES = 128 * 1024
 SHARD_BYTES = 8 * 1024 * 1024
+ROW_BYTES = 256 * 1024 * 1024  # the largest row of one variable; a reader needs memory for one
 STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
 ZSTD_LEVEL = 3
 
@@ -69,6 +82,8 @@ class StoreWriter:
             raise FileExistsError(f"{self.path} exists already; expected a new path. Remove it or choose another")
         self.schema = schema
         self.sizes = {dim: int(size) for dim, size in sizes.items()}
+        if wrong := [key for key, value in attributes.items() if not isinstance(value, str | int | float)]:
+            raise ValueError(f"{self.path}: attributes {wrong} are no text, number or bool; write them as JSON text")
         reserved = {"schema": schema.name, "schema_version": schema.version}
         self.attributes = _sorted({**attributes, **reserved})
         self._group = zarr.open_group(self.path, mode="w-", zarr_format=3, attributes=self.attributes)
@@ -107,7 +122,10 @@ class StoreWriter:
         if counts:
             raise ValueError(f"{self.path} is not complete: " + "; ".join(counts))
         manifest = compute_manifest(self.path, self.schema)
-        self._group.attrs.put(_sorted({**self.attributes, "manifest": manifest.as_json()}))
+        self._group.attrs.put(_sorted({**self.attributes, "manifest": manifest.as_text()}))
+        with warnings.catch_warnings():  # "not part of the specification": readers that do not know it pass it over
+            warnings.simplefilter("ignore", ZarrUserWarning)
+            zarr.consolidate_metadata(self.path, zarr_format=3)
         return manifest
 
     def _create(self, variable: Variable) -> Any:  # noqa: ANN401 - a zarr.Array, whose type parameter changes between releases
@@ -115,18 +133,22 @@ class StoreWriter:
             shape = tuple(self.sizes[dim] for dim in variable.dims)
         except KeyError as missing:
             raise ValueError(f"{self.path}: sizes lack dimension {missing} of variable {variable.name}") from None
-        chunk, shard = shard_rows(variable, shape[1:])
+        if row_bytes(variable, shape[1:]) > ROW_BYTES:
+            raise ValueError(
+                f"{self.path}, {variable.name}: found rows of shape {shape[1:]}, larger than {ROW_BYTES} bytes"
+            )
+        chunk, shard = stored_shapes(variable, shape)
         fill: Any = {"f": np.nan, "O": ""}.get(variable.numpy_dtype.kind, 0)
         return self._group.create_array(
             variable.name,
             shape=shape,
             dtype=str if variable.dtype == "str" else variable.numpy_dtype,
-            chunks=(chunk, *(max(1, size) for size in shape[1:])),
-            shards=(shard, *(max(1, size) for size in shape[1:])),
+            chunks=chunk,
+            shards=shard,
             compressors=[ZstdCodec(level=ZSTD_LEVEL, checksum=True), Crc32cCodec()],
             fill_value=bool(fill) if variable.dtype == "bool" else fill,
             dimension_names=variable.dims,
-            attributes=dict[str, Any](variable.attrs),
+            attributes={**variable.attrs, **({"missing_value": MISSING_TEXT} if variable.dtype == "str" else {})},
             config={"write_empty_chunks": True},
         )
 
@@ -178,17 +200,47 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
 def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Dataset:
     """Open a store lazily and read-only: arrays are read when they are indexed, `.load()` reads everything.
 
-    With `schema`, a store of another kind or version raises SchemaError. Values are not checked here: stages publish
-    stores only after full validation, and `python -m stores.validate PATH` repeats it.
+    With `schema`, a store of another kind or version raises SchemaError. So does any with a named pipe or the like
+    among its files, or with fewer files than its metadata claim. Values are not checked here: stages publish stores
+    only after full validation, and `python -m stores.validate PATH` repeats it.
     """
     if not (Path(path) / "zarr.json").is_file():
         raise FileNotFoundError(
             f"{path}: no store found; expected a Zarr directory. Make it with `dvc repro` or `dvc pull`"
         )
+    _require_readable(Path(path))
     dataset: xr.Dataset = xr.open_zarr(Path(path), consolidated=False, chunks=None)
     if schema is not None:
         check_kind(str(path), dataset.attrs, schema)
     return dataset
+
+
+def _require_readable(path: Path) -> None:
+    """Raise SchemaError where reading would wait for ever, or hand out fill values and memory for what is not there."""
+    entries = scan(path)
+    found = [
+        Violation(variable="(store)", where=name, problem=f"found {kind}, expected a file")
+        for name, kind in entries.special.items()
+    ]
+    for name in (name for name in entries.files if Path(name).name == "zarr.json"):
+        folder = name.removesuffix("/zarr.json")
+        if (size := entries.files[name]) > JSON_BYTES:
+            problem = f"found {size} bytes, expected metadata"
+            found.append(Violation(variable="(store)", where=name, problem=problem))
+        if folder == name or size > JSON_BYTES:
+            continue
+        try:
+            header = read_header(path / name)
+        except READ_ERRORS:
+            continue  # xarray says what is wrong with it
+        if header.shard is None:
+            continue
+        n_shards, n_files = math.prod(header.grid), sum(file.startswith(f"{folder}/c/") for file in entries.files)
+        if n_shards > n_files or header.shard_bytes > ROW_BYTES:
+            problem = f"claims {n_shards} shards of {header.shard_bytes} bytes, found {n_files} files"
+            found.append(Violation(variable=folder, where="zarr.json", problem=problem))
+    if found:
+        raise SchemaError(str(path), found, CURE)
 
 
 def check_kind(what: str, attributes: Mapping[Any, Any], schema: StoreSchema) -> None:
@@ -206,10 +258,13 @@ def check_kind(what: str, attributes: Mapping[Any, Any], schema: StoreSchema) ->
 
 def read_manifest(path: str | Path) -> Manifest:
     """The manifest inside a store, without reading data."""
-    told = json.loads((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
+    told = strict_json((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
     if told is None:
         raise ValueError(f"{path} has no manifest: it was never finished. Make it anew with `dvc repro`")
-    return Manifest(**told)
+    try:
+        return Manifest.parse(told)
+    except ValueError as error:
+        raise ValueError(f"{path} has a damaged manifest: {error}; {CURE}") from None
 
 
 def read_blocks(array: Any) -> Iterator[tuple[int, NDArray[Any]]]:  # noqa: ANN401 - see StoreWriter._create
@@ -249,9 +304,20 @@ def metadata_hash(store: Path, name: str) -> str:
 
 def shard_rows(variable: Variable, trailing_shape: tuple[int, ...]) -> tuple[int, int]:
     """Rows per inner chunk and per shard, powers of two, from the size of one row alone."""
+    row = row_bytes(variable, trailing_shape)
+    return _power_of_two_below(CHUNK_BYTES // row), _power_of_two_below(SHARD_BYTES // row)
+
+
+def stored_shapes(variable: Variable, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of inner chunks and of shards of an array of this shape."""
+    chunk, shard = shard_rows(variable, shape[1:])
+    trailing = tuple(max(1, size) for size in shape[1:])
+    return (chunk, *trailing), (shard, *trailing)
+
+
+def row_bytes(variable: Variable, trailing_shape: tuple[int, ...]) -> int:
     cell = STRING_BYTES if variable.dtype == "str" else variable.numpy_dtype.itemsize
-    row_bytes = cell * max(1, int(np.prod(trailing_shape, dtype=np.int64)))
-    return _power_of_two_below(CHUNK_BYTES // row_bytes), _power_of_two_below(SHARD_BYTES // row_bytes)
+    return cell * max(1, math.prod(trailing_shape))
 
 
 def _power_of_two_below(rows: int) -> int:

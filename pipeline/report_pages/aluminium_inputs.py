@@ -30,6 +30,7 @@ class AluminiumInputs:
 
     records: Sequence[AtomsRecord]  # with labels
     n_failed: int
+    level: str  # of theory, of the labels
     rounds: Mapping[str, Any]
     details: Mapping[str, Any]
     properties: Mapping[str, Mapping[str, Any]]
@@ -47,6 +48,7 @@ def read_aluminium(root: Path) -> AluminiumInputs:
     return AluminiumInputs(
         records=[r for r in records if r.status == OK],
         n_failed=sum(r.status != OK for r in records),
+        level=str(dataset.attrs["level"]),
         rounds=told["reports/metrics/active_learning.json"],
         details=told["reports/details/active_learning.json"],
         properties=told["reports/metrics/aluminium_properties.json"],

@@ -47,7 +47,7 @@ def rounds_section(inputs: AluminiumInputs) -> Section:
     blocks.append(
         Picture(
             svg=figure_svg(figure, name="aluminium-arms", description="Error against labels"),
-            caption=f"The loop itself, labels by {metrics['level']}: error of the ensemble's mean on the frozen test "
+            caption=f"The loop itself, labels by {inputs.level}: error of the ensemble's mean on the frozen test "
             "set against the number of labels, both logarithmic, beside a loop that spends the same labels on frames "
             "of its trajectories taken at random. One seed: this alone does not say which is better. "
             + arm_words(metrics),

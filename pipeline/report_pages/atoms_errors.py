@@ -42,8 +42,8 @@ def errors_section(inputs: AtomsInputs, max_points: int) -> Section:
     return Section(
         anchor="atoms-errors",
         title="Errors",
-        introduction="HIP\u2011NN and ANI, trained on energies and forces (aluminium: stresses too) with the same "
-        "split. Frames of one trajectory are never on both sides of it.",
+        introduction="HIP\u2011NN and ANI, trained on energies and forces, and on stresses where they weigh, with "
+        "the same split. Frames of one trajectory are never on both sides of it.",
         blocks=blocks,
     )
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,6 @@ PARAMS = ("molecules", "aluminium", "potential", "force_training", "hierarchy")
 NEEDED = {
     "data/molecules.zarr": "molecules",
     "data/aluminium.zarr": "aluminium",
-    "reports/metrics/molecules.json": "molecules",
-    "reports/metrics/aluminium.json": "aluminium",
     "reports/metrics/potential.json": "potential",
     "reports/details/potential.json": "potential",
     "reports/metrics/force_training.json": "force_training",
@@ -34,7 +33,7 @@ NEEDED = {
 
 @dataclass(frozen=True, kw_only=True)
 class AtomsInputs:
-    """`metrics` and `details` by stage; `stores` and `records` (those with labels) by store."""
+    """`metrics` and `details` by stage, counts of a store by its name; `stores`, `records` (with labels) by store."""
 
     stores: Mapping[str, xr.Dataset]
     records: Mapping[str, Sequence[AtomsRecord]]
@@ -50,7 +49,10 @@ def read_atoms(root: Path) -> AtomsInputs:
     return AtomsInputs(
         stores=stores,
         records={name: [r for r in records_of(dataset) if r.status == OK] for name, dataset in stores.items()},
-        metrics={name: json.loads((root / f"reports/metrics/{name}.json").read_text()) for name in PARAMS},
+        metrics={
+            **{name: counts_of(dataset) for name, dataset in stores.items()},
+            **{name: json.loads((root / f"reports/metrics/{name}.json").read_text()) for name in PARAMS[2:]},
+        },
         details={name: json.loads((root / f"reports/details/{name}.json").read_text()) for name in PARAMS[2:]},
         provenance=[
             *(
@@ -60,6 +62,17 @@ def read_atoms(root: Path) -> AtomsInputs:
             ("params", params_hash(root, PARAMS)),
         ],
     )
+
+
+def counts_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """What is said of the labels, as their store tells it: it may be a user's own, whatever the stage last counted."""
+    return {
+        "n_configs": int(dataset.sizes["config"]),
+        "n_failed": int((dataset["status"].values != OK).sum()),
+        "n_retried": sum('"first_attempt"' in str(text) for text in dataset["provenance"].values),
+        "level": str(dataset.attrs["level"]),
+        "sources": Counter(map(str, dataset["source"].values)),
+    }
 
 
 def refuse_missing(root: Path, needed: Mapping[str, str]) -> None:

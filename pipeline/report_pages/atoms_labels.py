@@ -52,8 +52,8 @@ def labels_section(inputs: AtomsInputs) -> Section:
     return Section(
         anchor="atoms-labels",
         title="Labels",
-        introduction="Positions are proposed by cheap engines, energies and forces come from quantum mechanics alone. "
-        "Frames that could not be labelled keep their row with the reason and are not trained on.",
+        introduction="Positions are proposed by cheap engines, energies and forces come from the level of theory in "
+        "the table alone. Frames that could not be labelled keep their row with the reason and are not trained on.",
         blocks=blocks,
     )
 
@@ -63,7 +63,7 @@ def count_table(metrics: Mapping[str, Any]) -> Table:
     for store in ("molecules", "aluminium"):
         own = metrics[store]
         kinds: dict[str, int] = {}
-        for source, count in own["sources"].items():
+        for source, count in sorted(own["sources"].items()):
             kinds[source.partition(" ")[0]] = kinds.get(source.partition(" ")[0], 0) + count
         told = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
         rows.append(
@@ -72,9 +72,8 @@ def count_table(metrics: Mapping[str, Any]) -> Table:
     return Table(
         columns=["store", "level of theory", "frames", "failed", "labelled at the second try", "frames by source"],
         rows=rows,
-        caption="One level of theory for each store. Settings are chosen for speed on two cores; they are not "
-        "converged "
-        "to the last digit, and potentials can be no better than their labels.",
+        caption="One level of theory for each store. The default settings are chosen for speed on two cores, not "
+        "converged to the last digit, and potentials can be no better than their labels.",
     )
 
 

@@ -10,9 +10,13 @@ from pipeline.report_pages.drawing import inline_svg, thinned
 from pipeline.report_pages.impurity_figures import Example, draw_coverage, draw_examples, draw_kondo_peak
 from pipeline.report_pages.page import Notice, Picture, Section, number
 
-__all__ = ["SpectrumTable", "examples_of_regimes", "impurity_section", "read_spectra"]
+__all__ = ["SpectrumTable", "examples_of_regimes", "impurity_section", "read_spectra", "solver_words"]
 
 FloatArray = NDArray[np.float64]
+SOLVERS = {  # attribute `solver` of a store -> short, in full; any other is called as the store calls it
+    "nrg": ("NRG", "full-density-matrix NRG"),
+    "triqs": ("NRG Ljubljana", "NRG Ljubljana through TRIQS"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +63,11 @@ def read_spectra(store: xr.Dataset) -> SpectrumTable:
     )
 
 
-def impurity_section(table: SpectrumTable, *, max_points: int) -> Section:
+def solver_words(solver: str, *, in_full: bool = False) -> str:
+    return SOLVERS.get(solver, (solver or "an unnamed solver",) * 2)[in_full]
+
+
+def impurity_section(table: SpectrumTable, *, solver: str, max_points: int) -> Section:
     examples = examples_of_regimes(table)
     blocks: list[Picture | Notice] = []
     if examples:
@@ -69,8 +77,8 @@ def impurity_section(table: SpectrumTable, *, max_points: int) -> Section:
                     draw_examples(table.omega, examples), name="examples", description="Spectra of three regimes"
                 ),
                 caption="One impurity of each regime at the lowest temperature and without field. πΓA(ω) is 1 at the "
-                "unitary limit. Left, the Hubbard bands near ε_d and ε_d + U; right, the same curves on the "
-                "logarithmic grid on which they are stored, where the Kondo resonance has its width.",
+                "unitary limit. Left, the Hubbard bands near ε_d and ε_d + U; right, the same curves against the "
+                "logarithm of the frequency, where the Kondo resonance has its width.",
             )
         )
     else:
@@ -96,8 +104,8 @@ def impurity_section(table: SpectrumTable, *, max_points: int) -> Section:
     return Section(
         anchor="spectra-data",
         title="Spectra",
-        introduction="Every spectrum is solved by full-density-matrix NRG for its own interaction U, level ε_d, "
-        "hybridization Γ, field B and temperature T, all in units of the half bandwidth D.",
+        introduction=f"Every spectrum is solved by {solver_words(solver, in_full=True)} for its own interaction U, "
+        "level ε_d, hybridization Γ, field B and temperature T, all in units of the half bandwidth D.",
         blocks=blocks,
     )
 

@@ -64,12 +64,12 @@ def draw_law_on(axes: Axes, measured: FloatArray, predictions: Mapping[str, Floa
         )
     ends = np.array([measured.min(), measured.max()]) * LOG10_E
     axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle=":")
-    axes.set(xlabel="log$_{10}$ T$_K$ / D measured by NRG", ylabel="log$_{10}$ T$_K$ / D by the law")
+    axes.set(xlabel="log$_{10}$ T$_K$ / D measured", ylabel="log$_{10}$ T$_K$ / D by the law")
     axes.legend(loc="upper left", markerscale=1.6)
 
 
 def draw_laws(measured: FloatArray, ratio: FloatArray, predictions: Mapping[str, FloatArray]) -> Figure:
-    """The first two laws against measurement, and what every one misses: T_K(law) / T_K(NRG) against U / Gamma."""
+    """The first two laws against measurement, and what every one misses: T_K(law) / T_K(measured) against U / Gamma."""
     figure = new_figure(10.0, 4.0)
     agreement, missed = figure.subplots(1, 2)
     draw_law_on(agreement, measured, dict(list(predictions.items())[:2]))
@@ -78,7 +78,7 @@ def draw_laws(measured: FloatArray, ratio: FloatArray, predictions: Mapping[str,
         miss = np.exp(predicted - measured)
         missed.scatter(ratio, miss, s=9, color=CYCLE[i], alpha=0.75, linewidths=0, label=name, rasterized=True)
     missed.axhline(1.0, color=MUTED, linewidth=0.9, linestyle=":")
-    missed.set(xlabel="U / Γ", ylabel="T$_K$ (law) / T$_K$ (NRG)", title="what the law misses")
+    missed.set(xlabel="U / Γ", ylabel="T$_K$ (law) / T$_K$ (measured)", title="what the law misses")
     missed.legend(loc="lower right", markerscale=1.6)
     low, high = np.quantile(np.concatenate([np.exp(p - measured) for p in predictions.values()]), [0.01, 0.99])
     missed.set_ylim(max(0.0, low - 0.1), min(high + 0.1, 3.0))

@@ -23,8 +23,8 @@ __all__ = ["LawTable", "found_laws", "law_section", "law_words", "read_laws", "r
 
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
-TARGET_WORDS = {"nrg": "log(T_K/Γ), measured by NRG", "latent": "learned latent"}
-PANEL_TITLES = {"nrg": "log(T$_K$/Γ), measured by NRG", "latent": "learned latent"}
+TARGET_WORDS = {"nrg": "log(T_K/Γ), measured", "latent": "learned latent"}
+PANEL_TITLES = {"nrg": "log(T$_K$/Γ), measured", "latent": "learned latent"}
 TERM_WORDS = {
     "exponent": "ε_d(ε_d + U)/UΓ, the exponent",
     "prefactor": "log(U/Γ), from the prefactor √(UΓ/2)",
@@ -63,13 +63,13 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Path) -> Section:
+def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Path, *, measured_by: str) -> Section:
     results: Sequence[Mapping[str, Any]] = metrics["results"]
     laws = found_laws(metrics)
     found = laws[0] if laws else None
     blocks: list[Picture | Table | Paragraph | Notice] = []
     if found is None:
-        blocks.append(Notice(text="No formula was selected for the Kondo temperature measured by NRG."))
+        blocks.append(Notice(text="No formula was selected for the measured Kondo temperature."))
     for law in laws:
         equation = equation_markup(law, f"found-{law['engine']}", left=True)
         name = ENGINE_WORDS.get(law["engine"], law["engine"])
@@ -79,8 +79,8 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
     blocks.append(
         Picture(
             svg=inline_svg(figure, name="laws", description="Laws against the measured Kondo temperature"),
-            caption=f"{number(int(table.measured.size))} Kondo temperatures measured by NRG as 1/(4χ), sampled "
-            "without use of any formula. Right, the ratio of law to measurement.",
+            caption=f"{number(int(table.measured.size))} Kondo temperatures measured by {measured_by} as 1/(4χ), "
+            "sampled without use of any formula. Right, the ratio of law to measurement.",
         )
     )
     blocks.append(_coefficients(metrics))
@@ -105,7 +105,7 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
 
 
 def found_laws(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The selected formula of the NRG target in the first encoding by each engine, the chosen engine first."""
+    """The selected formula of the measured target in the first encoding by each engine, the chosen engine first."""
     selected = [r for r in metrics["results"] if r["target"] == "nrg" and r["selected"]]
     first = [r for r in selected if r["encoding"] == selected[0]["encoding"]]
     ran = metrics.get("engine_choice", {}).get("ran")

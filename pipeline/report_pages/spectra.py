@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.report_pages.drawing import drawing, inline_svg, new_figure
 from pipeline.report_pages.impurity_figures import draw_examples_on, symlog_frequency_axis
-from pipeline.report_pages.impurity_section import examples_of_regimes, impurity_section
+from pipeline.report_pages.impurity_section import examples_of_regimes, impurity_section, solver_words
 from pipeline.report_pages.latent_figures import draw_latent_map
 from pipeline.report_pages.latent_section import MapPlane, latent_section, map_plane
 from pipeline.report_pages.law_figures import draw_law_on
@@ -46,11 +46,14 @@ def spectra_lane(root: Path, max_points: int) -> LaneReport:
 
 
 def lane_page(lane: Lane, picture: Figure, *, max_points: int) -> LanePage:
+    facts = lane.metrics["spectra"]
     sections = [
-        impurity_section(lane.spectra, max_points=max_points),
+        impurity_section(lane.spectra, solver=facts["solver"], max_points=max_points),
         latent_section(lane.latents, lane.spectra, lane.metrics["latents"], max_points=max_points),
         seed_section(lane.metrics["spectrum_vae"], lane.metrics["latents"], lane.selection, lane.training),
-        law_section(lane.laws, lane.metrics["formula"], lane.formula_folder),
+        law_section(
+            lane.laws, lane.metrics["formula"], lane.formula_folder, measured_by=solver_words(facts["kondo_solver"])
+        ),
     ]
     return LanePage(
         name="spectra",
@@ -61,7 +64,7 @@ def lane_page(lane: Lane, picture: Figure, *, max_points: int) -> LanePage:
             svg=inline_svg(picture, name="lead", description="The lane in one picture"),
             caption="Left, spectra of three regimes, on the logarithmic grid which the network sees. Middle, every "
             "spectrum at its place in the plane of two learned latents, coloured by the Kondo temperature, which the "
-            "network never saw. Right, the found formula against Kondo temperatures measured by NRG.",
+            "network never saw. Right, the found formula against measured Kondo temperatures.",
         ),
         sections=sections,
         provenance=lane.provenance,
@@ -69,7 +72,7 @@ def lane_page(lane: Lane, picture: Figure, *, max_points: int) -> LanePage:
 
 
 def finding(metrics: Mapping[str, Any]) -> str:
-    """One sentence; every number comes from the metrics."""
+    """One sentence; every number comes from the metrics or the store."""
     spectra, best, formula = metrics["spectra"], metrics["latents"]["best_abs_spearman"], metrics["formula"]
     laws = found_laws(formula)
     correction = formula["correction_resolved"]
@@ -91,7 +94,8 @@ def finding(metrics: Mapping[str, Any]) -> str:
     coefficient = value_with_interval(correction["coefficient"], correction["low"], correction["high"])
     resolved = correction.get("resolved", correction["low"] > 0 or correction["high"] < 0)
     return (
-        f"{start}symbolic regression on Kondo temperatures measured by NRG finds {' and '.join(map(told, laws))}; "
+        f"{start}symbolic regression on Kondo temperatures measured by {solver_words(spectra['kondo_solver'])} finds "
+        f"{' and '.join(map(told, laws))}; "
         f"the correction πΓ/2U is "
         f"{'resolved' if resolved else 'not resolved'}: coefficient {coefficient}, expected "
         f"{number(correction['expected'])}."
@@ -113,7 +117,7 @@ def key_numbers(metrics: Mapping[str, Any]) -> list[KeyNumber]:
     numbers = [
         KeyNumber(
             value=number(int(spectra["n_spectra"])),
-            label="spectra by NRG",
+            label=f"spectra by {solver_words(spectra['solver'])}",
             note=f"{number(int(spectra['n_failed']))} failed",
         ),
         KeyNumber(

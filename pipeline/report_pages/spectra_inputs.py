@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from pipeline.params import read_section
@@ -15,12 +16,14 @@ from pipeline.report_pages.impurity_section import SpectrumTable, read_spectra
 from pipeline.report_pages.law_section import LawTable, read_laws
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
+from stores.outcome import OK
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, read_manifest
 
 __all__ = ["Lane", "read_lane"]
 
 FloatArray = NDArray[np.float64]
+STAGES = ("spectrum_vae", "latents", "formula")
 DETAILED = ("latents", "formula")
 PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
 
@@ -32,7 +35,7 @@ class Lane:
     spectra: SpectrumTable
     laws: LawTable
     latents: Mapping[str, SubsetLatents]
-    metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json
+    metrics: Mapping[str, Any]  # stage -> contents of reports/metrics/<stage>.json; "spectra" -> what the stores say
     selection: Mapping[str, Any]  # runs/spectrum_vae/selection.json
     training: Mapping[str, Mapping[str, FloatArray]]  # subset -> seed -> (n_steps, 2): step, validation error
     formula_folder: Path
@@ -41,9 +44,8 @@ class Lane:
 
 def read_lane(root: Path) -> Lane:
     """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
-    stages = ("spectra", "spectrum_vae", "latents", "formula")
     needed = {f"data/{name}.zarr": name for name in ("spectra", "kondo_temperatures", "latents")}
-    needed |= {f"reports/metrics/{stage}.json": stage for stage in stages}
+    needed |= {f"reports/metrics/{stage}.json": stage for stage in STAGES}
     needed |= {f"reports/formula/{name}.csv": "formula" for name in ("laws", "fronts")}
     needed |= {f"reports/details/{stage}.json": stage for stage in DETAILED}
     needed |= {"runs/spectrum_vae/selection.json": "spectrum_vae"}
@@ -56,17 +58,17 @@ def read_lane(root: Path) -> Lane:
     latents = open_store(root / "data/latents.zarr", LATENTS)
     kondo = open_store(root / "data/kondo_temperatures.zarr", KONDO_TEMPERATURES)
     params = {name: read_section(name, root / "params.yaml") for name in PARAMS}
-    metrics = {stage: read_metrics(root, stage) for stage in stages}
+    metrics = {stage: read_metrics(root, stage) for stage in STAGES}
     return Lane(
         spectra=read_spectra(spectra),
         laws=read_laws(root / "reports/formula/laws.csv"),
         latents={name: read_latents(root / "data/latents.zarr", name) for name in json.loads(latents.attrs["subsets"])},
-        metrics=metrics,
+        metrics={"spectra": facts_of(spectra, kondo), **metrics},
         selection=json.loads((root / "runs/spectrum_vae/selection.json").read_text()),
         training=read_training(root / "runs/spectrum_vae", metrics["spectrum_vae"]),
         formula_folder=root / "reports/formula",
         provenance=[
-            ("spectra", str(metrics["spectra"]["hash"])),
+            ("spectra", read_manifest(root / "data/spectra.zarr").hash),
             ("solver", f"{spectra.attrs['solver']} {spectra.attrs['settings']}"),
             ("Kondo temperatures", read_manifest(root / "data/kondo_temperatures.zarr").hash),
             ("their solver", f"{kondo.attrs['solver']} {kondo.attrs['settings']}"),
@@ -74,6 +76,17 @@ def read_lane(root: Path) -> Lane:
             ("params", hashlib.sha256(json.dumps(params, sort_keys=True).encode()).hexdigest()),
         ],
     )
+
+
+def facts_of(spectra: xr.Dataset, kondo: xr.Dataset) -> dict[str, Any]:
+    """Counts and solvers as the stores tell them: the rows may be a user's own, whatever the stage last counted."""
+    status = spectra["status"].values
+    return {
+        "n_spectra": int(status.size),
+        "n_failed": int((status != OK).sum()),
+        "solver": str(spectra.attrs["solver"]),
+        "kondo_solver": str(kondo.attrs["solver"]),
+    }
 
 
 def read_metrics(root: Path, stage: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def write_stores(root: Path, n_points: int = 24) -> None:
     }
     images = xr.Dataset(
         {x.name: (x.dims, columns[x.name], x.attrs) for x in MICROSTRUCTURES.variables},
-        attrs={"generators": list(GENERATORS), "periodic": False, "settings": json.dumps(SETTINGS)},
+        attrs={"generators": json.dumps(GENERATORS), "periodic": False, "settings": json.dumps(SETTINGS)},
     )
     write_store(root / "data/microstructures.zarr", MICROSTRUCTURES, images)
     lamellae = np.column_stack([np.cos(2 * np.pi * u[:, 0]), np.sin(2 * np.pi * u[:, 0]), u[:, 1], u[:, 2]])

@@ -43,7 +43,7 @@ def make_store(path: Path, n: int = 12, *, periodic: bool = True) -> None:
     }
     dataset = xr.Dataset(
         {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROSTRUCTURES.variables},
-        attrs={"settings": "{}", "generators": list(GENERATORS), "periodic": periodic},
+        attrs={"settings": "{}", "generators": json.dumps(GENERATORS), "periodic": periodic},
     )
     write_store(path, MICROSTRUCTURES, dataset)
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from pipeline.report import ReportParams, build_report
+from pipeline.report_pages.impurity_section import solver_words
 from pipeline.report_pages.latent_section import MEASURES
 from pipeline.report_pages.law_section import found_laws
 from pipeline.report_pages.page import number
@@ -17,7 +18,7 @@ from stores import kondo_temperatures, latents, spectra
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
-from stores.zarr_store import write_store
+from stores.zarr_store import read_manifest, write_store
 
 PARAMS = ReportParams(max_points=100)
 LANES = (spectra_lane,)
@@ -29,7 +30,6 @@ def association(spearman):
 
 
 METRICS = {
-    "spectra": {"n_spectra": 4321, "n_failed": 7, "hash": "0123abc"},
     "spectrum_vae": {
         "test_mae": 0.00765,
         "active_latents": 3,
@@ -96,6 +96,7 @@ METRICS = {
         "correction_resolved": {"coefficient": 1.612, "low": 1.41, "high": 1.73, "expected": 1.5708},
     },
 }
+FACTS = {"n_spectra": 5, "n_failed": 1, "solver": "example", "kondo_solver": "example"}  # of spectra.tiny()
 DETAILS = {"latents": ["subsets"], "formula": []}  # kept beside the metrics, not among them
 SELECTION = {
     subset: {
@@ -193,20 +194,40 @@ def test_numbers_on_the_page_are_those_of_the_metrics(page):
     for value in (best["log_T_K"]["value"], best["asymmetry"]["value"], best["log_T_K"]["nonlinear_r2"]):
         assert number(value) in page
     for text in (
-        number(4321),
         number(0.00765, 2),
         "1.612 [1.41,\u00a01.73]",
         number(0.99873, 4),
-        "0123abc",
         "even\u00a01",
     ):
         assert text in page
 
 
+def test_rows_and_solvers_are_those_of_the_store_not_of_the_last_run_of_the_stage(root):
+    """A user's own rows: metrics of another run lie beside them, and NRG may have had no part in them."""
+    told = {"n_spectra": 13266, "n_failed": 0, "hash": "0123abc"}
+    (root / "reports/metrics/spectra.json").write_text(json.dumps(told))
+    build_report(root, PARAMS, LANES)
+    page = (root / "reports/index.html").read_text()
+    assert number(13266) not in page
+    assert "0123abc" not in page
+    assert read_manifest(root / "data/spectra.zarr").hash in page
+    assert "From 5 impurity spectra" in page
+    assert re.search(r"<strong>5</strong>\s*<span>spectra by example</span>\s*<small>1 failed", page)
+    assert "Every spectrum is solved by example for its own" in page
+    assert "measured by example" in page
+    assert "NRG" not in page
+
+
+@pytest.mark.parametrize(("solver", "words"), [("nrg", "full-density-matrix NRG"), ("triqs", "NRG Ljubljana through")])
+def test_solvers_of_the_project_are_called_by_their_names(solver, words):
+    assert solver_words(solver, in_full=True).startswith(words)
+    assert solver_words("exact diagonalisation") == "exact diagonalisation"
+
+
 def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
     def told(**changes):
         results = [METRICS["formula"]["results"][0] | changes]
-        return finding(METRICS | {"formula": METRICS["formula"] | {"results": results}})
+        return finding(METRICS | {"spectra": FACTS, "formula": METRICS["formula"] | {"results": results}})
 
     assert "finds Haldane's law with the correction" in told()
     assert "finds a formula that is neither of the two judge laws" in told(matches=None)
@@ -218,9 +239,10 @@ def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
 
 
 def test_latents_that_could_not_be_judged_are_not_praised():
-    latents = METRICS["latents"] | {"best_abs_spearman": {}}
-    assert "found no active latent that could be judged" in finding(METRICS | {"latents": latents})
-    assert len(key_numbers(METRICS | {"latents": latents})) == len(key_numbers(METRICS)) - 2
+    judged = METRICS | {"spectra": FACTS}
+    unjudged = judged | {"latents": METRICS["latents"] | {"best_abs_spearman": {}}}
+    assert "found no active latent that could be judged" in finding(unjudged)
+    assert len(key_numbers(unjudged)) == len(key_numbers(judged)) - 2
 
 
 def test_goals_that_were_not_reached_are_marked_as_such(page):
@@ -240,9 +262,9 @@ def test_text_from_data_is_escaped_and_a_formula_that_cannot_be_drawn_is_written
 
 def test_missing_inputs_are_all_named_with_their_stage_and_nothing_is_written(root):
     (root / "reports/metrics/latents.json").unlink()
-    (root / "reports/metrics/spectra.json").unlink()
+    shutil.rmtree(root / "data/spectra.zarr")
     with pytest.raises(
-        FileNotFoundError, match=r"spectra\.json \(make it with `dvc repro spectra`\).*dvc repro latents"
+        FileNotFoundError, match=r"spectra\.zarr \(make it with `dvc repro spectra`\).*dvc repro latents"
     ):
         build_report(root, PARAMS, LANES)
     assert not (root / "reports/index.html").exists()

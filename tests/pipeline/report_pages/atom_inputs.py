@@ -210,7 +210,13 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
     }
     gains = {f"{q}_{when}": interval(gain, 0.1) for q in ("force", "energy") for when in ("gain", "gain_all_rounds")}
     control = {"level": "EMT", "n_seeds": seeds, **arms, **gains} if seeds else {}
-    metrics = {"level": "Morse", "units": {}, "rounds": active, "random": random, "oracle_control": control}
+    metrics = {
+        "level": "level of the last run",
+        "units": {},
+        "rounds": active,
+        "random": random,
+        "oracle_control": control,
+    }
     write(root, "reports/metrics/active_learning.json", metrics)
     frame = {
         "numbers": [13] * 4,

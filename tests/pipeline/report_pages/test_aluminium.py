@@ -69,6 +69,11 @@ def test_numbers_on_the_page_are_those_of_the_metrics(page):
     assert "Not measured. vacancy: it does not relax." in page
 
 
+def test_the_level_of_theory_is_that_of_the_store(page):
+    assert "labels by Morse:" in page
+    assert "level of the last run" not in page
+
+
 def test_the_finding_gives_the_gain_with_its_interval(root, tmp_path):
     assert "choosing labels saves 17 [7,\u00a027] % of the force error against drawing them. " in finding(
         read_aluminium(root)

@@ -65,7 +65,6 @@ def test_numbers_on_the_page_are_those_of_the_metrics(page):
     for section in ("labels", "errors", "forces", "uncertainty", "features"):
         assert f'<section id="atoms-{section}">' in page
     for text in (
-        "1\u202f001 + 1\u202f001",
         number(0.222, 2),
         number(0.911),
         "45.6",
@@ -75,6 +74,14 @@ def test_numbers_on_the_page_are_those_of_the_metrics(page):
         assert text in page
     for ratio in (2.2, 2.33, 3.4):
         assert f"<td>{ratio:.2f}</td>" in page
+
+
+def test_counts_and_level_of_theory_are_those_of_the_stores(page):
+    """Beside the stores lie metrics of another run: 1006 configurations, another level."""
+    assert "<strong>6 + 6</strong>" in page
+    assert "<td>molecules</td><td>Morse</td><td>6</td><td>0</td><td>0</td><td>H2O 6</td>" in page
+    assert number(1006) not in page
+    assert "level of molecules" not in page
 
 
 def test_the_finding_names_the_better_model_of_each_store(built):
