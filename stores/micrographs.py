@@ -5,7 +5,7 @@
     source[i]        its path inside the imported folder; FILE#k for page k of a stack, whose pages share a group
     tile_y, tile_x   first row and column of the tile in the image [px]
 
-`skipped_file` and `skipped_reason`, of another length, name the files that could not be used. Attribute `settings` is
+`skipped_file` and `skipped_reason`, of another length, name the images that could not be used. Attribute `settings` is
 the JSON of how the files were read and cut.
 """
 
