@@ -223,6 +223,7 @@ def _member_tasks(params: ActiveLearningParams, lane: Lane, number: int, test: C
                 validation=data.select(np.flatnonzero(held)),
                 asked={"test": test, "known": data},
                 start=lane.members[m].weights if warm else None,
+                name=f"{lane.name}, {'final' if number == FINAL else f'round {number}'}, member {m}",
             )
         )
     return tasks

@@ -21,6 +21,7 @@ from models.training.configurations import Configurations
 from models.training.potential_settings import PotentialSettings
 from pipeline.active_scratch import Arrays
 from pipeline.potential_networks import NETWORKS
+from pipeline.training_progress import tell_training
 from stores.atoms import AtomsRecord
 
 __all__ = [
@@ -72,6 +73,7 @@ class MemberTask:
     validation: Configurations
     asked: Mapping[str, Configurations]
     start: Mapping[str, NDArray[Any]] | None = None
+    name: str = "training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +116,7 @@ def train(task: MemberTask) -> Arrays:
             validation=prepared(task.validation),
             seed=task.seed,
             checkpoints=folder,
+            tell=partial(tell_training, task.name),
         )
     arrays: Arrays = {WEIGHT + name: value.numpy() for name, value in found.model.state_dict().items()}
     for name, data in task.asked.items():

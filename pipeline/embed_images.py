@@ -12,7 +12,7 @@ Writes into DIR (default: micrograph_map)
 
 `--beyond-two-point` tells tiles from surrogates of equal two-point function (pipeline.own_images_beyond);
 `--windows` says how large tiles must be to stand for their image (models.descriptors.window), with layer b3 for all
-sizes. Files that cannot be used are named and skipped; the exit status is 1 only where none can be used. Nothing of
+sizes. Images that cannot be used are named and skipped; the exit status is 1 only where none can be used. Nothing of
 params.yaml is read, and no stage depends on this.
 """
 
@@ -70,6 +70,7 @@ class Found:
     features_NF: NDArray[np.float32]
     embedding: Embedding
     dimension: DimensionChoice
+    report: ImportReport
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -85,9 +86,9 @@ def main(arguments: list[str] | None = None) -> None:
             for name, reason in report.skipped.items():
                 print(f"skipped {name}: {reason}", file=sys.stderr)
             tiles = open_store(store, MICROGRAPHS)
-            found = _embed(tiles, descriptor, options.method)
+            found = _embed(tiles, report, descriptor, options.method)
             extra = _diagnostics(options, settings, found, descriptor)
-            sentence = _sentence(report, descriptor, found)
+            sentence = _sentence(descriptor, found)
             summary = {"settings": asdict(settings), "skipped": report.skipped} | extra
             _write(options.folder, written, found, sentence, summary)
     for line in _told(extra):
@@ -95,10 +96,13 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{options.out}: {sentence}")
 
 
-def _embed(tiles: xr.Dataset, descriptor: Descriptor, method: str) -> Found:
+def _embed(tiles: xr.Dataset, report: ImportReport, descriptor: Descriptor, method: str) -> Found:
     n_tiles = tiles.sizes["sample"]
     if n_tiles < 3:
-        raise ValueError(f"found {n_tiles} tiles, expected at least 3; choose smaller tiles, or add images")
+        raise ValueError(
+            f"found {n_tiles} tiles in {report.n_images} images that differ, expected at least 3 tiles "
+            f"({len(report.skipped)} skipped); choose smaller tiles, or add images"
+        )
     blocks = [tiles["image"][start : start + BLOCK].values for start in range(0, n_tiles, BLOCK)]
     features_NF = np.concatenate([descriptor.describe(block) for block in blocks])
     landmarks_L = draw_landmarks(n_tiles, N_LANDMARKS, SEED)
@@ -111,33 +115,28 @@ def _embed(tiles: xr.Dataset, descriptor: Descriptor, method: str) -> Found:
         else isomap(points_NK, landmarks_L, n_components, n_neighbours=n_neighbours)
     )
     dimension = choose_dimension(embedding, n_neighbours=n_neighbours, minimum_gain=MINIMUM_GAIN)
-    return Found(tiles=tiles, features_NF=features_NF, embedding=embedding, dimension=dimension)
+    return Found(tiles=tiles, features_NF=features_NF, embedding=embedding, dimension=dimension, report=report)
 
 
 def _diagnostics(
     options: argparse.Namespace, settings: ImageSettings, found: Found, descriptor: Descriptor
 ) -> dict[str, Any]:
     extra: dict[str, Any] = {}
+    images = found.report.images  # some of them, evenly taken
+    chosen = [images[k] for k in np.unique(np.linspace(0, len(images) - 1, MAX_IMAGES).round().astype(int))]
+    owners = np.array([image.group for image in chosen])  # pages of one file stay together
+
+    def whole() -> Iterator[NDArray[np.float32]]:
+        return (read_grey(image.file, settings, page=image.page, peaks=found.report.peaks) for image in chosen)
+
     if options.beyond_two_point:
-        extra["beyond_two_point"] = beyond_two_point(_images(options, settings, found), descriptor, options.tile, SEED)
+        extra["beyond_two_point"] = beyond_two_point(whole(), owners, descriptor, options.tile, SEED)
     if options.windows:
-        extra["window"] = _windows(options, settings, found)
+        params = WindowParams(
+            layer=WINDOW_LAYER, tiles=tuple(options.windows), threshold=WINDOW_THRESHOLD, max_images=MAX_IMAGES
+        )
+        extra["window"] = tile_ratios(list(whole()), owners, params)
     return extra
-
-
-def _windows(options: argparse.Namespace, settings: ImageSettings, found: Found) -> dict[str, Any]:
-    images = list(_images(options, settings, found))
-    params = WindowParams(
-        layer=WINDOW_LAYER, tiles=tuple(options.windows), threshold=WINDOW_THRESHOLD, max_images=MAX_IMAGES
-    )
-    return tile_ratios(images, np.arange(len(images)), params)
-
-
-def _images(options: argparse.Namespace, settings: ImageSettings, found: Found) -> Iterator[NDArray[np.float32]]:
-    """Whole images, evenly taken, one after the other."""
-    files = sorted({str(source) for source in found.tiles["source"].values})
-    for k in np.unique(np.linspace(0, len(files) - 1, min(len(files), MAX_IMAGES)).round().astype(int)):
-        yield read_grey(options.folder / files[k], settings)
 
 
 def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str, Any]) -> None:
@@ -168,7 +167,8 @@ def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str
     write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
 
 
-def _sentence(report: ImportReport, descriptor: Descriptor, found: Found) -> str:
+def _sentence(descriptor: Descriptor, found: Found) -> str:
+    report = found.report
     residual = found.dimension.residual_variance[found.dimension.dimension - 1]
     return (
         f"{report.n_tiles} tiles of {report.n_images} images ({len(report.skipped)} files skipped), {descriptor.name}, "

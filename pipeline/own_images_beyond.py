@@ -31,11 +31,16 @@ Tiles = NDArray[np.floating]
 
 
 def beyond_two_point(
-    images: Iterable[NDArray[np.floating]], descriptor: Descriptor, tile_px: int, seed: int
+    images: Iterable[NDArray[np.floating]],
+    owner_N: NDArray[np.integer],
+    descriptor: Descriptor,
+    tile_px: int,
+    seed: int,
 ) -> dict[str, Any]:
     """{n_tiles, held_out, and phases, phases_and_grey_levels, null: {auc, low, high}}; null is None for small images.
 
-    With fewer than five images, tiles instead of images are held out. Raises ValueError for fewer than five tiles.
+    Images of one owner (slices of a stack) are held out together. With fewer than five owners, tiles are. Raises
+    ValueError for fewer than five tiles.
     """
     real: list[Tiles] = []
     made: dict[str, list[Tiles]] = {kind: [] for kind in KINDS}
@@ -57,19 +62,26 @@ def beyond_two_point(
     n_tiles = sum(len(tiles) for tiles in real)
     if n_tiles < N_FOLDS:
         raise ValueError(f"beyond two-point: found {n_tiles} tiles, expected at least {N_FOLDS}; add images")
-    told = {kind: _judged(real, tiles, descriptor, seed) for kind, tiles in made.items()}
+    told = {kind: _judged(real, tiles, owner_N, descriptor, seed) for kind, tiles in made.items()}
     enough = sum(len(tiles) for tiles in null_real) >= N_FOLDS
-    null = _judged(null_real, null_made, descriptor, seed) if enough else None
-    held_out = "image" if sum(len(tiles) > 0 for tiles in real) >= N_FOLDS else "tile"
+    null = _judged(null_real, null_made, owner_N, descriptor, seed) if enough else None
+    held_out = "image" if len(np.unique(_owners(real, owner_N))) >= N_FOLDS else "tile"
     return {"n_tiles": n_tiles, "held_out": held_out, "null": null, **told}
 
 
-def _judged(real: Sequence[Tiles], made: Sequence[Tiles], descriptor: Descriptor, seed: int) -> dict[str, float]:
-    owner = np.repeat(np.arange(len(real)), [len(tiles) for tiles in real])
+def _judged(
+    real: Sequence[Tiles], made: Sequence[Tiles], owner_N: NDArray[np.integer], descriptor: Descriptor, seed: int
+) -> dict[str, float]:
+    owner = _owners(real, owner_N)
     groups = owner if len(np.unique(owner)) >= N_FOLDS else np.arange(len(owner))
     features = [np.concatenate([descriptor.describe(t) for t in tiles if len(t)]) for tiles in (real, made)]
     found = separability(features[0], features[1], groups, n_folds=N_FOLDS, seed=seed)
     return {"auc": found.auc, "low": found.low, "high": found.high}
+
+
+def _owners(tiles: Sequence[Tiles], owner_N: NDArray[np.integer]) -> NDArray[np.integer]:
+    """The owner of each tile."""
+    return np.repeat(owner_N, [len(part) for part in tiles])
 
 
 def _rng(seed: int, number: int, use: int) -> np.random.Generator:

@@ -15,6 +15,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from pipeline.gpus import for_training, n_devices
 from pipeline.potential_data import TrainingData
 from pipeline.potential_networks import NETWORKS, NetworkParams
 from pipeline.progress import Progress
+from pipeline.training_progress import tell_training
 from stores.building import building
 
 __all__ = [
@@ -169,6 +171,7 @@ def train_member(job: MemberJob) -> dict[str, Any]:
         seed=job.seed,
         checkpoints=job.folder / "checkpoints",
         devices=n_devices(),
+        tell=partial(tell_training, f"{job.name}, seed {job.seed}"),
     )
     predictions: dict[str, NDArray[np.float64]] = {}
     for name, data in sets.items():

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-__all__ = ["Progress"]
+__all__ = ["Progress", "clock_text"]
 
 LINE_EVERY_S = 5.0
 RENEW_EVERY_S = 0.2
@@ -63,7 +63,7 @@ class Progress:
         if fresh and elapsed > 0:
             rate = fresh / elapsed
             text += f", {rate:.3g} {self.unit}/s"
-            text += f", {_clock_text((self.total - self.done) / rate)} left" if self.done < self.total else ""
+            text += f", {clock_text((self.total - self.done) / rate)} left" if self.done < self.total else ""
         elif self.done_before:
             text += " (from an earlier run)"
         return text
@@ -74,7 +74,7 @@ class Progress:
         self._stream.flush()
 
 
-def _clock_text(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

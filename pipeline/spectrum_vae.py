@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from pipeline.shards import content_key
 from pipeline.spectrum_vae_params import SpectrumVAEParams
 from pipeline.stage import run_stage, write_metrics
 from pipeline.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.training_progress import tell_training
 from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, read_manifest
@@ -99,6 +101,7 @@ def train_one(job: Job) -> dict[str, Any]:
         checkpoints=job.folder / "checkpoints",
         devices=n_devices(),
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
+        tell=partial(tell_training, f"spectrum_vae, {job.subset}, beta {job.beta:g}, seed {job.seed}"),
     )
     live.end()  # type: ignore[no-untyped-call]
     save_network(trained.model, job.folder / "model")

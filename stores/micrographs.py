@@ -2,13 +2,14 @@
 
     image[i, y, x]   grey in [0, 1]
     group[i]         number of the image file; split by it, or neighbouring tiles of a test image are trained on
-    source[i]        its path inside the imported folder
-    tile_y, tile_x   first row and column of the tile in the file [px]
+    source[i]        its path inside the imported folder; FILE#k for page k of a stack, whose pages share a group
+    tile_y, tile_x   first row and column of the tile in the image [px]
 
-`skipped_file` and `skipped_reason`, of another length, name the files that could not be used. Attribute `settings` is
+`skipped_file` and `skipped_reason`, of another length, name the images that could not be used. Attribute `settings` is
 the JSON of how the files were read and cut.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,10 @@ def _flat(block: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def _groups_and_files_differ(block: xr.Dataset) -> NDArray[np.bool_]:
-    """Numbers and paths name the same rows."""
+    """Numbers and files name the same rows."""
+    files = [re.sub(r"#\d+$", "", str(source)) for source in block["source"].values]
     _, group = np.unique(block["group"].values, return_inverse=True)
-    _, source = np.unique(block["source"].values.astype(str), return_inverse=True)
+    _, source = np.unique(files, return_inverse=True)
     pairs = np.unique(np.stack([group, source]), axis=1)
     alone = [np.bincount(names)[rows] == 1 for names, rows in zip(pairs, (group, source), strict=True)]
     return np.asarray(~(alone[0] & alone[1]))

@@ -26,6 +26,7 @@ __all__ = ["DimensionChoice", "choose_dimension", "intrinsic_dimension", "residu
 
 Array = NDArray[np.float64]
 NOISE_SHARE = 0.03
+COPY_SHARE = 1e-9  # rows nearer than this, of the size of the cloud, are copies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +73,19 @@ def residual_variance(embedding: Embedding, *, max_rows: int = 2000) -> Array:
 
 
 def intrinsic_dimension(points_ND: Array, n_neighbours: int) -> float:
-    """Likelihood estimate from `n_neighbours`; rows with a copy of themselves are left out."""
-    distance_Nk = NearestNeighbors(n_neighbors=min(n_neighbours, len(points_ND) - 1)).fit(points_ND).kneighbors()[0]
-    distance_Nk = distance_Nk[distance_Nk[:, 0] > 0]
-    if not distance_Nk.size:
-        raise ValueError("intrinsic dimension: found only rows with exact copies, expected rows that differ")
-    return float(1 / np.log(distance_Nk[:, -1:] / distance_Nk[:, :-1]).mean())
+    """Likelihood estimate from `n_neighbours`. Of rows that are copies of each other one counts.
+
+    Never more than the rows that differ can span, which is also the answer where all neighbours are equally far.
+    """
+    rounding = COPY_SHARE * max(float(np.abs(points_ND).max()), np.finfo(float).tiny)
+    _, first = np.unique((points_ND / rounding).round(), axis=0, return_index=True)
+    rows_ND = points_ND[np.sort(first)]
+    most = len(rows_ND) - 1
+    if most < 2:
+        return float(most)
+    distance_Nk = NearestNeighbors(n_neighbors=min(n_neighbours, most)).fit(rows_ND).kneighbors()[0]
+    rate = float(np.log(distance_Nk[:, -1:] / distance_Nk[:, :-1]).mean())
+    return 1 / max(rate, 1 / most)
 
 
 def _spread(n_rows: int, max_rows: int) -> NDArray[np.int64]:

@@ -30,6 +30,7 @@ __all__ = ["Axes", "Embedding", "classical_mds", "draw_landmarks", "isomap", "pr
 Array = NDArray[np.float64]
 GRAPH_ROWS_PER_LANDMARK = 8
 ROWS_PER_STEP = 1000
+ROUNDING = 1e-7  # of features of unit length in single precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,8 +79,11 @@ def principal_axes(features_LF: NDArray[np.floating], n_axes: int) -> Axes:
     values, vectors = np.linalg.eigh(x @ x.T if kernel else x.T @ x)
     values, vectors = np.clip(values[::-1], 0, None), vectors[:, ::-1]
     n_useful = int((values > 1e-10 * max(values[0], np.finfo(float).tiny)).sum())
-    if not values[0] > 1e-20 * max(1.0, float(mean_F @ mean_F)) * len(x):
-        raise ValueError(f"embedding: found {len(x)} rows with the same features, expected rows that differ")
+    if not values[0] > ROUNDING**2 * max(1.0, float(mean_F @ mean_F)) * len(x):
+        raise ValueError(
+            f"embedding: found {len(x)} rows with the same features, expected rows that differ; "
+            "add images that differ, or choose another descriptor"
+        )
     n = min(n_axes, n_useful)
     axes_FK = x.T @ vectors[:, :n] / np.sqrt(values[:n]) if kernel else vectors[:, :n]
     return Axes(mean_F=mean_F, axes_FK=_signed(axes_FK), kept=float(values[:n].sum() / values.sum()))

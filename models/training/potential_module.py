@@ -13,7 +13,7 @@ The weights that are validated and kept are the moving average where there is on
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from models.training.potential_loss import PotentialLoss
 from models.training.potential_settings import PotentialSettings
 from models.training.quiet import quiet
 from models.training.schedule import Plateau, one_cycle
+from models.training.telling import HowFar, Telling
 
 __all__ = ["PotentialModule", "TrainedPotential", "train_potential"]
 
@@ -64,10 +65,12 @@ def train_potential(
     accelerator: str = "auto",
     devices: int = 1,
     stop_after: int | None = None,
+    tell: Callable[[HowFar], None] | None = None,
 ) -> TrainedPotential:
     """Train from scratch, or go on from `checkpoints`/last.ckpt where it exists.
 
-    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch.
+    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch. `tell` is
+    called now and then (models.training.telling).
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for sets without the labels that the loss asks for, FloatingPointError where the loss is not finite.
     """
@@ -99,7 +102,7 @@ def train_potential(
             strategy="auto" if devices == 1 else "ddp_spawn",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint],
+            callbacks=[best, checkpoint, *([Telling(tell, settings.max_epochs)] if tell else [])],
             logger=False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,

@@ -5,9 +5,12 @@ Steps take turns, so that a noisy machine hits all alike, and the median counts.
 freed yet, as PyTorch's own allocator tells; weights and the batch, which were there before, are not in it.
 """
 
+import contextlib
+import functools
+import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +64,7 @@ def _peak_bytes(step: Step, device: str) -> int:
         step()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
+    _wake_profiler()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the profiler, about memory that it did not see allocated
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
@@ -70,3 +74,28 @@ def _peak_bytes(step: Step, device: str) -> int:
         raise RuntimeError("torch.profiler gave no result; it is needed to measure peak memory")
     events = sorted((e for e in result.events() if e.name() == "[memory]"), key=lambda event: event.start_ns())
     return int(max(np.cumsum([event.nbytes() for event in events]), default=0))
+
+
+@functools.cache
+def _wake_profiler() -> None:
+    """Once in a process, so that a profile prints nothing.
+
+    Kineto tells every start and stop, however it ends; where it fails there is no result, which is told. Two remarks
+    more go to the file descriptor: at the first use, and when first a tensor is freed that is older than the profile.
+    """
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read at the first use
+    older = torch.ones(1)
+    with _silent_descriptor(2), profile(activities=[ProfilerActivity.CPU], profile_memory=True):
+        del older
+
+
+@contextlib.contextmanager
+def _silent_descriptor(number: int) -> Iterator[None]:
+    kept, nowhere = os.dup(number), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, number)
+        yield
+    finally:
+        os.dup2(kept, number)
+        os.close(kept)
+        os.close(nowhere)

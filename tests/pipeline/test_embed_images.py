@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from skimage.io import imsave
+from tifffile import imwrite
 
 from pipeline.embed_images import main
 
@@ -111,6 +112,43 @@ def test_a_folder_without_images_is_told_and_nothing_is_written(tmp_path: Path):
 def test_two_tiles_are_too_few(tmp_path: Path):
     (tmp_path / "in").mkdir()
     imsave(tmp_path / "in" / "only.png", stripes(0, 7, 0, (60, 100)), check_contrast=False)
-    with pytest.raises(ValueError, match="found 2 tiles, expected at least 3; choose smaller tiles"):
+    with pytest.raises(ValueError, match="found 2 tiles in 1 images that differ, expected at least 3 tiles"):
         run(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_copies_of_one_image_are_told_and_no_map_is_made_of_them(tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "in").mkdir()
+    for i in range(20):
+        imsave(tmp_path / "in" / f"{i:02d}.png", stripes(0, 7, 0, (60, 60)), check_contrast=False)
+    with pytest.raises(ValueError, match=r"found 1 tiles in 1 images that differ, .* \(19 skipped\).*add images"):
+        run(tmp_path / "in", tmp_path / "out")
+    assert "skipped 19.png: found the pixels of 00.png again, expected images that differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["mds", "isomap"])
+def test_tiles_that_repeat_themselves_have_a_map(tmp_path: Path, method: str):
+    """Stripes as wide as the tile, without noise: every tile of an image is a copy of its neighbours."""
+    (tmp_path / "in").mkdir()
+    x = np.arange(192)
+    for period in (6, 12, 24):
+        wave = 0.5 + 0.4 * np.cos(2 * np.pi * x / period)
+        pixels = np.tile((wave * 255).astype(np.uint8), (96, 1))
+        imsave(tmp_path / "in" / f"{period}.png", pixels, check_contrast=False)
+    assert run(tmp_path / "in", tmp_path / "out", "--method", method)["dimension"]["dimension"] in (1, 2)
+
+
+def test_pages_of_a_stack_are_images_of_their_own_also_in_the_diagnostics(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        pages = np.stack([stripes(0.2 if name == "a" else 1.4, 7, i) for i in range(3)])
+        imwrite(tmp_path / "in" / f"{name}.tif", pages, photometric="minisblack")
+    summary = run(tmp_path / "in", tmp_path / "out", "--windows", "48")
+    assert "54 tiles of 6 images" in summary["summary"]
+    assert 0 < summary["window"]["ratios"]["48"] < 0.5  # slices of one stack are one image
+    assert "b.tif#3" in (tmp_path / "out" / "embedding.csv").read_text()
+
+
+def test_names_that_are_no_utf_8_reach_the_diagnostics(folder: Path, tmp_path: Path):
+    (folder / "fine_0.png").rename(folder / "fine\udcff.png")
+    assert "window" in run(folder, tmp_path / "out", "--windows", "48")

@@ -16,9 +16,10 @@ def cut_out(order: float) -> list[np.ndarray]:
     return [phase_order(params, rng)[:200, :200] for rng in rngs]
 
 
-def judged(images: list[np.ndarray]) -> dict:
+def judged(images: list[np.ndarray], owners: list[int] | None = None) -> dict:
     settings = DescriptorSettings(efficientnet=EfficientNetSettings(layers=("b3",)))
-    return beyond_two_point(images, make_descriptor("efficientnet", settings, (TILE, TILE)), TILE, 0)
+    descriptor = make_descriptor("efficientnet", settings, (TILE, TILE))
+    return beyond_two_point(images, np.array(owners or range(len(images))), descriptor, TILE, 0)
 
 
 def test_a_gaussian_image_reaches_the_null_and_no_more():
@@ -36,6 +37,10 @@ def test_cells_go_far_beyond_it():
 
 def test_few_images_are_held_out_by_tile_and_told():
     assert judged(cut_out(1.0)[:2])["held_out"] == "tile"
+
+
+def test_slices_of_few_stacks_are_held_out_by_tile_too():
+    assert judged(cut_out(1.0)[:6], [0, 0, 0, 1, 1, 1])["held_out"] == "tile"
 
 
 def test_too_few_tiles_are_refused():

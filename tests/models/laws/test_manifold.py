@@ -142,13 +142,21 @@ def test_intrinsic_dimension_of_a_cube():
     assert intrinsic_dimension(RNG.uniform(size=(3000, 3)), 10) == pytest.approx(3, abs=0.35)
 
 
+def test_copies_count_once_and_rows_equally_far_span_what_they_can():
+    cube = RNG.uniform(size=(300, 3))
+    assert intrinsic_dimension(np.repeat(cube, 20, axis=0), 10) == intrinsic_dimension(cube, 10)
+    assert intrinsic_dimension(np.eye(6), 3) == pytest.approx(5)
+    assert intrinsic_dimension(np.repeat(np.eye(2), 9, axis=0), 12) == 1
+    assert choose_dimension(classical_mds(points(np.eye(5)), np.arange(5), 4), **CHOICE).dimension == 4
+
+
 def test_rows_that_cannot_be_embedded_are_refused():
     broken = RNG.normal(size=(10, 4))
     broken[3, 1] = np.nan
     with pytest.raises(ValueError, match="found 10 rows, 1 of them not finite"):
         principal_axes(broken, 2)
     with pytest.raises(ValueError, match="found 10 rows with the same features"):
-        principal_axes(np.ones((10, 4)), 2)
+        principal_axes(np.ones((10, 4)) + 1e-8 * RNG.normal(size=(10, 4)), 2)
     with pytest.raises(ValueError, match="expected more than n_neighbours = 20"):
         isomap(RNG.normal(size=(10, 4)), np.arange(10), 2, n_neighbours=20)
 

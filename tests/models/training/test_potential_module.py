@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,7 @@ import torch
 
 from models.networks.hipnn import HIPNN
 from models.networks.potential import evaluate
-from models.training import potential_module
+from models.training import potential_module, telling
 from models.training.batches import EpochBatches
 from models.training.potential_loss import PotentialLoss
 from models.training.potential_module import train_potential
@@ -49,6 +50,17 @@ def test_a_cut_and_resumed_training_ends_with_the_same_weights(tmp_path, setting
         resumed.best_objective,
         resumed.epochs,
     )
+
+
+def test_a_training_that_tells_how_far_it_is_ends_with_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(telling, "LEAST_S", 0.0)
+    told = []
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", tell=told.append)))
+    steps = [far.step for far in told]
+    assert 6 <= len(told) <= 10 and steps == sorted(set(steps))
+    assert {far.epoch for far in told} == {1, 2, 3, 4, 5, 6} and {far.n_epochs for far in told} == {6}
+    assert math.isnan(told[0].objective) and told[-1].objective > 0
+    assert all(far.seconds_left >= 0 for far in told)
 
 
 def test_the_seed_decides(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.networks.spectrum_vae import SpectrumVAE
-from models.training import spectrum_module
+from models.training import spectrum_module, telling
 from models.training.batches import EpochBatches
 from models.training.elbo import kl_per_latent
 from models.training.spectrum_module import TrainingSettings, train_spectrum_vae
@@ -43,6 +43,15 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
     resumed = train(tmp_path / "cut")
     assert torch.equal(weights(whole), weights(resumed))
     assert (whole.best_epoch, whole.best_objective) == (resumed.best_epoch, resumed.best_objective)
+
+
+def test_telling_how_far_a_training_is_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(telling, "LEAST_S", 0.0)
+    told = []
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", tell=told.append)))
+    assert 9 <= len(told) <= 11
+    assert told[-1].step > told[0].step and told[-1].epoch <= 20
+    assert np.isfinite([far.objective for far in told[1:]]).all()
 
 
 def test_training_learns_and_the_seed_decides(tmp_path):

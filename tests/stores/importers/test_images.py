@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from skimage.io import imsave
+from tifffile import TiffWriter, imwrite
 
 from pipeline.import_dataset import main
 from stores.importers.images import ImageSettings, UnusableImage, find_images, import_images, read_grey, tiles_of
@@ -22,9 +24,13 @@ def ramp(n_y: int, n_x: int) -> np.ndarray:
     return np.linspace(0, 1, n_y * n_x).reshape(n_y, n_x)
 
 
-def save(path: Path, pixels: np.ndarray) -> Path:
+def save(path: Path, pixels: np.ndarray, **tags: Any) -> Path:
+    """`tags`: of TIFF."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, pixels, check_contrast=False)
+    if tags:
+        imwrite(path, pixels, **tags)
+    else:
+        imsave(path, pixels, check_contrast=False)
     return path
 
 
@@ -71,12 +77,135 @@ def test_palette_and_black_and_white_are_read(tmp_path: Path):
     assert set(np.unique(read_grey(tmp_path / "bilevel.png", SMALL))) == {0, 1}
 
 
-def test_twelve_bits_in_sixteen_are_stretched_on_demand(tmp_path: Path):
-    path = save(tmp_path / "a.tif", (ramp(100, 100) * 4095).astype(np.uint16))
-    assert read_grey(path, SMALL).max() == pytest.approx(1 / 16, abs=1e-3)
-    stretched = read_grey(path, ImageSettings(tile_px=16, grey="image"))
-    assert (stretched.min(), stretched.max()) == (0, 1)
-    assert np.median(stretched) == pytest.approx(0.5, abs=0.01)
+@pytest.mark.parametrize(("suffix", "dtype"), [(".tif", "uint16"), (".png", "uint16"), (".tif", "uint32")])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_the_bits_of_the_camera_not_of_the_file_are_white(tmp_path: Path, suffix: str, dtype: str, bits: int):
+    path = save(tmp_path / f"a{suffix}", (ramp(100, 100) * (2**bits - 1)).astype(dtype))
+    assert read_grey(path, SMALL).max() == 1
+    assert np.median(read_grey(path, ImageSettings(tile_px=16, grey="image"))) == pytest.approx(0.5, abs=0.01)
+
+
+def test_images_of_one_folder_share_their_white(tmp_path: Path):
+    save(tmp_path / "in" / "bright.tif", (ramp(16, 16) * 4000).astype(np.uint16))
+    save(tmp_path / "in" / "dim.tif", (ramp(16, 16) * 900).astype(np.uint16))
+    save(tmp_path / "in" / "eight.tif", (ramp(16, 16)[::-1] * 200).astype(np.uint8))
+    report = import_images(tmp_path / "in", tmp_path / "m.zarr", SMALL)
+    brightest = open_store(tmp_path / "m.zarr", MICROGRAPHS)["image"].values.max(axis=(1, 2))
+    np.testing.assert_allclose(brightest, [4000 / 4095, 900 / 4095, 200 / 255], rtol=1e-6)
+    assert report.peaks == {"uint16": 4000, "uint8": 200}
+    dim = read_grey(tmp_path / "in" / "dim.tif", SMALL, peaks=report.peaks)
+    assert dim.max() == pytest.approx(900 / 4095)
+
+
+def grey8() -> Any:
+    from PIL import Image
+
+    return Image.fromarray(as_type(ramp(32, 32), "uint8"))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "options"),
+    [
+        ("cmyk.jpg", "CMYK", {"quality": 95}),
+        ("cmyk.tif", "CMYK", {}),
+        ("cmyk_lzw.tif", "CMYK", {"compression": "tiff_lzw"}),
+        ("lzw.tif", "L", {"compression": "tiff_lzw"}),
+        ("jpeg.tif", "L", {"compression": "jpeg", "quality": 95}),
+        ("jpeg_colour.tif", "RGB", {"compression": "jpeg", "quality": 95}),
+        ("palette.tif", "P", {}),
+        ("palette_lzw.tif", "P", {"compression": "tiff_lzw"}),
+        ("rgba.tif", "RGBA", {}),
+        ("rgba.png", "RGBA", {}),
+        ("la.tif", "LA", {}),
+        ("float.tif", "F", {}),
+    ],
+)
+def test_colours_and_compressions_of_all_kinds_are_one_grey(tmp_path: Path, name: str, mode: str, options: dict):
+    image = grey8()
+    if mode == "F":
+        image = image.point(lambda value: value / 255, "F")
+    elif mode != "L":
+        image = image.convert(mode) if mode in ("LA", "P") else image.convert("RGB").convert(mode)
+    image.save(tmp_path / name, **options)
+    np.testing.assert_allclose(read_grey(tmp_path / name, SMALL), ramp(32, 32), atol=0.03)
+
+
+@pytest.mark.parametrize("compression", [None, "group4"])
+def test_black_and_white_tiff_is_read(tmp_path: Path, compression: str | None):
+    grey8().convert("1").save(tmp_path / "bit.tif", compression=compression)
+    found = read_grey(tmp_path / "bit.tif", SMALL)
+    assert set(np.unique(found)) == {0, 1}
+    assert found[:8].mean() < found[-8:].mean()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_zero_is_white_where_the_file_says_so(tmp_path: Path, dtype: str):
+    path = tmp_path / "a.tif"
+    save(path, as_type(1 - ramp(16, 16), dtype), photometric="miniswhite")
+    np.testing.assert_allclose(read_grey(path, SMALL), ramp(16, 16), atol=0.01)
+
+
+def test_colours_multiplied_by_alpha_are_told_from_those_that_are_not(tmp_path: Path):
+    grey, alpha = np.full((16, 16), 100, dtype=np.uint8), np.full((16, 16), 128, dtype=np.uint8)
+    for kind, expected in (("assocalpha", 100 + 127), ("unassalpha", 100 * 128 / 255 + 127)):
+        path = tmp_path / f"{kind}.tif"
+        save(path, np.stack([grey, grey, grey, alpha], axis=2), photometric="rgb", extrasamples=[kind])
+        assert read_grey(path, SMALL).max() == pytest.approx(expected / 255, abs=0.005)
+
+
+@pytest.mark.parametrize(("n_pages", "options"), [(2, {}), (3, {}), (4, {}), (6, {}), (5, {"imagej": True})])
+@pytest.mark.parametrize("truncate", [False, True])
+def test_every_page_is_an_image_of_the_group_of_its_file(tmp_path: Path, n_pages: int, options: dict, truncate: bool):
+    pages = np.stack([as_type(np.roll(ramp(16, 20), k, axis=1), "uint8") for k in range(n_pages)])
+    save(tmp_path / "in" / "b.tif", pages, photometric="minisblack", truncate=truncate, **options)
+    save(tmp_path / "in" / "a.png", as_type(ramp(16, 16), "uint8"))
+    report = import_images(tmp_path / "in", tmp_path / "m.zarr", SMALL)
+    assert (report.n_images, report.skipped) == (1 + n_pages, {})
+    dataset = open_store(tmp_path / "m.zarr", MICROGRAPHS).load()
+    assert dataset["source"].values.tolist() == ["a.png", *(f"b.tif#{k + 1}" for k in range(n_pages))]
+    assert dataset["group"].values.tolist() == [0] + [1] * n_pages
+    np.testing.assert_allclose(dataset["image"].values[2], pages[1][:, 2:18] / 255, atol=1e-6)
+    with pytest.raises(UnusableImage, match=f"found {n_pages} pages"):
+        read_grey(tmp_path / "in" / "b.tif", SMALL)
+
+
+def test_pages_that_cannot_be_used_are_named_and_thumbnails_are_no_pages(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    with TiffWriter(tmp_path / "in" / "a.tif") as writer:
+        writer.write(as_type(ramp(32, 32), "uint8"))
+        writer.write(as_type(ramp(16, 8), "uint8"))
+        writer.write(as_type(ramp(16, 16), "uint8"), subfiletype=1)
+        writer.write(np.full((16, 16), 9, dtype=np.uint8))
+    report = import_images(tmp_path / "in", tmp_path / "m.zarr", SMALL)
+    assert [image.name for image in report.images] == ["a.tif#1"]
+    assert {name: reason[:14] for name, reason in report.skipped.items()} == {
+        "a.tif#2": "found 16 x 8 p",
+        "a.tif#3": "found no contr",
+    }
+
+
+def test_what_has_no_one_meaning_as_grey_is_refused(tmp_path: Path):
+    save(
+        tmp_path / "channels.tif",
+        np.zeros((16, 16, 2), dtype=np.uint8),
+        photometric="minisblack",
+        planarconfig="contig",
+    )
+    grey8().convert("RGB").convert("LAB").save(tmp_path / "lab.tif")
+    save(tmp_path / "complex.tif", ramp(16, 16).astype(np.complex64))
+    for name, said in (("channels", "2 channels in one page"), ("lab", "CIELAB"), ("complex", "type complex64")):
+        with pytest.raises(UnusableImage, match=said):
+            read_grey(tmp_path / f"{name}.tif", SMALL)
+
+
+def test_the_same_pixels_are_used_once_whatever_the_file(tmp_path: Path):
+    for name in ("b.png", "a.tif", "c.tif"):
+        save(tmp_path / "in" / name, as_type(ramp(20, 20), "uint8"))
+    save(tmp_path / "in" / "d.png", as_type(ramp(20, 20)[::-1], "uint8"))
+    report = import_images(tmp_path / "in", tmp_path / "m.zarr", SMALL)
+    assert [image.name for image in report.images] == ["a.tif", "d.png"]
+    again = "found the pixels of a.tif again, expected images that differ"
+    assert report.skipped == {"b.png": again, "c.tif": again}
 
 
 def test_floats_are_taken_as_they_are_or_stretched(tmp_path: Path):
@@ -127,7 +256,7 @@ def mixed_folder(folder: Path) -> Path:
     (folder / "text.png").write_text("not an image")
     (folder / "empty.tif").touch()
     save(folder / "tiny.png", as_type(ramp(9, 50), "uint8"))
-    save(folder / "stack.tif", as_type(np.stack([ramp(20, 20)] * 6), "uint8"))
+    grey8().convert("RGB").convert("LAB").save(folder / "lab.tif")
     save(folder / "flat.png", np.full((20, 20), 7, dtype=np.uint8))
     save(folder / "nan.tif", np.full((20, 20), np.nan, dtype=np.float32))
     (folder / "notes.txt").write_text("ignored")
@@ -135,7 +264,7 @@ def mixed_folder(folder: Path) -> Path:
     return folder
 
 
-BAD = {"half.png", "half.jpg", "half.tif", "text.png", "empty.tif", "tiny.png", "stack.tif", "flat.png", "nan.tif"}
+BAD = {"half.png", "half.jpg", "half.tif", "text.png", "empty.tif", "tiny.png", "lab.tif", "flat.png", "nan.tif"}
 
 
 def test_bad_files_are_named_and_skipped_and_the_rest_is_a_valid_store(tmp_path: Path):
@@ -144,7 +273,7 @@ def test_bad_files_are_named_and_skipped_and_the_rest_is_a_valid_store(tmp_path:
     assert set(report.skipped) == BAD
     assert (report.n_images, report.n_tiles) == (2, 4 + 6)
     assert "found 9 x 50 px" in report.skipped["tiny.png"]
-    assert "save pages as files" in report.skipped["stack.tif"]
+    assert "CIELAB" in report.skipped["lab.tif"]
     assert "400 NaN" in report.skipped["nan.tif"]
     assert "cannot be read as an image" in report.skipped["half.png"]
     assert validate(out) == []
