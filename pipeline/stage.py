@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pipeline.check_params import SECTIONS, wrong_params
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
@@ -20,6 +21,7 @@ INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exception], ...] = ()) -> NoReturn:
     """Run the stage and exit: 0, 1 after a told error, 130 after Ctrl-C. An unforeseen error keeps its traceback.
 
+    Beside dvc.yaml a stage begins only when params.yaml fits all stages: what follows must not fail on it hours later.
     `also_told`: errors of this stage that explain themselves, such as a missing optional program.
     """
     told: tuple[type[Exception], ...] = (
@@ -31,6 +33,8 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         *also_told,
     )
     try:
+        if name in SECTIONS and Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
+            raise ValueError(wrong)
         main()
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)
