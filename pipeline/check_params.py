@@ -5,9 +5,10 @@ surface when its stage begins, hours later.
 settings of all stages is to import all they build upon, some six CPU seconds. So that is done in a process of its own,
 and a file found good is not looked at again until it, or the sources, change.
 
-No stage lists this file among its deps, see pipeline/dependencies.py: it decides whether a stage begins, not what it makes.
+No stage lists this file among its deps, see pipeline/dependencies.py: it decides whether a stage begins, not what it
+makes.
 
-    python -m pipeline.check_params [FILE ...]     whole params files, params.yaml by default; exits 1 and lists every problem
+    python -m pipeline.check_params [FILE ...]     whole params files, else params.yaml; exits 1 and lists every problem
 """
 
 import hashlib
@@ -68,7 +69,7 @@ def section_kinds() -> dict[str, type]:
 
 
 def wrong_params(root: Path) -> str:
-    """All that is wrong with params.yaml in `root`, "" when nothing is. Only the first call after a change takes time."""
+    """All that is wrong with params.yaml in `root`, "" when nothing is. Only the first call after a change is slow."""
     try:
         state = _state(root / PARAMS)
     except FileNotFoundError:

@@ -68,7 +68,7 @@ def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: 
 
 
 def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) -> None:
-    """Build every section as its kind. Raises ParamsError that lists the problems of all, also sections too many or too few."""
+    """Build every section as its kind. Raises ParamsError with all problems; unknown and missing ones are some."""
     content = _read(path)
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: found {type(content).__name__}, expected sections {sorted(kinds)}")

@@ -1,4 +1,4 @@
-"""A params.yaml that any stage would refuse is refused before the first one begins, with all problems of all sections."""
+"""A params.yaml that any stage would refuse is refused before the first one begins, with all problems at once."""
 
 import ast
 import os
