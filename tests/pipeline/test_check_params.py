@@ -6,13 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
+from models.descriptors.choice import EfficientNetLayer, VGG19Layer
 from pipeline import check_params
 from pipeline.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
 from pipeline.dependencies import DAGS, stage_code
+from pipeline.params import ParamsError, check_sections
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,6 +69,45 @@ def test_all_problems_of_all_sections_are_told_at_once(folder: Path):
     ):
         assert told in wrong
     assert not (folder / FOUND_GOOD).exists()
+
+
+def test_misspelt_names_of_layers_are_refused(folder: Path):
+    text = (ROOT / "params.yaml").read_text()
+    for old, new, told in (
+        (
+            "layers: [b7] ",
+            "layers: [b16] ",
+            "textures.settings.efficientnet.layers[0]: found 'b16' (str), expected one of",
+        ),
+        (
+            "layers: [conv3_4]",
+            "layers: [conv34]",
+            "textures.settings.vgg19.layers[0]: found 'conv34' (str), expected one",
+        ),
+        (
+            "  layers: [stem, b0,",
+            "  layers: [stm, b0,",
+            "reconstruction: layers: found ['stm'], expected some of ['stem'",
+        ),
+        (
+            "    layer: b3 ",
+            "    layer: b 3 ",
+            "reconstruction.window.layer: found 'b 3' (str), expected one of ['stem'",
+        ),
+    ):
+        assert text.count(old) == 1, old
+        (folder / "params.yaml").write_text(text.replace(old, new))
+        with pytest.raises(ParamsError) as caught:
+            check_sections(section_kinds(), folder / "params.yaml")
+        assert told in str(caught.value)
+
+
+def test_the_layers_that_params_may_name_are_those_of_the_networks():
+    from models.descriptors.efficientnet import EfficientNetLite0
+    from models.descriptors.vgg19 import VGG19
+
+    assert get_args(EfficientNetLayer) == EfficientNetLite0.layers
+    assert get_args(VGG19Layer) == VGG19.layers
 
 
 @pytest.mark.slow
