@@ -50,7 +50,7 @@ def main() -> int:
 
     kinds = section_kinds()
     status = 0
-    for path in map(Path, sys.argv[1:] or [PARAMS]):
+    for path in [Path(name) for name in sys.argv[1:]] or [PARAMS]:
         try:
             check_sections(kinds, path)
         except ParamsError as error:
