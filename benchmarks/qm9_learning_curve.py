@@ -1,6 +1,6 @@
 """Error of HIP-NN on QM9 against the number of training molecules, energies only.
 
-    dvc repro qm9 && python benchmarks/qm9_learning_curve.py [--sizes 1000 5000 25000]
+    make repro STAGE=qm9 && python benchmarks/qm9_learning_curve.py [--sizes 1000 5000 25000]
 
 Atomization energies at 0 K (U0). The test set is 5 % of the groups of equal connectivity, the same for all sizes; the
 error is the mean absolute one of a molecule in kcal/mol, as the papers give it. One network each, of 40 features and

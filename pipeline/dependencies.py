@@ -3,11 +3,11 @@
 A file belongs to a stage when `pipeline/<stage>.py` reaches it, at any depth, through an import (also inside a
 function), the dotted name of a module in a string ("models.laws.pysr_child", run as a subprocess), or the name of a
 file beside the module in a string ("report.html.j2", "triqs_child.py"). Empty `__init__.py` files hold nothing and
-are left out.
+are left out. So are the modules of NOT_FOLLOWED, which shape nothing that a stage makes.
 
-    python -m pipeline.dependencies            exits 1 and says what dvc.yaml lacks or lists in vain
+    python -m pipeline.dependencies            exits 1 and says what a dvc.yaml lacks or lists in vain
     python -m pipeline.dependencies spectra    prints the files of one stage
-    python -m pipeline.dependencies --write    brings the code part of every `deps` in dvc.yaml up to date
+    python -m pipeline.dependencies --write    brings the code part of every `deps` up to date
 """
 
 import argparse
@@ -17,9 +17,11 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-__all__ = ["PACKAGES", "imported_modules", "module_files", "project_files", "stage_code"]
+__all__ = ["DAGS", "PACKAGES", "imported_modules", "module_files", "project_files", "stage_code"]
 
 PACKAGES = ("pipeline", "stores", "models")
+DAGS = ("dvc.yaml", "pipeline/on_demand/dvc.yaml")
+NOT_FOLLOWED = {"pipeline.check_params"}  # knows the settings of all stages, and decides only whether one begins
 
 
 def main() -> int:
@@ -42,11 +44,15 @@ def main() -> int:
 
 
 def check(root: Path, *, write: bool = False) -> list[str]:
-    """Compare the `deps` of every stage in root/dvc.yaml with its imports; with `write`, correct the file."""
+    """Compare the `deps` of every stage with its imports; with `write`, correct them."""
+    return [problem for dag_file in DAGS for problem in _check_file(root, dag_file, write)]
+
+
+def _check_file(root: Path, dag_file: str, write: bool) -> list[str]:
     yaml = YAML()
     yaml.width = 140
     yaml.indent(mapping=2, sequence=4, offset=2)
-    path = root / "dvc.yaml"
+    path = root / dag_file
     dag = yaml.load(path.read_text())
     problems = []
     for name, stage in dag["stages"].items():
@@ -54,10 +60,10 @@ def check(root: Path, *, write: bool = False) -> list[str]:
         listed = [dep for dep in found if is_code(dep)]
         expected = stage_code(root, name)
         problems += [
-            f"dvc.yaml: stage {name} imports {dep} but does not list it" for dep in expected if dep not in listed
+            f"{dag_file}: stage {name} imports {dep} but does not list it" for dep in expected if dep not in listed
         ]
         problems += [
-            f"dvc.yaml: stage {name} lists {dep} but does not import it" for dep in listed if dep not in expected
+            f"{dag_file}: stage {name} lists {dep} but does not import it" for dep in listed if dep not in expected
         ]
         if set(listed) != set(expected):
             stage["deps"] = [dep for dep in found if not is_code(dep)] + expected
@@ -89,7 +95,8 @@ def project_files(root: Path, start: str) -> set[str]:
             continue
         found.add(file)
         if file.endswith(".py"):
-            waiting += [path for module in imported_modules(root / file) for path in module_files(root, module)]
+            modules = imported_modules(root / file) - NOT_FOLLOWED
+            waiting += [path for module in modules for path in module_files(root, module)]
             waiting += files_beside(root, file)
     return found
 

@@ -24,6 +24,7 @@ from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
 from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from pipeline.check_params import wrong_params
 from pipeline.repro import RWLOCK, live_runs
 
 __all__ = ["Finding", "findings"]
@@ -60,6 +61,7 @@ def findings(root: Path) -> Iterator[Finding]:
     yield git(root)
     yield dvc(root)
     yield lock(root)
+    yield params(root)
     yield disk(root)
     yield memory()
     yield nrg_solver()
@@ -143,6 +145,14 @@ def lock(root: Path) -> Finding:
         cure = f"`make repro` deletes it; by hand: rm {RWLOCK}"
         return Finding(subject="lock", fine=None, found=f"{RWLOCK} is torn: an earlier run was killed", cure=cure)
     return Finding(subject="lock", fine=True, found="free")
+
+
+def params(root: Path) -> Finding:
+    wrong = wrong_params(root)
+    if wrong:
+        cure = "correct these; `git diff params.yaml` shows what was changed"
+        return Finding(subject="params", fine=False, found=wrong, cure=cure)
+    return Finding(subject="params", fine=True, found="params.yaml fits every stage")
 
 
 def disk(root: Path) -> Finding:

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from models.descriptors.choice import (
     DESCRIPTORS,
     DescriptorSettings,
+    EfficientNetLayer,
     EfficientNetSettings,
     VGG19Settings,
     make_descriptor,
@@ -58,7 +59,8 @@ SEED = 0
 BLOCK = 256  # tiles described at once
 N_LANDMARKS, N_AXES, N_NEIGHBOURS = 1000, 50, 12
 MAX_DIMENSION, MINIMUM_GAIN = 6, 0.02
-WINDOW_LAYER, WINDOW_THRESHOLD = "b3", 0.25
+WINDOW_LAYER: EfficientNetLayer = "b3"
+WINDOW_THRESHOLD = 0.25
 MAX_IMAGES = 100  # in diagnostics
 
 

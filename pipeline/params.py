@@ -21,7 +21,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["ParamsError", "build", "load_params", "read_section", "setting"]
+__all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "setting"]
 
 T = TypeVar("T")
 PARAMS_FILE = "params.yaml"
@@ -54,24 +54,52 @@ def build(kind: type[T], given: object, section: str, source: str) -> T:
     """Make a `kind` of the mapping `given`, found at `section` of `source`. Raises ParamsError."""
     problems: list[str] = []
     value = _build(kind, given, section, problems)
-    if problems:
-        told = "\n".join(f"  {problem}" for problem in problems)
-        raise ParamsError(f"{source}: {len(problems)} problem(s)\n{told}")
+    _raise(problems, source)
     return value  # type: ignore[no-any-return]
 
 
 def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: ANN401 - YAML
-    """The raw mapping of one section. Read as YAML 1.2, like DVC does."""
-    try:
-        content = YAML(typ="safe", pure=True).load(Path(path))
-    except FileNotFoundError:
-        raise ParamsError(f"{path}: not found, expected a params file; run from the root of the repository") from None
-    except YAMLError as error:
-        raise ParamsError(f"{path}: cannot be read as YAML; correct this: {error}") from None
+    """The raw mapping of one section."""
+    content = _read(path)
     if not isinstance(content, Mapping) or section not in content:
         found = sorted(content) if isinstance(content, Mapping) else type(content).__name__
         raise ParamsError(f"{path}: found sections {found}, expected {section!r}; add the section")
     return content[section]
+
+
+def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) -> None:
+    """Build every section as its kind. Raises ParamsError with all problems; unknown and missing ones are some."""
+    content = _read(path)
+    if not isinstance(content, Mapping):
+        raise ParamsError(f"{path}: found {type(content).__name__}, expected sections {sorted(kinds)}")
+    problems: list[str] = []
+    for section in content:
+        if section not in kinds:
+            problems.append(
+                f"{section}: found an unknown section, expected one of {sorted(kinds)}; remove or rename it"
+            )
+    for section, kind in kinds.items():
+        if section in content:
+            _build(kind, content[section], section, problems)
+        else:
+            problems.append(f"{section}: found no such section, expected the settings of that stage; add it")
+    _raise(problems, str(path))
+
+
+def _read(path: str | Path) -> Any:  # noqa: ANN401 - YAML
+    """Read as YAML 1.2, like DVC does."""
+    try:
+        return YAML(typ="safe", pure=True).load(Path(path))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: not found, expected a params file; run from the root of the repository") from None
+    except YAMLError as error:
+        raise ParamsError(f"{path}: cannot be read as YAML; correct this: {error}") from None
+
+
+def _raise(problems: Sequence[str], source: str) -> None:
+    if problems:
+        told = "\n".join(f"  {problem}" for problem in problems)
+        raise ParamsError(f"{source}: {len(problems)} problem(s)\n{told}")
 
 
 def _build(kind: Any, given: Any, where: str, problems: list[str]) -> Any:  # noqa: ANN401 - any dataclass

@@ -4,7 +4,7 @@
     writes  data/qm9.zarr             (stores.atoms.ATOMS)
             reports/metrics/qm9.json  {n_molecules, n_atoms, n_groups, reference_energies_eV, atomization_*, hash}
 
-`make repro` leaves this stage out; `dvc repro qm9` or `make repro STAGE=qm9` runs it. It needs the package qm9pack.
+Runs only when named, `make repro STAGE=qm9`: see pipeline/on_demand/dvc.yaml. It needs the package qm9pack.
 Atomization energies are what remains after the reference energies, which stand beside the energies in the store.
 """
 

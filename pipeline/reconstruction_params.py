@@ -1,9 +1,9 @@
 """Section `reconstruction` of params.yaml."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from models.descriptors.choice import DescriptorName
+from models.descriptors.choice import DescriptorName, EfficientNetLayer, VGG19Layer
 from models.descriptors.reconstruction import ReconstructionSettings
 from pipeline.params import setting
 from pipeline.tile_ratios import WindowParams
@@ -62,4 +62,7 @@ class ReconstructionParams:
         )
 
     def __post_init__(self) -> None:
+        known = get_args(EfficientNetLayer if self.network == "efficientnet" else VGG19Layer)
+        if unknown := [layer for layer in self.layers if layer not in known]:
+            raise ValueError(f"layers: found {unknown}, expected some of {list(known)} of {self.network}")
         self.settings()

@@ -1,9 +1,10 @@
 """Stage `report`: one self-contained page with the pictures and the numbers of every lane.
 
 reads   data/*.zarr, reports/metrics/*.json, reports/details, reports/formula, params.yaml
-writes  reports/index.html       opens anywhere, needs no network and nothing beside it
-        reports/figures/*.png    the pictures of the README
-        reports/plots/*.csv      for `dvc plots show`
+writes  reports/index.html              opens anywhere, needs no network and nothing beside it
+        reports/figures/*.png           the pictures of the README
+        reports/plots/*.csv             for `dvc plots show`
+        reports/metrics/headline.json   for `dvc metrics show`: pipeline/headline.py
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.headline import headline, lines
 from pipeline.params import load_params, setting
 from pipeline.report_pages.aluminium import aluminium_lane
 from pipeline.report_pages.atoms import atoms_lane
@@ -19,13 +21,14 @@ from pipeline.report_pages.layout import render
 from pipeline.report_pages.microstructures import microstructures_lane
 from pipeline.report_pages.page import LaneReport
 from pipeline.report_pages.spectra import spectra_lane
-from pipeline.stage import run_stage
+from pipeline.stage import run_stage, write_json
 
 __all__ = ["ReportParams", "build_report", "main"]
 
 Lane = Callable[[Path, int], LaneReport]
 # one function per lane, in the order of the page
 LANES: tuple[Lane, ...] = (spectra_lane, atoms_lane, aluminium_lane, microstructures_lane)
+HEADLINE = Path("reports/metrics/headline.json")
 TITLE = "Latentlaw: simulated physics in, laws out"
 
 
@@ -38,8 +41,10 @@ class ReportParams:
 
 def main() -> None:
     params = load_params(ReportParams, "report")
+    numbers = headline(Path.cwd())
     build_report(Path.cwd(), params)
-    print("report: reports/index.html")
+    write_json(HEADLINE, numbers)
+    print("report: reports/index.html", *lines(numbers), sep="\n")
 
 
 def build_report(root: Path, params: ReportParams, lanes: Sequence[Lane] = LANES) -> None:

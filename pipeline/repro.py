@@ -1,13 +1,12 @@
 """`make repro`: `dvc repro` that can always be run again.
 
 A `dvc repro` that is killed while it rewrites `.dvc/tmp/rwlock` leaves an empty or torn file, and every later run
-stops at it. This wrapper waits for what still works in this clone, deletes such a file, runs DVC with the Python it
-was started with, and ends by saying where the report lies, or how to go on. It imports next to nothing: a run with
-nothing to do must stay cheap.
+stops at it. This wrapper waits for what still works in this clone, deletes such a file, refuses a params.yaml that any
+stage would refuse, runs DVC with the Python it was started with, and ends by saying where the report lies, or how to go
+on. It imports next to nothing: a run with nothing to do must stay cheap.
 
-Without STAGE it asks for all but the stages whose `meta` in dvc.yaml says `on_demand: true`, such as a public dataset
-that needs a large download. DVC itself knows no stage that runs only when it is asked for: a plain `dvc repro` runs
-them too.
+Stages that run only when they are named, such as a public dataset that needs a large download, stand in a dvc.yaml of
+their own, which DVC leaves alone without a target. Here their name is enough.
 
     python -m pipeline.repro [STAGE ...] [arguments of `dvc repro`]
 """
@@ -20,16 +19,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
-import yaml
 
-__all__ = ["default_targets", "heal_rwlock", "live_runs"]
+from pipeline.check_params import wrong_params
+
+__all__ = ["addresses", "heal_rwlock", "live_runs"]
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 REPORT = Path("reports/index.html")
-NO_STAGES = {f"pipeline.{name}" for name in ("repro", "doctor", "dependencies", "solve_impurity")}
+ON_DEMAND = Path("pipeline/on_demand/dvc.yaml")
+NO_STAGES = {f"pipeline.{name}" for name in ("repro", "doctor", "dependencies", "check_params", "solve_impurity")}
 WAIT_S = 0.5
 
 
@@ -38,15 +38,19 @@ def main() -> int:
         return complain(f"found no dvc.yaml in {Path.cwd()}; expected the top folder of the clone. Go there first.")
     try:
         wait_for_others(Path.cwd())
+        wrong = wrong_params(Path.cwd()) if Path("params.yaml").is_file() else ""
     except KeyboardInterrupt:
         return complain("stopped while waiting; nothing was begun")
+    if wrong:
+        return complain(
+            f"{wrong}\nrepro: nothing was begun. Correct params.yaml, then run again; `make doctor` looks at it too."
+        )
     healed = heal_rwlock(RWLOCK)
     if healed:
         print(f"repro: {healed}", flush=True)
     adapt_to_git(Path.cwd())
     start = time.monotonic()
-    given = sys.argv[1:]
-    status = run_dvc(["repro", *given, *default_targets(Path("dvc.yaml"), given)])
+    status = run_dvc(["repro", *addresses(sys.argv[1:])])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"repro: {minutes} min {seconds} s")
     print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
@@ -112,25 +116,14 @@ def adapt_to_git(root: Path) -> None:
         subprocess.run([*config, "--unset", "core.no_scm"], check=True)
 
 
-def default_targets(dvc_yaml: Path, given: list[str]) -> list[str]:
-    """The stages to name: none where one is given or none runs on demand only.
+def addresses(given: list[str]) -> list[str]:
+    """The words given, the names of stages on demand with the file in which DVC finds them."""
+    if not given or not ON_DEMAND.is_file():
+        return given
+    import yaml  # only here, where it is needed: a run with nothing to do must stay cheap
 
-    The last of every chain are enough, for DVC runs what they need, and each name costs it time.
-    """
-    content = yaml.load(dvc_yaml.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    stages = content.get("stages", {}) if isinstance(content, dict) else {}
-    on_demand = {name for name, stage in stages.items() if (stage.get("meta") or {}).get("on_demand")}
-    names_one = any(word in stages or "yaml" in word or word in ("-P", "--all-pipelines") for word in given)
-    if names_one or not on_demand:
-        return []
-    usual = {name: stage for name, stage in stages.items() if name not in on_demand}
-    needed = {dep for stage in usual.values() for dep in stage.get("deps", []) if isinstance(dep, str)}
-    return [name for name, stage in usual.items() if not needed.intersection(_paths(stage.get("outs", [])))]
-
-
-def _paths(outs: list[Any]) -> list[str]:
-    """Outputs without their options."""
-    return [path for out in outs for path in ([out] if isinstance(out, str) else out)]
+    names = yaml.safe_load(ON_DEMAND.read_text())["stages"]
+    return [f"{ON_DEMAND}:{word}" if word in names else word for word in given]
 
 
 def run_dvc(arguments: list[str]) -> int:

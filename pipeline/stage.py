@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pipeline.check_params import SECTIONS, wrong_params
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
@@ -30,6 +31,7 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
     An unforeseen error keeps its traceback. A `main` without arguments is a stage, which has no options: words after
     its name are refused, and --help prints its description.
 
+    Beside dvc.yaml a stage begins only when params.yaml fits all stages: what follows must not fail on it hours later.
     `also_told`: errors of this stage that explain themselves, such as a missing optional program.
     """
     told: tuple[type[Exception], ...] = (
@@ -44,6 +46,8 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
     if words and not inspect.signature(main).parameters:
         _answer(name, words, inspect.getmodule(main))
     try:
+        if name in SECTIONS and Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
+            raise ValueError(wrong)
         main()
     except KeyboardInterrupt:
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)

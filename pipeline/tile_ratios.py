@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, make_descriptor
+from models.descriptors.choice import DescriptorSettings, EfficientNetLayer, EfficientNetSettings, make_descriptor
 from models.descriptors.window import recommended_tile, window_ratio
 from pipeline.params import setting
 
@@ -22,7 +22,7 @@ __all__ = ["WindowParams", "tile_ratios", "tiles_of"]
 class WindowParams:
     """`layer` of EfficientNet-Lite0; the receptive field must fit the smallest tile."""
 
-    layer: str
+    layer: EfficientNetLayer
     tiles: tuple[int, ...] = setting(low=8)  # px
     threshold: float = setting(above=0, below=1)  # of W / B
     max_images: int = setting(low=2)

@@ -15,7 +15,14 @@ from models.descriptors.descriptor import Descriptor
 from models.descriptors.power_spectrum import PowerSpectrum
 from models.descriptors.two_point import TwoPoint
 
-__all__ = ["DESCRIPTORS", "DescriptorName", "DescriptorSettings", "make_descriptor"]
+__all__ = [
+    "DESCRIPTORS",
+    "DescriptorName",
+    "DescriptorSettings",
+    "EfficientNetLayer",
+    "VGG19Layer",
+    "make_descriptor",
+]
 
 DescriptorName = Literal[
     "efficientnet",
@@ -30,17 +37,25 @@ DescriptorName = Literal[
     "scattering",
 ]
 DESCRIPTORS: tuple[DescriptorName, ...] = get_args(DescriptorName)
+# The names that the networks have for their layers, here so that settings are judged without importing torch.
+EfficientNetLayer = Literal[
+    "stem", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "b15"
+]
+VGG19Layer = Literal[
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4",
+    "conv4_1", "conv4_2", "conv4_3", "conv4_4", "conv5_1", "conv5_2", "conv5_3", "conv5_4",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNetSettings:
-    layers: tuple[str, ...] = ("b7",)
+    layers: tuple[EfficientNetLayer, ...] = ("b7",)
     statistic: Literal["gram", "means"] = "means"
 
 
 @dataclass(frozen=True, kw_only=True)
 class VGG19Settings:
-    layers: tuple[str, ...] = ("conv3_4",)
+    layers: tuple[VGG19Layer, ...] = ("conv3_4",)
     statistic: Literal["gram", "means"] = "gram"
     weights: Literal["normalised", "torchvision"] = "normalised"
     pooling: Literal["average", "maximum"] = "average"

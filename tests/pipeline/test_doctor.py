@@ -19,7 +19,7 @@ def clone(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     shutil.copy(ROOT / ".dvc" / "config", tmp_path / ".dvc" / "config")
-    for name in ("dvc.yaml", "constraints.txt"):
+    for name in ("dvc.yaml", "constraints.txt", "params.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     return tmp_path
 
@@ -37,6 +37,7 @@ def test_a_sound_clone_is_fit_to_run(clone: Path):
         "git",
         "dvc",
         "lock",
+        "params",
         "disk",
         "memory",
         "nrg",
@@ -67,6 +68,20 @@ def test_a_lost_dvc_configuration_stops_the_pipeline(clone: Path):
     finding = doctor.dvc(clone)
     assert finding.fine is False
     assert "git checkout .dvc" in finding.cure
+
+
+@pytest.mark.slow
+def test_params_that_do_not_fit_stop_the_pipeline_wherever_they_stand(clone: Path):
+    assert doctor.params(clone).fine is True
+    text = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(text.replace("  max_points: ", "  max_point: "))
+    finding = doctor.params(clone)
+    assert finding.fine is False
+    for key in ("report.max_point", "report.max_points", "hierarchy.max_point", "hierarchy.max_points"):
+        assert f"{key}: found" in finding.found
+    assert "git diff params.yaml" in finding.cure
+    (clone / "params.yaml").unlink()
+    assert doctor.params(clone).fine is False
 
 
 def test_a_full_disk_stops_the_pipeline(clone: Path, monkeypatch):

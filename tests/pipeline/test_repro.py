@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline import repro
 
@@ -114,47 +113,33 @@ def test_the_empty_lock_file_that_stops_dvc_does_not_stop_repro(clone: Path):
 
 ON_DEMAND = """
 stages:
-  usual:
-    cmd: printf usual > usual.txt
-    outs: [usual.txt]
   large:
+    wdir: ../..
     cmd: printf large > large.txt
-    outs: [large.txt]
-    meta: {on_demand: true}
+    outs:
+      - large.txt:
+          cache: false
 """
 
 
 @pytest.mark.slow
 def test_a_stage_on_demand_runs_only_when_it_is_named(clone: Path):
-    (clone / "dvc.yaml").write_text(ON_DEMAND)
-    assert run(clone)[0] == 0
-    assert (clone / "usual.txt").exists()
-    assert not (clone / "large.txt").exists()
-    assert run(clone, "--force")[0] == 0
-    assert not (clone / "large.txt").exists()
+    file = clone / repro.ON_DEMAND
+    file.parent.mkdir(parents=True)
+    file.write_text(ON_DEMAND)
+    for arguments in ([], ["--force"]):
+        assert run(clone, *arguments)[0] == 0
+        assert (clone / "out.txt").exists()
+        assert not (clone / "large.txt").exists()
     status, output = run(clone, "large")
     assert status == 0, output
     assert (clone / "large.txt").read_text() == "large"
 
 
-def test_stages_are_named_only_where_some_run_on_demand(tmp_path: Path):
-    (tmp_path / "dvc.yaml").write_text(ON_DEMAND)
-    assert repro.default_targets(tmp_path / "dvc.yaml", []) == ["usual"]
-    assert repro.default_targets(tmp_path / "dvc.yaml", ["--force"]) == ["usual"]
-    assert repro.default_targets(tmp_path / "dvc.yaml", ["large"]) == []
-    (tmp_path / "dvc.yaml").write_text(STAGE.format(seconds=0))
-    assert repro.default_targets(tmp_path / "dvc.yaml", []) == []
-
-
-def test_the_default_run_of_this_project_leaves_out_qm9_alone():
-    """The named stages and all that they need, transitively, by what they read and write."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    maker = {path: name for name, stage in stages.items() for path in repro._paths(stage["outs"])}
-    reached, waiting = set(), repro.default_targets(ROOT / "dvc.yaml", [])
-    while waiting:
-        reached.add(name := waiting.pop())
-        waiting += [maker[dep] for dep in stages[name]["deps"] if dep in maker]
-    assert reached == set(stages) - {"qm9"}
+def test_names_of_stages_on_demand_get_their_file(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert repro.addresses([]) == []
+    assert repro.addresses(["--force", "spectra", "qm9"]) == ["--force", "spectra", "pipeline/on_demand/dvc.yaml:qm9"]
 
 
 @pytest.mark.slow
@@ -222,6 +207,25 @@ def test_it_runs_in_a_folder_inside_another_git_repository_and_without_any_commi
     commit(without_commit)
     assert run(without_commit)[0] == 0
     assert "no_scm" not in (without_commit / ".dvc" / "config.local").read_text()
+
+
+WRONG = ("  interaction: [0.05, 0.5]", "  interaction: [0.5, 0.05]"), ("\nhierarchy:", "\nhierachy:")
+
+
+@pytest.mark.slow
+def test_params_that_a_later_stage_would_refuse_stop_the_run_before_it_begins(clone: Path):
+    text = (ROOT / "params.yaml").read_text()
+    for old, new in WRONG:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    (clone / "params.yaml").write_text(text)
+    status, output = run(clone)
+    assert status == 1
+    assert "spectra.sampling.interaction: found [0.5, 0.05] (list), expected ascending values" in output
+    assert "hierachy: found an unknown section" in output
+    assert "hierarchy: found no such section" in output
+    assert "nothing was begun" in output and "working" not in output
+    assert not (clone / "out.txt").exists()
 
 
 def test_outside_of_a_clone_it_says_where_to_go(tmp_path: Path):

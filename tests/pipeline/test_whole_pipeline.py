@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.repro import default_targets
-
 ROOT = Path(__file__).parents[2]
 PARTS = (
     "pipeline",
@@ -25,6 +23,7 @@ PARTS = (
     ".gitignore",
     "dvc.yaml",
 )
+RECORD = ("dvc.lock", "reports/metrics")  # of the default run: in git, and overwritten by a run with other params
 SCRATCH = shutil.ignore_patterns("__pycache__")
 METRICS = {
     "spectra": {"n_spectra", "n_failed", "hash"},
@@ -34,6 +33,7 @@ METRICS = {
     "microstructures": {"n_images", "n_failed", "hash"},
     "textures": {"n_images", "n_features", "hash"},
     "embedding": {"results"},
+    "headline": {"n_spectra", "T_K_exponent", "hidden_order_R2", "active_force_eV_A"},
 }
 
 pytestmark = pytest.mark.slow
@@ -58,7 +58,7 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 def clone(tmp_path_factory) -> Path:
     """A fresh copy of the project with the small profile, after one run of the whole pipeline."""
     folder = tmp_path_factory.mktemp("whole") / "latentlaw"
-    for part in PARTS:
+    for part in (*PARTS, *(part for part in RECORD if (ROOT / part).exists())):
         target = folder / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / part).is_dir():
@@ -110,9 +110,28 @@ def test_a_second_run_does_nothing_in_less_than_three_cpu_seconds(clone: Path):
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3
 
 
+def test_a_clone_of_what_is_published_pulls_everything_and_finds_nothing_to_run(clone: Path, tmp_path: Path):
+    """With the real stages what tests/test_sharing.py does with small ones."""
+    identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    assert run(clone, "dvc", "remote", "add", "--local", "--default", "ours", str(tmp_path / "remote")).returncode == 0
+    for command in (["add", "params.yaml", *RECORD], [*identity, "commit", "--quiet", "-m", "run"]):
+        subprocess.run(["git", *command], cwd=clone, check=True)
+    assert run(clone, "dvc", "push").returncode == 0
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "--quiet", clone, other], check=True)
+    run(other, "dvc", "remote", "add", "--local", "--default", "ours", str(tmp_path / "remote"))
+    reply = run(other, "dvc", "pull")
+    assert reply.returncode == 0, reply.stdout + reply.stderr
+    assert (other / "reports" / "index.html").is_file()
+    reply = run(other, "pipeline.repro")
+    assert reply.returncode == 0, reply.stdout + reply.stderr
+    assert "Running stage" not in reply.stdout
+    changed = subprocess.run(["git", "status", "--porcelain"], cwd=other, capture_output=True, text=True, check=True)
+    assert changed.stdout == ""
+
+
 def test_where_work_runs_makes_nothing_stale(clone: Path):
-    asked = default_targets(clone / "dvc.yaml", [])  # all but what runs on demand only
-    reply = run(clone, "dvc", "status", *asked, LATENTLAW_SCHEDULER="tcp://nowhere:1", LATENTLAW_WORKERS="7")
+    reply = run(clone, "dvc", "status", "dvc.yaml", LATENTLAW_SCHEDULER="tcp://nowhere:1", LATENTLAW_WORKERS="7")
     assert "up to date" in reply.stdout
 
 
