@@ -66,7 +66,8 @@ class NRGSettings:
             problems.append(f"self_energy = {self.self_energy!r}: expected 'bulla' or 'kugler'")
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
-                problems.append(f"{name} = {getattr(self, name)!r}: expected {low:g} to {high:g}")
+                told = "discretization (Lambda)" if name == "discretization" else name
+                problems.append(f"{told} = {getattr(self, name)!r}: expected {low:g} to {high:g}")
         if problems:
             raise ValueError("NRGSettings: " + "; ".join(problems))
 
