@@ -8,7 +8,7 @@ Writes into DIR (default: micrograph_map)
 
     embedding.csv   file, tile, top_px, left_px, coordinate_1 ...   one row per tile
     map.html        the tiles as thumbnails at their coordinates; opens anywhere, needs nothing beside it
-    summary.json    settings, files skipped with the reason, dimension, and the diagnostics asked for
+    summary.json    settings, images skipped with the reason, dimension, and the diagnostics asked for
 
 `--beyond-two-point` tells tiles from surrogates of equal two-point function (pipeline.own_images_beyond);
 `--windows` says how large tiles must be to stand for their image (models.descriptors.window), with layer b3 for all
@@ -34,6 +34,7 @@ from models.descriptors.choice import (
     DescriptorSettings,
     EfficientNetLayer,
     EfficientNetSettings,
+    TwoPointSettings,
     VGG19Settings,
     make_descriptor,
 )
@@ -173,7 +174,7 @@ def _sentence(descriptor: Descriptor, found: Found) -> str:
     report = found.report
     residual = found.dimension.residual_variance[found.dimension.dimension - 1]
     return (
-        f"{report.n_tiles} tiles of {report.n_images} images ({len(report.skipped)} files skipped), {descriptor.name}, "
+        f"{report.n_tiles} tiles of {report.n_images} images ({len(report.skipped)} skipped), {descriptor.name}, "
         f"{found.embedding.method} of dimension {found.dimension.dimension} leaves {residual:.1%} of the variance"
     )
 
@@ -203,7 +204,8 @@ def _told(extra: dict[str, Any]) -> list[str]:
 
 def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
     if options.layer is None:
-        return DescriptorSettings()
+        lag = max(1, min(TwoPointSettings().maximum_lag, (options.tile - 1) // 2))  # the largest that fits the tile
+        return DescriptorSettings(two_point=TwoPointSettings(maximum_lag=lag))
     if not options.descriptor.endswith(("efficientnet", "vgg19")):
         raise ValueError(f"--layer: found {options.layer} with --descriptor {options.descriptor}, which has no layers")
     if options.descriptor.endswith("efficientnet"):

@@ -137,7 +137,7 @@ def _tell(report: ImportReport, out: Path) -> None:
         print(f"skipped {name}: {reason}", file=sys.stderr)
     flat = f", {report.n_flat_tiles} flat tiles dropped" if report.n_flat_tiles else ""
     print(
-        f"{out}: {report.n_tiles} tiles of {report.n_images} images, {len(report.skipped)} files skipped{flat}, "
+        f"{out}: {report.n_tiles} tiles of {report.n_images} images, {len(report.skipped)} skipped{flat}, "
         f"hash {report.hash[:16]}"
     )
 

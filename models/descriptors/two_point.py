@@ -45,7 +45,8 @@ class TwoPoint:
             kind = "periodic images" if self.periodic else "images"
             size = f"{self.shape[0]} x {self.shape[1]} pixels"
             raise ValueError(
-                f"{self.name}: found maximum_lag {self.maximum_lag}, expected 1 .. {largest} for {kind} of {size}"
+                f"{self.name}: found maximum_lag {self.maximum_lag}, expected 1 .. {largest} for {kind} of {size}; "
+                "choose a smaller lag or larger images"
             )
 
     @property

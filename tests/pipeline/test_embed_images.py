@@ -43,7 +43,7 @@ def test_a_folder_becomes_a_table_a_page_and_one_line(folder: Path, tmp_path: Pa
     summary = run(folder, out)
     told = capsys.readouterr()
     assert told.out.count("\n") == 1
-    assert "54 tiles of 6 images (2 files skipped), efficientnet, isomap of dimension" in told.out
+    assert "54 tiles of 6 images (2 skipped), efficientnet, isomap of dimension" in told.out
     assert sorted(summary["skipped"]) == ["broken.png", "tiny.png"]
     assert "skipped broken.png: " in told.err and "skipped tiny.png: found 12 x 12 px" in told.err
     with (out / "embedding.csv").open() as file:
@@ -98,6 +98,12 @@ def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys:
 def test_what_does_not_fit_is_one_message(folder: Path, tmp_path: Path, options: list[str], said: str):
     with pytest.raises(ValueError, match=f"(?s){said}"):
         main([str(folder), "--out", str(tmp_path / "out"), *options])
+
+
+@pytest.mark.parametrize("descriptor", ["two_point", "two_point_radial", "log_power_spectrum"])
+def test_every_descriptor_fits_a_small_tile(folder: Path, tmp_path: Path, descriptor: str):
+    main([str(folder), "--out", str(tmp_path / "out"), "--tile", "60", "--descriptor", descriptor, "--method", "mds"])
+    assert descriptor in json.loads((tmp_path / "out" / "summary.json").read_text())["summary"]
 
 
 def test_a_folder_without_images_is_told_and_nothing_is_written(tmp_path: Path):
