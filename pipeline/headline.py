@@ -1,13 +1,13 @@
 """The dozen numbers that a run is remembered by, gathered from the metrics and details of the stages.
 
     n_spectra              spectra of impurities in the store
+    friedel_99             99th percentile of the difference between pi Gamma A(0) and Friedel's sum rule
     T_K_corr               |Spearman| of one latent variable and log T_K, low temperatures
     asymmetry_corr         |Spearman| of another and the asymmetry
     T_K_exponent           coefficient of eps_d (eps_d + U) / (U Gamma) in log T_K; Haldane: pi/2
     T_K_prefactor          coefficient of log(U / Gamma); Haldane: 1/2
     T_K_correction         coefficient of Gamma / U, which Haldane's law lacks; Bethe ansatz: pi/2
     hidden_order_R2        linear R2 of the hidden order of cells, by the pretrained network
-    pairs_order_R2         the same by the best statistic of pairs
     lamellae_R2            mean linear R2 of the parameters of lamellae, by the pretrained network
     molecules_force_eV_A   force RMSE of HIP-NN on test frames of molecules [eV/A]
     active_force_eV_A      force RMSE on the frozen test set of aluminium after the last round of active learning [eV/A]
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.embedding_goals import NETWORK, PAIR_STATISTICS, best
+from pipeline.embedding_goals import NETWORK, best
 from pipeline.embedding_targets import HIDDEN
 
 __all__ = ["headline", "lines"]
@@ -41,14 +41,14 @@ def headline(root: Path) -> dict[str, int | float | None]:
     rounds = _read(root / "reports/metrics/active_learning.json")
     told = {
         "n_spectra": spectra["n_spectra"],
+        "friedel_99": spectra["friedel"]["percentile_99"],
         "T_K_corr": latents.get("log_T_K", {}).get("value"),
         "asymmetry_corr": latents.get("asymmetry", {}).get("value"),
         "T_K_exponent": law["exponent"]["coefficient"],
         "T_K_prefactor": law["prefactor"]["coefficient"],
         "T_K_correction": law["correction"]["coefficient"],
-        "hidden_order_R2": _r2(maps, CELLS, [NETWORK], HIDDEN),
-        "pairs_order_R2": _r2(maps, CELLS, PAIR_STATISTICS, HIDDEN),
-        "lamellae_R2": _r2(maps, LAMELLAE, [NETWORK], "mean"),
+        "hidden_order_R2": _r2(maps, CELLS, HIDDEN),
+        "lamellae_R2": _r2(maps, LAMELLAE, "mean"),
         "molecules_force_eV_A": molecules["force_rmse_eV_A"],
         "active_force_eV_A": _last_force_error(rounds["rounds"]),
         "random_force_eV_A": _last_force_error(rounds["random"]),
@@ -66,10 +66,10 @@ def _read(path: Path) -> Any:  # noqa: ANN401 - JSON
     return json.loads(path.read_text())
 
 
-def _r2(maps: Sequence[Mapping[str, Any]], generator: str, descriptors: Sequence[str], parameter: str) -> float | None:
-    """Of the best map of any of the descriptors."""
-    records = [record for name in descriptors if (record := best(maps, generator, name, parameter)) is not None]
-    return max((record["linear_r2"][parameter] for record in records), default=None)
+def _r2(maps: Sequence[Mapping[str, Any]], generator: str, parameter: str) -> float | None:
+    """Of the best map of the pretrained network."""
+    record = best(maps, generator, NETWORK, parameter)
+    return None if record is None else record["linear_r2"][parameter]
 
 
 def _last_force_error(rounds: Sequence[Mapping[str, Any]]) -> float | None:

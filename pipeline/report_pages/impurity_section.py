@@ -32,6 +32,7 @@ class SpectrumTable:
     temperature: FloatArray
     n_d: FloatArray
     kondo_temperature: FloatArray
+    friedel_residual: FloatArray
     hamiltonian: NDArray[np.int64]
     row: NDArray[np.int64]  # row number in the store
 
@@ -53,7 +54,16 @@ class SpectrumTable:
 
 def read_spectra(store: xr.Dataset) -> SpectrumTable:
     solved = np.flatnonzero(store["status"].values == 0)
-    names = ("interaction", "level", "hybridization", "field", "temperature", "n_d", "kondo_temperature")
+    names = (
+        "interaction",
+        "level",
+        "hybridization",
+        "field",
+        "temperature",
+        "n_d",
+        "kondo_temperature",
+        "friedel_residual",
+    )
     return SpectrumTable(
         omega=store["omega"].values,
         spectrum=store["spectrum"].values[solved],
@@ -105,8 +115,20 @@ def impurity_section(table: SpectrumTable, *, solver: str, max_points: int) -> S
         anchor="spectra-data",
         title="Spectra",
         introduction=f"Every spectrum is solved by {solver_words(solver, in_full=True)} for its own interaction U, "
-        "level ε_d, hybridization Γ, field B and temperature T, all in units of the half bandwidth D.",
+        "level ε_d, hybridization Γ, field B and temperature T, all in units of the half bandwidth D. "
+        + _friedel_sentence(table),
         blocks=blocks,
+    )
+
+
+def _friedel_sentence(table: SpectrumTable) -> str:
+    size = np.abs(table.friedel_residual[np.isfinite(table.friedel_residual)])
+    if not size.size:
+        return "No temperature is low enough for Friedel's sum rule."
+    return (
+        f"Friedel's sum rule, πΓA(0) = sin²(πN), applies to {number(int(size.size))} spectra, whose temperature is low "
+        f"enough: the difference is {np.median(size):.4f} in the median, {np.quantile(size, 0.99):.4f} at the 99th "
+        f"percentile and {size.max():.4f} at worst."
     )
 
 

@@ -32,7 +32,7 @@ MAPS = [
     record("lamellae", "two_point", mean=0.99),
 ]
 INPUTS = {
-    "metrics/spectra": {"n_spectra": 13266, "n_failed": 0, "hash": "x"},
+    "metrics/spectra": {"n_spectra": 13266, "n_failed": 0, "friedel": {"percentile_99": 0.0036}, "hash": "x"},
     "metrics/latents": {"best_abs_spearman": {"log_T_K": {"value": 0.991}, "asymmetry": {"value": 0.943}}},
     "details/formula": {
         "coefficient_test": {
@@ -45,13 +45,13 @@ INPUTS = {
 }
 EXPECTED = {
     "n_spectra": 13266,
+    "friedel_99": 0.0036,
     "T_K_corr": 0.991,
     "asymmetry_corr": 0.943,
     "T_K_exponent": 1.5713,
     "T_K_prefactor": 0.498,
     "T_K_correction": 1.54,
     "hidden_order_R2": 0.95012,
-    "pairs_order_R2": -0.06,
     "lamellae_R2": 0.892,
     "molecules_force_eV_A": 0.31,
     "active_force_eV_A": 0.213,
@@ -80,7 +80,6 @@ def test_what_was_not_made_is_null(folder: Path):
     assert empty == [
         "T_K_corr",
         "asymmetry_corr",
-        "pairs_order_R2",
         "lamellae_R2",
         "active_force_eV_A",
         "random_force_eV_A",

@@ -26,7 +26,7 @@ PARTS = (
 RECORD = ("dvc.lock", "reports/metrics")  # of the default run: in git, and overwritten by a run with other params
 SCRATCH = shutil.ignore_patterns("__pycache__")
 METRICS = {
-    "spectra": {"n_spectra", "n_failed", "hash"},
+    "spectra": {"n_spectra", "n_failed", "friedel", "hash"},
     "spectrum_vae": {"test_mae", "active_latents", "seeds"},
     "latents": {"best_abs_spearman"},
     "formula": {"results", "correction_resolved"},
