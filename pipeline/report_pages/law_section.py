@@ -156,8 +156,8 @@ def coefficient_table(metrics: Mapping[str, Any]) -> Table:
         rows=rows,
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
         caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
-        f"column span {number(n_variants) if n_variants else 'all'} variants of the fit, those of the second are bootstrap intervals of "
-        "scatter alone. Resolved: zero lies outside, and the fit needs the term.",
+        f"column span {number(n_variants) if n_variants else 'all'} variants of the fit, those of the second are "
+        "bootstrap intervals of scatter alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
 

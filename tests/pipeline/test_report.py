@@ -239,7 +239,7 @@ def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
 
 
 def test_the_variants_of_the_fit_are_counted():
-    term = METRICS["formula"]["correction_resolved"] | {"variants": dict.fromkeys("abc", {})}
+    term = METRICS["formula"]["correction_resolved"] | {"variants": {key: {} for key in "abc"}}
     metrics = METRICS["formula"] | {"coefficient_test": {"correction": term}}
     assert "span 3 variants of the fit" in coefficient_table(metrics).caption
     assert "span all variants of the fit" in coefficient_table(METRICS["formula"]).caption
