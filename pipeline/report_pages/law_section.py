@@ -19,7 +19,7 @@ from pipeline.report_pages.formula_text import formula_markup
 from pipeline.report_pages.law_figures import draw_laws, draw_pareto_fronts
 from pipeline.report_pages.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
 
-__all__ = ["LawTable", "found_laws", "law_section", "law_words", "read_laws", "read_table"]
+__all__ = ["LawTable", "coefficient_table", "found_laws", "law_section", "law_words", "read_laws", "read_table"]
 
 FloatArray = NDArray[np.float64]
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
@@ -83,7 +83,7 @@ def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Pat
             "sampled without use of any formula. Right, the ratio of law to measurement.",
         )
     )
-    blocks.append(_coefficients(metrics))
+    blocks.append(coefficient_table(metrics))
     blocks += _pareto(read_table(formula_folder / "fronts.csv"))
     blocks.append(_equations(results, found))
     blocks += [
@@ -132,7 +132,7 @@ def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False)
     )
 
 
-def _coefficients(metrics: Mapping[str, Any]) -> Table:
+def coefficient_table(metrics: Mapping[str, Any]) -> Table:
     """Every term of the fuller law, or the correction alone where only that is recorded."""
     terms = metrics.get("coefficient_test") or {"correction": metrics["correction_resolved"]}
     terms = {term: terms[term] for term in TERM_WORDS if term in terms}
@@ -150,13 +150,14 @@ def _coefficients(metrics: Mapping[str, Any]) -> Table:
                 ("resolved" if resolved else "not resolved") + (", agrees" if agrees else ", differs"),
             ]
         )
+    n_variants = max((len(found.get("variants", ())) for found in terms.values()), default=0)
     return Table(
         columns=["term", "coefficient found", "scatter only", "expected", "verdict"],
         rows=rows,
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
         caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
-        "column span seven variants of the fit, those of the second are bootstrap intervals of "
-        "scatter alone. Resolved: zero lies outside, and the fit needs the term.",
+        f"column span {number(n_variants) if n_variants else 'all'} variants of the fit, those of the second are "
+        "bootstrap intervals of scatter alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from pipeline.report import ReportParams, build_report
 from pipeline.report_pages.impurity_section import solver_words
 from pipeline.report_pages.latent_section import MEASURES
-from pipeline.report_pages.law_section import found_laws
+from pipeline.report_pages.law_section import coefficient_table, found_laws
 from pipeline.report_pages.page import number
 from pipeline.report_pages.spectra import finding, key_numbers, spectra_lane
 from stores import kondo_temperatures, latents, spectra
@@ -236,6 +236,13 @@ def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
     assert "0.967" in told()
     assert "1.61 [1.41,\u00a01.73]" in told()
     assert "latent that follows log T_K (|Spearman| 0.967), and another that loosely follows" in told()
+
+
+def test_the_variants_of_the_fit_are_counted():
+    term = METRICS["formula"]["correction_resolved"] | {"variants": {key: {} for key in "abc"}}
+    metrics = METRICS["formula"] | {"coefficient_test": {"correction": term}}
+    assert "span 3 variants of the fit" in coefficient_table(metrics).caption
+    assert "span all variants of the fit" in coefficient_table(METRICS["formula"]).caption
 
 
 def test_latents_that_could_not_be_judged_are_not_praised():
