@@ -62,7 +62,7 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo 'setup: found $(VENV), which was not made by make, and leave it alone. Move it away, or replace it: make clean-all setup' >&2; exit 1; fi; \
 	if [ ! -f $@ ]; then \
 	  echo "setup: making $(VENV) from $$base"; \
-	  rm -rf $(VENV); mkdir $(VENV); touch $(BEGUN); \
+	  rm -rf $(VENV); mkdir -p $(VENV); touch $(BEGUN); \
 	  "$$base" -m venv $(VENV) || { \
 	    echo 'setup: "python -m venv" failed. On Debian and Ubuntu it is a package of its own: apt-get install python3-venv' >&2; exit 1; }; fi; \
 	touch $(BEGUN); rm -f $@ $(DOCS_STAMP)
