@@ -20,6 +20,8 @@ unexport PYTHONPATH
 
 # Written last, so a stopped installation is not taken for a finished one.
 STAMP := $(VENV)/.installed
+# Written first: an environment without it was made by somebody else, and is never cleared.
+BEGUN := $(VENV)/.made-by-make
 DOCS_STAMP := $(VENV)/.installed-docs
 
 CANDIDATES := $(if $(PYTHON),$(PYTHON),python3 python3.13 python3.12 python3.11 python)
@@ -56,11 +58,14 @@ $(STAMP): pyproject.toml constraints.txt
 	done; \
 	if [ -z "$$base" ]; then \
 	  echo 'setup: found no Python >= 3.11 (tried: $(CANDIDATES)). Install one, or name it: make setup PYTHON=/path/to/python3.11' >&2; exit 1; fi; \
+	if [ ! -f $@ ] && [ ! -f $(BEGUN) ] && [ -n "$$(ls -A $(VENV) 2>/dev/null)" ]; then \
+	  echo 'setup: found $(VENV), which was not made by make, and leave it alone. Move it away, or replace it: make clean-all setup' >&2; exit 1; fi; \
 	if [ ! -f $@ ]; then \
 	  echo "setup: making $(VENV) from $$base"; \
-	  "$$base" -m venv --clear $(VENV) || { \
+	  rm -rf $(VENV); mkdir -p $(VENV); touch $(BEGUN); \
+	  "$$base" -m venv $(VENV) || { \
 	    echo 'setup: "python -m venv" failed. On Debian and Ubuntu it is a package of its own: apt-get install python3-venv' >&2; exit 1; }; fi; \
-	rm -f $@ $(DOCS_STAMP)
+	touch $(BEGUN); rm -f $@ $(DOCS_STAMP)
 	@command -v c++ >/dev/null || command -v g++ >/dev/null || { \
 	  echo 'setup: found no C++ compiler, which GPAW is built with (the DFT of aluminium). On Debian and Ubuntu: apt-get install g++' >&2; exit 1; }
 	@compiler=$$(command -v g++ || command -v c++); \

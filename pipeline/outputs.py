@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from stores.building import OutputRefused, occupied, place_beside, refusal
+from stores.building import NEW, OutputRefused, occupied, place_beside, refusal
 
 __all__ = ["OutputFile", "OutputFolder", "output_problems", "writing"]
 
@@ -71,7 +71,7 @@ def writing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     Raises OutputRefused where something else came to lie at `path` meanwhile.
     """
     with place_beside(path) as place:
-        partial = place / f"new{path.suffix}"
+        partial = place / f"{NEW}{path.suffix}"
         yield partial
         if reason := _file_refused(path, overwrite=overwrite):
             raise OutputRefused(f"{path}: {reason}")

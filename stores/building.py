@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,9 +19,20 @@ from pathlib import Path
 from stores.manifest import Manifest
 from stores.schema import StoreSchema
 
-__all__ = ["OutputRefused", "building", "occupied", "place_beside", "refusal", "require_replaceable", "store_kind"]
+__all__ = [
+    "NEW",
+    "OutputRefused",
+    "building",
+    "occupied",
+    "place_beside",
+    "refusal",
+    "require_replaceable",
+    "store_kind",
+]
 
 MARKER = ".latentlaw.json"
+NEW, OLD = "latentlaw_new", "latentlaw_old"  # no user has these names in a folder of that name
+SETTLE_S = 0.2
 N_SHOWN = 3  # files named in a message
 
 
@@ -39,27 +51,30 @@ def building(path: str | Path, kind: str) -> Iterator[Path]:
     target = Path(path)
     require_replaceable(target, kind)
     with place_beside(target) as place:
-        yield place / "new"
-        if not (place / "new" / "zarr.json").is_file():
-            _write_marker(place / "new", kind)
+        yield place / NEW
+        if not (place / NEW / "zarr.json").is_file():
+            _write_marker(place / NEW, kind)
         require_replaceable(target, kind)
         if target.exists():
-            os.replace(target, place / "old")
-        os.replace(place / "new", target)
+            os.replace(target, place / OLD)
+        os.replace(place / NEW, target)
 
 
 @contextmanager
 def place_beside(target: Path) -> Iterator[Path]:
-    """Folder `.NAME.building` for what begins with "new" or "old"; what a killed run left of it is removed first."""
+    """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first."""
     place = _place_beside(target)
     if reason := occupied(target):
         raise OutputRefused(f"{target}: {reason}")
     target.parent.mkdir(parents=True, exist_ok=True)
     _clear(place, target)
     place.mkdir()
-    (place / MARKER).touch()
     try:
         yield place
+    except BaseException:
+        _clear(place, target)
+        time.sleep(SETTLE_S)  # what threads of zarr had begun to write comes after an interrupt
+        raise
     finally:
         _clear(place, target)
 
@@ -98,8 +113,7 @@ def occupied(target: Path) -> str:
     """Why `place_beside` would refuse to begin: something is there that no killed run left."""
     place = _place_beside(target)
     names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else None
-    left = not names or (MARKER in names and all(n == MARKER or n.startswith(("new", "old")) for n in names))
-    if not os.path.lexists(place) or (names is not None and left):
+    if not os.path.lexists(place) or (names is not None and all(name.startswith((NEW, OLD)) for name in names)):
         return ""
     return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
 
@@ -146,8 +160,6 @@ def _place_beside(target: Path) -> Path:
 
 def _clear(place: Path, target: Path) -> None:
     """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
-    if (place / "old").exists() and not target.exists():
-        os.replace(place / "old", target)
-    for entry in [entry for entry in place.glob("*") if entry.name != MARKER]:
-        shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    if (place / OLD).exists() and not target.exists():
+        os.replace(place / OLD, target)
     shutil.rmtree(place, ignore_errors=True)

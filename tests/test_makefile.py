@@ -80,6 +80,15 @@ def test_half_an_installation_is_not_taken_for_a_finished_one(folder: Path):
     assert not (folder / ".venv" / "left-over").exists()
 
 
+def test_an_environment_of_the_user_is_left_alone(folder: Path):
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "mine").touch()
+    reply = make(folder, "setup")
+    assert reply.returncode != 0
+    assert "found .venv, which was not made by make, and leave it alone" in reply.stderr
+    assert [path.name for path in (folder / ".venv").iterdir()] == ["mine"]
+
+
 def test_help_names_every_documented_target(folder: Path):
     shown = make(folder).stdout
     for target in ("setup", "repro", "test", "doctor", "lint", "types", "docs", "clean"):

@@ -208,8 +208,7 @@ def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is
     before = contents(place)
     left = place / ".new.npz.building"
     left.mkdir()
-    (left / ".latentlaw.json").touch()
-    (left / "new.npz").write_text("half")
+    (left / "latentlaw_new.npz").write_text("half")
     with pytest.raises(KeyboardInterrupt), writing(place / "new.npz"):
         raise KeyboardInterrupt
     assert contents(place) == before

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,23 @@ def test_a_failure_leaves_nothing(tmp_path: Path):
         workplace.mkdir()
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_thread_still_writes_after_an_interrupt_is_cleared_too(tmp_path: Path):
+    def late(folder: Path) -> None:
+        time.sleep(0.05)
+        folder.mkdir(parents=True)
+        (folder / "c").write_text("late")
+
+    with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", "thing") as workplace:
+        thread = threading.Thread(target=late, args=(workplace / "array",))
+        thread.start()
+        raise KeyboardInterrupt
+    thread.join()
+    assert list(tmp_path.iterdir()) == []
+    late(tmp_path / ".out.building" / workplace.name / "later still")
+    make(tmp_path / "out", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 KILLED = """
