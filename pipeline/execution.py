@@ -22,9 +22,10 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -51,13 +52,13 @@ WORKERS_VARIABLE = "LATENTLAW_WORKERS"
 LOCAL_FILE = "local.yaml"
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+")
 CONNECT_TIMEOUT_S = 5
-LOOK_EVERY_S = 10.0  # at the workers
+LOOK_EVERY_S = 5.0  # at the workers
 TELL_AFTER_S = 30.0  # without any worker
 TELL_EVERY_S = 300.0
 ANSWER_S = 60.0  # of the scheduler to one question, of a worker with one result
 MAX_TRIES = 3  # of one task, where a try is Dask's: over when four workers (allowed-failures + 1) died with the task
 WHY_DIED = "Does it need more memory than its worker has, or longer than the worker may live (walltime)?"
-PAGES_ADDRESS = "127.0.0.1:0"  # a scheduler always opens a port for them: None means 8787, ":0" is open to the network
+PAGES_ADDRESS = "127.0.0.1:0"  # Dask always opens a port for them: None means 8787, ":0" one open to the network
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -149,7 +150,8 @@ def kept_workers(execution: Execution, n_workers: int) -> Iterator[TaskRunner]:
 
 def slurm_cluster(settings: SlurmSettings) -> Any:  # noqa: ANN401 - dask_jobqueue has no types
     """A SLURMCluster without jobs yet; `.job_script()` shows what would be submitted."""
-    from dask_jobqueue.slurm import SLURMCluster
+    with _interrupts_ignored():  # its import would make Ctrl-C a success: exit status 0
+        from dask_jobqueue.slurm import SLURMCluster
 
     try:
         return SLURMCluster(
@@ -163,6 +165,7 @@ def slurm_cluster(settings: SlurmSettings) -> Any:  # noqa: ANN401 - dask_jobque
             job_script_prologue=[*(f"export {k}={v}" for k, v in WORKER_ENVIRONMENT.items()), *settings.prologue],
             job_extra_directives=list(settings.directives),
             scheduler_options={"dashboard": False, "dashboard_address": PAGES_ADDRESS},
+            worker_extra_args=["--no-dashboard", "--dashboard-address", PAGES_ADDRESS],
         )
     except RuntimeError as error:  # such as a network interface that is not there
         raise ValueError(f"scheduler slurm: {error}; correct `slurm` in {LOCAL_FILE}") from None
@@ -206,29 +209,28 @@ def _run_on_workers(
     from distributed import KilledWorker
 
     done: SimpleQueue[Any] = SimpleQueue()
+    index_of: dict[Any, int] = {}  # of what is submitted
+    fresh, n_left = deque(range(len(items))), len(items)
+    again: list[int] = []
     undone: list[Any] = []
-    index_of: dict[Any, int] = {}
     n_tries: Counter[int] = Counter()
-    waiting, n_left = list(range(len(items))), len(items)
     while n_left:
-        looked = workers.look(n_left)
-        # A task that lost its workers waits for the next look: by then the end of a whole allocation is over.
-        if waiting and (looked or not n_tries):
-            futures = workers.client.map(function, [items[index] for index in waiting], pure=False, retries=0)
-            index_of.update(zip((future.key for future in futures), waiting, strict=True))
-            undone, waiting = undone + futures, []
-            del futures
-            looked = True
-        if looked:
+        if workers.look(n_left):
+            # What lost its workers waits so long, so that the end of a whole allocation counts once, and then comes
+            # first, so that new workers have their whole life for it.
+            fresh.extendleft(again)
             for future in undone:
                 future.add_done_callback(done.put)
-            undone = []
+            again, undone = [], []
+        indices = [fresh.popleft() for _ in range(min(len(fresh), workers.n_slots - len(index_of)))]
+        for index, future in zip(indices, workers.submit(function, [items[index] for index in indices]), strict=True):
+            index_of[future.key] = index
+            future.add_done_callback(done.put)
         try:
             future = done.get(timeout=1)
+            result = workers.outcome(future)
         except Empty:
             continue
-        try:
-            result = workers.outcome(future)
         except TimeoutError:
             undone.append(future)
             continue
@@ -239,7 +241,7 @@ def _run_on_workers(
             told = f"{n_tries[index] * (result.allowed_failures + 1)} workers died while they had this task. {WHY_DIED}"
             if n_tries[index] < MAX_TRIES:
                 note(f"task {index} of this run is tried again ({n_tries[index] + 1} of {MAX_TRIES}): {told}")
-                waiting.append(index)
+                again.append(index)
                 continue
             result = RuntimeError(told)
         n_left -= 1
@@ -253,6 +255,7 @@ class _Workers:
         self.client, self.jobs = client, jobs
         self.address = client.scheduler.address
         self.forgiving = execution.scheduler != "local"
+        self.n_slots = sys.maxsize  # for tasks at a time
         self._next_look = 0.0
         self._alone_since: float | None = None
         self._told_at: float | None = None
@@ -264,7 +267,10 @@ class _Workers:
         if time.monotonic() < self._next_look:
             return False
         try:
-            n_workers = len(self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S))
+            n_threads = self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S)
+            n_workers = len(n_threads)
+            if self.forgiving:  # no task waits behind one that may kill its worker, nor is blamed for it
+                self.n_slots = max(1, sum(n_threads.values()))
             state = self.jobs.keep(n_left, n_workers) if self.jobs else f"`dask worker {self.address}` starts one"
             self._tell_when_alone(n_workers, f"no worker is there, {n_left} tasks wait ({state})")
         except TimeoutError:
@@ -273,6 +279,9 @@ class _Workers:
             raise error if isinstance(error, ConnectionError) else self._lost() from None
         self._next_look = time.monotonic() + LOOK_EVERY_S
         return True
+
+    def submit(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Any:  # noqa: ANN401
+        return self.client.map(function, items, pure=False, retries=0) if items else []
 
     def outcome(self, future: Any) -> Any:  # noqa: ANN401
         """Result of a task that is done, or the exception it raised.
@@ -319,6 +328,7 @@ def _quiet_logs() -> None:
 
 
 def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) -> _Workers:
+    import dask
     from distributed import Client, LocalCluster
 
     _quiet_logs()
@@ -333,6 +343,8 @@ def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) ->
             ) from None
     if execution.scheduler == "slurm":
         require_slurm()
+        # Dask would cancel a job whose worker is away for 15 s, though its nanny starts it again.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "3650 days"}))
         cluster = stack.enter_context(slurm_cluster(execution.slurm))
         client = stack.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
         return _Workers(client, execution, SlurmJobs(cluster, execution.workers or 1, execution.slurm.cores))

@@ -70,7 +70,7 @@ class SlurmJobs:
             ended = {name: job_id for name, job_id in self._job_ids().items() if job_id not in states}
             self._require_fruit(ended, n_workers, n_wanted)
             refusal = self._replace(ended, n_wanted, n_tasks)
-            counts = Counter(states.get(job_id, "submitted") for job_id in self._job_ids().values())
+            counts = Counter(states.get(str(job_id), "submitted") for job_id in self._job_ids().values())
             self._state = "; ".join([f"SLURM jobs: {n} {state}" for state, n in counts.items()] + refusal)
         except subprocess.SubprocessError as error:
             self._state = f"squeue does not answer: {_words(error)}"
@@ -87,9 +87,9 @@ class SlurmJobs:
         self._n_barren = 0 if n_workers or len(barren) < len(ended) else self._n_barren + len(barren)
         if barren and self._n_barren >= BARREN_ROUNDS * n_wanted:
             raise ConnectionError(
-                f"scheduler slurm: {self._n_barren} jobs ended before a worker of theirs came, the last was {barren[-1]}. "
-                f"Read its output (slurm-{barren[-1]}.out) and see `slurm` in local.yaml: does the prologue run, is this "
-                f"clone at the same path on the nodes, and can they reach {self.cluster.scheduler.address}?"
+                f"scheduler slurm: {self._n_barren} jobs ended before a worker of theirs came. Read the output of the "
+                f"last (slurm-{barren[-1]}.out) and see `slurm` in local.yaml: does its prologue run, is this clone at "
+                f"the same path on the nodes, and can they reach {self.cluster.scheduler.address}?"
             )
 
     def _replace(self, ended: Mapping[str, str | None], n_wanted: int, n_tasks: int) -> list[str]:
@@ -113,7 +113,7 @@ class SlurmJobs:
         self._n_submitted += n_new
         if ended:
             told = ", ".join(sorted(map(str, ended.values()), key=lambda job_id: (len(job_id), job_id)))
-            note(f"SLURM jobs {told} ended, {n_new} submitted in their place: {n_tasks} tasks remain")
+            note(f"SLURM: jobs ended: {told}; submitted in their place: {n_new}; tasks left: {n_tasks}")
         if not refusal:
             self._n_refused = 0
             return []
