@@ -27,7 +27,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -258,6 +258,7 @@ class _Workers:
         self.n_slots = sys.maxsize  # for tasks at a time
         self._next_look = 0.0
         self._alone_since: float | None = None
+        self._refused_since: float | None = None
         self._told_at: float | None = None
 
     def look(self, n_left: int) -> bool:
@@ -266,19 +267,30 @@ class _Workers:
             self.jobs.see_workers()
         if time.monotonic() < self._next_look:
             return False
-        try:
-            n_threads = self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S)
-            n_workers = len(n_threads)
+        n_threads = self._threads()
+        if n_threads is None:
+            self._tell_when_alone(0, f"the Dask scheduler at {self.address} does not answer, {n_left} tasks wait")
+        else:
             if self.forgiving:  # no task waits behind one that may kill its worker, nor is blamed for it
                 self.n_slots = max(1, sum(n_threads.values()))
-            state = self.jobs.keep(n_left, n_workers) if self.jobs else f"`dask worker {self.address}` starts one"
-            self._tell_when_alone(n_workers, f"no worker is there, {n_left} tasks wait ({state})")
-        except TimeoutError:
-            self._tell_when_alone(0, f"the Dask scheduler at {self.address} does not answer, {n_left} tasks wait")
-        except OSError as error:
-            raise error if isinstance(error, ConnectionError) else self._lost() from None
+            state = self.jobs.keep(n_left, len(n_threads)) if self.jobs else f"`dask worker {self.address}` starts one"
+            self._tell_when_alone(len(n_threads), f"no worker is there, {n_left} tasks wait ({state})")
         self._next_look = time.monotonic() + LOOK_EVERY_S
         return True
+
+    def _threads(self) -> dict[str, int] | None:
+        """Number of threads of every worker; None where the scheduler does not answer. Raises when it is gone."""
+        try:
+            n_threads: dict[str, int] = self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S)
+        except TimeoutError:  # it lives, but is busy or stopped
+            return None
+        except OSError:
+            self._refused_since = self._refused_since or time.monotonic()
+            if time.monotonic() - self._refused_since >= TELL_AFTER_S:
+                raise self._lost() from None
+            return None
+        self._refused_since = None
+        return n_threads
 
     def submit(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Any:  # noqa: ANN401
         return self.client.map(function, items, pure=False, retries=0) if items else []
@@ -289,12 +301,15 @@ class _Workers:
         Raises TimeoutError when it is no longer done: its worker died with the result, and Dask makes it again.
         """
         if future.status == "finished":
-            with contextlib.suppress(CancelledError):
+            try:
                 return future.result(timeout=ANSWER_S)
+            except Exception:
+                if future.status not in ("error", "cancelled"):  # what it became when it was made again
+                    raise
         if future.status == "error":
             error = future.exception()
             return error if isinstance(error, Exception) else RuntimeError(f"the task was lost: {error!r}")
-        raise TimeoutError if future.status == "pending" else self._lost()
+        raise TimeoutError if future.status in ("pending", "lost") else self._lost()
 
     def _lost(self) -> ConnectionError:
         return ConnectionError(

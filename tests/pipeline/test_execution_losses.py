@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import psutil
@@ -98,6 +99,7 @@ def test_waiting_without_a_worker_is_told_again_and_again(capfd):
     assert told[-1] == "workers are there (1), going on"
 
 
+@pytest.mark.slow
 def test_deaths_of_workers_cost_no_task_but_one_that_kills_them_all_is_given_up(tmp_path, capfd):
     from distributed import LocalCluster
 
@@ -118,6 +120,7 @@ def test_deaths_of_workers_cost_no_task_but_one_that_kills_them_all_is_given_up(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda end: end.name)
 def test_a_scheduler_that_ends_ends_the_run_and_one_that_is_silent_is_told(end, monkeypatch, capfd):
     monkeypatch.setattr(execution, "ANSWER_S", 1)
@@ -161,6 +164,37 @@ def start_when_connected(port, timers):
         timer.start()
 
 
+class Done:
+    """A future of a task that is done; `then` is what it becomes while its result is read."""
+
+    def __init__(self, status, then=None):
+        self.status, self.then = status, then
+
+    def result(self, timeout):
+        self.status = self.then or self.status
+        raise TimeoutError
+
+    def exception(self):
+        return KeyError("of the task")
+
+
+@pytest.mark.parametrize(
+    ("future", "told"),
+    [
+        (Done("lost"), TimeoutError),
+        (Done("finished", "pending"), TimeoutError),
+        (Done("finished", "cancelled"), ConnectionError),
+        (Done("cancelled"), ConnectionError),
+    ],
+)
+def test_a_result_that_is_lost_before_it_is_read_is_waited_for_unless_the_scheduler_is_gone(future, told):
+    client = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://there:1"))
+    workers = execution._Workers(client, Execution(scheduler="tcp://there:1"))
+    with pytest.raises(told):
+        workers.outcome(future)
+    assert isinstance(workers.outcome(Done("finished", "error")), KeyError)
+
+
 def test_slurm_without_its_programs_is_one_line_before_anything_runs(programs, monkeypatch):
     monkeypatch.setattr(slurm_jobs, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "/nowhere")
@@ -186,6 +220,7 @@ def test_a_network_interface_that_is_not_there_is_told(programs):
         list(run_tasks(double, [1], slurm(interface="nope0")))
 
 
+@pytest.mark.slow
 def test_slurm_jobs_that_end_are_replaced_and_no_task_is_lost(programs, tmp_path, capfd):
     pytest.importorskip("dask_jobqueue")
     programs(sbatch=SBATCH, squeue=SQUEUE, scancel=SCANCEL)
