@@ -84,7 +84,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         for command in commands:
             log = stack.enter_context((folder / f"{command[0]}.out").open("w"))
             stack.enter_context(_running(command, environment, log))
-        stack.callback(subprocess.run, ["scancel", "--full", "-u", "root"], env=environment, check=False)
+        stack.callback(_end_jobs, environment)
         _wait_until_idle(environment, folder)
         yield variables
 
@@ -115,6 +115,18 @@ def _wait_until_idle(environment: dict[str, str], folder: Path, timeout_s: float
         if time.monotonic() > end:
             logs = "\n".join(f"{file.name}:\n{file.read_text()[-2000:]}" for file in folder.glob("*.out"))
             raise TimeoutError(f"SLURM is not ready: {reply.stdout}{reply.stderr}\n{logs}")
+        time.sleep(0.5)
+
+
+def _end_jobs(environment: dict[str, str], timeout_s: float = 30) -> None:
+    """The daemons must live until the last process of the last job is gone."""
+    subprocess.run(["scancel", "--full", f"--user={os.getuid()}"], env=environment, check=False)
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        asked = ["squeue", "--noheader"]
+        reply = subprocess.run(asked, env=environment, capture_output=True, text=True, check=False)
+        if reply.returncode or not reply.stdout.strip():
+            return
         time.sleep(0.5)
 
 
