@@ -11,8 +11,9 @@ a change of machine would make every dataset stale. The environment wins over th
     workers: 8
     slurm: {queue: normal, account: abc, walltime: "04:00:00", cores: 32, memory: 64GB, prologue: [module load python]}
 
-Tasks are pure functions of their item, so where they run changes no number. Linear algebra is pinned to one thread per
-process: many processes are faster than many threads on small matrices, and results do not depend on the thread count.
+Tasks are pure functions of their item, so where they run changes no number, nor does it that one runs again because
+its worker died. Linear algebra is pinned to one thread per process: many processes are faster than many threads on
+small matrices, and results do not depend on the thread count.
 This is the only file that imports dask.distributed.
 """
 
@@ -21,11 +22,15 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
@@ -33,6 +38,8 @@ from ruamel.yaml.error import YAMLError
 from threadpoolctl import threadpool_limits
 
 from pipeline.params import ParamsError, build, setting
+from pipeline.progress import note
+from pipeline.slurm_jobs import SlurmJobs, require_slurm
 
 __all__ = ["Execution", "SlurmSettings", "TaskRunner", "kept_workers", "load_execution", "run_tasks", "slurm_cluster"]
 
@@ -45,6 +52,13 @@ WORKERS_VARIABLE = "LATENTLAW_WORKERS"
 LOCAL_FILE = "local.yaml"
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+")
 CONNECT_TIMEOUT_S = 5
+LOOK_EVERY_S = 5.0  # at the workers
+TELL_AFTER_S = 30.0  # without any worker
+TELL_EVERY_S = 300.0
+ANSWER_S = 60.0  # of the scheduler to one question, of a worker with one result
+MAX_TRIES = 3  # of one task, where a try is Dask's: over when four workers (allowed-failures + 1) died with the task
+WHY_DIED = "Does it need more memory than its worker has, or longer than the worker may live (walltime)?"
+PAGES_ADDRESS = "127.0.0.1:0"  # Dask always opens a port for them: None means 8787, ":0" one open to the network
 WORKER_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -110,7 +124,8 @@ def run_tasks(
 ) -> Iterator[tuple[int, Result | Exception]]:
     """Apply `function` to every item; yields (index, result or the exception it raised) as they complete.
 
-    Raises ConnectionError when the scheduler does not answer.
+    Raises ConnectionError when the scheduler does not answer or is lost on the way, or when no worker can be had,
+    ValueError when SLURM is not there or refuses the jobs.
     """
     if execution.scheduler in ("serial", "threads") or not items:
         with threadpool_limits(limits=1):
@@ -128,32 +143,32 @@ def kept_workers(execution: Execution, n_workers: int) -> Iterator[TaskRunner]:
     if execution.scheduler in ("serial", "threads"):
         yield lambda function, items: run_tasks(function, items, execution)
         return
-    from distributed import Client
-
-    _quiet_logs()
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(execution, n_workers, stack, Client))
-        yield lambda function, items: _run_on_client(function, items, client) if items else iter(())
+        workers = _workers(execution, n_workers, stack)
+        yield lambda function, items: _run_on_workers(function, items, workers) if items else iter(())
 
 
 def slurm_cluster(settings: SlurmSettings) -> Any:  # noqa: ANN401 - dask_jobqueue has no types
     """A SLURMCluster without jobs yet; `.job_script()` shows what would be submitted."""
-    try:
+    with _interrupts_ignored():  # its import would make Ctrl-C a success: exit status 0
         from dask_jobqueue.slurm import SLURMCluster
-    except ModuleNotFoundError:
-        raise ValueError("scheduler slurm: dask-jobqueue is not installed; run `pip install -e '.[slurm]'`") from None
-    return SLURMCluster(
-        queue=settings.queue,
-        account=settings.account,
-        walltime=settings.walltime,
-        cores=settings.cores,
-        processes=settings.cores,
-        memory=settings.memory,
-        interface=settings.interface,
-        job_script_prologue=[*(f"export {k}={v}" for k, v in WORKER_ENVIRONMENT.items()), *settings.prologue],
-        job_extra_directives=list(settings.directives),
-        scheduler_options={"dashboard_address": None},
-    )
+
+    try:
+        return SLURMCluster(
+            queue=settings.queue,
+            account=settings.account,
+            walltime=settings.walltime,
+            cores=settings.cores,
+            processes=settings.cores,
+            memory=settings.memory,
+            interface=settings.interface,
+            job_script_prologue=[*(f"export {k}={v}" for k, v in WORKER_ENVIRONMENT.items()), *settings.prologue],
+            job_extra_directives=list(settings.directives),
+            scheduler_options={"dashboard": False, "dashboard_address": PAGES_ADDRESS},
+            worker_extra_args=["--no-dashboard", "--dashboard-address", PAGES_ADDRESS],
+        )
+    except RuntimeError as error:  # such as a network interface that is not there
+        raise ValueError(f"scheduler slurm: {error}; correct `slurm` in {LOCAL_FILE}") from None
 
 
 def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Exception:
@@ -184,30 +199,136 @@ def _run_in_threads(
 def _run_on_dask(
     function: Callable[[Item], Result], items: Sequence[Item], execution: Execution
 ) -> Iterator[tuple[int, Result | Exception]]:
-    from distributed import Client
-
-    _quiet_logs()
     with contextlib.ExitStack() as stack:
-        client = stack.enter_context(_client(execution, len(items), stack, Client))
-        yield from _run_on_client(function, items, client)
+        yield from _run_on_workers(function, items, _workers(execution, len(items), stack))
 
 
-def _run_on_client(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    client: Any,  # noqa: ANN401
+def _run_on_workers(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: "_Workers"
 ) -> Iterator[tuple[int, Result | Exception]]:
-    from distributed import as_completed as completed
+    from distributed import KilledWorker
 
-    futures = client.map(function, items, pure=False, retries=0)
-    index_of = {future.key: index for index, future in enumerate(futures)}
-    queue = completed(futures, raise_errors=False)  # type: ignore[no-untyped-call]
-    del futures
-    for future in queue:
-        error = future.exception()
-        failed = error if isinstance(error, Exception) else RuntimeError(f"the task was lost: {future.status}")
-        yield index_of[future.key], future.result() if future.status == "finished" else failed
+    done: SimpleQueue[Any] = SimpleQueue()
+    index_of: dict[Any, int] = {}  # of what is submitted
+    fresh, n_left = deque(range(len(items))), len(items)
+    again: list[int] = []
+    undone: list[Any] = []
+    n_tries: Counter[int] = Counter()
+    while n_left:
+        if workers.look(n_left):
+            # What lost its workers waits so long, so that the end of a whole allocation counts once, and then comes
+            # first, so that new workers have their whole life for it.
+            fresh.extendleft(again)
+            for future in undone:
+                future.add_done_callback(done.put)
+            again, undone = [], []
+        indices = [fresh.popleft() for _ in range(min(len(fresh), workers.n_slots - len(index_of)))]
+        for index, future in zip(indices, workers.submit(function, [items[index] for index in indices]), strict=True):
+            index_of[future.key] = index
+            future.add_done_callback(done.put)
+        try:
+            future = done.get(timeout=1)
+            result = workers.outcome(future)
+        except Empty:
+            continue
+        except TimeoutError:
+            undone.append(future)
+            continue
+        index = index_of.pop(future.key)
         future.release()
+        if isinstance(result, KilledWorker) and workers.forgiving:
+            n_tries[index] += 1
+            told = f"{n_tries[index] * (result.allowed_failures + 1)} workers died while they had this task. {WHY_DIED}"
+            if n_tries[index] < MAX_TRIES:
+                note(f"task {index} of this run is tried again ({n_tries[index] + 1} of {MAX_TRIES}): {told}")
+                again.append(index)
+                continue
+            result = RuntimeError(told)
+        n_left -= 1
+        yield index, result
+
+
+class _Workers:
+    """A client, and the look after its workers while tasks remain."""
+
+    def __init__(self, client: Any, execution: Execution, jobs: SlurmJobs | None = None) -> None:  # noqa: ANN401
+        self.client, self.jobs = client, jobs
+        self.address = client.scheduler.address
+        self.forgiving = execution.scheduler != "local"
+        self.n_slots = sys.maxsize  # for tasks at a time
+        self._next_look = 0.0
+        self._alone_since: float | None = None
+        self._refused_since: float | None = None
+        self._told_at: float | None = None
+
+    def look(self, n_left: int) -> bool:
+        """Every few seconds: replace SLURM jobs that ended, tell when no worker is there. Was it time to look?"""
+        if self.jobs:
+            self.jobs.see_workers()
+        if time.monotonic() < self._next_look:
+            return False
+        n_threads = self._threads()
+        if n_threads is None:
+            self._tell_when_alone(0, f"the Dask scheduler at {self.address} does not answer, {n_left} tasks wait")
+        else:
+            if self.forgiving:  # no task waits behind one that may kill its worker, nor is blamed for it
+                self.n_slots = max(1, sum(n_threads.values()))
+            state = self.jobs.keep(n_left, len(n_threads)) if self.jobs else f"`dask worker {self.address}` starts one"
+            self._tell_when_alone(len(n_threads), f"no worker is there, {n_left} tasks wait ({state})")
+        self._next_look = time.monotonic() + LOOK_EVERY_S
+        return True
+
+    def _threads(self) -> dict[str, int] | None:
+        """Number of threads of every worker; None where the scheduler does not answer. Raises when it is gone."""
+        try:
+            n_threads: dict[str, int] = self.client.sync(self.client.scheduler.ncores, callback_timeout=ANSWER_S)
+        except TimeoutError:  # it lives, but is busy or stopped
+            return None
+        except OSError:
+            self._refused_since = self._refused_since or time.monotonic()
+            if time.monotonic() - self._refused_since >= TELL_AFTER_S:
+                raise self._lost() from None
+            return None
+        self._refused_since = None
+        return n_threads
+
+    def submit(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Any:  # noqa: ANN401
+        return self.client.map(function, items, pure=False, retries=0) if items else []
+
+    def outcome(self, future: Any) -> Any:  # noqa: ANN401
+        """Result of a task that is done, or the exception it raised.
+
+        Raises TimeoutError when it is no longer done: its worker died with the result, and Dask makes it again.
+        """
+        if future.status == "finished":
+            try:
+                return future.result(timeout=ANSWER_S)
+            except Exception:
+                if future.status not in ("error", "cancelled"):  # what it became when it was made again
+                    raise
+        if future.status == "error":
+            error = future.exception()
+            return error if isinstance(error, Exception) else RuntimeError(f"the task was lost: {error!r}")
+        raise TimeoutError if future.status in ("pending", "lost") else self._lost()
+
+    def _lost(self) -> ConnectionError:
+        return ConnectionError(
+            f"the Dask scheduler at {self.address} is gone, or was started anew, and with it the tasks it had. "
+            "Start it and its workers again, then run the same command: finished shards are kept"
+        )
+
+    def _tell_when_alone(self, n_workers: int, text: str) -> None:
+        now = time.monotonic()
+        if n_workers:
+            if self._told_at is not None:
+                note(f"workers are there ({n_workers}), going on")
+            self._alone_since = self._told_at = None
+            return
+        self._alone_since = now if self._alone_since is None else self._alone_since
+        due = self._alone_since + TELL_AFTER_S if self._told_at is None else self._told_at + TELL_EVERY_S
+        if now >= due:
+            note(text)
+            self._told_at = now
 
 
 def _quiet_logs() -> None:
@@ -221,35 +342,41 @@ def _quiet_logs() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told once, by the caller
 
 
-def _client(execution: Execution, n_items: int, stack: contextlib.ExitStack, client_class: Any) -> Any:  # noqa: ANN401
+def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) -> _Workers:
+    import dask
+    from distributed import Client, LocalCluster
+
+    _quiet_logs()
     if ADDRESS.fullmatch(execution.scheduler):
         try:
-            return client_class(execution.scheduler, timeout=CONNECT_TIMEOUT_S)
+            client = stack.enter_context(Client(execution.scheduler, timeout=CONNECT_TIMEOUT_S))  # type: ignore[no-untyped-call]
+            return _Workers(client, execution)
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"{SCHEDULER_VARIABLE}: found no Dask scheduler at {execution.scheduler} within {CONNECT_TIMEOUT_S} s "
                 f"({error}); start one with `dask scheduler`, correct the address, or unset it to run on this machine"
             ) from None
     if execution.scheduler == "slurm":
+        require_slurm()
+        # Dask would cancel a job whose worker is away for 15 s, though its nanny starts it again.
+        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "3650 days"}))
         cluster = stack.enter_context(slurm_cluster(execution.slurm))
-        cluster.scale(jobs=execution.workers or 1)
-    else:
-        from distributed import LocalCluster
-
-        os.environ.update(WORKER_ENVIRONMENT)  # inherited by the worker processes
-        with _interrupts_ignored():
-            cluster = stack.enter_context(
-                LocalCluster(  # type: ignore[no-untyped-call]
-                    n_workers=min(execution.n_workers, n_items),
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=":0",
-                    scheduler_kwargs={"dashboard": False},
-                    memory_limit=0,
-                    silence_logs=logging.CRITICAL,
-                )
+        client = stack.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
+        return _Workers(client, execution, SlurmJobs(cluster, execution.workers or 1, execution.slurm.cores))
+    os.environ.update(WORKER_ENVIRONMENT)  # inherited by the worker processes
+    with _interrupts_ignored():
+        cluster = stack.enter_context(
+            LocalCluster(  # type: ignore[no-untyped-call]
+                n_workers=min(execution.n_workers, n_items),
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=PAGES_ADDRESS,
+                scheduler_kwargs={"dashboard": False},
+                memory_limit=0,
+                silence_logs=logging.CRITICAL,
             )
-    return client_class(cluster)
+        )
+    return _Workers(stack.enter_context(Client(cluster)), execution)  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

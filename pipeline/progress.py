@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TextIO
 
-__all__ = ["Progress", "clock_text"]
+__all__ = ["Progress", "clock_text", "note"]
 
 LINE_EVERY_S = 5.0
 RENEW_EVERY_S = 0.2
@@ -72,6 +72,11 @@ class Progress:
         self._shown_at = self._clock()
         self._stream.write(f"\r\x1b[K{self.line()}" if self._is_terminal else f"{self.line()}\n")
         self._stream.flush()
+
+
+def note(text: str) -> None:
+    """A line beside the progress, on stderr: on a terminal it takes the place of the line that renews itself."""
+    print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def clock_text(seconds: float) -> str:

@@ -1,8 +1,11 @@
 """Progress says what, how many of how many, rate and time left: one line on a terminal, plain lines elsewhere."""
 
 import io
+import sys
 
-from pipeline.progress import Progress
+import pytest
+
+from pipeline.progress import Progress, note
 
 
 class Terminal(io.StringIO):
@@ -39,3 +42,10 @@ def test_what_an_earlier_run_left_does_not_flatter_the_rate():
     lines = run(io.StringIO(), done_before=60).splitlines()
     assert lines[0] == "spectra: 60 of 100 Hamiltonians (from an earlier run)"
     assert lines[1] == "spectra: 70 of 100 Hamiltonians, 2 Hamiltonians/s, 0:15 left"
+
+
+@pytest.mark.parametrize(("stream", "written"), [(Terminal, "\r\x1b[Kwaiting\n"), (io.StringIO, "waiting\n")])
+def test_a_note_takes_the_place_of_the_line_that_renews_itself(stream, written, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
+    note("waiting")
+    assert sys.stderr.getvalue() == written
