@@ -107,12 +107,15 @@ def _tiff_page(page: Any, path: Path, number: int, pixels: Array | None = None) 
         values = np.moveaxis(values, page.axes.index("S"), -1)
     if page.axes.replace("S", "") != "YX":
         raise UnusableImage(f"found a page of shape {values.shape}, expected one grey or colour image; save pages flat")
-    return _as_page(values, page)
+    with _told_as_unusable():
+        return _as_page(values, page)
 
 
 def _as_page(values: Array, page: Any) -> Page:  # noqa: ANN401 - tifffile.TiffPage
     """The numbers of a TIFF page by the meaning that its tags give them."""
     meaning = page.photometric.name if hasattr(page.photometric, "name") else str(page.photometric)
+    if values.ndim not in (2, 3) or not values.size:
+        raise UnusableImage(f"found pixels of shape {values.shape}, expected height x width; the file is damaged")
     planes = values[..., None] if values.ndim == 2 else values
     n_colours = {"MINISBLACK": 1, "MINISWHITE": 1, "PALETTE": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4}.get(meaning, 0)
     extra = [int(kind) for kind in page.extrasamples]

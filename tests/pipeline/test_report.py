@@ -300,6 +300,8 @@ def test_a_dataset_of_many_rows_shows_the_melting_of_the_kondo_peak(root):
         "n_d": np.ones(n),
         "s_z": np.zeros(n),
         "double_occupancy": np.full(n, 0.1),
+        "spectral_weight": np.full(n, 0.9),
+        "friedel_residual": np.where(temperature < kondo / 30, 1e-3, np.nan),
         "kondo_temperature": kondo,
         "hamiltonian": np.where(field == 0, 0, 1 + np.arange(n)),
         "mirrored": np.zeros(n, bool),
@@ -315,6 +317,8 @@ def test_a_dataset_of_many_rows_shows_the_melting_of_the_kondo_peak(root):
     build_report(root, PARAMS, LANES)
     page = (root / "reports/index.html").read_text()
     assert "one impurity at 30 temperatures" in page
+    assert f"applies to {np.sum(temperature < kondo / 30)} spectra" in page
+    assert "0.0010 in the median" in page
     assert "height at ω = 0 of 30 and 30 spectra" in page
 
 

@@ -84,6 +84,8 @@ def level_spectra(n_hamiltonians=60):
         "n_d": occupation,
         "s_z": np.zeros(len(level)),
         "double_occupancy": occupation**2 / 4,
+        "spectral_weight": np.full(occupation.shape, 0.9),
+        "friedel_residual": np.zeros(occupation.shape),
         "kondo_temperature": np.where(solved, np.pi * (level**2 + gamma**2) / (2 * gamma), np.nan),
         "hamiltonian": np.repeat(np.arange(n_hamiltonians), 4),
         "mirrored": mirrored,

@@ -41,7 +41,7 @@ def edit_json(path, change):
 def test_a_sound_store_passes_in_its_own_process(sound):
     done = subprocess.run([sys.executable, "-m", "stores.validate", sound], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "valid spectra store, version 1" in done.stdout
+    assert "valid spectra store, version 2" in done.stdout
 
 
 def test_a_missing_shard_is_found(store, capsys):

@@ -165,7 +165,7 @@ def test_a_record_that_is_odd_is_noted_and_refused_on_demand(tmp_path: Path, cap
     assert "1 records have energies more than" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"record 9, key 'energy': found .* expected at most 3 eV/atom"):
         main([*words, "--far-energy", "3"])
-    with pytest.raises(ValueError, match="far energy: found -1, expected eV/atom above 0"):
+    with pytest.raises(ValueError, match="far-energy: found -1, expected a number > 0"):
         main([*words, "--far-energy", "-1"])
 
 
