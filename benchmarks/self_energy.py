@@ -1,25 +1,33 @@
 """Which estimator of the self-energy keeps Friedel's sum rule, and at which setting of the NRG?
 
-    python benchmarks/self_energy.py [--hamiltonians 60] [--imaginary-axis]
+    python benchmarks/self_energy.py [--hamiltonians 60] [--imaginary-axis | --mixed]
 
 Draws Hamiltonians over the default parameter box (fixed seed), without and with field, and prints
 |pi Gamma A_s(0) - sin^2(pi N_s)| at T = 1e-8 for every spin, with N_s of a finite band
 (models/physics/impurity/friedel.py), how far the integral of A within the band is from one, and CPU seconds for both
 spins. One thread. With --imaginary-axis it prints, instead, Re Sigma(iy) of the impurity that breaks the rule worst,
 from the poles as they are: what differs there is truncation, for nothing is broadened.
+With --mixed it prints how far the integral of A is from one with Re Sigma of `bulla` and Im Sigma of `kugler`.
 """
 
 import argparse
 import dataclasses
 import time
+from functools import partial
 
 import numpy as np
 
-from models.physics.impurity.friedel import friedel_residual
+from models.physics.impurity.friedel import band_integrals, friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.kondo import kondo_temperature
-from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver, binned_correlators
-from models.physics.impurity.self_energy import bulla_self_energy, kugler_self_energy
+from models.physics.impurity.nrg_solver import (
+    NRGSettings,
+    NRGSolver,
+    binned_correlators,
+    self_energies,
+    working_grid,
+)
+from models.physics.impurity.self_energy import bulla_self_energy, causal, kugler_self_energy, spectral_function
 
 SETTINGS = [
     NRGSettings(discretization=4.0, n_keep=64, n_z=1, broadening=0.6),
@@ -35,7 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hamiltonians", type=int, default=60, help="per field (default 60)")
     parser.add_argument("--imaginary-axis", action="store_true", help="where the difference comes from")
+    parser.add_argument("--mixed", action="store_true", help="Re Sigma of bulla with Im Sigma of kugler")
     options = parser.parse_args()
+    if options.mixed:
+        mixed(options.hamiltonians)
+        return
     if options.imaginary_axis:
         imaginary_axis()
         return
@@ -90,6 +102,23 @@ def imaginary_axis() -> None:
             bulla = bulla_self_energy(u, g, f).real
             kugler = kugler_self_energy(u, n, g, f, i).real
             print(f"| {base} | {n_keep} | {n_z} | {moment:.5f} | {y:g} | {bulla:.5f} | {kugler:.5f} |", flush=True)
+
+
+def mixed(n: int) -> None:
+    settings = NRGSettings(n_keep=160, n_z=2, broadening=0.4)
+    symmetric = dataclasses.replace(settings, self_energy="kugler")
+    deviations = []
+    for impurity in draw(n, field=False):
+        raw = binned_correlators(impurity, settings, np.array([1e-6]))
+        parts = [self_energies(impurity, raw, 0, 1e-6, s)[0] for s in (settings, symmetric)]
+        sigma = causal(parts[0].real + 1j * parts[1].imag)
+        spectrum = partial(spectral_function, impurity, 1, sigma, working_grid(raw, settings))
+        weight, _ = band_integrals(spectrum, impurity.hybridization, lowest=raw.bins.lowest, omega=OMEGA)
+        deviations.append(abs(weight - 1))
+    print(
+        f"{n} Hamiltonians, B = 0, T = 1e-6: |integral of A - 1| is {np.median(deviations):.4f} in the median, "
+        f"{max(deviations):.4f} at worst"
+    )
 
 
 def draw(n: int, field: bool) -> list[AndersonImpurity]:

@@ -13,7 +13,7 @@ is off by as much as the first moment of A, some 0.002 D; on the imaginary axis 
 Beside a small Gamma this breaks Friedel's rule by up to 0.2, and more kept states mend it slowly. U F / G rests on the
 equation of motion once; its real part is right, and it is the default. Its weak sides are Im Sigma at w = T = 0, some
 0.003 Gamma instead of zero, and a tail U^2 <n>(1 - <n>) / w too large by exp(alpha^2 / 2); the second form has both
-right. Re of the one with Im of the other would keep Friedel's rule best, but breaks the sum rule of A by up to 0.05.
+right. Re of the one with Im of the other would keep Friedel's rule best, but breaks the sum rule of A by up to 0.08.
 `benchmarks/self_energy.md` has the figures. What is left of a positive Im Sigma is cut to zero.
 """
 
