@@ -37,6 +37,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from threadpoolctl import threadpool_limits
 
+from pipeline.interrupts import interrupted
 from pipeline.params import ParamsError, build, setting
 from pipeline.progress import note
 from pipeline.slurm_jobs import SlurmJobs, require_slurm
@@ -175,8 +176,8 @@ def _attempt(function: Callable[[Item], Result], item: Item) -> Result | Excepti
     try:
         return function(item)
     except Exception as error:
-        if isinstance(error.__cause__, KeyboardInterrupt):  # it came while compiled code was handing back its result
-            raise error.__cause__ from None
+        if interrupted(error):
+            raise KeyboardInterrupt from None
         return error  # handed to the caller, who lists all failures at the end
 
 
@@ -245,6 +246,7 @@ def _run_on_workers(
                 continue
             result = RuntimeError(told)
         n_left -= 1
+        workers.answered()
         yield index, result
 
 
@@ -317,12 +319,16 @@ class _Workers:
             "Start it and its workers again, then run the same command: finished shards are kept"
         )
 
+    def answered(self) -> None:
+        """A result came: between two looks at the workers they may all have come, worked and gone."""
+        if self._told_at is not None:
+            note("workers are there, going on")
+        self._alone_since = self._told_at = None
+
     def _tell_when_alone(self, n_workers: int, text: str) -> None:
         now = time.monotonic()
         if n_workers:
-            if self._told_at is not None:
-                note(f"workers are there ({n_workers}), going on")
-            self._alone_since = self._told_at = None
+            self.answered()
             return
         self._alone_since = now if self._alone_since is None else self._alone_since
         due = self._alone_since + TELL_AFTER_S if self._told_at is None else self._told_at + TELL_EVERY_S
@@ -332,14 +338,8 @@ class _Workers:
 
 
 def _quiet_logs() -> None:
-    for name in (
-        "distributed.worker",
-        "distributed.nanny",
-        "distributed.scheduler",
-        "distributed.core",
-        "distributed.client",
-    ):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # failures are told once, by the caller
+    for name in ("worker", "nanny", "scheduler", "core", "client"):
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)  # failures are told once, by the caller
 
 
 def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) -> _Workers:

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pipeline.check_params import SECTIONS, wrong_params
+from pipeline.interrupts import interrupted
 from pipeline.shards import GenerationError
 from stores.schema import SchemaError
 
@@ -49,7 +50,9 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         if name in SECTIONS and Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
             raise ValueError(wrong)
         main()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not interrupted(error):
+            raise
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)
         _leave(INTERRUPTED)
     except told as error:

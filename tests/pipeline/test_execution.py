@@ -73,8 +73,14 @@ def test_linear_algebra_keeps_to_one_thread_whatever_tasks_limit_themselves(sche
 
 
 def interrupted_on_its_way_out(_):
-    """What CPython makes of Ctrl-C that arrives while compiled code returns a value."""
-    raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+    """What CPython makes of Ctrl-C that arrives while compiled code returns a value, seen up to five deep."""
+    try:
+        try:
+            raise SystemError("unpickle returned a result with an exception set") from KeyboardInterrupt()
+        except SystemError as inner:
+            raise SystemError("unpickle returned a result with an exception set") from inner
+    except SystemError as inner:
+        raise SystemError("diagonalise returned a result with an exception set") from inner
 
 
 def test_ctrl_c_that_compiled_code_wraps_is_still_ctrl_c():
