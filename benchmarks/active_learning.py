@@ -37,11 +37,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     write_params(arguments.folder, ORACLES[arguments.oracle])
-    run(arguments.folder, "pipeline.active_learning")
+    run(arguments.folder, "pipeline.atoms.active_learning")
     run(
         arguments.folder,
-        "pipeline.benchmark_potential",
-        *("--calculator", "models.networks.calculator:PotentialCalculator"),
+        "pipeline.commands.benchmark_potential",
+        *("--calculator", "models.networks.potentials.calculator:PotentialCalculator"),
         *("--calculator-args", json.dumps({"potential": "runs/aluminium"})),
         *(
             "--oracle",

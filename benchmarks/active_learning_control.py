@@ -34,7 +34,7 @@ def main() -> None:
     write_params(arguments.folder, arguments.seeds)
     environment = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": str(ROOT)}
     subprocess.run(
-        [sys.executable, "-m", "pipeline.active_learning"], cwd=arguments.folder, env=environment, check=True
+        [sys.executable, "-m", "pipeline.atoms.active_learning"], cwd=arguments.folder, env=environment, check=True
     )
     text = report(arguments.folder, arguments.seeds)
     print(text)

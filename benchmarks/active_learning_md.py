@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from ase.md.langevin import Langevin
 
-from models.networks.ani import ANI
-from models.networks.batched_dynamics import Dynamics, Start, run_trajectories
-from models.networks.calculator import PotentialCalculator
-from models.networks.ensemble import Ensemble
+from models.networks.potentials.ani import ANI
+from models.networks.potentials.batched_dynamics import Dynamics, Start, run_trajectories
+from models.networks.potentials.calculator import PotentialCalculator
+from models.networks.potentials.ensemble import Ensemble
 from models.physics.atoms.sampling.driving_paths import Ramp
 
 TEMPERATURE_K = 300.0

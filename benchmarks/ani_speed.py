@@ -26,11 +26,11 @@ import ase.io
 import numpy as np
 import torch
 
-from models.networks.ani import ANI
-from models.networks.graph import Configuration, collate
-from models.networks.neighbours import find_neighbours
-from models.networks.potential import evaluate, forces_of
-from models.networks.second_derivatives import weights_only
+from models.networks.potentials.ani import ANI
+from models.networks.potentials.graph import Configuration, collate
+from models.networks.potentials.neighbours import find_neighbours
+from models.networks.potentials.potential import evaluate, forces_of
+from models.networks.potentials.second_derivatives import weights_only
 
 MOLECULES, CELLS = 64, 4
 LATTICE_A, RATTLE_A = 4.05, 0.1

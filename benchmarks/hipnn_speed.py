@@ -31,15 +31,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.networks.hipnn import HIPNN
-from models.networks.hippynn_weights import hippynn_settings
-from models.networks.neighbours import find_neighbours
-from models.networks.potential import evaluate
-from models.training.configurations import Configurations, with_neighbours
-from models.training.forces import accumulate_gradients
-from models.training.labelled import Labelled
-from models.training.potential_loss import PotentialLoss
-from pipeline.force_training_systems import aluminium_cells
+from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hippynn_weights import hippynn_settings
+from models.networks.potentials.neighbours import find_neighbours
+from models.networks.potentials.potential import evaluate
+from models.training.potentials.configurations import Configurations, with_neighbours
+from models.training.potentials.forces import accumulate_gradients
+from models.training.potentials.labelled import Labelled
+from models.training.potentials.potential_loss import PotentialLoss
+from pipeline.atoms.force_training_systems import aluminium_cells
 from stores.importers.qm9 import find_tables, read_qm9
 
 ENERGY, FORCES = PotentialLoss(energy=1.0, forces=0.0), PotentialLoss(energy=1.0, forces=0.1)

@@ -20,12 +20,12 @@ import ase.build
 import numpy as np
 import torch
 
-from models.networks.ani import ANI
-from models.networks.chunked import evaluate_in_chunks
-from models.networks.ensemble import Ensemble
-from models.networks.graph import Configuration, collate
-from models.networks.hipnn import HIPNN
-from models.networks.neighbours import find_neighbours
+from models.networks.potentials.ani import ANI
+from models.networks.potentials.chunked import evaluate_in_chunks
+from models.networks.potentials.ensemble import Ensemble
+from models.networks.potentials.graph import Configuration, collate
+from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.neighbours import find_neighbours
 
 LATTICE_A, RATTLE_A = 4.05, 0.1
 

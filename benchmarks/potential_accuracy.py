@@ -54,7 +54,14 @@ def train(name: str, data: Path, work: Path) -> None:
     case = CASES[key]
     for store in (case.train, *case.tests):
         import_store(store, data, work, level=f"{key} DFT")
-    command = [*MODULE, "pipeline.train_potential", "--store", str(work / f"{case.train}.zarr"), "--model", model]
+    command = [
+        *MODULE,
+        "pipeline.commands.train_potential",
+        "--store",
+        str(work / f"{case.train}.zarr"),
+        "--model",
+        model,
+    ]
     command += ["--out", str(work / name), "--epochs", str(case.epochs[model]), "--test-fraction", "0"]
     command += ["--validation-fraction", "0.1", *(["--cutoff", "5"] if model == "hipnn" else [])]
     command += [word for store in case.tests for word in ("--test-store", str(work / f"{store}.zarr"))]
@@ -77,7 +84,9 @@ def import_store(name: str, data: Path, work: Path, level: str) -> None:
     else:
         shutil.copy(data / plain.name, plain)
     keys = ["--energy-key", "energy", "--force-key", "forces", "--units", "eV", "--level", level]
-    subprocess.run([*MODULE, "pipeline.import_dataset", "extxyz", str(plain), "--out", str(store), *keys], check=True)
+    subprocess.run(
+        [*MODULE, "pipeline.commands.import_dataset", "extxyz", str(plain), "--out", str(store), *keys], check=True
+    )
 
 
 def write_table(names: list[str], work: Path) -> None:
@@ -101,7 +110,7 @@ def write_table(names: list[str], work: Path) -> None:
         "# Accuracy on published DFT data",
         "",
         "`python benchmarks/potential_accuracy.py --data FOLDER`; one network each, no ensemble, defaults of",
-        "`pipeline.train_potential`. E is the total energy of a molecule [meV], F force components [meV/A].",
+        "`pipeline.commands.train_potential`. E is the total energy of a molecule [meV], F force components [meV/A].",
         "`force rms` is what predicting no forces at all would give. CPU seconds of one core, import included.",
         "",
         "| trained on | tested on | model | n train | epochs | E RMSE | F RMSE | F MAE | force rms | CPU s |",

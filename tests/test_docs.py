@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.dependencies import DAGS
+from pipeline.runtime.dependencies import DAGS
 
 ROOT = Path(__file__).parents[1]
 STAGES = {name for dag in DAGS for name in yaml.safe_load((ROOT / dag).read_text())["stages"]}

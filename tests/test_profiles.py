@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.check_params import section_kinds
-from pipeline.params import check_sections
+from pipeline.runtime.check_params import section_kinds
+from pipeline.runtime.params import check_sections
 
 ROOT = Path(__file__).parents[1]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))

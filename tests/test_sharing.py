@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dependencies import DAGS
+from pipeline.runtime.dependencies import DAGS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "how-to" / "sharing-data.md"

@@ -1,4 +1,4 @@
-"""Energies and forces of a small HIP-NN by hippynn, for tests/models/networks/test_hipnn.py.
+"""Energies and forces of a small HIP-NN by hippynn, for tests/models/networks/potentials/test_hipnn.py.
 
     pip install torch hippynn==0.1.3 && python tests/reference/make_hippynn.py > tests/reference/hippynn.json
 

@@ -1,4 +1,4 @@
-"""Energies and forces of torchani for tests/models/networks/test_ani.py, written to torchani.json.
+"""Energies and forces of torchani for tests/models/networks/potentials/test_ani.py, written to torchani.json.
 
     python tests/reference/make_torchani.py
 

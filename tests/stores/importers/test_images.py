@@ -9,7 +9,7 @@ import pytest
 from skimage.io import imsave
 from tifffile import TiffWriter, imwrite
 
-from pipeline.import_dataset import main
+from pipeline.commands.import_dataset import main
 from stores.importers.images import ImageSettings, UnusableImage, find_images, import_images, read_grey, tiles_of
 from stores.micrographs import MICROGRAPHS, tiny
 from stores.schema import SchemaError

@@ -11,9 +11,9 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from models.physics.atoms.reference_energies import least_squares
-from models.training.potential_loss import PotentialLoss
-from pipeline.import_dataset import main
-from pipeline.potential_data import SplitParams, load_training_data
+from models.training.potentials.potential_loss import PotentialLoss
+from pipeline.atoms.potential_data import SplitParams, load_training_data
+from pipeline.commands.import_dataset import main
 from stores.atoms import ATOMS
 from stores.importers.energy_outliers import far_energies
 from stores.zarr_store import open_store

@@ -16,7 +16,7 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from PIL import Image
 
-from pipeline.import_dataset import main
+from pipeline.commands.import_dataset import main
 from stores.importers import label_store
 from stores.manifest import Manifest
 from stores.schema import SchemaError, rules_of

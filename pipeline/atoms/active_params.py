@@ -1,0 +1,222 @@
+"""params.yaml: active_learning, and how its values become starts, trainings and the loops of the control."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from models.active_learning.acquisition import ThresholdRule
+from models.networks.potentials.batched_dynamics import Dynamics, Physical
+from models.physics.atoms.labelling import LabelLimits
+from models.physics.atoms.sampling.crystals import Crystals
+from models.physics.atoms.sampling.defects import Defects
+from models.physics.atoms.sampling.disordered import RandomPacked
+from models.physics.atoms.sampling.driving_paths import DrivingPaths
+from models.training.potentials.forces import Method
+from models.training.potentials.potential_loss import PotentialLoss
+from models.training.potentials.potential_settings import PotentialSettings
+from pipeline.atoms.labelling import EngineParams
+from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
+from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
+from pipeline.runtime.params import setting
+
+__all__ = [
+    "ActiveLearningParams",
+    "ControlParams",
+    "DrivenParams",
+    "OrderedParams",
+    "RoundsParams",
+    "TestParams",
+    "TrainingParams",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrivenParams:
+    """Frames of the test set that the driving engine moves from random-packed starts, each at its own temperature."""
+
+    n_frames: int = setting(low=0)
+    temperature_K: tuple[float, float] = setting(low=0, ascending=True)
+    n_steps: int = setting(low=1)
+    time_step_fs: float = setting(above=0)
+    friction_1_fs: float = setting(low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestParams:
+    """The frozen test set: random-packed cells as they are, and driven ones."""
+
+    packed: int = setting(low=0)
+    driven: DrivenParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderedParams:
+    """First labels beside the random-packed ones, for who does not insist on disorder alone."""
+
+    crystals: Crystals
+    defects: Defects  # of fcc
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundsParams:
+    """Rounds go on until `n_rounds`, or until a smaller share of trajectories than `least_rate` is uncertain."""
+
+    n_rounds: int = setting(low=1)
+    n_trajectories: int = setting(low=1)  # of each round
+    trajectories_per_batch: int = setting(low=1)  # side by side in one task
+    quota: int = setting(low=1)  # labels of each round, at most
+    least_rate: float = setting(low=0, high=1)
+    least_distance: float = setting(low=0)  # of fingerprints: nearer ones are duplicates
+    diversity: float = setting(low=0)  # exponent of the distance in the order of selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParams:
+    """One ensemble; members differ in seed and in which of `n_folds` they leave for validation."""
+
+    model: Literal["ani", "hipnn"]
+    n_members: int = setting(low=2)
+    n_folds: int = setting(low=2)
+    start: Literal["fresh", "warm"]
+    warm_share: float = setting(above=0, high=1)  # of the steps, where a member goes on from the last round
+    steps: int = setting(low=1)
+    final_steps: int = setting(low=0)  # of a long training on all labels, fresh, after the last round; 0: none
+    batch_size: int = setting(low=1)
+    learning_rate: float = setting(above=0, high=1)
+    energy: float = setting(low=0)  # weights of the loss
+    forces: float = setting(low=0)
+    stress: float = setting(low=0)
+    kind: Literal["squared", "huber", "rmse_mae"]
+    method: Method
+    dtype: Literal["float32", "float64"]
+    ema_decay: float = setting(low=0, below=1)
+    n_validations: int = setting(low=1)
+    ani: ANIParams
+    hipnn: HIPNNParams
+
+    @property
+    def network(self) -> NetworkParams:
+        return self.ani if self.model == "ani" else self.hipnn
+
+    def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
+        steps = self.final_steps if final else max(1, round(share * self.steps))
+        epochs = epochs_of_steps(steps, n_train, self.batch_size)
+        epochs, every = whole_validations(epochs, self.n_validations)
+        return PotentialSettings(
+            loss=PotentialLoss(energy=self.energy, forces=self.forces, stress=self.stress, kind=self.kind),
+            method=self.method,
+            learning_rate=self.learning_rate * (1.0 if share == 1 else 0.5),
+            batch_size=self.batch_size,
+            max_batch_size=self.batch_size,
+            max_epochs=epochs,
+            validate_every=every,
+            ema_decay=self.ema_decay,
+            dtype=self.dtype,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlParams:
+    """Active against random selection with an engine that costs next to nothing, over `n_seeds` seeds; 0: left out."""
+
+    n_seeds: int = setting(low=0)
+    engine: EngineParams
+    bootstrap: int = setting(low=2)
+    test_packed: int = setting(low=0)
+    test_driven: int = setting(low=0)
+    n_rounds: int = setting(low=1)
+    n_trajectories: int = setting(low=1)
+    quota: int = setting(low=1)
+    n_members: int = setting(low=2)
+    steps: int = setting(low=1)
+    frames_per_task: int = setting(low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActiveLearningParams:
+    """Section `active_learning` of params.yaml."""
+
+    seed: int = setting(low=0)
+    element: str
+    frames_per_task: int = setting(low=1)  # labels that share a process; shapes no content
+    random_control: bool  # a second loop that spends the same labels on frames taken at random
+    engine: EngineParams
+    driver: EngineParams  # moves part of the test frames, labels nothing
+    limits: LabelLimits
+    packed: RandomPacked  # n_frames: the first labels; trajectories start from such cells
+    ordered: OrderedParams
+    crystals: Crystals  # n_frames of the trajectories of each round start from these instead
+    test: TestParams
+    paths: DrivingPaths
+    dynamics: Dynamics
+    physical: Physical
+    thresholds: ThresholdRule
+    rounds: RoundsParams
+    training: TrainingParams
+    control: ControlParams
+
+    def __post_init__(self) -> None:
+        from ase.data import atomic_numbers
+
+        problems = []
+        if self.element not in atomic_numbers:
+            problems.append(f"element: found {self.element!r}, expected a chemical symbol such as Al")
+        if self.packed.n_frames < self.training.n_folds:
+            problems.append(
+                f"packed.n_frames: found {self.packed.n_frames}, expected at least training.n_folds = "
+                f"{self.training.n_folds}, or a member would have nothing to be validated on"
+            )
+        if self.control.n_seeds and self.control.bootstrap < self.training.n_folds:
+            problems.append(
+                f"control.bootstrap: found {self.control.bootstrap}, expected at least training.n_folds = "
+                f"{self.training.n_folds}"
+            )
+        if self.test.packed + self.test.driven.n_frames == 0:
+            problems.append("test: found no frames, expected some: errors are told on them")
+        if self.packed.minimum_distance_A < self.physical.minimum_distance_A:
+            problems.append(
+                f"packed.minimum_distance_A: found {self.packed.minimum_distance_A:g}, expected at least "
+                f"physical.minimum_distance_A = {self.physical.minimum_distance_A:g}: starts would be discarded"
+            )
+        if self.crystals.n_frames > self.rounds.n_trajectories:
+            problems.append(
+                f"crystals.n_frames: found {self.crystals.n_frames}, expected at most rounds.n_trajectories = "
+                f"{self.rounds.n_trajectories}"
+            )
+        if self.training.energy + self.training.forces == 0:
+            problems.append("training: found no weight of energy nor of forces in the loss, expected some")
+        problems += self.paths.density_problems(self.packed.volume_A3[0], self.physical.minimum_distance_A)
+        if problems:
+            raise ValueError("; ".join(problems))
+        self.training.settings(n_train=10)
+
+    @property
+    def n_bootstrap(self) -> int:
+        """Labels before the first round."""
+        return self.packed.n_frames + self.ordered.crystals.n_frames + self.ordered.defects.n_frames
+
+    @property
+    def number(self) -> int:
+        from ase.data import atomic_numbers
+
+        return int(atomic_numbers[self.element])
+
+    def for_control(self) -> "ActiveLearningParams":
+        """The same loop, smaller and with the engine of the control, which also drives the test frames."""
+        own = self.control
+        return replace(
+            self,
+            random_control=True,
+            frames_per_task=own.frames_per_task,
+            engine=own.engine,
+            driver=own.engine,
+            packed=replace(self.packed, n_frames=own.bootstrap),
+            ordered=OrderedParams(
+                crystals=replace(self.ordered.crystals, n_frames=0), defects=replace(self.ordered.defects, n_frames=0)
+            ),
+            crystals=replace(self.crystals, n_frames=0),
+            test=replace(self.test, packed=own.test_packed, driven=replace(self.test.driven, n_frames=own.test_driven)),
+            rounds=replace(
+                self.rounds, n_rounds=own.n_rounds, n_trajectories=own.n_trajectories, quota=own.quota, least_rate=0.0
+            ),
+            training=replace(self.training, n_members=own.n_members, steps=own.steps, final_steps=0),
+        )

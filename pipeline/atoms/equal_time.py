@@ -1,0 +1,103 @@
+"""HIP-NN trained on the molecules store for the same CPU time by every way to train forces, and on energies alone.
+
+What a method is worth shows in the error that it leaves after that time, not in the cost of its step.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from models.networks.potentials.potential import PotentialNetwork, evaluate
+from models.training.potentials.batches import EpochBatches
+from models.training.potentials.configurations import Configurations, ConfigurationSet, with_neighbours
+from models.training.potentials.forces import Method, accumulate_gradients
+from models.training.potentials.potential_loss import PotentialLoss
+from pipeline.atoms.force_training_params import EqualTimeParams
+from pipeline.atoms.potential_data import SplitParams, TrainingData, load_training_data
+from pipeline.atoms.potential_networks import NETWORKS, HIPNNParams
+from pipeline.runtime.execution import load_execution, run_tasks
+
+__all__ = ["train_for_equal_times"]
+
+STORE = Path("data/molecules.zarr")
+
+
+class Way(NamedTuple):
+    """What is trained, and how."""
+
+    name: str
+    method: Method
+    forces: bool
+
+
+def train_for_equal_times(params: EqualTimeParams, methods: Sequence[Method], *, seed: int) -> list[dict[str, Any]]:
+    """Errors on the test groups and steps made, one record for each method and one for energies alone."""
+    if params.seconds == 0:
+        return []
+    ways = [Way("energies only", methods[0], False), *(Way(method, method, True) for method in methods)]
+    loss = PotentialLoss(energy=params.energy_weight, forces=params.force_weight)
+    data = load_training_data(STORE, SplitParams(), loss)
+    alone = replace(load_execution(), scheduler="local", workers=1)
+    task = partial(train_one, params=params, data=data, seed=seed)
+    found: dict[int, dict[str, Any]] = {}
+    for index, record in run_tasks(task, ways, alone):
+        if isinstance(record, Exception):
+            raise record
+        found[index] = record
+    return [found[index] for index in range(len(ways))]
+
+
+def train_one(way: Way, *, params: EqualTimeParams, data: TrainingData, seed: int) -> dict[str, Any]:
+    """Adam with a learning rate that falls to zero as the time runs out."""
+    torch.set_num_threads(1)
+    network_class, _ = NETWORKS["hipnn"]
+    config = HIPNNParams().config(data.species, data.reference_energies_eV, data.energy_scale_eV)
+    torch.manual_seed(seed)
+    network = network_class(config)
+    train, test = (_prepared(part, config) for part in (data.train, data.test))
+    loss = PotentialLoss(energy=params.energy_weight, forces=params.force_weight if way.forces else 0.0)
+    optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
+    batches = EpochBatches(len(train), params.batch_size, seed=seed)
+    warm = train.batch(list(range(min(len(train), params.batch_size))))
+    accumulate_gradients(network, warm, loss, method=way.method)  # what is made once is not counted
+    start, n_steps, epoch = time.thread_time(), 0, 0
+    while (spent := (time.thread_time() - start) / params.seconds) < 1:
+        batches.set_epoch(epoch)
+        for rows in batches:
+            spent = (time.thread_time() - start) / params.seconds
+            for group in optimizer.param_groups:
+                group["lr"] = params.learning_rate * max(0.0, 1 - spent)
+            optimizer.zero_grad()
+            accumulate_gradients(network, train.batch(rows), loss, method=way.method)
+            optimizer.step()
+            n_steps += 1
+            if spent >= 1:
+                break
+        epoch += 1
+    return {"training": way.name, "cpu_seconds": params.seconds, "steps": n_steps, **_errors(network, test)}
+
+
+def _prepared(part: Configurations, config: Any) -> ConfigurationSet:  # noqa: ANN401 - a PotentialConfig
+    return with_neighbours(
+        part,
+        cutoff_A=config.cutoff_A,
+        species=config.species,
+        reference_energies_eV=config.reference_energies_eV,
+    )
+
+
+def _errors(network: PotentialNetwork, test: ConfigurationSet) -> dict[str, float]:
+    batch = test.batch(list(range(len(test))))
+    found = evaluate(network, batch.graph, batch.vectors_H3)
+    energy_M = batch.graph.sum_over_atoms(found.terms_NT.sum(dim=1))
+    energy_error = (energy_M - batch.energy_M) / batch.graph.n_atoms_M
+    force_error = found.forces_N3 - batch.forces_N3
+    return {
+        "energy_rmse_meV_atom": 1e3 * float(energy_error.square().mean().sqrt()),
+        "force_rmse_eV_A": float(force_error.square().mean().sqrt()),
+    }

@@ -1,0 +1,129 @@
+"""Stage `potential`: HIP-NN and ANI trained on molecules and on aluminium, and a learning curve.
+
+    reads   params.yaml: potential, data/molecules.zarr, data/aluminium.zarr
+    writes  runs/potential/<store>_<model>/      see pipeline.atoms.potential_training
+            reports/metrics/potential.json       errors on held-out groups, by store and model
+            reports/details/potential.json       test predictions for parity plots, learning curve, histories
+
+Errors are those of the ensemble's mean. A stage that was killed goes on from its checkpoints, with the same weights at
+the end.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.atoms.potential_data import load_training_data
+from pipeline.atoms.potential_params import MODELS, STORES, PotentialParams
+from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
+from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.params import load_params
+from pipeline.runtime.shards import content_key
+from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from stores.building import building, require_replaceable
+from stores.zarr_store import read_manifest
+
+__all__ = ["main"]
+
+DATA = {"molecules": Path("data/molecules.zarr"), "aluminium": Path("data/aluminium.zarr")}
+RUNS = Path("runs/potential")
+METRICS = Path("reports/metrics/potential.json")
+DETAILS = Path("reports/details/potential.json")
+SCRATCH = Path(".cache/potential")
+KIND = "folder of potentials"
+
+
+def main() -> None:
+    params = load_params(PotentialParams, "potential")
+    require_replaceable(RUNS, KIND)
+    scratch = SCRATCH / _content_key(params)
+    whole = [_ensemble(store, model, params) for store in STORES for model in MODELS]
+    curve = _curve(params)
+    trained = train_ensembles([*whole, *curve], scratch, "potential")
+    with building(RUNS, KIND) as workplace:
+        for one in trained[: len(whole)]:
+            publish(
+                one,
+                workplace / one.job.name,
+                {"store": f"{one.job.name.rpartition('_')[0]}.zarr", "split": asdict(params.split)},
+            )
+    write_metrics(METRICS, plain(_metrics(trained, params)))
+    write_json(DETAILS, _details(trained, params))
+    shutil.rmtree(scratch)
+
+
+def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: float = 1.0) -> EnsembleJob:
+    """The whole training set, or of a part of it one member with the square root of that part of the steps."""
+    own = params.store(store)
+    data = load_training_data(DATA[store], params.split, own.loss.loss, held_out=own.held_out)
+    if fraction < 1:
+        n_train = max(1, round(fraction * len(data.train)))
+        data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train, held_out=own.held_out)
+    return EnsembleJob(
+        name=f"{store}_{model}" + (f"_{len(data.train)}" if fraction < 1 else ""),
+        model=model,
+        network=own.network(model),
+        settings=params.settings(store, model, n_train=len(data.train), share=fraction**0.5),
+        n_members=own.n_members if fraction == 1 else 1,
+        seed=params.seed,
+        data=data,
+        tests={"held_out": data.held_out} if len(data.held_out) else {},
+    )
+
+
+def _curve(params: PotentialParams) -> list[EnsembleJob]:
+    curve = params.learning_curve
+    return [_ensemble(curve.store, curve.model, params, fraction=fraction) for fraction in curve.fractions]
+
+
+def _content_key(params: PotentialParams) -> str:
+    """Names what the trainings depend on, so that an interrupted stage goes on with its own checkpoints only."""
+    root = Path(__file__).resolve().parents[2]
+    sources = [root / file for file in stage_code(root, "potential")]
+    return content_key([asdict(params), *(read_manifest(path).hash for path in DATA.values())], sources)[:16]
+
+
+def _metrics(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:
+    found = {one.job.name: one.metrics() for one in trained}
+    return {"stores": {store: {model: found[f"{store}_{model}"] for model in MODELS} for store in STORES}}
+
+
+def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:
+    by_name = {one.job.name: one for one in trained}
+    curve, whole = params.learning_curve, f"{params.learning_curve.store}_{params.learning_curve.model}"
+    parts = [one for name, one in by_name.items() if name.startswith(f"{whole}_")]
+    points = [*(one.metrics() for one in parts), by_name[whole].metrics()]
+    keys = ("n_train", "n_members", "energy_mae_meV_atom", "energy_rmse_meV_atom", "force_mae_eV_A", "force_rmse_eV_A")
+    return {
+        "parity": {name: _parity(one, params.max_points) for name, one in by_name.items() if one not in parts},
+        "history": {name: [r["history"] for r in one.results] for name, one in by_name.items()},
+        "learning_curve": {
+            "store": curve.store,
+            "model": curve.model,
+            "points": sorted(({key: point[key] for key in keys} for point in points), key=lambda p: p["n_train"]),
+        },
+    }
+
+
+def _parity(one: Trained, max_points: int) -> dict[str, Any]:
+    """Labels and predictions of the test set, evenly taken: energies per atom above the reference, force components."""
+    data, found = one.job.data.test, one.predictions["test"]
+    reference_M = data.counts_MS(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
+    pairs = {
+        "energy_eV_atom": [(energy - reference_M) / data.n_atoms_M for energy in (data.energy_M, found.energy_M)],
+        "force_eV_A": [data.forces_A3.ravel(), found.forces_A3.ravel()],
+    }
+    told = {}
+    for name, (label, predicted) in pairs.items():
+        known = np.flatnonzero(np.isfinite(label))
+        shown = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), max_points)).round().astype(int))]
+        told[name] = {"label": label[shown].tolist(), "predicted": predicted[shown].tolist()}
+    return told
+
+
+if __name__ == "__main__":
+    run_stage("potential", main, also_told=(RuntimeError,))

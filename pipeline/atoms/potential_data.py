@@ -1,0 +1,176 @@
+"""An atoms store as training, validation and test set, with what a network has to know of them beforehand.
+
+Reference energies of the elements are fitted to the training energies (models.physics.atoms.reference_energies), as
+corrections to those that the store gives. The energy scale is the rms force times 1 A, or where no forces are trained
+the standard deviation of the energies per atom.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.laws.groups import split_by_group
+from models.physics.atoms.reference_energies import robust
+from models.training.potentials.configurations import Configurations
+from models.training.potentials.potential_loss import PotentialLoss
+from pipeline.runtime.params import setting
+from stores.atom_arrays import AtomArrays, load_atoms
+from stores.atoms import ATOMS
+from stores.zarr_store import open_store
+
+__all__ = ["UNUSED", "SplitParams", "TrainingData", "configurations_of", "load_training_data", "unknown_elements"]
+
+TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitParams:
+    """Shares of the labelled configurations; `by` frame treats each as a group of its own."""
+
+    validation_fraction: float = setting(above=0, below=1, default=0.1)
+    test_fraction: float = setting(low=0, below=1, default=0.1)
+    seed: int = setting(low=0, default=0)
+    by: Literal["group", "frame"] = "group"
+
+    def __post_init__(self) -> None:
+        if not self.validation_fraction + self.test_fraction < 1:
+            found = f"{self.validation_fraction:g} + {self.test_fraction:g}"
+            raise ValueError(f"validation and test fraction: found {found}, expected less than 1 together")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """Three sets and their common description."""
+
+    train: Configurations
+    validation: Configurations
+    test: Configurations  # may be empty
+    held_out: Configurations  # of the source that was kept from all three; may be empty
+    split: NDArray[np.int8]  # of every row of the store: TRAIN, VALIDATION, TEST or UNUSED
+    level: str
+    species: tuple[int, ...]
+    reference_energies_eV: tuple[float, ...]
+    energy_scale_eV: float
+
+
+def load_training_data(
+    store: Path, split: SplitParams, loss: PotentialLoss, *, n_train: int | None = None, held_out: str | None = None
+) -> TrainingData:
+    """Read, split and check. `n_train` keeps so many training configurations, smaller sets being parts of larger ones;
+    `held_out` keeps a source (the first word of `source`, such as a molecule) from all sets.
+
+    Raises ValueError that lists all that stands against training: labels missing, too few groups, elements that only
+    the validation or test set has.
+    """
+    arrays = load_atoms(store)
+    _check_labels(arrays, loss, store)
+    group = arrays.group if split.by == "group" else arrays.row
+    strange_M = _of_source(store, arrays, held_out)
+    part = np.full(len(arrays), UNUSED, dtype=np.int8)
+    try:
+        part[~strange_M] = split_by_group(
+            group[~strange_M], validation=split.validation_fraction, test=split.test_fraction, seed=split.seed
+        )
+    except ValueError as error:
+        raise ValueError(f"{store}: {error}; where frames are independent of each other, split by frame") from None
+    chosen = np.flatnonzero(part == TRAIN)
+    if n_train is not None:
+        if not 1 <= n_train <= len(chosen):
+            raise ValueError(f"{store}: found {len(chosen)} training configurations, expected at least {n_train}")
+        order = np.random.default_rng(np.random.SeedSequence(split.seed, spawn_key=(0, 0))).permutation(len(chosen))
+        kept = np.sort(chosen[order[:n_train]])
+        part[np.setdiff1d(chosen, kept)] = UNUSED
+    everything = configurations_of(arrays)
+    train, validation, test = (everything.select(np.flatnonzero(part == which)) for which in (TRAIN, VALIDATION, TEST))
+    outside = everything.select(np.flatnonzero(strange_M))
+    named = {"validation": validation, "test": test, "held out": outside}
+    strange = {name: unknown_elements(data, train.species) for name, data in named.items()}
+    if any(strange.values()):
+        told = "; ".join(f"{name} set: {', '.join(symbols)}" for name, symbols in strange.items() if symbols)
+        raise ValueError(
+            f"{store}: found elements that no training configuration has ({told}); expected each element in the "
+            "training set: choose another split seed, smaller shares, or add configurations"
+        )
+    rows = np.full(int(arrays.row.max()) + 1, UNUSED, dtype=np.int8)
+    rows[arrays.row] = part
+    references = _reference_energies(train, arrays)
+    return TrainingData(
+        train=train,
+        validation=validation,
+        test=test,
+        held_out=outside,
+        split=rows,
+        level=arrays.level,
+        species=train.species,
+        reference_energies_eV=references,
+        energy_scale_eV=_energy_scale(train, references, loss),
+    )
+
+
+def configurations_of(arrays: AtomArrays) -> Configurations:
+    """The same arrays under the names that models know."""
+    return Configurations(
+        numbers_A=arrays.numbers,
+        positions_A3=arrays.positions_A,
+        n_atoms_M=arrays.n_atoms,
+        cell_M33=arrays.cell_A,
+        pbc_M3=arrays.pbc,
+        energy_M=arrays.energy_eV,
+        forces_A3=arrays.forces_eV_A,
+        stress_M33=arrays.stress_eV_A3,
+    )
+
+
+def unknown_elements(data: Configurations, species: tuple[int, ...]) -> list[str]:
+    """Symbols of the elements in `data` that are not among `species`."""
+    from ase.data import chemical_symbols
+
+    return [chemical_symbols[number] for number in data.species if number not in species]
+
+
+def _of_source(store: Path, arrays: AtomArrays, name: str | None) -> NDArray[np.bool_]:
+    """Configurations whose source begins with this word."""
+    if name is None:
+        return np.zeros(len(arrays), dtype=bool)
+    words = [str(source).partition(" ")[0] for source in open_store(store, ATOMS)["source"].values[arrays.row]]
+    found = np.array([word == name for word in words])
+    if not found.any() or found.all():
+        raise ValueError(
+            f"{store}: held out {name!r}: found sources {sorted(set(words))[:20]}, expected it among others"
+        )
+    return found
+
+
+def _check_labels(arrays: AtomArrays, loss: PotentialLoss, store: Path) -> None:
+    labels = {"energy": arrays.energy_eV, "forces": arrays.forces_eV_A, "stress": arrays.stress_eV_A3}
+    weights = {"energy": loss.energy, "forces": loss.forces, "stress": loss.stress}
+    problems = [
+        f"{name}: found none, expected some because their weight in the loss is {weights[name]:g} "
+        f"(weight 0 trains without them)"
+        for name, values in labels.items()
+        if weights[name] > 0 and np.isnan(values).all()
+    ]
+    if problems:
+        raise ValueError(f"{store}: {'; '.join(problems)}")
+
+
+def _reference_energies(train: Configurations, arrays: AtomArrays) -> tuple[float, ...]:
+    given = np.array([arrays.reference_energies_eV.get(number, 0.0) for number in train.species])
+    known = np.isfinite(train.energy_M)
+    if not known.any():
+        return tuple(given.tolist())
+    counts = train.counts_MS(train.species)[known].astype(np.int64)
+    found = robust(np.array(train.species), counts, train.energy_M[known] - counts @ given)
+    return tuple((given + found.energies_eV).tolist())
+
+
+def _energy_scale(train: Configurations, references: tuple[float, ...], loss: PotentialLoss) -> float:
+    if loss.forces > 0:
+        scale = float(np.sqrt(np.nanmean(train.forces_A3**2)))
+    else:
+        bound = (train.energy_M - train.counts_MS(train.species) @ np.array(references)) / train.n_atoms_M
+        scale = float(np.nanstd(bound))
+    return scale if scale > 0 else 1.0

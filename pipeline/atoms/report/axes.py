@@ -1,0 +1,96 @@
+"""Axes that pages of atoms share: logarithmic ones with plain numbers, parity plots, lines with intervals."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    FixedLocator,
+    FuncFormatter,
+    LogFormatterMathtext,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
+from numpy.typing import NDArray
+
+from pipeline.report.drawing import MUTED, drawing, inline_svg
+
+__all__ = ["at_numbers", "draw_parity_on", "figure_svg", "logarithmic", "plain_number", "settle"]
+
+FloatArray = NDArray[np.float64]
+
+
+def logarithmic(axes: Axes, which: str) -> None:
+    """Ticks at decades, also at 2 and 5 below two decades, even ones below one; plain numbers where they are short.
+
+    To be called when the data are drawn.
+    """
+    for name in which:
+        axis = axes.xaxis if name == "x" else axes.yaxis
+        (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+        low, high = axes.get_xlim() if name == "x" else axes.get_ylim()
+        decades = np.log10(high / low)
+        if decades < 1:
+            axis.set_major_locator(MaxNLocator(4))
+            axis.set_minor_locator(NullLocator())
+        else:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
+        if low > 5e-4 and high < 2e4:
+            axis.set_major_formatter(FuncFormatter(lambda value, _: plain_number(value)))
+        else:
+            axis.set_major_formatter(LogFormatterMathtext())
+        axis.set_minor_formatter(NullFormatter())
+
+
+def at_numbers(axes: Axes, values: Sequence[float]) -> None:
+    """A logarithmic x axis with ticks at these numbers alone, less those too near to the one before."""
+    axes.set_xscale("log")
+    shown: list[float] = []
+    room = (max(values) / min(values)) ** 0.06
+    for value in sorted(float(value) for value in values):
+        if not shown or value > shown[-1] * room:
+            shown.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(shown))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def figure_svg(figure: Figure, *, name: str, description: str) -> Markup:
+    """`inline_svg` of a figure whose layout is settled, so that the same numbers give the same bytes."""
+    return inline_svg(settle(figure), name=name, description=description)
+
+
+def settle(figure: Figure) -> Figure:
+    """Fix the layout to five digits: its solver may leave the last bits of places to chance. Not for subfigures."""
+    if figure.get_layout_engine() is None:
+        return figure
+    with drawing():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(edge), 5) for edge in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
+    return figure
+
+
+def plain_number(value: float) -> str:
+    return f"{value:.4g}".replace("-", "\u2212")
+
+
+def draw_parity_on(
+    axes: Axes, pairs: Sequence[tuple[str, str, FloatArray, FloatArray]], *, unit: str, size: float
+) -> None:
+    """Prediction against label, for each (name, colour, labels, predictions)."""
+    values = np.concatenate([both for _, _, x, y in pairs for both in (x, y)])
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * max(high - low, 1e-12)
+    limits = (low - room, high + room)
+    axes.plot(limits, limits, color=MUTED, linewidth=0.9, zorder=1)
+    for name, colour, x, y in pairs:
+        axes.scatter(x, y, s=size, color=colour, alpha=0.6, linewidths=0, label=name, rasterized=True, zorder=2)
+    axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"label [{unit}]", ylabel=f"predicted [{unit}]")
+    axes.locator_params(nbins=5)

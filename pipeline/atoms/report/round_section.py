@@ -1,0 +1,293 @@
+"""Section on the rounds of active learning: error against labels beside random selection, what was chosen and why."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from pipeline.atoms.report.aluminium_inputs import AluminiumInputs
+from pipeline.atoms.report.axes import at_numbers, figure_svg, logarithmic
+from pipeline.atoms.report.frames import draw_cell_on
+from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
+from pipeline.report.page import Notice, Picture, Section, Table, number, value_with_interval
+
+__all__ = [
+    "ARMS",
+    "control_words",
+    "draw_arms_on",
+    "draw_control_on",
+    "percents",
+    "rounds_section",
+    "selection_section",
+]
+
+ARMS = {"rounds": ("active", CYCLE[0], "o-"), "random": ("random", CYCLE[6], "s--")}
+REASONS = {
+    "uncertain": ("stopped: uncertain", CYCLE[0]),
+    "finished": ("ran to its end", CYCLE[2]),
+    "asked": ("frame asked for", CYCLE[6]),
+    "discarded": ("discarded as unphysical", CYCLE[3]),
+}
+PARTS = {"labels": CYCLE[1], "sampling": CYCLE[2], "training": CYCLE[0]}
+QUANTITIES = {"force": ("force RMSE", "eV/Å", 1.0), "energy": ("energy RMSE", "meV/atom", 1e3)}
+PLURALS = {"force": "forces", "energy": "energies"}
+MAX_SNAPSHOTS = 10
+Round = Mapping[str, Any]
+
+
+def rounds_section(inputs: AluminiumInputs) -> Section:
+    metrics = inputs.rounds
+    blocks: list[Picture | Table | Notice] = [round_table(inputs)]
+    figure = new_figure(10.0, 3.6)
+    for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
+        draw_arms_on(axes, metrics, quantity)
+    blocks.append(
+        Picture(
+            svg=figure_svg(figure, name="aluminium-arms", description="Error against labels"),
+            caption=f"The loop itself, labels by {inputs.level}: error of the ensemble's mean on the frozen test "
+            "set against the number of labels, both logarithmic, beside a loop that spends the same labels on frames "
+            "of its trajectories taken at random. One seed: this alone does not say which is better. "
+            + arm_words(metrics),
+        )
+    )
+    blocks.append(control_block(inputs))
+    return Section(
+        anchor="aluminium-rounds",
+        title="Rounds",
+        introduction="Each round trains an ensemble, lets it drive many trajectories from random-packed cells with "
+        "wandering temperature and density, stops those on which its members disagree, and labels what it stopped at. "
+        "The test set is labelled once, before the first round, and never trained on.",
+        blocks=blocks,
+    )
+
+
+def round_table(inputs: AluminiumInputs) -> Table:
+    rows = []
+    for arm, (words, *_) in ARMS.items():
+        details = {told["round"]: told for told in inputs.details.get(arm, [])}
+        for position, told in enumerate(inputs.rounds.get(arm, [])):
+            own = details.get(position, {})
+            rows.append(
+                [
+                    words,
+                    str(position),
+                    number(told["tried"]) if told["tried"] else "\u2013",
+                    number(told["selected"]),
+                    number(told["n_failed"]),
+                    number(told["n_labels"]),
+                    number(told["force_rmse"]),
+                    number(None if told["energy_rmse"] is None else 1e3 * told["energy_rmse"]),
+                    number((own.get("thresholds") or {}).get("force_mean_eV_A")),
+                    number(sum(own.get("cpu_s", {}).values()) or None),
+                ]
+            )
+    return Table(
+        columns=[
+            "arm",
+            "round",
+            "trajectories",
+            "labels spent",
+            "failed",
+            "trained on",
+            "force RMSE [eV/\u2060Å]",
+            "energy RMSE [meV/atom]",
+            "threshold, mean force spread [eV/Å]",
+            "CPU seconds",
+        ],
+        rows=rows,
+        caption="Round 0 is the random-packed start, the same for both arms. Errors are of the ensemble trained after "
+        "the labels of the round.",
+    )
+
+
+def draw_arms_on(axes: Axes, metrics: Mapping[str, Any], quantity: str) -> None:
+    words, unit, factor = QUANTITIES[quantity]
+    labels: set[float] = set()
+    for arm, (name, colour, style) in ARMS.items():
+        rounds = [r for r in metrics.get(arm, []) if r.get(f"{quantity}_rmse")]
+        n_labels = [r["n_labels"] for r in rounds]
+        if rounds:
+            errors = [factor * r[f"{quantity}_rmse"] for r in rounds]
+            axes.plot(n_labels, errors, style, color=colour, markersize=5, label=name)
+        labels |= set(n_labels)
+    axes.set(xlabel="labels trained on", ylabel=f"{words} [{unit}]")
+    if labels:
+        logarithmic(axes, "y")
+        at_numbers(axes, sorted(labels))
+        axes.legend()
+
+
+def arm_words(metrics: Mapping[str, Any]) -> str:
+    active = [r["force_rmse"] for r in metrics.get("rounds", []) if r["force_rmse"]]
+    random = [r["force_rmse"] for r in metrics.get("random", []) if r["force_rmse"]]
+    if len(active) < 2:
+        return ""
+    said = f"Force RMSE: {number(active[0])} to {number(active[-1])} eV/Å by active rounds"
+    return said + (f", to {number(random[-1])} by random ones." if random else ".")
+
+
+def control_block(inputs: AluminiumInputs) -> Picture | Notice:
+    control = inputs.rounds.get("oracle_control") or {}
+    if not control:
+        return Notice(text="No control over seeds was run (params: active_learning.control.n_seeds).")
+    figure = new_figure(10.0, 3.6)
+    for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
+        draw_control_on(axes, control, inputs.details.get("oracle_control", {}), quantity)
+    return Picture(
+        svg=figure_svg(figure, name="aluminium-control", description="Active against random selection over seeds"),
+        caption=f"The control: the same loop with labels by {control['level']}, which cost nothing, over "
+        f"{number(control['n_seeds'])} seeds. Thin lines are seeds, thick ones their mean, bands 95 % of the mean "
+        f"(Student). {control_words(control)} A cheap potential is smoother than the truth, so the gain with quantum "
+        "mechanics may differ.",
+    )
+
+
+def control_words(control: Mapping[str, Any]) -> str:
+    """The gain with its interval, and whether that excludes zero."""
+    words = []
+    for quantity in QUANTITIES:
+        for key, when in ((f"{quantity}_gain", "after the last round"), (f"{quantity}_gain_all_rounds", "all rounds")):
+            gain = control.get(key)
+            if gain and gain["mean"] is not None:
+                low, high = gain["low"], gain["high"]
+                sure = "" if low is None or low > 0 or high < 0 else " (not resolved: the interval holds 0)"
+                value = percents(gain)
+                words.append(f"{PLURALS[quantity]}, {when}: {value} %{sure}")
+    return f"Error saved by choosing instead of drawing, paired by seed: {'; '.join(words)}." if words else ""
+
+
+def percents(gain: Mapping[str, Any]) -> str:
+    value, low, high = (None if gain[key] is None else 100 * gain[key] for key in ("mean", "low", "high"))
+    return value_with_interval(value, low, high, 2)
+
+
+def draw_control_on(
+    axes: Axes, control: Mapping[str, Any], seeds: Mapping[str, Mapping[str, Any]], quantity: str
+) -> None:
+    words, unit, factor = QUANTITIES[quantity]
+    for lane in seeds.values():
+        rounds = [r for r in lane["rounds"] if r.get(f"{quantity}_rmse")]
+        colour = ARMS["rounds" if lane["arm"] == "active" else "random"][1]
+        errors = [factor * r[f"{quantity}_rmse"] for r in rounds]
+        axes.plot([r["n_labels"] for r in rounds], errors, color=colour, linewidth=0.7, alpha=0.4)
+    labels: set[float] = set()
+    for arm, (name, colour, style) in ARMS.items():
+        rounds = control.get(arm, [])
+        if not rounds:
+            continue
+        n_labels = [r["n_labels"] for r in rounds]
+        mean, low, high = (
+            [factor * x if (x := r[f"{quantity}_rmse"][key]) is not None else np.nan for r in rounds]
+            for key in ("mean", "low", "high")
+        )
+        axes.plot(n_labels, mean, style, color=colour, markersize=5, label=f"{name}, mean")
+        floor = 0.2 * min(mean)  # an interval that reaches zero has no place on a logarithmic axis
+        axes.fill_between(n_labels, np.maximum(low, floor), high, color=colour, alpha=0.18, linewidth=0)
+        labels |= set(n_labels)
+    axes.set(xlabel="labels trained on", ylabel=f"{words} [{unit}]")
+    logarithmic(axes, "y")
+    if labels:
+        at_numbers(axes, sorted(labels))
+    axes.legend()
+
+
+def selection_section(inputs: AluminiumInputs) -> Section:
+    rounds = [told for told in inputs.details.get("rounds", []) if told.get("tried")]
+    blocks: list[Picture | Table | Notice] = []
+    if rounds:
+        blocks.append(
+            Picture(
+                svg=figure_svg(draw_selection(rounds), name="aluminium-selection", description="Selection"),
+                caption="Active rounds. Left, how trajectories ended, and how many of the stopped frames were labelled "
+                "(dots; duplicates and what exceeds the budget are left). Middle, spread of the members along some "
+                "trajectories of the last round, with its threshold (dashed; two more thresholds, on the energy and "
+                "on the largest force, stop trajectories too). Right, CPU seconds of the parts.",
+            )
+        )
+    else:
+        blocks.append(Notice(text="No active round was made: there is no selection to show."))
+    figure = draw_snapshots(inputs)
+    if figure is not None:
+        blocks.append(
+            Picture(
+                svg=figure_svg(figure, name="aluminium-snapshots", description="Cells that were labelled"),
+                caption="Cells that were labelled, from the random-packed start to the frames at which the last "
+                "ensemble stopped; T is that of the bath then. Pale atoms are periodic images; scales differ.",
+            )
+        )
+    return Section(
+        anchor="aluminium-selection",
+        title="Selection",
+        introduction="A trajectory stops as soon as the spread of the ensemble passes a threshold; thresholds follow "
+        "the spread on frames that it was trained on. Frames too close to known ones are not labelled.",
+        blocks=blocks,
+    )
+
+
+def draw_selection(rounds: Sequence[Round]) -> Figure:
+    figure = new_figure(10.0, 3.7)
+    ended, traces, cost = figure.subplots(1, 3)
+    numbers = [told["round"] for told in rounds]
+    bottom = np.zeros(len(rounds))
+    for reason, (words, colour) in REASONS.items():
+        counts = np.array([told["ended"].get(reason, 0) for told in rounds], dtype=float)
+        if counts.any():
+            ended.bar(numbers, counts, bottom=bottom, color=colour, width=0.6, label=words)
+            bottom += counts
+    ended.plot(numbers, [told["selected"] for told in rounds], "o", color=INK, markersize=5, label="labelled")
+    ended.set(xlabel="round", ylabel="trajectories", title="how they ended", ylim=(0, 1.45 * max(bottom.max(), 1)))
+    ended.legend(loc="upper left", fontsize=7.5)
+    last = rounds[-1]
+    seen = set()
+    for trace in last["traces"]:
+        words, colour = REASONS.get(trace["reason"], (trace["reason"], CYCLE[6]))
+        points = [(s, f) for s, f in zip(trace["step"], trace["force_mean"], strict=True) if f]
+        if points:
+            label = None if words in seen else words
+            traces.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.8, label=label)
+            traces.plot(*points[-1], "o", color=colour, markersize=3.5)
+            seen.add(words)
+    if last.get("thresholds"):
+        traces.axhline(last["thresholds"]["force_mean_eV_A"], color=INK, linestyle="--", linewidth=1.0)
+    traces.set(xlabel="step", ylabel="mean spread of forces [eV/Å]", title=f"round {last['round']}")
+    if seen:
+        logarithmic(traces, "y")
+        traces.legend(fontsize=7.5)
+    bottom = np.zeros(len(rounds))
+    for part in dict.fromkeys(part for told in rounds for part in told["cpu_s"]):
+        seconds = np.array([told["cpu_s"].get(part, 0.0) for told in rounds])
+        cost.bar(numbers, seconds, bottom=bottom, width=0.6, color=PARTS.get(part, MUTED), label=part)
+        bottom += seconds
+    cost.set(xlabel="round", ylabel="CPU seconds", title="time", ylim=(0, 1.3 * max(bottom.max(), 1e-9)))
+    cost.legend(loc="upper left")
+    for axes in (ended, cost):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(visible=False, axis="x")
+    return figure
+
+
+def draw_snapshots(inputs: AluminiumInputs) -> Figure | None:
+    shown: list[tuple[str, Any, Any, Any]] = [
+        ("start", r.numbers, r.positions_A, r.cell_A) for r in inputs.records if r.source == "bootstrap"
+    ][:2]
+    rounds = [told for told in inputs.details.get("rounds", []) if told.get("frames")]
+    each = max(1, (MAX_SNAPSHOTS - len(shown)) // max(1, len(rounds)))
+    for told in rounds:
+        for frame in told["frames"][:each]:
+            words = f"round {told['round']}, T = {frame['temperature_K']:.0f} K"
+            shown.append((words, frame["numbers"], frame["positions_A"], frame["cell_A"]))
+    shown = shown[:MAX_SNAPSHOTS]
+    if not shown:
+        return None
+    n_columns = min(5, len(shown))
+    figure = new_figure(10.0, 2.3 * -(-len(shown) // n_columns))
+    grid = figure.subplots(-(-len(shown) // n_columns), n_columns, squeeze=False)
+    for axes in grid.flat[len(shown) :]:
+        axes.set_axis_off()
+    for axes, (words, numbers, positions, cell) in zip(grid.flat, shown, strict=False):
+        draw_cell_on(axes, np.asarray(numbers, dtype=int), np.asarray(positions), np.asarray(cell))
+        axes.set_title(words, fontsize=9)
+    return figure

@@ -1,0 +1,122 @@
+"""Stage `kondo_temperatures`: T_K of impurities in the local-moment regime, measured by NRG at B = 0, T -> 0.
+
+    reads   params.yaml: kondo_temperatures
+    writes  data/kondo_temperatures.zarr  (stores.kondo_temperatures.KONDO_TEMPERATURES)
+
+The target of the formula search, so it is sampled without any formula for T_K: Hamiltonian i is drawn from
+SeedSequence(seed, spawn_key=(i,)), Gamma log-uniform, U / (pi Gamma) and x = (U + 2 eps_d) / U uniform. |x| < 1 is the
+local-moment regime: the atomic level holds one electron.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+import models.physics.impurity
+from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.nrg_solver import NRGSettings
+from models.physics.impurity.solver import SolverError
+from pipeline.runtime.execution import load_execution
+from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.stage import run_stage
+from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.outcome import FAILED, OK
+
+__all__ = ["KondoTemperaturesParams", "draw_impurity", "generate", "main", "measure_shard"]
+
+OUT = Path("data/kondo_temperatures.zarr")
+KondoTemperature = Callable[[AndersonImpurity], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KondoTemperaturesParams:
+    """Section `kondo_temperatures` of params.yaml; ranges are [low, high], energies in D."""
+
+    seed: int = setting(low=0)
+    n_hamiltonians: int = setting(low=1)
+    hamiltonians_per_shard: int = setting(low=1)
+    hybridization: tuple[float, float] = setting(above=0, below=1, ascending=True)
+    interaction_over_pi_gamma: tuple[float, float] = setting(above=0, ascending=True)
+    asymmetry: tuple[float, float] = setting(above=-1, below=1, ascending=True)
+    interaction_high: float = setting(above=0)
+    label_temperature: float = setting(above=0, below=1e-3)
+    nrg: NRGSettings
+
+    def __post_init__(self) -> None:
+        reached = self.interaction_over_pi_gamma[1] * np.pi * self.hybridization[1]
+        if reached > self.interaction_high:
+            raise ValueError(
+                f"found U up to {reached:.3g} D from interaction_over_pi_gamma and hybridization, expected at most "
+                f"interaction_high = {self.interaction_high:g}; lower one of the ranges"
+            )
+
+
+def main() -> None:
+    params = load_params(KondoTemperaturesParams, "kondo_temperatures")
+    generate(params, partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
+
+
+def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperature) -> None:
+    """Make the store in the working directory."""
+    impurities = [draw_impurity(params, index) for index in range(params.n_hamiltonians)]
+    recipe = Recipe(
+        out=OUT,
+        schema=KONDO_TEMPERATURES,
+        key=content_key(asdict(params), [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        shards=shards_of(impurities, params.hamiltonians_per_shard),
+        solve_shard=partial(measure_shard, kondo_temperature=kondo_temperature),
+        coordinates={},
+        attributes={"solver": "nrg", "settings": json.dumps(asdict(params.nrg), sort_keys=True)},
+        unit="Hamiltonians",
+    )
+    manifest = generate_store(recipe, load_execution())
+    print(f"{OUT}: {manifest.sizes['sample']} Hamiltonians, hash {manifest.hash[:16]}", flush=True)
+
+
+def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpurity:
+    """Impurity number `index`, whatever the others are."""
+    rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index,)))
+    hybridization = float(np.exp(rng.uniform(*np.log(params.hybridization))))
+    interaction = float(rng.uniform(*params.interaction_over_pi_gamma)) * np.pi * hybridization
+    asymmetry = float(rng.uniform(*params.asymmetry))
+    return AndersonImpurity(
+        interaction=interaction, level=interaction * (asymmetry - 1) / 2, hybridization=hybridization
+    )
+
+
+def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Columns:
+    """One row per impurity; one whose T_K cannot be measured is recorded."""
+    measured = [_measure(impurity, kondo_temperature) for impurity in impurities]
+    return {
+        "interaction": np.array([impurity.interaction for impurity in impurities]),
+        "hybridization": np.array([impurity.hybridization for impurity in impurities]),
+        "level": np.array([impurity.level for impurity in impurities]),
+        "kondo_temperature": np.array([value for value, _ in measured]),
+        "status": np.array([FAILED if reason else OK for _, reason in measured], dtype=np.int8),
+        "failure": np.array([reason for _, reason in measured]),
+    }
+
+
+def _measure(impurity: AndersonImpurity, kondo_temperature: KondoTemperature) -> tuple[float, str]:
+    try:
+        value = float(kondo_temperature(impurity))
+    except (SolverError, ArithmeticError, np.linalg.LinAlgError) as error:
+        return np.nan, f"{type(error).__name__}: {error}"
+    if not np.isfinite(value) or value <= 0:
+        return np.nan, "T_K lies below the lowest energy of the chain"
+    return value, ""
+
+
+def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
+    from models.physics.impurity.kondo import kondo_temperature
+
+    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
+
+
+if __name__ == "__main__":
+    run_stage("kondo_temperatures", main)

@@ -1,0 +1,265 @@
+"""Stage `latents`: what does each latent know about the physics?
+
+    reads   params.yaml: latents, data/spectra.zarr, runs/spectrum_vae/
+    writes  data/latents.zarr (stores.latents.LATENTS), reports/metrics/latents.json,
+            reports/details/latents.json (all associations, words, every seed)
+
+Labels (T_K, occupation) are met here for the first time: no choice of network saw them. Correlations are taken over
+
+    low_temperature   lowest temperature, no field, and T_K > T: below T the spectrum cannot tell T_K
+    full              all spectra; there the energy scale is max(T_K, T, |B|)
+
+and per quantity three numbers: the best single latent, the best linear direction, R2 from all active latents.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from models.laws.association_report import association_report
+from models.laws.correlation import Interval, spearman
+from models.laws.groups import whole_groups
+from models.laws.meaning import describe_coordinate
+from models.networks.potentials.weights import load_network
+from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.latent_quantities import WORDS, quantities
+from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.stage import run_stage, write_metrics
+from stores.building import require_replaceable, store_kind
+from stores.latents import LATENTS
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store, write_store
+
+__all__ = ["LatentsParams", "main"]
+
+SPECTRA_STORE = Path("data/spectra.zarr")
+LATENTS_STORE = Path("data/latents.zarr")
+RUNS = Path("runs/spectrum_vae")
+METRICS = Path("reports/metrics/latents.json")
+DETAILS = Path("reports/details/latents.json")
+
+Array = NDArray[np.float64]
+HEADLINES = {
+    "log_T_K": "low_temperature",
+    "asymmetry": "low_temperature",
+    "n_d": "low_temperature",
+    "log_max_scale": "full",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentsParams:
+    """params.yaml: latents."""
+
+    n_bootstrap: int = setting(low=0)
+    bootstrap_seed: int = setting(low=0)
+    max_rows: int = setting(low=10)
+    n_folds: int = setting(low=2)
+    n_neighbours: int = setting(low=1)
+    traversal_steps: int = setting(low=2)
+    traversal_range: float = setting(above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoded:
+    """One network applied to its subset. Shapes: N rows, L active latents, K all latents."""
+
+    subset: str
+    model: SpectrumVAE
+    active: list[int]
+    names: list[str]  # (L,)
+    rows: NDArray[np.int64]  # (N,) of spectra.zarr
+    split: NDArray[np.int64]  # (N,)
+    mean: Array  # (N, L)
+    std: Array  # (N, L)
+    kl: Array  # (L,)
+
+
+def main() -> None:
+    params = load_params(LatentsParams, "latents")
+    require_replaceable(LATENTS_STORE, store_kind(LATENTS))
+    torch.set_num_threads(1)
+    spectra = open_store(SPECTRA_STORE, SPECTRA).load()
+    selection = json.loads((RUNS / "selection.json").read_text())
+    selected, report = [], {}
+    with Progress("latents", len(SUBSETS), "subsets") as progress:
+        for subset in SUBSETS:
+            chosen = selection[subset]
+            encoded = _encode(spectra, subset, chosen["seed"])
+            selected.append(encoded)
+            report[subset] = _report(encoded, spectra, params)
+            report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
+            progress.advance()
+    write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
+    write_metrics(DETAILS, {"subsets": report})
+    write_metrics(METRICS, {"best_abs_spearman": _best_abs_spearman(report)})
+
+
+def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
+    folder = RUNS / subset / f"seed_{seed}"
+    model = load_network(SpectrumVAE, folder)
+    told = json.loads((folder / "result.json").read_text())
+    rows = subset_rows(spectra, subset, max_field=told["max_field"])
+    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **told["split"])
+    with torch.inference_mode():
+        posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
+        activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
+    active = told["active"]
+    parities = {
+        index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector
+    }
+    first = {index: index - sector.start + 1 for sector in model.sectors for index in sector}
+    mirror = model.config.architecture == "mirror"
+    return Encoded(
+        subset=subset,
+        model=model,
+        active=active,
+        names=[f"{parities[index]} {first[index]}" if mirror else f"latent {index + 1}" for index in active],
+        rows=rows,
+        split=split,
+        mean=posterior.mean_BL.numpy().astype(np.float64)[:, active],
+        std=np.exp(posterior.logvar_BL.numpy().astype(np.float64)[:, active] / 2),
+        kl=activity.astype(np.float64)[active],
+    )
+
+
+def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
+    judged, known = quantities(spectra, encoded.rows, encoded.subset)
+    hamiltonian = spectra["hamiltonian"].values[encoded.rows][judged]
+    sample = whole_groups(hamiltonian, params.max_rows, params.bootstrap_seed)
+    z_NL = encoded.mean[judged][sample]
+    report = association_report(
+        z_NL,
+        encoded.names,
+        {name: values[sample] for name, values in known.items()},
+        hamiltonian[sample],
+        n_bootstrap=params.n_bootstrap,
+        n_folds=params.n_folds,
+        n_neighbours=params.n_neighbours,
+        seed=params.bootstrap_seed,
+    )
+    mirror = encoded.model.config.architecture == "mirror"
+    return {
+        "n_rows": int(judged.sum()),
+        "associations": report.associations,
+        "together": report.together,
+        "meaning": [
+            describe_coordinate(
+                latent,
+                _named_once({name: association.spearman for name, association in line.items()}),
+                words=WORDS,
+                remarks=(f"It carries {float(kl):.1f} nats a spectrum.", *_mirror_remark(latent, mirror=mirror)),
+            )
+            for (latent, line), kl in zip(report.table.items(), encoded.kl, strict=True)
+        ],
+    }
+
+
+def _mirror_remark(latent: str, *, mirror: bool) -> tuple[str, ...]:
+    if not mirror:
+        return ()
+    even = latent.startswith("even")
+    return ("The particle-hole mirror leaves it unchanged." if even else "The particle-hole mirror turns its sign.",)
+
+
+def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
+    """Where T_K is the largest scale of all rows, max(T_K, T, |B|) is no second quantity."""
+    same = "log_T_K" in spearman and spearman["log_T_K"] == spearman.get("log_max_scale")
+    return {name: interval for name, interval in spearman.items() if not (same and name == "log_max_scale")}
+
+
+def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
+    """Best single latent of every trained seed for every quantity; the selected one is among them."""
+    judged, known = quantities(spectra, selected.rows, subset)
+    seeds = {}
+    for folder in sorted((RUNS / subset).glob("seed_*")):
+        encoded = _encode(spectra, subset, int(folder.name.removeprefix("seed_")))
+        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[judged].T] for name, y_N in known.items()}
+        seeds[folder.name.removeprefix("seed_")] = {
+            name: {"value": max(values), "latent": encoded.names[int(np.argmax(values))]}
+            for name, values in strength.items()
+            if values
+        }
+    return seeds
+
+
+def _best_abs_spearman(report: dict[str, Any]) -> dict[str, Any]:
+    """Per headline quantity the latent that follows it best, the best linear direction and R2 from all latents."""
+    best: dict[str, Any] = {}
+    for quantity, subset in HEADLINES.items():
+        lines = {
+            latent: line[quantity]["spearman"]
+            for latent, line in report[subset]["associations"].items()
+            if quantity in line
+        }
+        if not lines:
+            continue
+        latent, told = max(lines.items(), key=lambda item: abs(item[1][0]))
+        value, low, high = told
+        bounds = sorted((abs(low), abs(high))) if low * high > 0 else [0.0, max(abs(low), abs(high))]
+        best[quantity] = {
+            "value": abs(value),
+            "low": bounds[0],
+            "high": bounds[1],
+            "latent": latent,
+            "subset": subset,
+            **report[subset]["together"][quantity],
+        }
+    return best
+
+
+def _dataset(selected: list[Encoded], spectra: xr.Dataset, params: LatentsParams) -> xr.Dataset:
+    n_latent = max(len(encoded.active) for encoded in selected)
+    n_omega = spectra.sizes["omega"]
+    shape = (len(selected), n_latent, params.traversal_steps)
+    position, decoded = np.full(shape, np.nan), np.full((*shape, n_omega), np.nan, dtype=np.float32)
+    kl = np.full(shape[:2], np.nan)
+    for i, encoded in enumerate(selected):
+        for j, latent in enumerate(encoded.active):
+            kl[i, j] = encoded.kl[j]
+            position[i, j], decoded[i, j] = traverse(encoded.model, latent, params)
+    columns: dict[str, Any] = {
+        "subset_index": np.concatenate([np.full(len(e.rows), i, dtype=np.int64) for i, e in enumerate(selected)]),
+        "spectrum_row": np.concatenate([e.rows for e in selected]),
+        "hamiltonian": np.concatenate([spectra["hamiltonian"].values[e.rows] for e in selected]),
+        "split": np.concatenate([e.split for e in selected]),
+        "latent_mean": np.concatenate([_padded(e.mean, n_latent) for e in selected]),
+        "latent_std": np.concatenate([_padded(e.std, n_latent) for e in selected]),
+        "kl": kl,
+        "traversal_position": position,
+        "traversal_spectrum": decoded,
+    }
+    return xr.Dataset(
+        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
+        coords={"omega": ("omega", spectra["omega"].values, LATENTS.variable("omega").attrs)},
+        attrs={
+            "subsets": json.dumps([e.subset for e in selected]),
+            "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
+        },
+    )
+
+
+def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Array, NDArray[np.float32]]:
+    """Positions (S,) of one latent, the others at 0, and the spectra (S, W) decoded there."""
+    position = np.linspace(-params.traversal_range, params.traversal_range, params.traversal_steps)
+    z_SL = torch.zeros(len(position), model.config.n_latent)
+    z_SL[:, latent] = torch.from_numpy(position).float()
+    with torch.inference_mode():
+        return position, model.decode(z_SL).numpy()
+
+
+def _padded(values: Array, n_columns: int) -> Array:
+    return np.pad(values, ((0, 0), (0, n_columns - values.shape[1])), constant_values=np.nan)
+
+
+if __name__ == "__main__":
+    run_stage("latents", main)

@@ -1,0 +1,115 @@
+"""Section on all networks that were trained: curves, errors, latents; nothing is shown for the best seed only."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.impurity.report.latent_section import SUBSET_WORDS
+from pipeline.report.drawing import CYCLE, inline_svg, new_figure
+from pipeline.report.page import Picture, Section, Table, number
+
+__all__ = ["seed_section"]
+
+FloatArray = NDArray[np.float64]
+SHOWN = {"log_T_K": "log T_K", "asymmetry": "asymmetry", "log_max_scale": "log max(T_K, T, |B|)"}
+
+
+def seed_section(
+    vae: Mapping[str, Any],
+    latents: Mapping[str, Any],
+    selection: Mapping[str, Any],
+    training: Mapping[str, Mapping[str, FloatArray]],
+) -> Section:
+    """From the metrics of spectrum_vae and latents, runs/spectrum_vae/selection.json and the curves of every seed."""
+    return Section(
+        anchor="spectra-seeds",
+        title="Seeds",
+        introduction="Every network that was trained, not only the chosen one. The choice looks at spectra only: "
+        "among the settings that reconstruct about equally well, it takes the training whose latents agree best with "
+        "those of its sister trainings.",
+        blocks=[
+            _curves(selection, training),
+            _settings(selection),
+            _seeds(vae["subsets"], latents["subsets"], selection),
+        ],
+    )
+
+
+def _curves(selection: Mapping[str, Any], training: Mapping[str, Mapping[str, FloatArray]]) -> Picture:
+    subsets = sorted(training, key=list(SUBSET_WORDS).index)
+    figure = new_figure(10.0, 3.2)
+    for axes, subset in zip(figure.subplots(1, len(subsets), squeeze=False)[0], subsets, strict=True):
+        for i, (seed, curve) in enumerate(training[subset].items()):
+            chosen = int(seed) == selection[subset]["seed"]
+            label = f"seed {seed}, chosen" if chosen else f"seed {seed}"
+            axes.plot(
+                curve[:, 0], curve[:, 1], color=CYCLE[i % len(CYCLE)], linewidth=2.6 if chosen else 1.2, label=label
+            )
+        axes.set(yscale="log", xlabel="training step", ylabel="validation error of πΓA(ω)", title=SUBSET_WORDS[subset])
+        axes.legend(loc="upper right")
+    return Picture(
+        svg=inline_svg(figure, name="training", description="Validation error against training step"),
+        caption="Mean absolute error of πΓA(ω) on validation Hamiltonians while training, all seeds at the chosen β.",
+    )
+
+
+def _settings(selection: Mapping[str, Any]) -> Table:
+    rows: list[list[str]] = []
+    chosen: list[int] = []
+    for subset in sorted(selection, key=list(SUBSET_WORDS).index):
+        told = selection[subset]
+        for candidate in told["candidates"]:
+            agreement = list(candidate["consistency"].values())
+            if candidate["beta"] == told["beta"]:
+                chosen.append(len(rows))
+            rows.append(
+                [
+                    SUBSET_WORDS.get(subset, subset),
+                    number(candidate["beta"]),
+                    number(candidate["validation_mae"]),
+                    f"{number(min(agreement))} to {number(max(agreement))}" if agreement else number(None),
+                ]
+            )
+    return Table(
+        columns=["spectra", "β", "validation error", "agreement with sister trainings"],
+        rows=rows,
+        highlighted=frozenset(chosen),
+        caption="The candidate weights β of the KL term, chosen one highlighted; no physical label enters this table.",
+    )
+
+
+def _seeds(vae: Mapping[str, Any], latents: Mapping[str, Any], selection: Mapping[str, Any]) -> Table:
+    rows: list[list[str]] = []
+    chosen: list[int] = []
+    for subset in sorted(vae, key=list(SUBSET_WORDS).index):
+        told = vae[subset]
+        candidates = [c for c in selection[subset]["candidates"] if c["beta"] == told["beta"]]
+        consistency: Mapping[str, Any] = candidates[0]["consistency"] if candidates else {}
+        for seed, own in told["seeds"].items():
+            best = latents.get(subset, {}).get("seeds", {}).get(seed, {})
+            if int(seed) == told["seed"]:
+                chosen.append(len(rows))
+            rows.append(
+                [
+                    SUBSET_WORDS.get(subset, subset),
+                    seed,
+                    number(own["test_mae"]),
+                    number(own["active_latents"]),
+                    number(consistency.get(seed)),
+                    *(
+                        f"{number(best[q]['value'])} ({best[q]['latent']})".replace(" ", "\u00a0")
+                        if q in best
+                        else number(None)
+                        for q in SHOWN
+                    ),
+                ]
+            )
+    return Table(
+        columns=["spectra", "seed", "test error", "active", "agreement", *(f"{words}" for words in SHOWN.values())],
+        rows=rows,
+        highlighted=frozenset(chosen),
+        caption="Trainings at the chosen β. Last columns: |Spearman| of the best single latent (which one), looked "
+        "at only after the choice; the chosen seed need not be the best.",
+    )

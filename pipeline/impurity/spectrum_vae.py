@@ -1,0 +1,240 @@
+"""Stage `spectrum_vae`: train networks on the spectra, several seeds each, and choose one without looking at labels.
+
+    reads   params.yaml: spectrum_vae, data/spectra.zarr
+    writes  runs/spectrum_vae/<subset>/seed_<k>/   model.safetensors, config.json, live/ (DVCLive)
+            runs/spectrum_vae/selection.json       what was chosen, and the criterion of all candidates
+            reports/metrics/spectrum_vae.json
+
+The choice of beta and seed is that of models.laws.consistency: the trainings that agree best with their siblings.
+A stage that was killed goes on from its checkpoints, with the same weights at the end. Trainings run one per core, or
+where pipeline.runtime.execution says; on a machine with GPUs one after the other on LATENTLAW_GPUS of them (default 1).
+"""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.laws.consistency import Candidate, most_consistent
+from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
+from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.execution import load_execution, run_tasks
+from pipeline.runtime.gpus import for_training, n_devices
+from pipeline.runtime.params import load_params
+from pipeline.runtime.progress import Progress
+from pipeline.runtime.shards import content_key
+from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.training_progress import tell_training
+from stores.building import building, require_replaceable
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store, read_manifest
+
+__all__ = ["main", "train_one"]
+
+SPECTRA_STORE = Path("data/spectra.zarr")
+RUNS = Path("runs/spectrum_vae")
+METRICS = Path("reports/metrics/spectrum_vae.json")
+SCRATCH = Path(".cache/spectrum_vae")
+KIND = "folder of trained autoencoders"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training; everything a worker process needs."""
+
+    subset: str
+    beta: float
+    seed: int
+    folder: Path  # scratch of this job: checkpoints, live, and at the end model and result.json
+    data: Path  # spectra, split and mirrored flags of the subset
+    params: SpectrumVAEParams
+
+
+def main() -> None:
+    params = load_params(SpectrumVAEParams, "spectrum_vae")
+    require_replaceable(RUNS, KIND)
+    scratch = SCRATCH / _content_key(params)
+    jobs = [
+        Job(subset=subset, beta=beta, seed=seed, folder=scratch / f"{subset}_{beta:g}_{seed}", data=data, params=params)
+        for subset, data in _subset_files(params, scratch).items()
+        for beta in params.betas
+        for seed in params.seeds
+    ]
+    results = _run(jobs)
+    selection = {subset: _choose(subset, jobs, results, params) for subset in SUBSETS}
+    _publish(jobs, selection)
+    write_metrics(METRICS, _metrics(results, selection, params))
+    shutil.rmtree(scratch)
+
+
+def train_one(job: Job) -> dict[str, Any]:
+    """Train and measure; leave model, live and result.json in the job's folder, or take those that lie there."""
+    import torch
+    from dvclive.lightning import DVCLiveLogger
+    from dvclive.live import Live
+
+    from models.networks.potentials.weights import save_network
+    from models.training.spectra.spectrum_module import train_spectrum_vae
+
+    told = job.folder / "result.json"
+    if told.is_file():
+        found: dict[str, Any] = json.loads(told.read_text())
+        return found
+    with np.load(job.data) as data:
+        spectra, split, redundant = data["spectra"], data["split"], data["redundant"]
+    training = (split == 0) & ~redundant
+    resumed = (job.folder / "checkpoints" / "last.ckpt").is_file()
+    live = Live(str(job.folder / "live"), resume=resumed, save_dvc_exp=False, dvcyaml=None, report=None)
+    trained = train_spectrum_vae(
+        job.params.network(beta=job.beta, n_omega=spectra.shape[1]),
+        job.params.training(beta=job.beta, n_rows=int(training.sum())),
+        train_BW=spectra[training],
+        validation_BW=spectra[split == 1],
+        seed=job.seed,
+        checkpoints=job.folder / "checkpoints",
+        devices=n_devices(),
+        logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
+        tell=partial(tell_training, f"spectrum_vae, {job.subset}, beta {job.beta:g}, seed {job.seed}"),
+    )
+    live.end()  # type: ignore[no-untyped-call]
+    save_network(trained.model, job.folder / "model")
+    with torch.inference_mode():
+        x_BW = torch.from_numpy(spectra)
+        posterior = trained.model.encode(x_BW)
+        error_BW = (trained.model(x_BW) - x_BW).abs().numpy()
+        activity_L = (
+            latent_activity(posterior, variational=trained.model.config.variational)[split == 0].mean(0).numpy()
+        )
+    active = np.flatnonzero(activity_L > job.params.active_nats)
+    np.save(job.folder / "validation_latents.npy", posterior.mean_BL.numpy()[split == 1][:, active])
+    result = {
+        "subset": job.subset,
+        "beta": job.beta,
+        "seed": job.seed,
+        "test_mae": float(error_BW[split == 2].mean()),
+        "validation_mae": float(error_BW[split == 1].mean()),
+        "kl": [float(value) for value in activity_L],
+        "active": [int(latent) for latent in active],
+        "best_epoch": trained.best_epoch,
+        "epochs": trained.epochs,
+        "max_field": job.params.max_field,
+        "split": job.params.split,
+    }
+    told.with_suffix(".tmp").write_text(json.dumps(result))
+    os.replace(told.with_suffix(".tmp"), told)
+    return result
+
+
+def _content_key(params: SpectrumVAEParams) -> str:
+    """Names what the trainings depend on, so that an interrupted stage goes on with its own checkpoints only."""
+    root = Path(__file__).resolve().parents[2]
+    sources = [root / file for file in stage_code(root, "spectrum_vae")]
+    return content_key([asdict(params), read_manifest(SPECTRA_STORE).hash], sources)[:16]
+
+
+def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
+    """Spectra of each subset as one file, for the worker processes."""
+    dataset = open_store(SPECTRA_STORE, SPECTRA)
+    scratch.mkdir(parents=True, exist_ok=True)
+    files = {}
+    for subset in SUBSETS:
+        rows = subset_rows(dataset, subset, max_field=params.max_field)
+        files[subset] = scratch / f"{subset}.npz"
+        split = split_by_hamiltonian(
+            dataset["hamiltonian"].values[rows],
+            **params.split,
+        )
+        np.savez(
+            files[subset],
+            spectra=np.asarray(dataset["spectrum"].values[rows], dtype=np.float32),
+            split=split,
+            redundant=dataset["mirrored"].values[rows] & (params.architecture == "mirror"),
+        )
+    return files
+
+
+def _run(jobs: list[Job]) -> list[dict[str, Any]]:
+    """Results in order of `jobs`. Raises RuntimeError that lists every training that failed."""
+    execution = for_training(load_execution())
+    order = sorted(range(len(jobs)), key=lambda index: -SUBSETS.index(jobs[index].subset))  # the longest first
+    results: dict[int, dict[str, Any]] = {}
+    failures = []
+    with Progress("spectrum_vae", len(jobs), "trainings") as progress:
+        for position, result in run_tasks(train_one, [jobs[index] for index in order], execution):
+            job = jobs[order[position]]
+            if isinstance(result, Exception):
+                failures.append(f"{job.subset}, beta {job.beta:g}, seed {job.seed}: {type(result).__name__}: {result}")
+            else:
+                results[order[position]] = result
+            progress.advance()
+    if failures:
+        raise RuntimeError("\n".join([f"{len(failures)} of {len(jobs)} trainings failed", *sorted(failures)]))
+    return [results[index] for index in range(len(jobs))]
+
+
+def _choose(subset: str, jobs: list[Job], results: list[dict[str, Any]], params: SpectrumVAEParams) -> dict[str, Any]:
+    candidates = []
+    for beta in params.betas:
+        mine = [i for i, job in enumerate(jobs) if (job.subset, job.beta) == (subset, beta)]
+        latents = [np.load(jobs[i].folder / "validation_latents.npy") for i in mine]
+        error = float(np.mean([results[i]["validation_mae"] for i in mine]))
+        candidates.append(Candidate(setting=beta, latents=latents, error=error))
+    choice = most_consistent(candidates, error_slack=params.error_slack)
+    return {
+        "beta": choice.setting,
+        "seed": params.seeds[choice.member],
+        "candidates": [
+            {
+                "beta": c.setting,
+                "validation_mae": c.error,
+                "consistency": dict(zip(map(str, params.seeds), of, strict=True)),
+            }
+            for c, of in zip(candidates, choice.consistency, strict=True)
+        ],
+    }
+
+
+def _publish(jobs: list[Job], selection: dict[str, Any]) -> None:
+    """Every seed of the chosen beta and selection.json go to runs/, replacing those of an earlier run."""
+    with building(RUNS, KIND) as workplace:
+        for job in jobs:
+            if job.beta == selection[job.subset]["beta"]:
+                target = workplace / job.subset / f"seed_{job.seed}"
+                shutil.copytree(job.folder / "model", target)
+                shutil.copytree(job.folder / "live", target / "live")
+                shutil.copy(job.folder / "result.json", target / "result.json")
+        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+
+
+def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:
+    subsets = {}
+    for subset, chosen in selection.items():
+        mine = [r for r in results if (r["subset"], r["beta"]) == (subset, chosen["beta"])]
+        best = next(r for r in mine if r["seed"] == chosen["seed"])
+        subsets[subset] = {
+            "beta": chosen["beta"],
+            "seed": chosen["seed"],
+            "test_mae": best["test_mae"],
+            "active_latents": len(best["active"]),
+            "seeds": {
+                str(r["seed"]): {"test_mae": r["test_mae"], "active_latents": len(r["active"]), "epochs": r["epochs"]}
+                for r in mine
+            },
+        }
+    return {
+        "test_mae": subsets["full"]["test_mae"],
+        "active_latents": subsets["full"]["active_latents"],
+        "seeds": list(params.seeds),
+        "subsets": subsets,
+    }
+
+
+if __name__ == "__main__":
+    run_stage("spectrum_vae", main)

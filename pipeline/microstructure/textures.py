@@ -1,0 +1,119 @@
+"""Stage `textures`: describe every micrograph by feature vectors of unit length, one for each descriptor.
+
+    reads   params.yaml: textures, data/microstructures.zarr
+    writes  data/textures.zarr             (stores.textures.textures_schema)
+            reports/metrics/textures.json  {n_images, n_features: {descriptor: number}, hash}
+
+One task is one block of images, read by the worker that describes them: memory does not grow with their number.
+Networks run on a GPU where there is one, and then in one process; otherwise in one process per core.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
+from models.descriptors.descriptor import Descriptor, require_images
+from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.execution import load_execution
+from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.stage import run_stage, write_metrics
+from stores.microstructures import MICROSTRUCTURES
+from stores.outcome import OK
+from stores.textures import textures_schema
+from stores.zarr_store import open_store, read_manifest
+
+__all__ = ["TexturesParams", "describe_shard", "generate", "main"]
+
+IMAGES = Path("data/microstructures.zarr")
+OUT = Path("data/textures.zarr")
+METRICS = Path("reports/metrics/textures.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TexturesParams:
+    """Section `textures` of params.yaml."""
+
+    descriptors: tuple[DescriptorName, ...]
+    images_per_shard: int = setting(low=1)
+    settings: DescriptorSettings
+
+    def __post_init__(self) -> None:
+        if len(set(self.descriptors)) < len(self.descriptors):
+            raise ValueError(f"found descriptors {list(self.descriptors)}, expected each of them once")
+
+
+def main() -> None:
+    generate(load_params(TexturesParams, "textures"))
+
+
+def generate(params: TexturesParams) -> None:
+    """Make the store and its metrics in the working directory."""
+    images = open_store(IMAGES, MICROSTRUCTURES)
+    shape = images.sizes["y"], images.sizes["x"]
+    rows = np.flatnonzero(images["status"].values == OK)
+    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is told here
+    device = _device()
+    recipe = Recipe(
+        out=OUT,
+        schema=textures_schema(params.descriptors),
+        key=_content_key(params, device),
+        shards=shards_of(rows.tolist(), params.images_per_shard),
+        solve_shard=partial(describe_shard, names=params.descriptors, settings=params.settings, shape=shape),
+        coordinates={},
+        attributes={
+            "descriptors": json.dumps(params.descriptors),
+            "settings": json.dumps(asdict(params.settings), sort_keys=True),
+        },
+        unit="images",
+    )
+    execution = load_execution()
+    if device == "cuda" and execution.scheduler == "local":
+        execution = replace(execution, scheduler="serial")
+    manifest = generate_store(recipe, execution)
+    n_images, n_features = manifest.sizes["sample"], {descriptor.name: descriptor.n_features for descriptor in made}
+    write_metrics(METRICS, {"n_images": n_images, "n_features": n_features, "hash": manifest.hash})
+    print(f"{OUT}: {n_images} images, {len(made)} descriptors, hash {manifest.hash[:16]}", flush=True)
+
+
+def describe_shard(
+    rows: Sequence[int], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
+) -> Columns:
+    """Features of the images in these rows. Raises ValueError that names the rows which cannot be described."""
+    store = open_store(IMAGES, MICROSTRUCTURES)
+    index = np.asarray(rows)
+    images_BHW = store["image"][index].values
+    require_images(images_BHW, shape, rows=rows)
+    columns: Columns = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
+    return columns | {made.name: made.describe(images_BHW) for made in _descriptors(names, settings, shape)}
+
+
+@cache
+def _descriptors(
+    names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
+) -> tuple[Descriptor, ...]:
+    """Made once per process: networks read their weights."""
+    return tuple(make_descriptor(name, settings, shape) for name in names)
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _content_key(params: TexturesParams, device: str) -> str:
+    root = Path(__file__).resolve().parents[2]
+    sources = [root / file for file in stage_code(root, "textures")]
+    told = [asdict(params), read_manifest(IMAGES).hash, version("torch"), device]
+    return content_key(told, sources)
+
+
+if __name__ == "__main__":
+    run_stage("textures", main)

@@ -1,0 +1,99 @@
+"""Does every section of params.yaml fit its stage? Asked before anything runs: a slip in the last section must not
+surface when its stage begins, hours later.
+
+`make repro`, `make doctor` and every stage as it starts, so also a plain `dvc repro`, ask `wrong_params`. To know the
+settings of all stages is to import all they build upon, some six CPU seconds. So that is done in a process of its own,
+and a file found good is not looked at again until it, or the sources, change.
+
+No stage lists this file among its deps, see pipeline/runtime/dependencies.py: it decides whether a stage begins, not
+what it makes.
+
+    python -m pipeline.runtime.check_params [FILE ...]  whole params files; exits 1 and lists all problems
+"""
+
+import hashlib
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+__all__ = ["SECTIONS", "section_kinds", "wrong_params"]
+
+SECTIONS = {  # section -> module of pipeline: dataclass
+    "spectra": "impurity.spectra:SpectraParams",
+    "kondo_temperatures": "impurity.kondo_temperatures:KondoTemperaturesParams",
+    "spectrum_vae": "impurity.spectrum_vae_params:SpectrumVAEParams",
+    "latents": "impurity.latents:LatentsParams",
+    "formula": "impurity.formula_params:FormulaParams",
+    "microstructures": "microstructure.microstructures:MicrostructuresParams",
+    "textures": "microstructure.textures:TexturesParams",
+    "embedding": "microstructure.embedding_params:EmbeddingParams",
+    "reconstruction": "microstructure.reconstruction_params:ReconstructionParams",
+    "qm9": "atoms.qm9:Qm9Params",
+    "molecules": "atoms.molecules:MoleculesParams",
+    "aluminium": "atoms.aluminium:AluminiumParams",
+    "potential": "atoms.potential_params:PotentialParams",
+    "hierarchy": "atoms.hierarchy:HierarchyParams",
+    "force_training": "atoms.force_training_params:ForceTrainingParams",
+    "active_learning": "atoms.active_params:ActiveLearningParams",
+    "aluminium_benchmark": "atoms.aluminium_benchmark:AluminiumBenchmarkParams",
+    "report": "report.report:ReportParams",
+}
+PARAMS = Path("params.yaml")
+FOUND_GOOD = Path(".cache/params_found_good")
+PACKAGES = ("pipeline", "stores", "models")
+
+
+def main() -> int:
+    from pipeline.runtime.params import ParamsError, check_sections
+
+    kinds = section_kinds()
+    status = 0
+    for path in [Path(name) for name in sys.argv[1:]] or [PARAMS]:
+        try:
+            check_sections(kinds, path)
+        except ParamsError as error:
+            print(error, file=sys.stderr)
+            status = 1
+    return status
+
+
+def section_kinds() -> dict[str, type]:
+    """The dataclass of every section. Imports what all stages build upon."""
+    kinds = {}
+    for section, place in SECTIONS.items():
+        module, _, name = place.partition(":")
+        kinds[section] = getattr(importlib.import_module(f"pipeline.{module}"), name)
+    return kinds
+
+
+def wrong_params(root: Path) -> str:
+    """All that is wrong with params.yaml in `root`, "" when nothing is. Only the first call after a change is slow."""
+    try:
+        state = _state(root / PARAMS)
+    except FileNotFoundError:
+        return f"{PARAMS}: not found in {root}, expected it beside dvc.yaml; restore it: git checkout {PARAMS}"
+    note = root / FOUND_GOOD
+    if note.is_file() and note.read_text() == state:
+        return ""
+    command = [sys.executable, "-m", "pipeline.runtime.check_params"]
+    reply = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if reply.returncode:
+        return reply.stderr.strip() or f"{PARAMS}: the check ended with status {reply.returncode}"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
+    partial.write_text(state)
+    os.replace(partial, note)
+    return ""
+
+
+def _state(params: Path) -> str:
+    """Hash of the params file and of the sources, which say what fits."""
+    code = Path(__file__).parents[2]
+    files = [params, *(file for package in PACKAGES for file in sorted((code / package).rglob("*.py")))]
+    return hashlib.sha256(b"\0".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

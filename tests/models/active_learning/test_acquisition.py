@@ -1,0 +1,108 @@
+"""What is chosen for labelling: calibrated thresholds, no near-duplicates, the most uncertain and most different."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from models.active_learning.acquisition import ThresholdRule, calibrate, fingerprint, fingerprint_distance, select
+from models.networks.potentials.batched_dynamics import Spread
+
+RNG = np.random.default_rng(0)
+NUMBERS = np.full(6, 13)
+CELL = np.diag([4.5, 4.6, 4.7])
+POSITIONS = RNG.random((6, 3)) @ CELL
+
+
+def spreads(scale: float) -> list[Spread]:
+    rows = scale * np.linspace(1, 2, 11)
+    return [Spread(energy_eV_atom=v, force_mean_eV_A=10 * v, force_max_eV_A=30 * v) for v in rows]
+
+
+def test_calibrated_thresholds_are_a_quantile_times_a_factor():
+    found = calibrate(ThresholdRule(quantile=0.5, factor=2.0), spreads(0.01))
+    assert found.energy_eV_atom == pytest.approx(0.03)
+    assert found.force_mean_eV_A == pytest.approx(0.3)
+    assert found.force_max_eV_A == pytest.approx(0.9)
+
+
+def test_the_same_frames_are_uncertain_whatever_the_scale_of_the_spread():
+    small, large = (calibrate(ThresholdRule(), spreads(scale)) for scale in (1e-3, 1.0))
+    assert [small.ratio(s) for s in spreads(2e-3)] == pytest.approx([large.ratio(s) for s in spreads(2.0)])
+
+
+def test_fixed_thresholds_do_not_look_at_the_frames():
+    rule = ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3)
+    found = calibrate(rule, [])
+    assert (found.energy_eV_atom, found.force_mean_eV_A, found.force_max_eV_A) == (0.1, 0.2, 0.3)
+
+
+def test_the_worst_of_the_three_spreads_decides():
+    limits = calibrate(ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3), [])
+    assert limits.ratio(Spread(energy_eV_atom=0.05, force_mean_eV_A=0.1, force_max_eV_A=0.6)) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"factor": 0.0}, {"quantile": 1.5}, {"energy_eV_atom": -1.0}, {"force_max_eV_A": 0.0}, {"kind": "guess"}],
+)
+def test_rules_without_a_threshold_above_zero_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        ThresholdRule(**wrong)
+
+
+def test_members_that_agree_everywhere_give_no_threshold():
+    nothing = [Spread(energy_eV_atom=0.0, force_mean_eV_A=0.0, force_max_eV_A=0.0)]
+    with pytest.raises(ValueError, match="thresholds"):
+        calibrate(ThresholdRule(), nothing)
+
+
+def test_a_fingerprint_does_not_change_with_what_leaves_the_physics_alone():
+    one = fingerprint(NUMBERS, POSITIONS, CELL)
+    turn = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
+    order = RNG.permutation(6)
+    same = [
+        fingerprint(NUMBERS, POSITIONS @ turn, CELL @ turn),
+        fingerprint(NUMBERS, POSITIONS[order] + 1.234, CELL),
+        fingerprint(np.full(12, 13), np.concatenate([POSITIONS, POSITIONS + CELL[0]]), np.diag([2.0, 1.0, 1.0]) @ CELL),
+    ]
+    assert fingerprint_distance(one, np.stack(same)) == pytest.approx(np.zeros(3), abs=1e-7)
+
+
+def test_fingerprints_move_apart_as_atoms_do():
+    one = fingerprint(NUMBERS, POSITIONS, CELL)
+    step = RNG.standard_normal((6, 3))
+    moved = np.stack([fingerprint(NUMBERS, POSITIONS + size * step, CELL) for size in (0.0, 0.01, 0.1)])
+    distances = fingerprint_distance(one, moved)
+    assert distances[0] == 0
+    assert 0 < distances[1] < distances[2]
+
+
+def line(*places: float) -> np.ndarray:
+    return np.array([[100.0, place] for place in places])
+
+
+def test_near_duplicates_are_left_out():
+    found = select(line(0.0, 0.1, 5.0, 5.05), [4.0, 5.0, 3.0, 2.0], line(), quota=4, least_distance=0.01)
+    assert found.chosen == [1, 2]
+    assert found.duplicates == [0, 3]
+
+
+def test_what_is_labelled_already_counts_as_chosen():
+    found = select(line(0.0, 5.0), [9.0, 1.0], line(0.05), quota=2, least_distance=0.01)
+    assert found.chosen == [1]
+    assert found.duplicates == [0]
+
+
+def test_the_quota_goes_to_the_most_uncertain_where_distance_counts_nothing():
+    found = select(line(0.0, 1.0, 2.0, 3.0), [1.0, 4.0, 2.0, 3.0], line(), quota=2, least_distance=0.0, diversity=0.0)
+    assert found.chosen == [1, 3]
+
+
+def test_equally_uncertain_frames_are_taken_far_from_each_other():
+    found = select(line(0.0, 1.0, 2.0, 9.0), [1.0, 1.0, 1.0, 1.0], line(-0.5), quota=2, least_distance=0.0)
+    assert found.chosen == [3, 2]
+
+
+def test_nothing_to_choose_from_chooses_nothing():
+    found = select(np.zeros((0, 2)), [], line(1.0), quota=3, least_distance=0.1)
+    assert (found.chosen, found.duplicates) == ([], [])

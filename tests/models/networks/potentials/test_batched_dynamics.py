@@ -1,0 +1,259 @@
+"""Dynamics of many cells: right temperature, conserved energy, exact paths, and ends that are told."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.networks.potentials.ani import ANI
+from models.networks.potentials.batched_dynamics import (
+    BOLTZMANN_EV_K,
+    Dynamics,
+    Ended,
+    Physical,
+    Start,
+    Thresholds,
+    run_trajectories,
+)
+from models.networks.potentials.ensemble import Ensemble
+from models.networks.potentials.graph import Graph
+from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.mean_force import mean_forces
+from models.networks.potentials.potential import PotentialNetwork
+from models.physics.atoms.sampling.driving_paths import Ramp
+
+ANYTHING = Physical(minimum_distance_A=1e-9, maximum_temperature_K=1e9, minimum_volume_A3=1e-9)
+MASS_U = 26.98
+BOX_A = 12.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Springs:
+    """Pairs nearer than the cutoff are springs."""
+
+    species: tuple[int, ...] = (13,)
+    cutoff_A: float = 4.0
+    reference_energies_eV: tuple[float, ...] = (0.0,)
+    stiffness_eV_A2: float = 5.0
+    length_A: float = 2.5
+
+
+class SpringNetwork(PotentialNetwork):
+    """E = k (r - r0)^2 / 2, half of it at each end; the weight scales it, so members may disagree."""
+
+    Config = Springs
+
+    def __init__(self, config: Springs, scale: float = 1.0) -> None:
+        super().__init__(config)
+        self.scale = torch.nn.Parameter(torch.tensor(scale, dtype=torch.float64))
+
+    def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
+        distance_H = torch.linalg.vector_norm(vectors_H3, dim=1)
+        energy_H = 0.5 * self.config.stiffness_eV_A2 * (distance_H - self.config.length_A).square()
+        energy_H = self.scale * torch.where(distance_H < self.config.cutoff_A, energy_H, 0.0)
+        energy_N = energy_H.new_zeros(graph.n_atoms).index_add(0, graph.first_H, energy_H / 2)
+        return energy_N.index_add(0, graph.second_H, energy_H / 2)[:, None]
+
+
+SPRINGS = Ensemble([SpringNetwork(Springs())])
+UNSURE = Ensemble([SpringNetwork(Springs(), 0.9), SpringNetwork(Springs(), 1.1)])
+
+
+def dimer(seed: int, temperature_K: float, **changes: object) -> Start:
+    density = 2 / BOX_A**3
+    start = Start(
+        numbers=np.array([13, 13]),
+        masses_u=np.full(2, MASS_U),
+        positions_A=np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 3.5]]),
+        cell_A=BOX_A * np.eye(3),
+        temperature_K=Ramp(start=temperature_K, end=temperature_K),
+        density_1_A3=Ramp(start=density, end=density),
+        rng=np.random.default_rng(np.random.SeedSequence(7, spawn_key=(seed,))),
+    )
+    return replace(start, **changes)
+
+
+def cluster(seed: int, n_atoms: int = 10) -> Start:
+    """A periodic cell in which everything sees something."""
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*[[0.0, 2.6, 5.2]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_atoms]
+    volume = 7.8**3 / n_atoms
+    return Start(
+        numbers=np.full(n_atoms, 13),
+        masses_u=np.full(n_atoms, MASS_U),
+        positions_A=grid + 0.1 * rng.standard_normal((n_atoms, 3)),
+        cell_A=7.8 * np.eye(3),
+        temperature_K=Ramp(start=300.0, end=900.0, amplitude=200.0, period_fs=30.0),
+        density_1_A3=Ramp(start=1 / volume, end=1.1 / volume, amplitude=0.05 / volume, period_fs=20.0),
+        rng=np.random.default_rng(np.random.SeedSequence(1, spawn_key=(seed,))),
+    )
+
+
+def ani_ensemble(n_members: int = 2) -> Ensemble:
+    torch.manual_seed(3)
+    config = replace(ANI.Config.ani_al(energy_scale_eV=0.5), hidden=((8,),), cutoff_A=5.0, angular_cutoff_A=4.0)
+    return Ensemble([ANI(config) for _ in range(n_members)]).to(dtype=torch.float64)
+
+
+def hipnn_ensemble() -> Ensemble:
+    torch.manual_seed(3)
+    config = HIPNN.Config(
+        species=(13,),
+        cutoff_A=5.0,
+        reference_energies_eV=(0.0,),
+        energy_scale_eV=0.5,
+        soft_min_A=1.25,
+        soft_max_A=4.5,
+        n_features=4,
+        n_sensitivities=6,
+        n_interactions=1,
+        n_onsite=1,
+    )
+    return Ensemble([HIPNN(config) for _ in range(2)]).to(dtype=torch.float64)
+
+
+def total_energy(ended: Ended, n_atoms: int = 2) -> float:
+    vector = ended.positions_A[1] - ended.positions_A[0]
+    distance = np.linalg.norm(vector - BOX_A * np.round(vector / BOX_A))
+    kinetic = 1.5 * n_atoms * BOLTZMANN_EV_K * ended.kinetic_temperature_K
+    return float(kinetic + 2.5 * (distance - 2.5) ** 2)
+
+
+@pytest.mark.physics
+def test_langevin_gives_momenta_and_springs_the_energy_of_the_bath():
+    temperature, n = 600.0, 300
+    dynamics = Dynamics(n_steps=200, time_step_fs=3.0, friction_1_fs=0.05, check_every=200)
+    ended = run_trajectories(SPRINGS, [dimer(i, temperature) for i in range(n)], dynamics, physical=ANYTHING)
+    kinetic = np.mean([end.kinetic_temperature_K for end in ended])
+    assert kinetic == pytest.approx(temperature, rel=4 * np.sqrt(2 / (6 * n)))
+    spring = [total_energy(e) - 3 * BOLTZMANN_EV_K * e.kinetic_temperature_K for e in ended]
+    # A stiff spring in three dimensions: kT/2 and a correction of order kT / (k r0^2), which is below a hundredth here.
+    assert np.mean(spring) == pytest.approx(BOLTZMANN_EV_K * temperature / 2, rel=4 * np.sqrt(2 / n))
+
+
+@pytest.mark.physics
+def test_without_friction_the_energy_error_falls_with_the_square_of_the_time_step():
+    def error(time_step: float) -> float:
+        steps = round(64.0 / time_step)
+        dynamics = Dynamics(n_steps=steps, time_step_fs=time_step, friction_1_fs=0.0, check_every=steps)
+        ended = run_trajectories(SPRINGS, [dimer(i, 800.0) for i in range(8)], dynamics, physical=ANYTHING)
+        fine = replace(dynamics, n_steps=10 * steps, time_step_fs=time_step / 10, check_every=10 * steps)
+        exact = run_trajectories(SPRINGS, [dimer(i, 800.0) for i in range(8)], fine, physical=ANYTHING)
+        return float(np.linalg.norm([total_energy(a) - total_energy(b) for a, b in zip(ended, exact, strict=True)]))
+
+    assert error(4.0) / error(2.0) == pytest.approx(4.0, rel=0.2)
+    assert error(2.0) < 1e-2
+
+
+@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble])
+def test_a_trajectory_does_not_depend_on_the_others_of_its_batch(make):
+    dynamics = Dynamics(n_steps=40, check_every=10)
+    ensemble = make()
+    together = run_trajectories(ensemble, [cluster(0), cluster(1, 7), cluster(2)], dynamics, physical=ANYTHING)
+    alone = run_trajectories(ensemble, [cluster(1, 7)], dynamics, physical=ANYTHING)[0]
+    np.testing.assert_allclose(together[1].positions_A, alone.positions_A, atol=1e-9)
+    assert [step for step, _ in alone.checks] == [10, 20, 30, 40]
+    assert together[1].spread.force_max_eV_A == pytest.approx(alone.spread.force_max_eV_A, rel=1e-8)
+
+
+def test_a_kept_list_of_neighbours_is_as_good_as_a_new_one_in_every_step():
+    kept = run_trajectories(ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30), physical=ANYTHING)
+    fresh = run_trajectories(
+        ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30, skin_A=0.0), physical=ANYTHING
+    )
+    np.testing.assert_allclose(kept[0].positions_A, fresh[0].positions_A, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble])
+def test_the_mean_force_is_the_mean_of_the_members_forces(make):
+    from models.networks.potentials.graph import Configuration, collate
+    from models.networks.potentials.neighbours import find_neighbours
+
+    ensemble, start = make(), cluster(0)
+    near = find_neighbours(start.positions_A, start.cell_A, np.array([True] * 3), ensemble.cutoff_A)
+    one = Configuration(numbers=start.numbers, positions_A=start.positions_A, cell_A=start.cell_A, neighbours=near)
+    graph, vectors_H3 = collate([one], torch.float64)
+    expected = ensemble.evaluate(graph, vectors_H3).forces_N3
+    torch.testing.assert_close(mean_forces(ensemble, graph, vectors_H3), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_cell_and_bath_follow_their_paths():
+    start = cluster(0)
+    dynamics = Dynamics(n_steps=37, check_every=37)
+    ended = run_trajectories(ani_ensemble(), [start], dynamics, physical=ANYTHING)[0]
+    density = len(start.numbers) / np.linalg.det(ended.cell_A)
+    assert density == pytest.approx(start.density_1_A3.at(37.0, 37.0), rel=1e-12)
+    assert ended.temperature_K == pytest.approx(900.0 + 200.0 * np.sin(np.pi * 37 / 30) ** 2)
+    fractional = ended.positions_A @ np.linalg.inv(ended.cell_A)
+    assert fractional.min() >= 0 and fractional.max() < 1
+
+
+def test_a_trajectory_stops_at_the_first_check_that_passes_a_threshold():
+    never = Thresholds(energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
+    dynamics = Dynamics(n_steps=60, check_every=5)
+    calm = run_trajectories(UNSURE, [dimer(0, 600.0)], dynamics, never, ANYTHING)[0]
+    assert calm.reason == "finished" and calm.step == 60
+    forces = [spread.force_max_eV_A for _, spread in calm.checks]
+    bound = float(np.sort(forces)[-3])
+    stopped = run_trajectories(UNSURE, [dimer(0, 600.0)], dynamics, replace(never, force_max_eV_A=bound), ANYTHING)[0]
+    first = next(step for step, spread in calm.checks if spread.force_max_eV_A > bound)
+    assert (stopped.reason, stopped.step) == ("uncertain", first)
+    assert stopped.spread.force_max_eV_A > bound
+
+
+def test_a_trajectory_ends_where_the_caller_asks():
+    dynamics = Dynamics(n_steps=60, check_every=5)
+    ended = run_trajectories(UNSURE, [dimer(0, 600.0, end_at=25), dimer(1, 600.0)], dynamics, None, ANYTHING)
+    assert [(end.reason, end.step) for end in ended] == [("asked", 25), ("finished", 60)]
+
+
+def fused() -> tuple[Ensemble, Start]:
+    attractive = Ensemble([SpringNetwork(Springs(length_A=0.0, stiffness_eV_A2=1.5))])
+    return attractive, dimer(0, 10.0)
+
+
+def collapsing() -> tuple[Ensemble, Start]:
+    density = 2 / BOX_A**3
+    return SPRINGS, dimer(0, 10.0, density_1_A3=Ramp(start=density, end=40 * density))
+
+
+def hot() -> tuple[Ensemble, Start]:
+    return SPRINGS, dimer(0, 1e6)
+
+
+def not_finite() -> tuple[Ensemble, Start]:
+    return Ensemble([SpringNetwork(Springs(), float("nan"))]), dimer(0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (fused, "atoms fused"),
+        (collapsing, "the cell has collapsed"),
+        (hot, "exploded: kinetic temperature"),
+        (not_finite, "exploded: atoms are lost"),
+    ],
+)
+def test_unphysical_frames_are_discarded_with_their_reason_and_the_others_go_on(make, told):
+    ensemble, bad = make()
+    dynamics = Dynamics(n_steps=60, check_every=1)
+    physical = Physical(minimum_distance_A=1.2, maximum_temperature_K=20000.0, minimum_volume_A3=300.0)
+    ended = run_trajectories(ensemble, [bad], dynamics, physical=physical)[0]
+    assert ended.reason == "discarded" and told in ended.why
+    assert np.isfinite(ended.positions_A).all()
+    good = dimer(5, 10.0)
+    pair = run_trajectories(SPRINGS, [bad, good], dynamics, physical=physical)
+    assert pair[1].reason == "finished"
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])
+def test_thresholds_that_are_not_positive_are_refused(value):
+    with pytest.raises(ValueError, match="force_mean_eV_A"):
+        Thresholds(energy_eV_atom=1.0, force_mean_eV_A=value, force_max_eV_A=1.0)
+
+
+def test_dynamics_that_cannot_run_are_refused_all_at_once():
+    with pytest.raises(ValueError, match=r"time_step_fs.*friction_1_fs.*check_every"):
+        Dynamics(n_steps=10, time_step_fs=0.0, friction_1_fs=-1.0, check_every=20)

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from models.networks.potentials.cumulative_weight import cumulative_weight
+
+
+def bump(position, n_side=200, width=6.0):
+    k = torch.arange(n_side, dtype=torch.float64)
+    side = torch.exp(-(((k - position) / width) ** 2))
+    return torch.cat([side.flip(-1), torch.zeros(1), side])[None]
+
+
+def test_ends_of_the_branches_add_up_to_all_weight():
+    x = torch.rand(5, 21, dtype=torch.float64)
+    f = cumulative_weight(x)
+    torch.testing.assert_close(f[:, 0] + f[:, -1], torch.ones(5).double())
+    assert (f[:, 10] == 0).all()
+    assert (f[:, 11:].diff() >= 0).all()
+
+
+def test_amplitude_drops_out_and_the_mirror_exchanges_the_branches():
+    x = torch.rand(5, 21, dtype=torch.float64)
+    torch.testing.assert_close(cumulative_weight(3 * x), cumulative_weight(x))
+    torch.testing.assert_close(cumulative_weight(x.flip(-1)), cumulative_weight(x).flip(-1))
+
+
+def test_distance_grows_with_the_shift_of_a_peak_long_after_the_overlap_is_gone():
+    def distance(shift):
+        return ((cumulative_weight(bump(60.0)) - cumulative_weight(bump(60.0 + shift))) ** 2).sum().item()
+
+    assert distance(80.0) / distance(40.0) == pytest.approx(2.0, rel=0.15)
+    overlap = [((bump(60.0) - bump(60.0 + shift)) ** 2).sum().item() for shift in (40.0, 80.0)]
+    assert overlap[1] == pytest.approx(overlap[0], rel=1e-3)
+
+
+def test_a_grid_without_zero_has_no_middle():
+    x = torch.rand(2, 10, dtype=torch.float64)
+    f = cumulative_weight(x)
+    torch.testing.assert_close(f[:, 0] + f[:, -1], torch.ones(2).double())
+    torch.testing.assert_close(cumulative_weight(x.flip(-1)), f.flip(-1))

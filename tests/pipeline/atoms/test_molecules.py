@@ -1,0 +1,171 @@
+"""Stage `molecules`: every frame a labelled row or a told failure, whatever was killed, split or in another order."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.physics.atoms import engine as engine_module
+from models.physics.atoms.ase_engine import ASEEngine
+from pipeline.atoms import molecules
+from pipeline.atoms.labelling import EngineParams
+from pipeline.atoms.molecules import MoleculeFrames, MoleculesParams, draw_jobs, generate, problems_of
+from pipeline.runtime.params import load_params
+from pipeline.runtime.shards import GenerationError
+from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.outcome import FAILED, OK
+from stores.validate import validate
+from stores.zarr_store import open_store, read_manifest
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = load_params(MoleculesParams, "molecules", ROOT / "params.yaml")
+TINY = load_params(MoleculesParams, "molecules", ROOT / "profiles" / "tiny.yaml")
+EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
+
+
+def frames_of(name: str, *, normal_modes: int = 0, trajectories: int = 0, torsions: int = 0) -> MoleculeFrames:
+    return MoleculeFrames(
+        name=name,
+        normal_modes=normal_modes,
+        trajectories=trajectories,
+        frames_per_trajectory=2,
+        torsions=torsions,
+    )
+
+
+CHEAP = replace(
+    TINY,
+    engine=EMT,
+    driver=EMT,
+    limits=replace(TINY.limits, maximum_force_eV_A=1e4),
+    frames_per_shard=2,
+    molecules=(frames_of("H2O", normal_modes=3), frames_of("CH3OH", trajectories=2, torsions=2)),
+)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "serial")
+    monkeypatch.setenv("LATENTLAW_SCRATCH", str(tmp_path / "scratch"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def cheap_store(tmp_path_factory) -> Path:
+    """A folder in which the stage ran once, undisturbed."""
+    folder = tmp_path_factory.mktemp("molecules")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("LATENTLAW_SCHEDULER", "serial")
+        patch.setenv("LATENTLAW_SCRATCH", str(folder / "scratch"))
+        generate(CHEAP)
+    return folder
+
+
+def made(params: MoleculesParams) -> list[AtomsRecord]:
+    generate(params)
+    assert validate(molecules.OUT) == []
+    return records_of(open_store(molecules.OUT, ATOMS).load())
+
+
+def hash_of(params: MoleculesParams) -> str:
+    generate(params)
+    return read_manifest(molecules.OUT).hash
+
+
+def test_the_store_is_valid_and_its_metrics_count_sources(cheap_store: Path):
+    assert validate(cheap_store / molecules.OUT) == []
+    records = records_of(open_store(cheap_store / molecules.OUT, ATOMS).load())
+    told = json.loads((cheap_store / molecules.METRICS).read_text())
+    assert told == {
+        "n_configs": 9,
+        "n_failed": 0,
+        "n_retried": 0,
+        "level": "EMT",
+        "sources": {"CH3OH dynamics": 4, "CH3OH torsions": 2, "H2O normal_modes": 3},
+        "hash": read_manifest(cheap_store / molecules.OUT).hash,
+    }
+    assert all(record.provenance["level"] == record.provenance["sampling_level"] == "EMT" for record in records)
+
+
+def test_a_trajectory_is_one_group_and_independent_displacements_are_groups_of_their_own(cheap_store: Path):
+    groups: dict[str, list[int]] = {}
+    for record in records_of(open_store(cheap_store / molecules.OUT, ATOMS).load()):
+        groups.setdefault(record.source, []).append(record.group)
+    assert groups == {"H2O normal_modes": [0, 1, 2], "CH3OH dynamics": [3, 3, 4, 4], "CH3OH torsions": [5, 5]}
+
+
+def test_neither_shards_nor_workers_change_a_bit_of_the_store(workplace: Path, cheap_store: Path, monkeypatch):
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "threads")
+    monkeypatch.setenv("LATENTLAW_WORKERS", "2")
+    assert hash_of(replace(CHEAP, frames_per_shard=3)) == read_manifest(cheap_store / molecules.OUT).hash
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_store(workplace: Path, cheap_store: Path, monkeypatch):
+    undisturbed = read_manifest(cheap_store / molecules.OUT).hash
+    label_job, n_called = molecules.label_job, []
+
+    def stopping(items, *, params):
+        n_called.append(1)
+        if len(n_called) > 2:
+            raise OSError("the machine goes down")
+        return label_job(items, params=params)
+
+    monkeypatch.setattr(molecules, "label_job", stopping)
+    with pytest.raises(GenerationError, match="the machine goes down"):
+        generate(CHEAP)
+    monkeypatch.setattr(molecules, "label_job", label_job)
+    assert hash_of(CHEAP) == undisturbed
+
+
+def test_what_cannot_be_labelled_is_a_row_with_its_reason(workplace: Path):
+    # The driver cannot move fluorine, so no frame is drawn; the rest is labelled.
+    records = made(replace(CHEAP, molecules=(frames_of("HF", normal_modes=2), frames_of("H2O", normal_modes=1))))
+    assert [record.status for record in records] == [FAILED, FAILED, OK]
+    assert "No EMT-potential for F" in records[0].failure
+    assert records[0].forces_eV_A is None
+    assert json.loads(molecules.METRICS.read_text())["n_failed"] == 2
+
+
+def test_all_that_hinders_is_told_at_once_before_anything_runs(workplace: Path, monkeypatch):
+    def without_pyscf(name):
+        return None if name == "pyscf" else object()
+
+    monkeypatch.setattr(engine_module, "find_spec", without_pyscf)
+    wrong = replace(TINY, molecules=(frames_of("H2O", torsions=3), frames_of("H2X", normal_modes=1)))
+    with pytest.raises(ValueError, match="molecules cannot be labelled") as told:
+        generate(wrong)
+    for words in ("no bond of it turns", "'H2X'", "found no package pyscf", "pip install -e '.[atoms]'"):
+        assert words in str(told.value)
+    assert not any(workplace.iterdir())
+
+
+def test_no_frames_at_all_are_refused():
+    assert "no frames at all" in problems_of(replace(CHEAP, molecules=(frames_of("H2O"),)))[0]
+
+
+def test_the_default_has_frames_enough_and_one_molecule_to_hold_out():
+    jobs = draw_jobs(DEFAULT)
+    assert sum(job.sampler.n_frames for job in jobs) >= 150
+    ethanol = [job for job in jobs if job.start.source.startswith("CH3CH2OH ")]
+    assert {job.start.source.partition(" ")[2] for job in ethanol} == {"normal_modes", "dynamics", "torsions"}
+    assert len({job.spawn_key for job in jobs if job.start.source.endswith("dynamics")}) == sum(
+        entry.trajectories for entry in DEFAULT.molecules
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.physics
+def test_the_tiny_profile_is_real_quantum_mechanics(workplace: Path):
+    for package in ("pyscf", "tblite"):
+        pytest.importorskip(package)
+    for record in made(TINY):
+        assert record.status == OK
+        assert record.forces_eV_A is not None
+        assert np.abs(record.forces_eV_A.sum(axis=0)).max() < 1e-9  # the response of the grid is in
+        assert record.charges_e is not None
+        assert record.charges_e.sum() == pytest.approx(0, abs=1e-8)
+    assert json.loads(molecules.METRICS.read_text())["level"] == TINY.engine.make().level

@@ -1,0 +1,176 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from models.networks.potentials.ensemble import load_potential
+from pipeline.atoms import potential_training
+from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
+from pipeline.commands import train_potential
+from tests.pipeline.atoms.atom_stores import write_clusters
+
+QUICK = ["--model", "hipnn", "--epochs", "2", "--features", "4", "--cutoff", "4", "--batch-size", "8"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "serial")
+    return tmp_path
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["train_potential", *map(str, arguments)])
+    train_potential.main()
+
+
+def weights(folder):
+    members = load_potential(folder).members
+    return [torch.cat([value.flatten() for value in member.state_dict().values()]) for member in members]
+
+
+def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, capsys):
+    group = write_clusters(place / "a.zarr")
+    write_clusters(place / "b.zarr", 6, seed=5)
+    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--members", 2, "--test-store", "b.zarr", *QUICK)
+    told = json.loads((place / "mine" / "potential.json").read_text())
+    assert (told["model"], told["n_members"], told["level"], told["species"]) == ("hipnn", 2, "Morse pairs", [1, 8])
+    assert told["units"]["force"] == "eV/A"
+    metrics = told["metrics"]
+    assert metrics["n_train"] + metrics["n_validation"] + metrics["n_test"] == 40
+    assert 0 < metrics["force_mae_eV_A"] <= metrics["force_rmse_eV_A"]
+    assert metrics["b"]["energy_mae_meV_atom"] > 0
+    assert "b: energy MAE" in capsys.readouterr().out
+    split = np.load(place / "mine" / "split.npy")
+    assert all(len(set(split[group == name])) == 1 for name in np.unique(group))
+    assert set(split) == {0, 1, 2}
+    one, two = weights("mine")
+    assert not torch.equal(one, two)
+    history = (place / "mine" / "member_1" / "history.csv").read_text().splitlines()
+    assert len(history) == 3 and history[0].startswith("epoch,step,learning_rate")
+    assert not (place / ".cache" / "potential").exists() or not list((place / ".cache" / "potential").iterdir())
+
+
+@pytest.mark.parametrize("model", ["hipnn", "ani"])
+def test_both_networks_train_on_mixed_boundaries_with_stress(place, monkeypatch, model):
+    write_clusters(place / "a.zarr", 24, stress=True)
+    options = ["--model", model, "--stress-weight", 1, "--epochs", 1, "--cutoff", 4, "--features", 4]
+    run(monkeypatch, "--store", "a.zarr", "--out", "mine", *options)
+    assert all(bool(torch.isfinite(member).all()) for member in weights("mine"))
+
+
+@pytest.mark.slow
+def test_members_are_the_same_however_many_workers_train_them(place, monkeypatch):
+    write_clusters(place / "a.zarr", 24)
+    run(monkeypatch, "--store", "a.zarr", "--out", "serial", "--members", 2, *QUICK)
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "local")
+    monkeypatch.setenv("LATENTLAW_WORKERS", "2")
+    run(monkeypatch, "--store", "a.zarr", "--out", "parallel", "--members", 2, *QUICK)
+    assert all(torch.equal(a, b) for a, b in zip(weights("serial"), weights("parallel"), strict=True))
+    one, other = ((place / name / "potential.json").read_text() for name in ("serial", "parallel"))
+    assert one == other
+
+
+def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch):
+    write_clusters(place / "a.zarr", 24)
+    arguments = ["--store", "a.zarr", "--out", "mine", "--members", 2, *QUICK]
+    train = potential_training.train_member
+    done = []
+
+    def fails_second(job):
+        if done:
+            raise RuntimeError("the machine was switched off")
+        done.append(job.seed)
+        return train(job)
+
+    monkeypatch.setattr(potential_training, "train_member", fails_second)
+    with pytest.raises(RuntimeError, match=r"1 of 2 trainings failed\npotential, seed 1: RuntimeError: the machine"):
+        run(monkeypatch, *arguments)
+    (result,) = (place / ".cache" / "potential").glob("*/potential/seed_0/result.json")
+    before = result.stat().st_mtime_ns
+    seen = []
+
+    def watched(job):
+        found = train(job)
+        path = job.folder / "result.json"
+        seen.append((job.seed, path.stat().st_mtime_ns))
+        return found
+
+    monkeypatch.setattr(potential_training, "train_member", watched)
+    run(monkeypatch, *arguments)
+    assert (0, before) in seen
+    assert len(weights("mine")) == 2
+
+
+def test_a_source_that_is_held_out_is_in_no_set_and_measured(place, monkeypatch):
+    write_clusters(place / "a.zarr", 40)
+    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--hold-out", "odd", *QUICK)
+    split = np.load("mine/split.npy")
+    assert (split == -1).sum() == 20 and set(split[np.arange(40) // 2 % 2 == 1]) == {-1}
+    assert json.loads((place / "mine/potential.json").read_text())["metrics"]["odd"]["force_mae_eV_A"] > 0
+
+
+def test_smaller_training_sets_are_parts_of_larger_ones(place, monkeypatch):
+    write_clusters(place / "a.zarr", 40)
+    chosen = {}
+    for n_train in (5, 15):
+        run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--n-train", n_train, *QUICK)
+        split = np.load("mine/split.npy")
+        chosen[n_train] = set(np.flatnonzero(split == 0)), set(np.flatnonzero(split == 2))
+    assert len(chosen[5][0]) == 5 and chosen[5][0] < chosen[15][0]
+    assert chosen[5][1] == chosen[15][1]
+
+
+def test_energies_alone_are_enough_when_forces_weigh_nothing(place, monkeypatch, capsys):
+    write_clusters(place / "a.zarr", 24, forces=False)
+    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--force-weight", 0, *QUICK)
+    assert json.loads((place / "mine/potential.json").read_text())["metrics"]["force_mae_eV_A"] is None
+    assert "test groups: energy MAE" in capsys.readouterr().out
+
+
+def test_minutes_become_epochs_once(place, monkeypatch):
+    write_clusters(place / "a.zarr", 24)
+    asked = []
+    monkeypatch.setattr(train_potential, "_epochs_within", lambda minutes, *_: asked.append(minutes) or 3)
+    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--minutes", 0.5, *QUICK)
+    assert asked == [0.5]
+    assert json.loads((place / "mine/potential.json").read_text())["settings"]["max_epochs"] == 3
+
+
+def test_what_stands_against_training_is_said_before_it_begins(place, monkeypatch):
+    monkeypatch.setattr(potential_training, "train_member", lambda _: pytest.fail("training began"))
+    write_clusters(place / "silent.zarr", 24, forces=False)
+    write_clusters(place / "one.zarr", 24, frames_per_group=24)
+    write_clusters(place / "other.zarr", 24, level="something else")
+    write_clusters(place / "good.zarr", 24)
+    cases = {
+        ("silent.zarr",): r"silent.zarr: forces: found none, expected some because their weight in the loss is 0\.1",
+        ("good.zarr", "--stress-weight", 1): "stress: found none",
+        ("one.zarr",): r"found 1 groups, expected at least 3 \(train, validation, test\); where frames",
+        (
+            "good.zarr",
+            "--test-store",
+            "other.zarr",
+        ): "found level 'something else', expected that of the training",
+        ("good.zarr", "--hold-out", "CH4"): r"found sources \['even', 'odd'\], expected it among others",
+        ("good.zarr", "--n-train", 500): r"found \d+ training configurations, expected at least 500",
+        ("good.zarr", "--test-fraction", 0.95): "found 0.1 [+] 0.95, expected less than 1",
+        ("good.zarr", "--learning-rate", 7): "learning_rate: found 7",
+        ("good.zarr", "--compile"): "compile: found method 'double_backward', expected finite_difference",
+    }
+    for arguments, message in cases.items():
+        with pytest.raises(ValueError, match=message):
+            run(monkeypatch, "--store", *arguments, "--out", "mine", *QUICK)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.zarr: no store found"):
+        run(monkeypatch, "--store", "nowhere.zarr", "--out", "mine", *QUICK)
+    assert not (place / "mine").exists()
+
+
+def test_steps_become_epochs_and_the_last_epoch_is_validated():
+    assert epochs_of_steps(100, 80, 8) == 10
+    assert epochs_of_steps(101, 80, 8) == 11
+    assert epochs_of_steps(10, 3, 8) == 10
+    for epochs in range(1, 60):
+        rounded, every = whole_validations(epochs, 7)
+        assert rounded >= epochs and rounded % every == 0 and rounded - epochs < every

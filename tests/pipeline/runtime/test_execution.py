@@ -1,0 +1,144 @@
+"""Where work runs is told by the environment, changes no result, and fails with a cure."""
+
+import socket
+import time
+
+import pytest
+from threadpoolctl import ThreadpoolController, threadpool_info
+
+from pipeline.runtime.execution import Execution, SlurmSettings, load_execution, run_tasks, slurm_cluster
+
+
+def square(number):
+    if number == 3:
+        raise KeyError("three")
+    return number**2
+
+
+def test_the_default_is_local_processes_one_per_core(tmp_path):
+    execution = load_execution({}, tmp_path / "local.yaml")
+    assert execution.scheduler == "local"
+    assert execution.n_workers >= 1
+
+
+def test_the_environment_wins_over_the_local_file(tmp_path):
+    file = tmp_path / "local.yaml"
+    file.write_text("scheduler: slurm\nworkers: 8\nslurm: {queue: long, cores: 4, prologue: [module load python]}\n")
+    execution = load_execution({"LATENTLAW_WORKERS": "3"}, file)
+    assert execution == Execution(
+        scheduler="slurm", workers=3, slurm=SlurmSettings(queue="long", cores=4, prologue=("module load python",))
+    )
+    assert load_execution({"LATENTLAW_SCHEDULER": "tcp://host:8786"}, file).scheduler == "tcp://host:8786"
+
+
+@pytest.mark.parametrize(
+    ("environment", "content", "told"),
+    [
+        ({"LATENTLAW_SCHEDULER": "cloud"}, "", "found 'cloud', expected local, threads, serial, slurm or tcp://"),
+        ({"LATENTLAW_WORKERS": "many"}, "", r"execution.workers: found 'many' \(str\), expected a whole number >= 1"),
+        ({"LATENTLAW_WORKERS": "0"}, "", "execution.workers: found 0"),
+        ({}, "sheduler: local", "execution.sheduler: found an unknown key"),
+        ({}, "slurm: {ques: a}", "execution.slurm.ques: found an unknown key"),
+        ({}, "slurm: {cores: 0}", "execution.slurm.cores: found 0"),
+        ({}, "local", "execution.content: found an unknown key"),
+        ({}, "a: {", "local.yaml: cannot be read as YAML"),
+    ],
+)
+def test_an_unclear_choice_is_refused(environment, content, told, tmp_path):
+    (tmp_path / "local.yaml").write_text(content)
+    with pytest.raises(ValueError, match=told):
+        load_execution(environment, tmp_path / "local.yaml")
+
+
+@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+def test_every_item_gives_its_result_or_its_error(scheduler):
+    results = dict(run_tasks(square, range(6), Execution(scheduler=scheduler, workers=2)))
+    assert isinstance(results.pop(3), KeyError)
+    assert results == {0: 0, 1: 1, 2: 4, 4: 16, 5: 25}
+
+
+def blas_threads(_):
+    with ThreadpoolController().limit(limits=1):  # what a task limits and gives back must not reach its neighbours
+        time.sleep(0.005)
+    return max(library["num_threads"] for library in threadpool_info())
+
+
+@pytest.mark.parametrize("scheduler", ["serial", "threads"])
+def test_linear_algebra_keeps_to_one_thread_whatever_tasks_limit_themselves(scheduler):
+    import torch  # brings an OpenMP runtime of its own
+
+    assert torch.get_num_threads() >= 1
+    results = dict(run_tasks(blas_threads, range(12), Execution(scheduler=scheduler, workers=3)))
+    assert set(results.values()) == {1}
+
+
+def interrupted_on_its_way_out(_):
+    """What CPython makes of Ctrl-C that arrives while compiled code returns a value, seen up to five deep."""
+    try:
+        try:
+            raise SystemError("unpickle returned a result with an exception set") from KeyboardInterrupt()
+        except SystemError as inner:
+            raise SystemError("unpickle returned a result with an exception set") from inner
+    except SystemError as inner:
+        raise SystemError("diagonalise returned a result with an exception set") from inner
+
+
+def test_ctrl_c_that_compiled_code_wraps_is_still_ctrl_c():
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks(interrupted_on_its_way_out, [0], Execution(scheduler="serial")))
+
+
+def test_processes_of_dask_give_the_same():
+    results = dict(run_tasks(square, range(4), Execution(scheduler="local", workers=1)))
+    assert str(results.pop(3)) == "'three'"
+    assert results == {0: 0, 1: 1, 2: 4}
+
+
+def test_a_scheduler_elsewhere_gives_the_same():
+    from distributed import LocalCluster
+
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp"
+    ) as cluster:
+        results = dict(run_tasks(square, range(3), Execution(scheduler=cluster.scheduler_address)))
+    assert results == {0: 0, 1: 1, 2: 4}
+
+
+def test_an_address_without_a_scheduler_is_told_soon():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    start = time.monotonic()
+    with pytest.raises(
+        ConnectionError, match=rf"no Dask scheduler at {address} within 5 s .*start one with `dask scheduler`"
+    ):
+        list(run_tasks(square, [1], Execution(scheduler=address)))
+    assert time.monotonic() - start < 20
+
+
+def test_the_slurm_job_asks_for_what_was_set():
+    pytest.importorskip("dask_jobqueue")
+    settings = SlurmSettings(
+        queue="normal",
+        account="physics",
+        walltime="02:00:00",
+        cores=16,
+        memory="32GB",
+        prologue=("module load python",),
+        directives=("--constraint=icelake",),
+    )
+    with slurm_cluster(settings) as cluster:
+        script = cluster.job_script()
+    for line in (
+        "#SBATCH -p normal",
+        "#SBATCH -A physics",
+        "#SBATCH -t 02:00:00",
+        "#SBATCH --cpus-per-task=16",
+        "#SBATCH --mem=30G",
+        "#SBATCH --constraint=icelake",
+        "export OMP_NUM_THREADS=1",
+        "module load python",
+    ):
+        assert line in script.splitlines(), script
+    assert "--nworkers 16" in script
+    assert "--nthreads 1" in script

@@ -1,0 +1,271 @@
+"""Every command that writes, beside files of the user: after each call, refused or not, they are as they were."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+from models.networks.potentials.ensemble import save_potential
+from models.networks.potentials.hipnn import HIPNN
+from pipeline.commands import (
+    benchmark_potential,
+    embed_images,
+    export_potential,
+    import_dataset,
+    predict,
+    solve_impurity,
+    train_potential,
+)
+from pipeline.runtime import outputs
+from pipeline.runtime.outputs import OutputFile, output_problems, writing
+from tests.pipeline.atoms.atom_stores import write_clusters
+from tests.stores.importers.frames import frames
+
+ROOT = Path(__file__).parents[3]
+
+
+@dataclass(frozen=True)
+class Command:
+    """`words` without --out, of files in the folder `inputs`; `reads` is what nothing may be written into."""
+
+    main: Callable
+    words: str
+    suffix: str = ""  # of a file
+    reads: str = ""
+
+    @property
+    def writes_file(self) -> bool:
+        return self.suffix not in ("", ".zarr")
+
+
+QUICK = "--epochs 1 --features 4 --cutoff 4 --batch-size 8"
+IMPURITY = "--interaction 0.2 --level -0.06 --hybridization 0.02 --temperature 1e-2 --n-keep 16 --n-z 1"
+COMMANDS = {
+    "solve_impurity": Command(solve_impurity.main, IMPURITY, ".npz"),
+    "embed_images": Command(embed_images.main, "images --tile 32 --descriptor power_spectrum", reads="images"),
+    "import_dataset": Command(import_dataset.main, "extxyz frames.xyz", ".zarr", reads="frames.xyz"),
+    "import_images": Command(import_dataset.main, "images images --tile 32", ".zarr", reads="images"),
+    "train_potential": Command(train_potential.main, f"--store a.zarr --model hipnn {QUICK}", reads="a.zarr"),
+    "predict": Command(predict.main, "model frames.xyz", ".extxyz", reads="model"),
+    "export_potential": Command(export_potential.main, "model --format hippynn", reads="model"),
+    "benchmark_potential": Command(
+        benchmark_potential.main, "--calculator ase.calculators.emt:EMT --properties a0", ".json"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    (folder / "images").mkdir()
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        imsave(folder / "images" / f"{name}.png", rng.integers(0, 255, (70, 70), dtype=np.uint8), check_contrast=False)
+    ase.io.write(folder / "frames.xyz", frames(), format="extxyz")
+    write_clusters(folder / "a.zarr", 12)
+    config = HIPNN.Config(species=(1, 6, 7, 8), n_features=4, n_sensitivities=4, reference_energies_eV=(0.0,) * 4)
+    save_potential(folder / "model", [HIPNN(config)], {})
+    return folder
+
+
+@pytest.fixture
+def place(inputs: Path, tmp_path: Path, monkeypatch) -> Path:
+    """The inputs, and folder and files of the user; commands run in the folder."""
+    shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "mine" / "below").mkdir(parents=True)
+    for name in ("map.html", "potential.json", "notes.txt", "below/embedding.csv"):
+        (tmp_path / "mine" / name).write_text("mine")
+    for suffix in (".npz", ".extxyz", ".json", ".zarr", ".png"):
+        (tmp_path / f"mine{suffix}").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("mine")
+    (tmp_path / "link.zarr").symlink_to("mine")
+    for suffix in (".npz", ".extxyz", ".json"):
+        (tmp_path / f"link{suffix}").symlink_to(f"mine{suffix}")
+        (tmp_path / f"dangling{suffix}").symlink_to("nowhere")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "serial")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes | str | None]:
+    """Everything in a folder but the scratch of trainings."""
+    return {
+        path.relative_to(folder).as_posix(): f"-> {os.readlink(path)}"
+        if path.is_symlink()
+        else (path.read_bytes() if path.is_file() else None)
+        for path in sorted(folder.rglob("*"))
+        if ".cache" not in path.parts
+    }
+
+
+def run(command: Command, out: str, *more: str) -> tuple[int, str]:
+    """Exit status and message; 2 where options are refused."""
+    words = [*command.words.split(), "--out", out, *more]
+    if command.main is solve_impurity.main:
+        return solve_impurity.main(words), ""
+    try:
+        command.main(words)
+    except outputs.OutputRefused as error:
+        return 1, str(error)
+    except ValueError as error:
+        return (2 if type(error).__name__ == "OptionsError" else 1), str(error)
+    return 0, ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_there_is_refused_before_anything_is_computed(name: str, place: Path, capsys):
+    command = COMMANDS[name]
+    before = contents(place)
+    suffix = command.suffix
+    cases = {
+        ".": "",
+        "..": "",
+        "mine": "",
+        "empty": "",
+        "/": "",
+        "runs/../mine": "",
+        f"mine{suffix or '.json'}": "",
+        f"link{suffix}": "a link to mine",
+        f"nowhere/out{suffix}": "the folder nowhere does not exist; mkdir -p nowhere",
+        f"mine.npz/out{suffix}": "the folder mine.npz is no folder",
+    }
+    if command.writes_file:
+        cases |= {
+            f"dangling{suffix}": "a link to nowhere",
+            "out": "expected a name that ends in",
+            "out.doc": "rename it",
+        }
+    if suffix == ".zarr":
+        cases["out.xyz"] = "expected a name that ends in .zarr"
+    if command.reads:
+        cases[f"{command.reads}/out{suffix}"] = "" if command.reads == "frames.xyz" else "which is read"
+        cases[command.reads] = "the file that is read"
+    for out, said in cases.items():
+        status, message = run(command, out)
+        message += capsys.readouterr().err
+        assert status == 2, (out, message)
+        assert "--out: found" in message and said in message, (out, message)
+        assert contents(place) == before, out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_result_goes_to_a_new_place_and_only_there(name: str, place: Path, capsys):
+    command = COMMANDS[name]
+    before = contents(place)
+    out = f"out{command.suffix}"
+    assert run(command, out) == (0, "")
+    made = contents(place)
+    assert before.items() <= made.items()
+    assert {key.partition("/")[0] for key in made.keys() - before.keys()} == {out}
+    if command.writes_file:
+        status, message = run(command, out)
+        assert status == 2 and "which exists already" in message + capsys.readouterr().err
+        assert contents(place) == made
+        (place / out).write_text("older")
+        assert run(command, out, "--overwrite") == (0, "")
+        assert (place / out).read_bytes() != b"older"
+        assert contents(place).keys() == made.keys()
+        assert run(command, f"link{command.suffix}", "--overwrite")[0] == 2
+        assert run(command, "mine", "--overwrite")[0] == 2
+    else:
+        assert run(command, out) == (0, "")  # its own former output
+        assert contents(place).keys() == made.keys()
+        (place / out / "notes.txt").write_text("mine")
+        status, message = run(command, out)
+        assert status == 2 and "files that were not made with it (notes.txt)" in message
+        assert (place / out / "notes.txt").read_text() == "mine"
+    assert before.items() <= contents(place).items()
+
+
+@pytest.mark.parametrize("name", ["embed_images", "import_dataset", "import_images", "predict"])
+def test_where_no_input_can_be_used_nothing_is_left(name: str, place: Path):
+    for file in [*(place / "images").iterdir(), place / "frames.xyz"]:
+        file.write_bytes(b"\x89PNG but no more\n")
+    before = contents(place)
+    status, _ = run(COMMANDS[name], f"out{COMMANDS[name].suffix}")
+    assert status == 1
+    assert contents(place) == before
+
+
+def test_nothing_is_written_over_what_came_meanwhile(place: Path):
+    with pytest.raises(outputs.OutputRefused), writing(place / "new.npz") as path:
+        path.write_text("result")
+        (place / "new.npz").write_text("mine")
+    assert (place / "new.npz").read_text() == "mine"
+    assert not [name for name in contents(place) if "building" in name]
+
+
+def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is_not(place: Path):
+    before = contents(place)
+    left = place / ".new.npz.building"
+    left.mkdir()
+    (left / "latentlaw_new.npz").write_text("half")
+    with pytest.raises(KeyboardInterrupt), writing(place / "new.npz"):
+        raise KeyboardInterrupt
+    assert contents(place) == before
+    left.mkdir()
+    (left / "notes.txt").write_text("mine")
+    problems = output_problems(place / "new.npz", OutputFile(suffixes=(".npz",)))
+    assert len(problems) == 1 and "where it would be built and which was not made here" in problems[0]
+    with pytest.raises(outputs.OutputRefused), writing(place / "new.npz"):
+        pytest.fail("writing began")
+    assert (left / "notes.txt").read_text() == "mine"
+
+
+def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path, capsys):
+    before = contents(place)
+    assert run(COMMANDS["solve_impurity"], "spectrum.txt", "--plot", "x.xyz")[0] == 2
+    told = capsys.readouterr().err
+    assert "--out: found spectrum.txt, expected a name that ends in .npz" in told
+    assert "--plot: found x.xyz, expected a name that ends in .png or .svg or .pdf" in told
+    assert run(COMMANDS["solve_impurity"], "new.npz", "--plot", "mine.png")[0] == 2
+    assert "--plot: found mine.png, which exists already" in capsys.readouterr().err
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize("name", ["data/spectra.zarr", "data", "runs/potential/mine", "reports/metrics/latents.json"])
+def test_what_a_stage_makes_is_not_the_place_of_a_command(name: str):
+    """DVC deletes the outputs of a stage before it runs."""
+    problems = output_problems(ROOT / name, OutputFile(suffixes=()))
+    assert any("which the stage" in problem for problem in problems)
+    assert not any("which the stage" in p for p in output_problems(ROOT / "runs" / "mine", OutputFile(suffixes=())))
+
+
+def test_a_folder_that_cannot_be_written_to_is_told(place: Path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    assert output_problems(place / "new.npz", OutputFile(suffixes=(".npz",))) == [
+        f"found {place / 'new.npz'}, but the folder {place} cannot be written to; name another one"
+    ]
+
+
+def test_a_refused_output_is_exit_status_2_without_a_traceback(place: Path):
+    before = contents(place)
+    words = [
+        "pipeline.commands.train_potential",
+        "--store",
+        "a.zarr",
+        "--model",
+        "hipnn",
+        "--out",
+        "mine",
+        "--members",
+        "0",
+    ]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    reply = subprocess.run(
+        [sys.executable, "-m", *words], cwd=place, env=environment, capture_output=True, text=True, check=False
+    )
+    assert reply.returncode == 2
+    assert "--members: found 0, expected a whole number >= 1" in reply.stderr
+    assert "--out: found something that is no potential made here" in reply.stderr
+    assert "Traceback" not in reply.stderr
+    assert contents(place) == before
