@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import SolverError
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
@@ -67,7 +68,7 @@ def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperatur
     recipe = Recipe(
         out=OUT,
         schema=KONDO_TEMPERATURES,
-        key=content_key(asdict(params), [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key("kondo_temperatures", asdict(params)),
         shards=shards_of(impurities, params.hamiltonians_per_shard),
         solve_shard=partial(measure_shard, kondo_temperature=kondo_temperature),
         coordinates={},
@@ -89,7 +90,7 @@ def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpuri
     )
 
 
-def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Columns:
+def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Arrays:
     """One row per impurity; one whose T_K cannot be measured is recorded."""
     measured = [_measure(impurity, kondo_temperature) for impurity in impurities]
     return {
