@@ -100,7 +100,8 @@ def module_files(root: Path, module: str) -> list[str]:
 
 def files_of_packages(root: Path, file: str) -> list[str]:
     """All modules of each package whose dotted name is a string in a module."""
-    folders = [root / word.replace(".", "/") for word in strings(root / file) if "." in word and module_files(root, word)]
+    named = [word for word in strings(root / file) if "." in word and module_files(root, word)]
+    folders = [root / word.replace(".", "/") for word in named]
     return [path.relative_to(root).as_posix() for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 
