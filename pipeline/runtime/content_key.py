@@ -2,8 +2,9 @@
 
     counts          physics, networks, schemas, the stage's own file: the code among the `deps` of the stage in dvc.yaml
                     params, hashes of stores that are read, versions of NumPy, SciPy and torch
-    does not count  how it runs: MACHINERY, which decides where, when and whether work is done, how results are kept
-                    and told, and how a store lies on disk (what a store says has its schema, with a version)
+    does not count  how it runs: MACHINERY, which decides where, when and whether work is done, checks settings (their
+                    values count), keeps results and shows progress, and lays a store on disk (what it says is the
+                    schema's, which has a version)
 
 DVC compares files by their bytes, so an edited comment makes it run the stage. The key of its shards is blind to
 comments and docstrings: the stage finds all its results and makes the same store of them in seconds.
@@ -37,6 +38,8 @@ MACHINERY = (
     "stores/zarr_store.py",
     "models/physics/atoms/child_process.py",
     "models/physics/atoms/label_child.py",
+    "models/registry.py",
+    "models/settings.py",
     "models/training/quiet.py",
     "models/training/telling.py",
 )
