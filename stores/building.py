@@ -1,12 +1,15 @@
 """Where results are built, and what they may replace: nothing but what was made here as the same.
 
-    .NAME.building    beside NAME: what is not complete; a run that was killed leaves it, the next one clears it
+    .NAME.building    beside NAME: what is not complete, locked by the run that makes it; one that was killed leaves it,
+                      the next one clears it
     NAME              complete, moved there at the end
 
 A store tells by its manifest what it is and which files are its own, any other folder by `.latentlaw.json`, which lists
 them. A folder of another kind, a file that somebody added, a link: each is refused, with the reason and a cure.
 """
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -31,7 +34,8 @@ __all__ = [
 ]
 
 MARKER = ".latentlaw.json"
-NEW, OLD = "latentlaw_new", "latentlaw_old"  # no user has these names in a folder of that name
+NEW, OLD, LOCK = "latentlaw_new", "latentlaw_old", "latentlaw_lock"  # no user has these in a folder of that name
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # file systems that have none
 SETTLE_S = 0.2
 N_SHOWN = 3  # files named in a message
 
@@ -62,14 +66,17 @@ def building(path: str | Path, kind: str) -> Iterator[Path]:
 
 @contextmanager
 def place_beside(target: Path) -> Iterator[Path]:
-    """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first."""
+    """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first.
+
+    Raises OutputRefused where something else is there, or another run that builds the same.
+    """
     place = _place_beside(target)
     if reason := occupied(target):
         raise OutputRefused(f"{target}: {reason}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _clear(place, target)
-    place.mkdir()
+    lock = _lock(place, target)
     try:
+        _clear(place, target)
         yield place
     except BaseException:
         _clear(place, target)
@@ -77,6 +84,8 @@ def place_beside(target: Path) -> Iterator[Path]:
         raise
     finally:
         _clear(place, target)
+        shutil.rmtree(place, ignore_errors=True)
+        os.close(lock)
 
 
 def store_kind(schema: StoreSchema) -> str:
@@ -113,7 +122,7 @@ def occupied(target: Path) -> str:
     """Why `place_beside` would refuse to begin: something is there that no killed run left."""
     place = _place_beside(target)
     names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else None
-    if not os.path.lexists(place) or (names is not None and all(name.startswith((NEW, OLD)) for name in names)):
+    if not os.path.lexists(place) or (names is not None and all(name.startswith((NEW, OLD, LOCK)) for name in names)):
         return ""
     return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
 
@@ -158,8 +167,39 @@ def _place_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.building") if target.name else target / ".building"
 
 
+def _lock(place: Path, target: Path) -> int:
+    """Make `place` and hold its lock, until the file descriptor is closed or this process ends, however it does."""
+    while True:
+        place.mkdir(exist_ok=True)
+        try:
+            lock = os.open(place / LOCK, os.O_CREAT | os.O_RDWR)
+        except FileNotFoundError:  # a run that ended just now removed the folder
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise OutputRefused(
+                f"{target}: found another run that is making it, expected one at a time; wait for its end"
+            ) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return lock
+            os.close(lock)
+            raise
+        os.close(lock)  # of a run that ended between the two steps
+
+
 def _clear(place: Path, target: Path) -> None:
     """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
     if (place / OLD).exists() and not target.exists():
         os.replace(place / OLD, target)
-    shutil.rmtree(place, ignore_errors=True)
+    for entry in place.glob("*") if place.is_dir() else ():
+        if entry.name == LOCK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
