@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from models.registry import Registry
+from pipeline.runtime.moved_params import new_home
 
 __all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "read_yaml"]
 
@@ -121,6 +122,8 @@ def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa:
     if kind_of_error == "missing":
         return f"{where}: found nothing, expected {_expected(hint)}; add the key"
     if kind_of_error == "unexpected_keyword_argument":
+        if new := new_home(where):
+            return f"{where}: found a key of an older version, expected it as {new}; move its value there"
         known = sorted(f.name for f in fields(_at(kind, given, keys[:-1])))
         return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
     if kind_of_error == "ascending":
