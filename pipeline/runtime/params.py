@@ -102,9 +102,7 @@ def _build(kind: type[T], given: object, section: str, problems: list[str]) -> T
     try:
         return TypeAdapter(kind).validate_json(json.dumps(given, default=str))
     except ValidationError as error:
-        details = sorted(
-            error.errors(include_url=False), key=lambda detail: detail["type"] != UNKNOWN
-        )  # misspelt ones first
+        unknown_first = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != UNKNOWN)
         problems += dict.fromkeys(_problem(kind, given, section, detail) for detail in unknown_first)
         return None
 
