@@ -24,7 +24,6 @@ from pipeline.atoms.active_sampling import start_frame
 from pipeline.atoms.labelling import EngineParams
 from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import ParamsError, build
-from pipeline.runtime.shards import GenerationError
 from stores.atoms import ATOMS, AtomsRecord, records_of
 from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
