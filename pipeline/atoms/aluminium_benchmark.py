@@ -19,8 +19,7 @@ from models.networks.potentials.calculator import PotentialCalculator
 from models.physics.atoms.properties.engine_calculator import gpaw
 from models.physics.atoms.properties.gpaw_values import beside_recorded
 from models.physics.atoms.properties.suite import BenchmarkSettings, CalculatorFactory, benchmark
-from pipeline.commands.benchmark_potential import spread_over, table
-from pipeline.commands.calculator_choice import CalculatorChoice, calculator_problems
+from pipeline.atoms.property_measurement import CalculatorChoice, calculator_problems, spread_over, table
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params, setting
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics

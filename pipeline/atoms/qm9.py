@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.commands.label_options import references_by
+from pipeline.atoms.reference_choice import references_by
 from pipeline.runtime.params import load_params, setting
 from pipeline.runtime.stage import plain, run_stage, write_metrics
 from stores.atom_arrays import load_atoms

@@ -9,6 +9,7 @@ from pipeline.atoms import potential_training
 from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
 from pipeline.commands import train_potential
 from tests.pipeline.atoms.atom_stores import write_clusters
+from tests.pipeline.commands.running import run as run_command
 
 QUICK = ["--model", "hipnn", "--epochs", "2", "--features", "4", "--cutoff", "4", "--batch-size", "8"]
 
@@ -21,8 +22,7 @@ def place(tmp_path, monkeypatch):
 
 
 def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["train_potential", *map(str, arguments)])
-    train_potential.main()
+    return run_command("train-potential", *arguments)
 
 
 def weights(folder):
