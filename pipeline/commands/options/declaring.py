@@ -36,7 +36,7 @@ class Option:
 
     A number may be `low` or `high` themselves, but not `above` or `below`. Paths: `read` is an input; an output has
     `suffixes` (a file), or a `kind` as `stores.building.building` gets it (a folder or a store). `names`:
-    "module:MAPPING" of the words allowed, imported when they are needed. `words`: its name on the command line.
+    "module:NAME" of a registry or a mapping of the words allowed, imported when they are needed. `words`: its name on the command line.
     """
 
     help: str
@@ -72,7 +72,8 @@ class Option:
 
     def allowed(self) -> list[str]:
         module, _, name = self.names.partition(":")
-        return [str(word) for word in getattr(importlib.import_module(module), name)]
+        known = getattr(importlib.import_module(module), name)
+        return known.names() if hasattr(known, "names") else [str(word) for word in known]
 
     def _has(self, side: str) -> bool:
         return getattr(self, side) is not None
