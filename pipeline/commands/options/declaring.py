@@ -36,7 +36,8 @@ class Option:
 
     A number may be `low` or `high` themselves, but not `above` or `below`. Paths: `read` is an input; an output has
     `suffixes` (a file), or a `kind` as `stores.building.building` gets it (a folder or a store). `names`:
-    "module:NAME" of a registry or a mapping of the words allowed, imported when they are needed. `words`: its name on the command line.
+    "module:NAME" of a registry or a mapping of the words allowed, imported when they are needed. `words`: its names on
+    the command line, where they are not that of the field.
     """
 
     help: str
