@@ -184,7 +184,7 @@ def _diagnostic_lines(extra: dict[str, Any]) -> list[str]:
         )
         held = f"{beyond['n_tiles']} tiles, held out by {beyond['held_out']}"
         lines.append(
-            f"Distinguished from surrogates with the {', '.join(parts)}; Gaussian fields, cut alike: {blind} ({held})."
+            f"Against surrogates with the {', '.join(parts)}; Gaussian fields, cut out alike: {blind} ({held})."
         )
     if window := extra.get("window"):
         ratios = ", ".join(f"{size} px {ratio:.2f}" for size, ratio in window["ratios"].items())

@@ -102,7 +102,7 @@ def test_what_does_not_fit_is_one_message(folder: Path, tmp_path: Path, options:
 
 @pytest.mark.parametrize("descriptor", ["two_point", "two_point_radial", "log_power_spectrum"])
 def test_every_descriptor_fits_a_small_tile(folder: Path, tmp_path: Path, descriptor: str):
-    summary_of(
+    run(
         "embed-images",
         *[str(folder), "--out", str(tmp_path / "out"), "--tile", "60", "--descriptor", descriptor, "--method", "mds"],
     )
