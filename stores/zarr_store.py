@@ -191,7 +191,7 @@ def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Datase
 
     With `schema`, a store of another kind or version raises SchemaError. So does any with a named pipe or the like
     among its files, or with fewer files than its metadata claim. Values are not checked here: stages publish stores
-    only after full validation, and `python -m stores.validate PATH` repeats it.
+    only after full validation, and `latentlaw validate PATH` repeats it.
     """
     if not (Path(path) / "zarr.json").is_file():
         raise FileNotFoundError(

@@ -15,10 +15,11 @@ from stores.microstructures import GENERATORS, MICROSTRUCTURES
 from stores.outcome import FAILED
 from stores.validate import validate
 from stores.zarr_store import open_store
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MicrostructuresParams, "microstructures", ROOT / "params.yaml")
-TINY = load_params(MicrostructuresParams, "microstructures", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(MicrostructuresParams, "microstructures", "tiny")
 
 
 @pytest.fixture
