@@ -26,8 +26,8 @@ __all__ = [
     "NEW",
     "OutputRefused",
     "building",
+    "folder_beside",
     "occupied",
-    "place_beside",
     "refusal",
     "require_replaceable",
     "store_kind",
@@ -46,7 +46,7 @@ class OutputRefused(ValueError):
 
 @contextmanager
 def building(path: str | Path, kind: str) -> Iterator[Path]:
-    """A place beside `path` to build in; on success it is moved to `path`, on failure it is removed.
+    """A folder beside `path` to build in; on success it is moved to `path`, on failure it is removed.
 
     What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`)
     and nobody added a file: a store tells by its manifest, any other folder by MARKER. Raises OutputRefused for
@@ -54,37 +54,37 @@ def building(path: str | Path, kind: str) -> Iterator[Path]:
     """
     target = Path(path)
     require_replaceable(target, kind)
-    with place_beside(target) as place:
-        yield place / NEW
-        if not (place / NEW / "zarr.json").is_file():
-            _write_marker(place / NEW, kind)
+    with folder_beside(target) as folder:
+        yield folder / NEW
+        if not (folder / NEW / "zarr.json").is_file():
+            _write_marker(folder / NEW, kind)
         require_replaceable(target, kind)
         if target.exists():
-            os.replace(target, place / OLD)
-        os.replace(place / NEW, target)
+            os.replace(target, folder / OLD)
+        os.replace(folder / NEW, target)
 
 
 @contextmanager
-def place_beside(target: Path) -> Iterator[Path]:
+def folder_beside(target: Path) -> Iterator[Path]:
     """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first.
 
     Raises OutputRefused where something else is there, or another run that builds the same.
     """
-    place = _place_beside(target)
+    folder = _folder_beside(target)
     if reason := occupied(target):
         raise OutputRefused(f"{target}: {reason}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = _lock(place, target)
+    lock = _lock(folder, target)
     try:
-        _clear(place, target)
-        yield place
+        _clear(folder, target)
+        yield folder
     except BaseException:
-        _clear(place, target)
+        _clear(folder, target)
         time.sleep(SETTLE_S)  # what threads of zarr had begun to write comes after an interrupt
         raise
     finally:
-        _clear(place, target)
-        shutil.rmtree(place, ignore_errors=True)
+        _clear(folder, target)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
@@ -119,12 +119,12 @@ def refusal(path: str | Path, kind: str) -> str:
 
 
 def occupied(target: Path) -> str:
-    """Why `place_beside` would refuse to begin: something is there that no killed run left."""
-    place = _place_beside(target)
-    names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else None
-    if not os.path.lexists(place) or (names is not None and all(name.startswith((NEW, OLD, LOCK)) for name in names)):
+    """Why `folder_beside` would refuse to begin: something is there that no killed run left."""
+    folder = _folder_beside(target)
+    names = set(os.listdir(folder)) if folder.is_dir() and not folder.is_symlink() else None
+    if not os.path.lexists(folder) or (names is not None and all(name.startswith((NEW, OLD, LOCK)) for name in names)):
         return ""
-    return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
+    return f"found {folder}, where it would be built and which was not made here; move it away, or name another path"
 
 
 def require_replaceable(path: str | Path, kind: str) -> None:
@@ -137,8 +137,8 @@ def _files_made(folder: Path, kind: str) -> set[str] | None:
     """Paths inside `folder` of all that an earlier run made there as this `kind`; None where none did."""
     try:
         if not (folder / "zarr.json").is_file():
-            told = json.loads((folder / MARKER).read_text())
-            return {MARKER, *map(str, told["files"])} if told["kind"] == kind else None
+            marker = json.loads((folder / MARKER).read_text())
+            return {MARKER, *map(str, marker["files"])} if marker["kind"] == kind else None
         attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
         if kind != f"store of {attributes['schema']}":
             return None
@@ -163,16 +163,16 @@ def _write_marker(folder: Path, kind: str) -> None:
     (folder / MARKER).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _place_beside(target: Path) -> Path:
+def _folder_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.building") if target.name else target / ".building"
 
 
-def _lock(place: Path, target: Path) -> int:
-    """Make `place` and hold its lock, until the file descriptor is closed or this process ends, however it does."""
+def _lock(folder: Path, target: Path) -> int:
+    """Make `folder` and hold its lock, until the file descriptor is closed or this process ends, however it does."""
     while True:
-        place.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         try:
-            lock = os.open(place / LOCK, os.O_CREAT | os.O_RDWR)
+            lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR)
         except FileNotFoundError:  # a run that ended just now removed the folder
             continue
         try:
@@ -192,11 +192,11 @@ def _lock(place: Path, target: Path) -> int:
         os.close(lock)  # of a run that ended between the two steps
 
 
-def _clear(place: Path, target: Path) -> None:
+def _clear(folder: Path, target: Path) -> None:
     """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
-    if (place / OLD).exists() and not target.exists():
-        os.replace(place / OLD, target)
-    for entry in place.glob("*") if place.is_dir() else ():
+    if (folder / OLD).exists() and not target.exists():
+        os.replace(folder / OLD, target)
+    for entry in folder.glob("*") if folder.is_dir() else ():
         if entry.name == LOCK:
             continue
         if entry.is_dir() and not entry.is_symlink():
