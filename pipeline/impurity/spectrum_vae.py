@@ -62,7 +62,7 @@ class Trained:
 
     job: Job
     measured: dict[str, Any]
-    validation_latents: NDArray[np.float32]
+    validation_latents: NDArray[Any]  # (n_rows, n_active)
 
 
 def main() -> None:
