@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline.commands.label_options import references_by
 from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.stage import plain, run_stage, write_metrics
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.atom_arrays import load_atoms
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
@@ -62,7 +63,7 @@ def make(params: Qm9Params, folder: Path | None = None) -> None:
         "hash": report.hash,
         "settings": json.dumps(asdict(params), sort_keys=True),
     }
-    write_metrics(METRICS, plain(metrics))
+    write_json(METRICS, metrics, sort_keys=True)
     print(f"{OUT}: " + "\n  ".join(report.lines()))
 
 

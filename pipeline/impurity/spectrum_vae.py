@@ -22,6 +22,7 @@ import numpy as np
 
 from models.laws.consistency import Candidate, most_consistent
 from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.dependencies import stage_code
@@ -29,8 +30,9 @@ from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
+from pipeline.runtime.records import write_json
 from pipeline.runtime.shards import content_key
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from pipeline.runtime.training_progress import tell_training
 from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
@@ -40,7 +42,6 @@ __all__ = ["main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/spectrum_vae.json")
 SCRATCH = Path(".cache/spectrum_vae")
 KIND = "folder of trained autoencoders"
 
@@ -70,7 +71,7 @@ def main() -> None:
     results = _run(jobs)
     selection = {subset: _choose(subset, jobs, results, params) for subset in SUBSETS}
     _publish(jobs, selection)
-    write_metrics(METRICS, _metrics(results, selection, params))
+    SpectrumVAEMetrics.of(_metrics(results, selection, params)).write()
     shutil.rmtree(scratch)
 
 
@@ -210,7 +211,7 @@ def _publish(jobs: list[Job], selection: dict[str, Any]) -> None:
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
                 shutil.copy(job.folder / "result.json", target / "result.json")
-        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+        write_json(workplace / "selection.json", Selection.of(selection).root, digits=Selection.digits, sort_keys=True)
 
 
 def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:
