@@ -11,13 +11,16 @@ Pages and headline numbers are those that the modules in `pipeline/<lane>/report
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from models.settings import settings
 from pipeline.report.drawing import save_png
 from pipeline.report.layout import render
 from pipeline.report.page import HEADLINES, PAGES, Page, registered
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage
 
@@ -28,11 +31,11 @@ TITLE = "Latentlaw: simulated physics in, laws out"
 DIGITS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ReportParams:
     """`max_points`: points drawn in a scatter plot at most; more make the page heavier, not clearer."""
 
-    max_points: int = setting(low=100)
+    max_points: Annotated[int, Field(ge=100)]
 
 
 def main() -> None:
