@@ -115,6 +115,7 @@ class LaneReport:
 
 Page = Callable[[Path, int], LaneReport]  # top folder, points drawn in a scatter plot at most
 Headline = Callable[[Path], Mapping[str, int | float | None]]
+LANE_FOLDERS = "pipeline.*.report"
 PAGES: dict[str, tuple[int, Page]] = {}
 HEADLINES: dict[str, tuple[int, Headline]] = {}
 Entry = TypeVar("Entry", Page, Headline)
@@ -141,11 +142,11 @@ def headline_numbers(name: str, *, order: int) -> Callable[[Headline], Headline]
 
 
 def registered(entries: Mapping[str, tuple[int, Entry]]) -> list[Entry]:
-    """PAGES or HEADLINES of all lanes in their order, after importing all modules of `pipeline/*/report/`."""
-    top = Path(__file__).parents[1]
-    for folder in sorted(top.glob("*/report")):
-        for module in pkgutil.iter_modules([str(folder)]):
-            importlib.import_module(f"{top.name}.{folder.parent.name}.report.{module.name}")
+    """PAGES or HEADLINES of all lanes in their order, after importing all modules of the lanes' report folders."""
+    for folder in sorted(Path(__file__).parents[2].glob(LANE_FOLDERS.replace(".", "/"))):
+        package = LANE_FOLDERS.replace("*", folder.parent.name)
+        for module in pkgutil.iter_modules([str(folder)], f"{package}."):
+            importlib.import_module(module.name)
     return [entry for _, entry in sorted(entries.values(), key=lambda pair: pair[0])]
 
 

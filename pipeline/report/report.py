@@ -9,7 +9,6 @@ writes  reports/index.html              opens anywhere, needs no network and not
 Pages and headline numbers are those that the modules in `pipeline/<lane>/report/` register: pipeline/report/page.py.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +22,7 @@ from pipeline.report.page import HEADLINES, PAGES, Page, registered
 from pipeline.runtime.params import load_params
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage
+from stores.atomic import write_text
 
 __all__ = ["HEADLINE", "ReportParams", "build_report", "headline", "main"]
 
@@ -69,15 +69,8 @@ def build_report(root: Path, params: ReportParams, pages: Sequence[Page]) -> Non
         for name, figure in lane.pictures.items():
             save_png(figure, reports / f"figures/{name}.png")
         for name, contents in lane.tables.items():
-            write_whole(reports / f"plots/{name}.csv", contents)
-    write_whole(reports / "index.html", text)
-
-
-def write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+            write_text(reports / f"plots/{name}.csv", contents)
+    write_text(reports / "index.html", text)
 
 
 if __name__ == "__main__":

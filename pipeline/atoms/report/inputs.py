@@ -23,8 +23,9 @@ from pipeline.atoms.records import (
 )
 from pipeline.report.inputs import params_hash, require
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import OK
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["MODELS", "AluminiumInputs", "AtomsInputs", "LabelCounts", "read_aluminium", "read_atoms"]
 

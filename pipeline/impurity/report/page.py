@@ -59,9 +59,10 @@ from pipeline.report.page import (
 )
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
+from stores.manifest import read_manifest
 from stores.outcome import OK
 from stores.spectra import SPECTRA
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["Facts", "ImpurityInputs", "finding", "key_numbers", "read_impurity", "spectra_page"]
 

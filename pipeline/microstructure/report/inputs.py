@@ -21,8 +21,9 @@ from pipeline.microstructure.records import (
 )
 from pipeline.microstructure.report.beyond_section import ARRAYS
 from pipeline.report.inputs import params_hash, require
+from stores.manifest import read_manifest
 from stores.microstructures import MICROSTRUCTURES
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["MicrostructureInputs", "best_of", "read_microstructures"]
 
