@@ -40,7 +40,7 @@ from pipeline.commands.image_map import MappedTile, image_map
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.own_images_beyond import beyond_two_point
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
-from pipeline.runtime.stage import write_metrics
+from pipeline.runtime.records import write_json
 from stores.building import building
 from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
@@ -159,7 +159,7 @@ def _write(images: Path, out: Path, tile_map: TileMap, sentence: str, extra: dic
     )
     (out / "map.html").write_text(page, encoding="utf-8")
     dimension = {key: value for key, value in asdict(tile_map.dimension).items() if np.isfinite(value).all()}
-    write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
+    write_json(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra, digits=17, sort_keys=True)
 
 
 def _sentence(descriptor: Descriptor, tile_map: TileMap) -> str:

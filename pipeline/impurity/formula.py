@@ -30,16 +30,15 @@ from pipeline.impurity.formula_params import FormulaParams
 from pipeline.impurity.formula_records import METRIC_KEYS, metrics_record
 from pipeline.impurity.formula_tables import write_fronts, write_laws
 from pipeline.impurity.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
+from pipeline.impurity.records import FormulaDetails, FormulaMetrics
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["FormulaParams", "main"]
 
 FOLDER = Path("reports/formula")
-METRICS = Path("reports/metrics/formula.json")
-DETAILS = Path("reports/details/formula.json")
 
 
 def main() -> None:
@@ -65,8 +64,8 @@ def main() -> None:
     write_fronts(FOLDER / "fronts.csv", searches)
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
     record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
-    write_json(DETAILS, {key: value for key, value in record.items() if key not in METRIC_KEYS})
-    write_json(METRICS, {key: record[key] for key in METRIC_KEYS})
+    FormulaDetails.of({key: value for key, value in record.items() if key not in METRIC_KEYS}).write()
+    FormulaMetrics.of({key: record[key] for key in METRIC_KEYS}).write()
     report(record, test)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from models.laws.consistency import Candidate, most_consistent
 from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.content_key import content_key
@@ -30,7 +31,8 @@ from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import tell_training
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable
 from stores.manifest import read_manifest
 from stores.spectra import SPECTRA
@@ -40,7 +42,6 @@ __all__ = ["main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/spectrum_vae.json")
 KIND = "folder of trained autoencoders"
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     trained = _train(jobs, scratch)
     selection = {subset: _choose(subset, trained, params) for subset in SUBSETS}
     _publish(trained, selection)
-    write_metrics(METRICS, _metrics([one.measured for one in trained], selection, params))
+    SpectrumVAEMetrics.of(_metrics([one.measured for one in trained], selection, params)).write()
     for job in jobs:
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
 
@@ -202,7 +203,7 @@ def _publish(trained: list[Trained], selection: dict[str, Any]) -> None:
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
                 (target / "result.json").write_text(json.dumps(one.measured))
-        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+        write_json(workplace / "selection.json", Selection.of(selection).root, digits=Selection.digits, sort_keys=True)
 
 
 def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:
