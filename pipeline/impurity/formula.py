@@ -11,9 +11,11 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 (models.laws.kondo_law).
 """
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,11 +27,16 @@ from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
-from pipeline.discover.search_params import library_engine, operon_engine, pysr_engine
-from pipeline.impurity.formula_params import FormulaParams
-from pipeline.impurity.formula_records import METRIC_KEYS, metrics_record
-from pipeline.impurity.formula_tables import write_fronts, write_laws
-from pipeline.impurity.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
+from pipeline.discover.search_params import (
+    LibraryParams,
+    OperonParams,
+    PySRParams,
+    library_engine,
+    operon_engine,
+    pysr_engine,
+)
+from pipeline.discover.search_records import linked_record, search_records
+from pipeline.impurity.targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
@@ -40,6 +47,64 @@ __all__ = ["FormulaParams", "main"]
 FOLDER = Path("reports/formula")
 METRICS = Path("reports/metrics/formula.json")
 DETAILS = Path("reports/details/formula.json")
+METRIC_KEYS = ("results", "correction_resolved", "controls_passed", "controls_run")  # the rest are details
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormulaParams:
+    engine: Literal["auto", "pysr", "operon", "library"]
+    encodings: tuple[Literal["dimensionless", "raw"], ...]
+    seed: int
+    n_seeds: int  # runs per search, for stability
+    max_rows: int  # training rows that an engine sees
+    test_fraction: float
+    extrapolation_fraction: float  # rows of largest U/Gamma, kept from training
+    tolerance: float  # of coefficient ratios in the affine test
+    confidence: float
+    n_bootstrap: int
+    n_spline: int  # basis functions of the latent's monotone link
+    moment_depth: float  # rows kept: -eps_d and eps_d + U at least this many Gamma
+    operon: OperonParams
+    library: LibraryParams
+    pysr: PySRParams
+
+    def __post_init__(self) -> None:
+        checks = {
+            "encodings": (self.encodings, len(set(self.encodings)) == len(self.encodings) > 0, "distinct encodings"),
+            "seed": (self.seed, self.seed >= 0, ">= 0"),
+            "n_seeds": (self.n_seeds, self.n_seeds >= 1, ">= 1 (5 for a claim of stability)"),
+            "max_rows": (self.max_rows, self.max_rows >= 20, ">= 20"),
+            "test_fraction": (self.test_fraction, 0 < self.test_fraction < 1, "between 0 and 1"),
+            "extrapolation_fraction": (
+                self.extrapolation_fraction,
+                0 < self.extrapolation_fraction < 1,
+                "between 0 and 1",
+            ),
+            "the two fractions": (
+                self.test_fraction + self.extrapolation_fraction,
+                self.test_fraction + self.extrapolation_fraction <= 0.7,
+                "a sum of at most 0.7, so that rows to train on are left",
+            ),
+            "tolerance": (self.tolerance, 0 < self.tolerance < 1, "between 0 and 1"),
+            "confidence": (self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1"),
+            "n_bootstrap": (self.n_bootstrap, self.n_bootstrap >= 20, ">= 20"),
+            "n_spline": (self.n_spline, self.n_spline >= 5, ">= 5"),
+            "moment_depth": (self.moment_depth, self.moment_depth > 0, "> 0"),
+        }
+        problems = [f"{key}: found {found}, expected {want}" for key, (found, good, want) in checks.items() if not good]
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            tolerance=self.tolerance,
+            confidence=self.confidence,
+            n_bootstrap=self.n_bootstrap,
+            n_seeds=self.n_seeds,
+            max_rows=self.max_rows,
+            seed=self.seed,
+        )
 
 
 def main() -> None:
@@ -187,6 +252,74 @@ def run_controls(
 def headline(searches: list[tuple[Problem, Discovery]], choice: EngineChoice) -> tuple[Problem, Finding]:
     """The chosen engine's equation of the NRG target in the first encoding."""
     return next((p, d.selected) for p, d in searches if p.target == "nrg" and d.engine == choice.ran)
+
+
+def metrics_record(
+    params: FormulaParams,
+    choice: EngineChoice,
+    targets: dict[str, Impurities],
+    left_out: dict[str, str],
+    searches: list[tuple[Problem, Discovery]],
+    linked: list[tuple[Problem, LinkedFinding]],
+    test: dict[str, CoefficientTest],
+    controls: list[ControlResult],
+) -> dict[str, Any]:
+    results = [record for problem, found in searches for record in search_records(problem, found)]
+    results += [linked_record(problem, free) for problem, free in linked]
+    correction = {key: value for key, value in test["correction"].record().items() if key != "variants"}
+    return {
+        "results": results,
+        "correction_resolved": correction,
+        "coefficient_test": {term: outcome.record() for term, outcome in test.items()},
+        "controls": [asdict(control) for control in controls],
+        "controls_passed": sum(control.passed for control in controls),
+        "controls_run": len(controls),
+        "engine_choice": {"requested": choice.requested, "ran": choice.ran, "why": choice.why},
+        "rules": {
+            "selection": "highest score = -d log(loss) / d complexity among equations with loss <= 1.5 min(loss)",
+            "tolerance": params.tolerance,
+            "confidence": params.confidence,
+            "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
+            "library": "a strong prior: its terms span both judge laws",
+        },
+        "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
+        "left_out": left_out,
+    }
+
+
+def write_fronts(path: Path, searches: list[tuple[Problem, Discovery]]) -> None:
+    rows = [
+        (p.target, d.engine, p.encoding, e.complexity, f"{e.loss:.8g}", e.text, int(e is d.selected.equation))
+        for p, d in searches
+        for e in d.front
+    ]
+    write_table(path, ["target", "engine", "encoding", "complexity", "loss", "equation", "selected"], rows)
+
+
+def write_laws(path: Path, nrg: Impurities, found: tuple[Problem, Finding]) -> None:
+    """Rows of the NRG target; `split` is train, test, extrapolation or unused."""
+    problem, finding = found
+    split = np.full(len(nrg.value), "unused", dtype=object)
+    for name in ("train", "test", "extrapolation"):
+        split[getattr(problem, name)] = name
+    log_gamma = np.log(nrg.hybridization)
+    logs = [nrg.value, finding.equation.predict(problem.inputs)]
+    logs += [law_log_ratio(law, nrg.interaction, nrg.level, nrg.hybridization) for law in LAWS]
+    columns = [nrg.interaction, nrg.level, nrg.hybridization, *(log + log_gamma for log in logs)]
+    rows = [
+        (*(f"{v:.10g}" for v in values[:3]), name, *(f"{v:.10g}" for v in values[3:]))
+        for *values, name in zip(*columns, split, strict=True)
+    ]
+    names = ["interaction", "level", "hybridization", "split", "measured", "found", *LAWS]
+    write_table(path, names, rows)
+
+
+def write_table(path: Path, names: list[str], rows: Sequence[tuple[object, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:

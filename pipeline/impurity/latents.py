@@ -29,8 +29,7 @@ from models.laws.meaning import describe_coordinate
 from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
-from pipeline.impurity.latent_quantities import WORDS, quantities
-from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params, setting
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.stage import run_stage, write_metrics
@@ -156,7 +155,7 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
             describe_coordinate(
                 latent,
                 _named_once({name: association.spearman for name, association in line.items()}),
-                words=WORDS,
+                words=QUANTITY_WORDS,
                 remarks=(f"It carries {float(kl):.1f} nats a spectrum.", *_mirror_remark(latent, mirror=mirror)),
             )
             for (latent, line), kl in zip(report.table.items(), encoded.kl, strict=True)

@@ -16,18 +16,19 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from models.laws.consistency import Candidate, most_consistent
+from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
-from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
+from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
-from pipeline.runtime.params import load_params
+from pipeline.runtime.params import load_params, setting
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.shards import content_key
 from pipeline.runtime.stage import run_stage, write_metrics
@@ -36,13 +37,77 @@ from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, read_manifest
 
-__all__ = ["main", "train_one"]
+__all__ = ["SpectrumVAEParams", "main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
 METRICS = Path("reports/metrics/spectrum_vae.json")
 SCRATCH = Path(".cache/spectrum_vae")
 KIND = "folder of trained autoencoders"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumVAEParams:
+    """Section `spectrum_vae` of params.yaml, and how its values become a network and a training."""
+
+    seeds: tuple[int, ...] = setting(low=0)
+    betas: tuple[float, ...] = setting(low=0)
+    error_slack: float = setting(low=1)
+    active_nats: float = setting(above=0)
+    max_field: float = setting(low=0)
+    validation_fraction: float = setting(above=0, below=0.5)
+    test_fraction: float = setting(above=0, below=0.5)
+    split_seed: int = setting(low=0)
+    architecture: Literal["mirror", "plain"]
+    n_latent: int = setting(low=1)
+    n_odd: int = setting(low=0)
+    hidden: tuple[int, ...] = setting(low=1)
+    ramp_fraction: float = setting(low=0, high=1)
+    prefix: float = setting(low=0, high=1)
+    transport: float = setting(low=0)
+    learning_rate: float = setting(above=0, high=1)
+    weight_decay: float = setting(low=0, high=1)
+    batch_size: int = setting(low=1)
+    max_epochs: int = setting(low=1)
+    max_steps: int = setting(low=1)
+    patience: int = setting(low=1)
+    validate_every: int = setting(low=1)
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) != len(self.seeds) or len(set(self.betas)) != len(self.betas):
+            raise ValueError(f"found seeds {self.seeds} and betas {self.betas}, expected each value once")
+        self.network(beta=self.betas[0], n_omega=333)
+
+    @property
+    def split(self) -> dict[str, Any]:
+        return {"validation": self.validation_fraction, "test": self.test_fraction, "seed": self.split_seed}
+
+    def network(self, *, beta: float, n_omega: int) -> SpectrumVAE.Config:
+        """beta = 0 is the plain autoencoder: nothing is sampled."""
+        return SpectrumVAE.Config(
+            architecture=self.architecture,
+            n_omega=n_omega,
+            n_latent=self.n_latent,
+            n_odd=self.n_odd,
+            hidden=self.hidden,
+            variational=beta > 0,
+        )
+
+    def training(self, *, beta: float, n_rows: int) -> TrainingSettings:
+        """Large subsets get fewer epochs, so that no run takes more than `max_steps` steps."""
+        epochs = max(1, min(self.max_epochs, self.max_steps // max(1, n_rows // self.batch_size)))
+        return TrainingSettings(
+            beta=beta,
+            ramp_fraction=self.ramp_fraction,
+            prefix=self.prefix,
+            transport=self.transport,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            max_epochs=epochs,
+            patience=self.patience,
+            validate_every=min(self.validate_every, epochs),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +146,6 @@ def train_one(job: Job) -> dict[str, Any]:
     from dvclive.live import Live
 
     from models.networks.potentials.weights import save_network
-    from models.training.spectra.spectrum_module import train_spectrum_vae
 
     told = job.folder / "result.json"
     if told.is_file():

@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.groups import whole_groups
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
-from models.laws.recovery import Recovery, linear_recovery, recovery
+from models.laws.recovery import Recovery, RecoveryRules, linear_recovery, recovery
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
+from pipeline.microstructure.coordinate_laws import MapName, SearchParams, law_record, search_engine
 from pipeline.microstructure.embedding_goals import goals
-from pipeline.microstructure.embedding_law import law_record, search_engine
-from pipeline.microstructure.embedding_params import EmbeddingParams, MapName
-from pipeline.microstructure.embedding_targets import JUDGED, Samples, read_samples
-from pipeline.runtime.params import load_params
+from pipeline.microstructure.targets import JUDGED, Samples, read_samples
+from pipeline.runtime.params import load_params, setting
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.stage import run_stage, write_json
 from stores.microstructures import MICROSTRUCTURES
@@ -46,6 +45,49 @@ METRICS = Path("reports/metrics/embedding.json")
 DETAILS = Path("reports/details/embedding.json")
 BLOCK = 4096  # rows of features in memory at once
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingParams:
+    """Landmarks are used where a generator has more images than `n_landmarks`."""
+
+    methods: tuple[MapName, ...]
+    n_axes: int = setting(low=2)
+    n_landmarks: int = setting(low=10)
+    landmark_seed: int = setting(low=0)
+    n_neighbours: int = setting(low=2)
+    max_dimension: int = setting(low=2)
+    minimum_gain: float = setting(above=0, below=1)
+    seeds: tuple[int, ...] = setting(low=0)
+    n_folds: int = setting(low=2)
+    n_regression_neighbours: int = setting(low=1)
+    n_bootstrap: int = setting(low=2)
+    max_rows: int = setting(low=20)
+    max_rows_pairs: int = setting(low=20)
+    search: SearchParams
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < 3:
+            problems.append(f"seeds: found {list(self.seeds)}, expected at least 3 different ones")
+        if len(set(self.methods)) < len(self.methods):
+            problems.append(f"methods: found {list(self.methods)}, expected each of them once")
+        if self.search.method not in self.methods:
+            problems.append(
+                f"search.method: found {self.search.method!r}, expected one of methods {list(self.methods)}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def recovery(self) -> RecoveryRules:
+        return RecoveryRules(
+            seeds=self.seeds,
+            n_folds=self.n_folds,
+            n_neighbours=self.n_regression_neighbours,
+            n_bootstrap=self.n_bootstrap,
+            max_rows_pairs=self.max_rows_pairs,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +125,10 @@ def main() -> None:
                     maps.append(judged_map(points_NK, kept, method, descriptor, own, params))
                     progress.advance()
     chosen = [m for m in maps if (m.descriptor, m.embedding.method) == (params.search.descriptor, params.search.method)]
-    laws = [law_record(m.coordinates_ND, m.samples, params, engine) for m in chosen]
+    laws = [
+        law_record(m.coordinates_ND, m.samples, params.search, engine, rules=params.recovery, max_rows=params.max_rows)
+        for m in chosen
+    ]
     for one in maps:
         write_coordinates(FOLDER, one)
     results = [metrics_record(one) for one in maps]

@@ -12,7 +12,7 @@ centred) two-point function as the baseline of the factor two were not: benchmar
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.microstructure.embedding_targets import HIDDEN
+from pipeline.microstructure.targets import HIDDEN
 
 __all__ = ["NETWORK", "PAIR_STATISTICS", "best", "goals"]
 

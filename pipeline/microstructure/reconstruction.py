@@ -20,20 +20,20 @@ reconstruction: beside the image a surrogate, which is what two-point statistics
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.descriptors.choice import DescriptorSettings, make_descriptor
-from models.descriptors.reconstruction import reconstruct
+from models.descriptors.choice import DescriptorName, DescriptorSettings, EfficientNetLayer, VGG19Layer, make_descriptor
+from models.descriptors.reconstruction import ReconstructionSettings, reconstruct
 from models.descriptors.separability import Separability, area_under_curve, separability
 from models.descriptors.surrogates import periodic_component, phase_surrogate, phase_surrogates
-from pipeline.microstructure.reconstruction_params import ReconstructionParams
-from pipeline.microstructure.tile_ratios import tile_ratios
-from pipeline.runtime.params import build, load_params, read_section
+from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
+from pipeline.runtime.params import build, load_params, read_section, setting
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.microstructures import GENERATORS, MICROSTRUCTURES
 from stores.outcome import OK
@@ -47,6 +47,62 @@ METRICS = Path("reports/metrics/beyond_two_point.json")
 SURROGATES = {"phases": False, "phases_and_grey_levels": True}
 ALWAYS_PERIODIC = ("phase_order", "cahn_hilliard")
 FloatArray = NDArray[np.float64]
+GeneratorName = Literal["lamellae", "phase_order", "voronoi", "cahn_hilliard"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeyondParams:
+    """Real against surrogate."""
+
+    generators: tuple[GeneratorName, ...]
+    descriptors: tuple[DescriptorName, ...]
+    max_images: int = setting(low=10)  # of each generator
+    n_iterations: int = setting(low=1)  # of matching grey levels and modulus
+    n_folds: int = setting(low=2)
+    regularization: float = setting(above=0)
+    n_bootstrap: int = setting(low=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightParams:
+    """Of the terms of the loss."""
+
+    texture: float = setting(low=0)
+    two_point: float = setting(low=0)
+    variation: float = setting(low=0)
+    grey: float = setting(low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionParams:
+    """Section `reconstruction` of params.yaml."""
+
+    seed: int = setting(low=0)
+    generators: tuple[GeneratorName, ...]
+    network: Literal["efficientnet", "vgg19"]
+    layers: tuple[str, ...]
+    weights: WeightParams
+    n_levels: int = setting(low=1)
+    n_iterations: int = setting(low=1)
+    n_restarts: int = setting(low=1)
+    beyond: BeyondParams
+    window: WindowParams
+
+    def settings(self) -> ReconstructionSettings:
+        return ReconstructionSettings(
+            layers=self.layers,
+            weights=vars(self.weights),
+            n_levels=self.n_levels,
+            n_iterations=self.n_iterations,
+            n_restarts=self.n_restarts,
+            seed=self.seed,
+        )
+
+    def __post_init__(self) -> None:
+        known = get_args(EfficientNetLayer if self.network == "efficientnet" else VGG19Layer)
+        if unknown := [layer for layer in self.layers if layer not in known]:
+            raise ValueError(f"layers: found {unknown}, expected some of {list(known)} of {self.network}")
+        self.settings()
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.microstructure.embedding_goals import NETWORK, best
-from pipeline.microstructure.embedding_targets import HIDDEN
+from pipeline.microstructure.targets import HIDDEN
 
 __all__ = ["headline", "lines"]
 

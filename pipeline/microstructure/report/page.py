@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from pipeline.microstructure.embedding_goals import NETWORK, PAIR_STATISTICS
-from pipeline.microstructure.embedding_targets import HIDDEN
 from pipeline.microstructure.report.inputs import (
     MicrostructureInputs,
     best_of,
@@ -26,6 +25,7 @@ from pipeline.microstructure.report.map_section import (
     recovery_section,
 )
 from pipeline.microstructure.report.reconstruction_section import reconstruction_section
+from pipeline.microstructure.targets import HIDDEN
 from pipeline.report.drawing import drawing, inline_svg, new_figure, thinned
 from pipeline.report.page import KeyNumber, LanePage, LaneReport, Notice, Picture, number, value_with_interval
 from pipeline.report.plot_tables import table

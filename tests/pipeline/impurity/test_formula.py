@@ -11,7 +11,7 @@ import xarray as xr
 from models.laws.kondo_law import law_log_ratio
 from models.laws.symbolic_engine import EngineUnavailable
 from pipeline.impurity import formula
-from pipeline.impurity.formula_targets import TooFewRows, read_latent_target, read_nrg_target
+from pipeline.impurity.targets import TooFewRows, read_latent_target, read_nrg_target
 from stores import kondo_temperatures, latents, spectra
 from stores.schema import StoreSchema
 from stores.zarr_store import write_store
