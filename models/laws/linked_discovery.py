@@ -12,9 +12,9 @@ import numpy as np
 
 from models.laws.canonical import Equation, additive_terms, term_columns
 from models.laws.discovery import Problem, Rules
+from models.laws.engines.library import LibraryEngine
 from models.laws.equivalence import AffineMatch, has_part, ratio_match, same_terms
 from models.laws.intervals import Interval, interval_of
-from models.laws.library_engine import LibraryEngine
 from models.laws.monotone_link import LinkedEquation, bootstrap_linked, linked_front
 from models.laws.selection import best_index
 

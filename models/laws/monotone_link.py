@@ -16,7 +16,7 @@ import numpy as np
 from scipy.interpolate import BSpline
 
 from models.laws.canonical import Equation, canonicalise, term_columns
-from models.laws.library_engine import LibraryEngine, beam_width, library_terms
+from models.laws.engines.library import KEPT_PER_SIZE, LibraryEngine, beam_width, library_terms
 from models.laws.selection import pareto_front
 from models.laws.symbolic_engine import FloatArray, check_problem
 
@@ -55,7 +55,7 @@ def linked_front(
     knots = spline_knots(latent, n_spline)
     basis = spline_basis(latent, knots)
     members: dict[tuple[str, ...], LinkedEquation] = {}
-    for subset in search_linked(basis, columns, library.max_terms, library.beam, library.keep_per_size):
+    for subset in search_linked(basis, columns, library.max_terms, library.beam):
         link = first_link(basis, columns[:, subset], knots)
         text = " + ".join(labels[i] for i in subset)
         equation = canonicalise(text, inputs, link(latent), names)
@@ -80,10 +80,8 @@ def spline_basis(latent: FloatArray, knots: FloatArray) -> FloatArray:
     return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray(), dtype=float)
 
 
-def search_linked(
-    basis: FloatArray, columns: FloatArray, max_terms: int, beam: int, keep: int
-) -> list[tuple[int, ...]]:
-    """The `keep` best subsets of each size by canonical correlation."""
+def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: int) -> list[tuple[int, ...]]:
+    """The KEPT_PER_SIZE best subsets of each size by canonical correlation."""
     centred = columns - columns.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)
     shared, gram = orthonormal(basis).T @ centred, centred.T @ centred
@@ -94,7 +92,7 @@ def search_linked(
         index = np.array(grown)  # (n_subsets, size)
         order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
         subsets = [grown[i] for i in order[: beam_width(beam, size)]]
-        found += subsets[:keep]
+        found += subsets[:KEPT_PER_SIZE]
     return found
 
 
