@@ -13,29 +13,22 @@ Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds wh
 
 import csv
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from models.laws.controls import ControlResult, dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
-from models.laws.engine_choice import EngineChoice, choose_engine
+from models.laws.engines.library import LibraryEngine
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
-from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
-from pipeline.discover.search_params import (
-    LibraryParams,
-    OperonParams,
-    PySRParams,
-    library_engine,
-    operon_engine,
-    pysr_engine,
-)
-from pipeline.discover.search_records import linked_record, search_records
+from models.laws.symbolic_engine import EngineChoice, EngineError, SymbolicEngine
+from models.settings import Some, settings
+from pipeline.discover.search import SearchSettings, linked_record, search_records
 from pipeline.impurity.targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
@@ -50,69 +43,34 @@ DETAILS = Path("reports/details/formula.json")
 METRIC_KEYS = ("results", "correction_resolved", "controls_passed", "controls_run")  # the rest are details
 
 
-@dataclass(frozen=True, kw_only=True)
-class FormulaParams:
-    engine: Literal["auto", "pysr", "operon", "library"]
-    encodings: tuple[Literal["dimensionless", "raw"], ...]
-    seed: int
-    n_seeds: int  # runs per search, for stability
-    max_rows: int  # training rows that an engine sees
-    test_fraction: float
-    extrapolation_fraction: float  # rows of largest U/Gamma, kept from training
-    tolerance: float  # of coefficient ratios in the affine test
-    confidence: float
-    n_bootstrap: int
-    n_spline: int  # basis functions of the latent's monotone link
-    moment_depth: float  # rows kept: -eps_d and eps_d + U at least this many Gamma
-    operon: OperonParams
-    library: LibraryParams
-    pysr: PySRParams
+@settings
+class FormulaParams(SearchSettings):
+    """Section `formula` of params.yaml. The library is a baseline of every search, so it is always among `engines`."""
+
+    encodings: Some[Literal["dimensionless", "raw"]]
+    tolerance: Annotated[float, Field(gt=0, lt=1)]  # of coefficient ratios in the affine test
+    n_spline: Annotated[int, Field(ge=5)]  # basis functions of the latent's monotone link
+    moment_depth: PositiveFloat  # rows kept: -eps_d and eps_d + U at least this many Gamma
 
     def __post_init__(self) -> None:
-        checks = {
-            "encodings": (self.encodings, len(set(self.encodings)) == len(self.encodings) > 0, "distinct encodings"),
-            "seed": (self.seed, self.seed >= 0, ">= 0"),
-            "n_seeds": (self.n_seeds, self.n_seeds >= 1, ">= 1 (5 for a claim of stability)"),
-            "max_rows": (self.max_rows, self.max_rows >= 20, ">= 20"),
-            "test_fraction": (self.test_fraction, 0 < self.test_fraction < 1, "between 0 and 1"),
-            "extrapolation_fraction": (
-                self.extrapolation_fraction,
-                0 < self.extrapolation_fraction < 1,
-                "between 0 and 1",
-            ),
-            "the two fractions": (
-                self.test_fraction + self.extrapolation_fraction,
-                self.test_fraction + self.extrapolation_fraction <= 0.7,
-                "a sum of at most 0.7, so that rows to train on are left",
-            ),
-            "tolerance": (self.tolerance, 0 < self.tolerance < 1, "between 0 and 1"),
-            "confidence": (self.confidence, 0.5 <= self.confidence < 1, "from 0.5 to below 1"),
-            "n_bootstrap": (self.n_bootstrap, self.n_bootstrap >= 20, ">= 20"),
-            "n_spline": (self.n_spline, self.n_spline >= 5, ">= 5"),
-            "moment_depth": (self.moment_depth, self.moment_depth > 0, "> 0"),
-        }
-        problems = [f"{key}: found {found}, expected {want}" for key, (found, good, want) in checks.items() if not good]
-        if problems:
-            raise ValueError("; ".join(problems))
+        super().__post_init__()
+        if len(set(self.encodings)) < len(self.encodings):
+            raise ValueError(f"encodings: found {list(self.encodings)}, expected each of them once")
+        if not any(isinstance(engine, LibraryEngine) for engine in self.all_engines()):
+            raise ValueError("engines: found no library, expected it among them: it is the baseline of every search")
 
     @property
     def rules(self) -> Rules:
-        return Rules(
-            tolerance=self.tolerance,
-            confidence=self.confidence,
-            n_bootstrap=self.n_bootstrap,
-            n_seeds=self.n_seeds,
-            max_rows=self.max_rows,
-            seed=self.seed,
-        )
+        return replace(super().rules, tolerance=self.tolerance)
+
+    @property
+    def library(self) -> LibraryEngine:
+        return next(engine for engine in self.all_engines() if isinstance(engine, LibraryEngine))
 
 
 def main() -> None:
     params = load_params(FormulaParams, "formula")
-    library = library_engine(params.library)
-    choice = choose_engine(
-        params.engine, pysr=pysr_engine(params.pysr), operon=operon_engine(params.operon), library=library
-    )
+    library, choice = params.library, params.choose_engine()
     print(f"formula: engine {choice.ran} (asked for: {choice.requested}; {choice.why})", flush=True)
     targets, left_out = read_targets(params)
     searches, linked = run_searches(list_searches(params, choice, library, targets))
@@ -185,15 +143,18 @@ def list_searches(
             )
             engines: list[SymbolicEngine] = [library]
             if choice.ran != "library":
-                budget = operon_engine(params.operon, raw=encoding == "raw")
-                engines.insert(0, budget if choice.ran == "operon" else choice.engine)
+                engines.insert(0, choice.engine.for_raw_inputs() if encoding == "raw" else choice.engine)
             for engine in engines:
                 folder = FOLDER / f"{name}_{engine.name}_{encoding}"
                 searches.append(Search(problem=problem, engine=engine, rules=params.rules, folder=folder))
             if name == "latent":
                 folder = FOLDER / f"{name}_{library.name}_linked_{encoding}"
                 linked = Search(
-                    problem=problem, engine=library, rules=params.rules, folder=folder, n_spline=params.n_spline
+                    problem=problem,
+                    engine=library,
+                    rules=params.rules,
+                    folder=folder,
+                    n_spline=params.n_spline,
                 )
                 searches.append(linked)
     return searches
@@ -245,7 +206,10 @@ def run_controls(
     rivals["power_law"] = -2.0 * np.log(nrg.interaction / nrg.hybridization)
     results = [*rival_control(problem, library, params.rules, rivals, scatter)]
     for engine in [library] if choice.ran == "library" else [library, choice.engine]:
-        results += [shuffled_control(problem, engine, params.rules), dummy_control(problem, engine, params.rules)]
+        results += [
+            shuffled_control(problem, engine, params.rules),
+            dummy_control(problem, engine, params.rules),
+        ]
     return results
 
 
@@ -340,4 +304,4 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("formula", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("formula", main, also_told=(EngineError,))

@@ -16,19 +16,21 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.laws.consistency import Candidate, most_consistent
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.shards import content_key
 from pipeline.runtime.stage import run_stage, write_metrics
@@ -46,32 +48,32 @@ SCRATCH = Path(".cache/spectrum_vae")
 KIND = "folder of trained autoencoders"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectrumVAEParams:
     """Section `spectrum_vae` of params.yaml, and how its values become a network and a training."""
 
-    seeds: tuple[int, ...] = setting(low=0)
-    betas: tuple[float, ...] = setting(low=0)
-    error_slack: float = setting(low=1)
-    active_nats: float = setting(above=0)
-    max_field: float = setting(low=0)
-    validation_fraction: float = setting(above=0, below=0.5)
-    test_fraction: float = setting(above=0, below=0.5)
-    split_seed: int = setting(low=0)
+    seeds: Some[NonNegativeInt]
+    betas: Some[NonNegativeFloat]
+    error_slack: Annotated[float, Field(ge=1)]
+    active_nats: PositiveFloat
+    max_field: NonNegativeFloat
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    split_seed: NonNegativeInt
     architecture: Literal["mirror", "plain"]
-    n_latent: int = setting(low=1)
-    n_odd: int = setting(low=0)
-    hidden: tuple[int, ...] = setting(low=1)
-    ramp_fraction: float = setting(low=0, high=1)
-    prefix: float = setting(low=0, high=1)
-    transport: float = setting(low=0)
-    learning_rate: float = setting(above=0, high=1)
-    weight_decay: float = setting(low=0, high=1)
-    batch_size: int = setting(low=1)
-    max_epochs: int = setting(low=1)
-    max_steps: int = setting(low=1)
-    patience: int = setting(low=1)
-    validate_every: int = setting(low=1)
+    n_latent: PositiveInt
+    n_odd: NonNegativeInt
+    hidden: Some[PositiveInt]
+    ramp_fraction: Fraction
+    prefix: Fraction
+    transport: NonNegativeFloat
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
+    batch_size: PositiveInt
+    max_epochs: PositiveInt
+    max_steps: PositiveInt
+    patience: PositiveInt
+    validate_every: PositiveInt
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or len(set(self.betas)) != len(self.betas):

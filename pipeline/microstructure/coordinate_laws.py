@@ -5,31 +5,22 @@ averaged first, so a point lies either in training or in test. There is no law t
 its R2 on points that no engine saw, and on those with the largest values of one parameter, kept from training.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.laws.association_report import association_report
-from models.laws.discovery import Problem, Rules, discover, split_rows
-from models.laws.engine_choice import EngineChoice, choose_engine
+from models.laws.discovery import Problem, discover, split_rows
 from models.laws.groups import whole_groups
 from models.laws.meaning import describe_coordinate
 from models.laws.recovery import RecoveryRules
-from pipeline.discover.search_params import (
-    LibraryParams,
-    OperonParams,
-    PySRParams,
-    library_engine,
-    operon_engine,
-    pysr_engine,
-)
-from pipeline.discover.search_records import search_records
+from models.laws.symbolic_engine import EngineChoice
+from models.settings import settings
+from pipeline.discover.search import SearchSettings, search_records
 from pipeline.microstructure.targets import WORDS, Samples
-from pipeline.runtime.params import setting
 
-__all__ = ["MapName", "SearchParams", "law_record", "search_engine"]
+__all__ = ["CoordinateSearch", "MapName", "law_record"]
 
 Array = NDArray[np.float64]
 KEPT_BACK = {"lamellae": "noise_strength", "phase_order": "phase_order"}  # its largest values are the extrapolation box
@@ -37,51 +28,18 @@ MIN_POINTS = 20
 MapName = Literal["isomap", "mds", "umap"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class SearchParams:
-    """Formula of each coordinate; the rows are parameter points, realisations averaged."""
+@settings
+class CoordinateSearch(SearchSettings):
+    """Formula of each coordinate of one map; the rows are parameter points, realisations averaged."""
 
     descriptor: str
     method: MapName
-    engine: Literal["auto", "pysr", "operon", "library"]
-    seed: int = setting(low=0)
-    n_seeds: int = setting(low=1)
-    max_rows: int = setting(low=20)
-    test_fraction: float = setting(above=0, below=0.5)
-    extrapolation_fraction: float = setting(above=0, below=0.5)
-    confidence: float = setting(low=0.5, below=1)
-    n_bootstrap: int = setting(low=20)
-    operon: OperonParams
-    library: LibraryParams
-    pysr: PySRParams
-
-    @property
-    def rules(self) -> Rules:
-        """There are no judge laws, so the tolerance of coefficient ratios is never used."""
-        return Rules(
-            tolerance=0.0,
-            confidence=self.confidence,
-            n_bootstrap=self.n_bootstrap,
-            n_seeds=self.n_seeds,
-            max_rows=self.max_rows,
-            seed=self.seed,
-        )
-
-
-def search_engine(search: SearchParams) -> EngineChoice:
-    """Raises EngineUnavailable where a named engine cannot run."""
-    return choose_engine(
-        search.engine,
-        pysr=pysr_engine(search.pysr),
-        operon=operon_engine(search.operon),
-        library=library_engine(search.library),
-    )
 
 
 def law_record(
     coordinates_ND: Array,
     samples: Samples,
-    search: SearchParams,
+    search: CoordinateSearch,
     choice: EngineChoice,
     *,
     rules: RecoveryRules,
@@ -119,7 +77,7 @@ def law_record(
 
 
 def formulas(
-    coordinates_ND: Array, names: list[str], samples: Samples, search: SearchParams, choice: EngineChoice
+    coordinates_ND: Array, names: list[str], samples: Samples, search: CoordinateSearch, choice: EngineChoice
 ) -> list[dict[str, Any]]:
     """The selected formula of every coordinate; none where there are fewer parameter points than a search needs."""
     _, first, cluster = np.unique(samples.groups_N, return_index=True, return_inverse=True)

@@ -15,21 +15,23 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.groups import whole_groups
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
 from models.laws.recovery import Recovery, RecoveryRules, linear_recovery, recovery
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
-from pipeline.microstructure.coordinate_laws import MapName, SearchParams, law_record, search_engine
+from models.laws.symbolic_engine import EngineError
+from models.settings import Some, settings
+from pipeline.microstructure.coordinate_laws import CoordinateSearch, MapName, law_record
 from pipeline.microstructure.embedding_goals import goals
 from pipeline.microstructure.targets import JUDGED, Samples, read_samples
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.stage import run_stage, write_json
 from stores.microstructures import MICROSTRUCTURES
@@ -47,24 +49,24 @@ BLOCK = 4096  # rows of features in memory at once
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class EmbeddingParams:
     """Landmarks are used where a generator has more images than `n_landmarks`."""
 
-    methods: tuple[MapName, ...]
-    n_axes: int = setting(low=2)
-    n_landmarks: int = setting(low=10)
-    landmark_seed: int = setting(low=0)
-    n_neighbours: int = setting(low=2)
-    max_dimension: int = setting(low=2)
-    minimum_gain: float = setting(above=0, below=1)
-    seeds: tuple[int, ...] = setting(low=0)
-    n_folds: int = setting(low=2)
-    n_regression_neighbours: int = setting(low=1)
-    n_bootstrap: int = setting(low=2)
-    max_rows: int = setting(low=20)
-    max_rows_pairs: int = setting(low=20)
-    search: SearchParams
+    methods: Some[MapName]
+    n_axes: Annotated[int, Field(ge=2)]
+    n_landmarks: Annotated[int, Field(ge=10)]
+    landmark_seed: NonNegativeInt
+    n_neighbours: Annotated[int, Field(ge=2)]
+    max_dimension: Annotated[int, Field(ge=2)]
+    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Some[NonNegativeInt]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_regression_neighbours: PositiveInt
+    n_bootstrap: Annotated[int, Field(ge=2)]
+    max_rows: Annotated[int, Field(ge=20)]
+    max_rows_pairs: Annotated[int, Field(ge=20)]
+    search: CoordinateSearch
 
     def __post_init__(self) -> None:
         problems = []
@@ -109,7 +111,7 @@ class Map:
 
 def main() -> None:
     params = load_params(EmbeddingParams, "embedding")
-    engine = search_engine(params.search)
+    choice = params.search.choose_engine()
     images = open_store(IMAGES, MICROSTRUCTURES)
     textures = open_store(TEXTURES)
     textures = open_store(TEXTURES, schema_of(textures.attrs))
@@ -126,7 +128,7 @@ def main() -> None:
                     progress.advance()
     chosen = [m for m in maps if (m.descriptor, m.embedding.method) == (params.search.descriptor, params.search.method)]
     laws = [
-        law_record(m.coordinates_ND, m.samples, params.search, engine, rules=params.recovery, max_rows=params.max_rows)
+        law_record(m.coordinates_ND, m.samples, params.search, choice, rules=params.recovery, max_rows=params.max_rows)
         for m in chosen
     ]
     for one in maps:
@@ -263,4 +265,4 @@ def write_coordinates(folder: Path, own: Map) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("embedding", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("embedding", main, also_told=(EngineError,))

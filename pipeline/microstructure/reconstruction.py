@@ -20,20 +20,21 @@ reconstruction: beside the image a surrogate, which is what two-point statistics
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.descriptors.choice import DescriptorName, DescriptorSettings, EfficientNetLayer, VGG19Layer, make_descriptor
 from models.descriptors.reconstruction import ReconstructionSettings, reconstruct
 from models.descriptors.separability import Separability, area_under_curve, separability
 from models.descriptors.surrogates import periodic_component, phase_surrogate, phase_surrogates
+from models.settings import Some, settings
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
-from pipeline.runtime.params import build, load_params, read_section, setting
+from pipeline.runtime.params import build, load_params, read_section
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.microstructures import GENERATORS, MICROSTRUCTURES
 from stores.outcome import OK
@@ -50,41 +51,41 @@ FloatArray = NDArray[np.float64]
 GeneratorName = Literal["lamellae", "phase_order", "voronoi", "cahn_hilliard"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class BeyondParams:
     """Real against surrogate."""
 
-    generators: tuple[GeneratorName, ...]
-    descriptors: tuple[DescriptorName, ...]
-    max_images: int = setting(low=10)  # of each generator
-    n_iterations: int = setting(low=1)  # of matching grey levels and modulus
-    n_folds: int = setting(low=2)
-    regularization: float = setting(above=0)
-    n_bootstrap: int = setting(low=10)
+    generators: Some[GeneratorName]
+    descriptors: Some[DescriptorName]
+    max_images: Annotated[int, Field(ge=10)]  # of each generator
+    n_iterations: PositiveInt  # of matching grey levels and modulus
+    n_folds: Annotated[int, Field(ge=2)]
+    regularization: PositiveFloat
+    n_bootstrap: Annotated[int, Field(ge=10)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WeightParams:
     """Of the terms of the loss."""
 
-    texture: float = setting(low=0)
-    two_point: float = setting(low=0)
-    variation: float = setting(low=0)
-    grey: float = setting(low=0)
+    texture: NonNegativeFloat
+    two_point: NonNegativeFloat
+    variation: NonNegativeFloat
+    grey: NonNegativeFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ReconstructionParams:
     """Section `reconstruction` of params.yaml."""
 
-    seed: int = setting(low=0)
-    generators: tuple[GeneratorName, ...]
+    seed: NonNegativeInt
+    generators: Some[GeneratorName]
     network: Literal["efficientnet", "vgg19"]
-    layers: tuple[str, ...]
+    layers: Some[str]
     weights: WeightParams
-    n_levels: int = setting(low=1)
-    n_iterations: int = setting(low=1)
-    n_restarts: int = setting(low=1)
+    n_levels: PositiveInt
+    n_iterations: PositiveInt
+    n_restarts: PositiveInt
     beyond: BeyondParams
     window: WindowParams
 

@@ -18,7 +18,7 @@ from math import comb, log
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from models.laws.symbolic_engine import (
     SYMBOLIC_ENGINES,
@@ -28,7 +28,7 @@ from models.laws.symbolic_engine import (
     SymbolicEngine,
     check_problem,
 )
-from models.settings import Count, settings
+from models.settings import settings
 
 __all__ = ["LibraryEngine", "beam_width", "library_terms", "search_subsets"]
 
@@ -43,9 +43,9 @@ class LibraryEngine(SymbolicEngine):
     name = "library"
     deterministic = True
     max_power: Annotated[int, Field(ge=1, le=4)]
-    max_total: Count
+    max_total: PositiveInt
     max_terms: Annotated[int, Field(ge=1, le=10)]
-    beam: Count
+    beam: PositiveInt
 
     def fit(
         self,

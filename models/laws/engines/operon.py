@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from models.laws.symbolic_engine import (
     SYMBOLIC_ENGINES,
@@ -22,7 +22,7 @@ from models.laws.symbolic_engine import (
     SymbolicEngine,
     check_problem,
 )
-from models.settings import Count, settings
+from models.settings import settings
 
 __all__ = ["OperonEngine"]
 
@@ -37,8 +37,8 @@ class OperonEngine(SymbolicEngine):
 
     name = "operon"
     population: Annotated[int, Field(ge=10)]
-    generations: Count
-    raw_generations: Count
+    generations: PositiveInt
+    raw_generations: PositiveInt
     max_length: Annotated[int, Field(ge=5)]
 
     def for_raw_inputs(self) -> Self:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.laws.symbolic_engine import (
     SYMBOLIC_ENGINES,
@@ -27,7 +27,7 @@ from models.laws.symbolic_engine import (
     SymbolicEngine,
     check_problem,
 )
-from models.settings import Count, Positive, settings
+from models.settings import settings
 
 __all__ = ["PySREngine"]
 
@@ -48,9 +48,9 @@ class PySREngine(SymbolicEngine):
     """Also its settings: the budget of one run."""
 
     name = "pysr"
-    iterations: Count
+    iterations: PositiveInt
     max_size: Annotated[int, Field(ge=7)]
-    timeout_s: Positive
+    timeout_s: PositiveFloat
     command: tuple[str, ...] = CHILD
 
     def check_available(self) -> None:

@@ -7,14 +7,14 @@ import pytest
 
 from models.laws.controls import dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Problem, Rules, discover, split_rows
+from models.laws.engines.library import LibraryEngine
 from models.laws.intervals import bootstrap_coefficients, interval_of, r_squared
 from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation, law_log_ratio
-from models.laws.library_engine import LibraryEngine
 from models.laws.linked_discovery import discover_linked
-from models.laws.symbolic_engine import Candidate, FrontResult
+from models.laws.symbolic_engine import Candidate, FrontResult, SymbolicEngine
 
 RULES = Rules(tolerance=0.2, confidence=0.95, n_bootstrap=200, n_seeds=3, max_rows=300, seed=0)
-LIBRARY = LibraryEngine(beam=60)
+LIBRARY = LibraryEngine(max_power=2, max_total=4, max_terms=6, beam=60)
 N = 200
 
 
@@ -79,7 +79,7 @@ def test_intervals_hold_the_true_coefficients():
     assert sum(held) >= 3
 
 
-class OneEquation:
+class OneEquation(SymbolicEngine):
     """An engine that always answers the same, but for odd seeds."""
 
     name = "fixed"
