@@ -37,7 +37,8 @@ from pipeline.runtime.command_line import CommandParser
 from pipeline.runtime.execution import Execution, load_execution, run_tasks
 from pipeline.runtime.outputs import OutputFile, writing
 from pipeline.runtime.params import ParamsError, build
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["families_of", "main", "spread_over", "table"]
 

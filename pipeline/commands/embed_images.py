@@ -47,7 +47,8 @@ from pipeline.commands.tiling_options import add_tiling_options, image_settings
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
 from pipeline.runtime.command_line import CommandParser, message_of
 from pipeline.runtime.outputs import OutputFolder
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.building import building
 from stores.importers.images import SMALLEST_TILE_PX, ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
@@ -167,7 +168,7 @@ def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str
     )
     (out / "map.html").write_text(page, encoding="utf-8")
     dimension = {key: value for key, value in asdict(found.dimension).items() if np.isfinite(value).all()}
-    write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
+    write_json(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra, digits=17, sort_keys=True)
 
 
 def _sentence(descriptor: Descriptor, found: Found) -> str:

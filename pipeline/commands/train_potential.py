@@ -35,8 +35,9 @@ from pipeline.atoms.potential_training import KIND, EnsembleJob, publish, train_
 from pipeline.runtime.command_line import CommandParser, message_of
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.outputs import OutputFolder
+from pipeline.runtime.records import plain
 from pipeline.runtime.shards import content_key
-from pipeline.runtime.stage import plain, run_stage
+from pipeline.runtime.stage import run_stage
 from stores.atom_arrays import load_atoms
 from stores.zarr_store import read_manifest
 

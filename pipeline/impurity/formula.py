@@ -29,18 +29,16 @@ from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineChoice, EngineError, SymbolicEngine
 from models.settings import Some, settings
 from pipeline.discover.search import SearchSettings, linked_record, search_records
+from pipeline.impurity.records import FormulaDetails, FormulaMetrics
 from pipeline.impurity.targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["FormulaParams", "main"]
 
 FOLDER = Path("reports/formula")
-METRICS = Path("reports/metrics/formula.json")
-DETAILS = Path("reports/details/formula.json")
-METRIC_KEYS = ("results", "correction_resolved", "controls_passed", "controls_run")  # the rest are details
 
 
 @settings
@@ -88,8 +86,8 @@ def main() -> None:
     write_fronts(FOLDER / "fronts.csv", searches)
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
     record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
-    write_json(DETAILS, {key: value for key, value in record.items() if key not in METRIC_KEYS})
-    write_json(METRICS, {key: record[key] for key in METRIC_KEYS})
+    for kind in (FormulaDetails, FormulaMetrics):
+        kind.of({key: record[key] for key in kind.model_fields}).write()
     report(record, test)
 
 

@@ -31,10 +31,11 @@ from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import settings
 from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.records import LatentsDetails, LatentsMetrics
 from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
@@ -45,8 +46,6 @@ __all__ = ["LatentsParams", "main"]
 SPECTRA_STORE = Path("data/spectra.zarr")
 LATENTS_STORE = Path("data/latents.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/latents.json")
-DETAILS = Path("reports/details/latents.json")
 
 Array = NDArray[np.float64]
 HEADLINES = {
@@ -101,8 +100,8 @@ def main() -> None:
             report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
             progress.advance()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
-    write_metrics(DETAILS, {"subsets": report})
-    write_metrics(METRICS, {"best_abs_spearman": _best_abs_spearman(report)})
+    LatentsDetails.of({"subsets": report}).write()
+    LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
 
 
 def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:

@@ -34,10 +34,11 @@ from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
 from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
 from models.settings import Fraction, Range, settings
+from pipeline.impurity.records import SpectraMetrics
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
 from stores.zarr_store import open_store
@@ -55,7 +56,6 @@ __all__ = [
 ]
 
 OUT = Path("data/spectra.zarr")
-METRICS = Path("reports/metrics/spectra.json")
 FloatArray = NDArray[np.float64]
 KondoTemperature = Callable[[AndersonImpurity], float]
 
@@ -140,15 +140,12 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     manifest = generate_store(recipe, load_execution())
     store = open_store(OUT, SPECTRA)
     n_failed = int((store["status"] != OK).sum())
-    write_metrics(
-        METRICS,
-        {
-            "n_spectra": manifest.sizes["sample"],
-            "n_failed": n_failed,
-            "friedel": _friedel_summary(store["friedel_residual"].values),
-            "hash": manifest.hash,
-        },
-    )
+    SpectraMetrics(
+        n_spectra=manifest.sizes["sample"],
+        n_failed=n_failed,
+        friedel=_friedel_summary(store["friedel_residual"].values),
+        hash=manifest.hash,
+    ).write()
     print(f"{OUT}: {manifest.sizes['sample']} spectra, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
 
 

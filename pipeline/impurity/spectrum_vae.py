@@ -26,14 +26,16 @@ from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
+from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
+from pipeline.runtime.records import write_json
 from pipeline.runtime.shards import content_key
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from pipeline.runtime.training_progress import tell_training
 from stores.building import building, require_replaceable
 from stores.spectra import SPECTRA
@@ -43,7 +45,6 @@ __all__ = ["SpectrumVAEParams", "main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/spectrum_vae.json")
 SCRATCH = Path(".cache/spectrum_vae")
 KIND = "folder of trained autoencoders"
 
@@ -137,7 +138,7 @@ def main() -> None:
     results = _run(jobs)
     selection = {subset: _choose(subset, jobs, results, params) for subset in SUBSETS}
     _publish(jobs, selection)
-    write_metrics(METRICS, _metrics(results, selection, params))
+    SpectrumVAEMetrics.of(_metrics(results, selection, params)).write()
     shutil.rmtree(scratch)
 
 
@@ -276,7 +277,7 @@ def _publish(jobs: list[Job], selection: dict[str, Any]) -> None:
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
                 shutil.copy(job.folder / "result.json", target / "result.json")
-        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+        write_json(workplace / "selection.json", Selection.of(selection).root, digits=Selection.digits, sort_keys=True)
 
 
 def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:

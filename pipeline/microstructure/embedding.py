@@ -30,10 +30,11 @@ from models.laws.symbolic_engine import EngineError
 from models.settings import Some, settings
 from pipeline.microstructure.coordinate_laws import CoordinateSearch, MapName, law_record
 from pipeline.microstructure.embedding_goals import goals
+from pipeline.microstructure.records import EmbeddingDetails, EmbeddingMetrics
 from pipeline.microstructure.targets import JUDGED, Samples, read_samples
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 from stores.microstructures import MICROSTRUCTURES
 from stores.textures import schema_of
 from stores.zarr_store import open_store
@@ -43,8 +44,6 @@ __all__ = ["EmbeddingParams", "main"]
 IMAGES = Path("data/microstructures.zarr")
 TEXTURES = Path("data/textures.zarr")
 FOLDER = Path("reports/embedding")
-METRICS = Path("reports/metrics/embedding.json")
-DETAILS = Path("reports/details/embedding.json")
 BLOCK = 4096  # rows of features in memory at once
 Array = NDArray[np.float64]
 
@@ -135,8 +134,9 @@ def main() -> None:
         write_coordinates(FOLDER, one)
     results = [metrics_record(one) for one in maps]
     reached = goals(results)
-    write_json(DETAILS, {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws})
-    write_json(METRICS, {"results": results})
+    details = {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws}
+    EmbeddingDetails.of(details).write()
+    EmbeddingMetrics.of({"results": results}).write()
     for goal in reached:
         print(
             f"embedding: {goal['goal']}: {goal['found']:.3f} ({goal['wanted']}: {'yes' if goal['reached'] else 'no'})"

@@ -32,10 +32,11 @@ from models.physics.microstructure.lamellae import Lamellae, lamellae
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from models.physics.microstructure.voronoi import Voronoi, voronoi
 from models.settings import Fraction, Range, settings
+from pipeline.microstructure.records import MicrostructuresMetrics
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
 from stores.outcome import FAILED, OK
 from stores.zarr_store import open_store
@@ -43,7 +44,6 @@ from stores.zarr_store import open_store
 __all__ = ["Micrograph", "MicrostructuresParams", "draw_micrographs", "generate", "main", "make_shard"]
 
 OUT = Path("data/microstructures.zarr")
-METRICS = Path("reports/metrics/microstructures.json")
 FloatArray = NDArray[np.float64]
 SOBOL_KEY = 2**31  # spawn key of the sampling, away from those of the points
 
@@ -156,7 +156,7 @@ def generate(params: MicrostructuresParams) -> None:
     manifest = generate_store(recipe, load_execution())
     n_images = manifest.sizes["sample"]
     n_failed = int((open_store(OUT, MICROSTRUCTURES)["status"] != OK).sum())
-    write_metrics(METRICS, {"n_images": n_images, "n_failed": n_failed, "hash": manifest.hash})
+    MicrostructuresMetrics(n_images=n_images, n_failed=n_failed, hash=manifest.hash).write()
     print(f"{OUT}: {n_images} images, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
 
 

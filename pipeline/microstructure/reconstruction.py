@@ -33,9 +33,10 @@ from models.descriptors.reconstruction import ReconstructionSettings, reconstruc
 from models.descriptors.separability import Separability, area_under_curve, separability
 from models.descriptors.surrogates import periodic_component, phase_surrogate, phase_surrogates
 from models.settings import Some, settings
+from pipeline.microstructure.records import BeyondMetrics
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
 from pipeline.runtime.params import build, load_params, read_section
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.microstructures import GENERATORS, MICROSTRUCTURES
 from stores.outcome import OK
 from stores.zarr_store import open_store
@@ -44,7 +45,6 @@ __all__ = ["ReconstructionParams", "beyond_two_point", "main", "rebuild", "stret
 
 IMAGES = Path("data/microstructures.zarr")
 ARRAYS = Path("reports/microstructures/reconstruction.npz")
-METRICS = Path("reports/metrics/beyond_two_point.json")
 SURROGATES = {"phases": False, "phases_and_grey_levels": True}
 ALWAYS_PERIODIC = ("phase_order", "cahn_hilliard")
 FloatArray = NDArray[np.float64]
@@ -117,7 +117,7 @@ def main() -> None:
         window = {name: _window(store, name, params) for name in params.beyond.generators}
         rebuilt = rebuild(store, params)
     _write_arrays(ARRAYS, rebuilt)
-    write_metrics(METRICS, {"results": results, "reconstruction": rebuilt["terms"], "window": window})
+    BeyondMetrics.of({"results": results, "reconstruction": rebuilt["terms"], "window": window}).write()
     for record in results:
         print(
             "{generator}, {descriptor}, {surrogate}: AUC {auc:.3f} [{low:.3f}, {high:.3f}]".format(**record), flush=True

@@ -21,11 +21,12 @@ from pydantic import PositiveInt
 from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
 from models.descriptors.descriptor import Descriptor, require_images
 from models.settings import Some, settings
+from pipeline.microstructure.records import TexturesMetrics
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.microstructures import MICROSTRUCTURES
 from stores.outcome import OK
 from stores.textures import textures_schema
@@ -35,7 +36,6 @@ __all__ = ["TexturesParams", "describe_shard", "generate", "main"]
 
 IMAGES = Path("data/microstructures.zarr")
 OUT = Path("data/textures.zarr")
-METRICS = Path("reports/metrics/textures.json")
 
 
 @settings
@@ -80,7 +80,7 @@ def generate(params: TexturesParams) -> None:
         execution = replace(execution, scheduler="serial")
     manifest = generate_store(recipe, execution)
     n_images, n_features = manifest.sizes["sample"], {descriptor.name: descriptor.n_features for descriptor in made}
-    write_metrics(METRICS, {"n_images": n_images, "n_features": n_features, "hash": manifest.hash})
+    TexturesMetrics(n_images=n_images, n_features=n_features, hash=manifest.hash).write()
     print(f"{OUT}: {n_images} images, {len(made)} descriptors, hash {manifest.hash[:16]}", flush=True)
 
 

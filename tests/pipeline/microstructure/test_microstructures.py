@@ -43,7 +43,7 @@ def test_the_store_is_valid_and_its_metrics_tell_its_size(workplace: Path):
     generate(TINY)
     assert validate(microstructures.OUT) == []
     dataset = open_store(microstructures.OUT, MICROSTRUCTURES).load()
-    told = json.loads(microstructures.METRICS.read_text())
+    told = json.loads(Path("reports/metrics/microstructures.json").read_text())
     assert told == {"n_images": dataset.sizes["sample"], "n_failed": 0, "hash": read_manifest(microstructures.OUT).hash}
     assert set(dataset["generator"].values) == {0, 1, 2, 3}
     assert dataset["image"].shape[1:] == TINY.shape

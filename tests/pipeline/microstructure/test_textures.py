@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_every_made_image_is_described_in_its_row():
     for name in PARAMS.descriptors:
         expected = make_descriptor(name, SETTINGS, (32, 40)).describe(images["image"].values[rows])
         np.testing.assert_allclose(store[name].values, expected, atol=2e-6)
-    metrics = json.loads(textures.METRICS.read_text())
+    metrics = json.loads(Path("reports/metrics/textures.json").read_text())
     assert metrics["n_images"] == rows.size
     assert metrics["n_features"] == {"random_efficientnet": 24, "two_point": 145}
 
