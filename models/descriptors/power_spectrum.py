@@ -11,17 +11,42 @@ as for the two-point function.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy import fft
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, require_images, unit_rows
+from models.settings import settings
 
-__all__ = ["PowerSpectrum", "power_spectrum"]
+__all__ = ["PowerSpectrum", "PowerSpectrumSettings", "power_spectrum"]
 
 BLOCK = 64  # images transformed at once
+
+
+@settings
+class PowerSpectrumSettings:
+    family: ClassVar[str] = "power_spectrum"
+    smoothing: NonNegativeFloat = 3.0  # Fourier bins
+    maximum_frequency: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # cycles per pixel
+    floor: PositiveFloat = 10.0  # of the logarithm, in units of the mean power
+
+
+@DESCRIPTORS.register("power_spectrum", settings=PowerSpectrumSettings)
+@DESCRIPTORS.register("log_power_spectrum", settings=PowerSpectrumSettings)
+def smoothed_power(
+    chosen: PowerSpectrumSettings, name: str, shape: tuple[int, int], random_seed: int
+) -> "PowerSpectrum":
+    return PowerSpectrum(
+        name=name,
+        shape=shape,
+        smoothing=chosen.smoothing,
+        maximum_frequency=chosen.maximum_frequency,
+        logarithmic=name.startswith("log"),
+        floor=chosen.floor,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

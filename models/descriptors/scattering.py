@@ -12,18 +12,35 @@ imported, and no longer, that name stands for today's sph_harm_y with the order 
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.special
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, require_images, unit_rows
+from models.settings import settings
 
-__all__ = ["DescriptorUnavailable", "Scattering", "import_scattering2d"]
+__all__ = ["DescriptorUnavailable", "Scattering", "ScatteringSettings", "import_scattering2d"]
 
 LOG_FLOOR = 1e-3
 BATCH = 16
+
+
+@settings
+class ScatteringSettings:
+    family: ClassVar[str] = "scattering"
+    scales: PositiveInt = 4
+    angles: PositiveInt = 8
+    logarithmic: bool = True
+
+
+@DESCRIPTORS.register("scattering", settings=ScatteringSettings)
+def scattering(chosen: ScatteringSettings, name: str, shape: tuple[int, int], random_seed: int) -> "Scattering":
+    return Scattering(
+        name=name, shape=shape, scales=chosen.scales, angles=chosen.angles, logarithmic=chosen.logarithmic
+    )
 
 
 class DescriptorUnavailable(ValueError):

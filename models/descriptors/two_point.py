@@ -15,17 +15,40 @@ transform and nothing of its phases.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 from scipy import fft
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, require_images, unit_rows
+from models.settings import settings
 
-__all__ = ["TwoPoint", "autocorrelation", "half_plane", "radial_mean"]
+__all__ = ["TwoPoint", "TwoPointSettings", "autocorrelation", "half_plane", "radial_mean"]
 
 BLOCK = 64  # images transformed at once
+
+
+@settings
+class TwoPointSettings:
+    family: ClassVar[str] = "two_point"
+    maximum_lag: PositiveInt = 32
+    periodic: bool = True
+
+
+@DESCRIPTORS.register("two_point", settings=TwoPointSettings)
+@DESCRIPTORS.register("two_point_centred", settings=TwoPointSettings)
+@DESCRIPTORS.register("two_point_radial", settings=TwoPointSettings)
+def two_point(chosen: TwoPointSettings, name: str, shape: tuple[int, int], random_seed: int) -> "TwoPoint":
+    return TwoPoint(
+        name=name,
+        shape=shape,
+        maximum_lag=chosen.maximum_lag,
+        periodic=chosen.periodic,
+        centred=name != "two_point",
+        radial=name.endswith("radial"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

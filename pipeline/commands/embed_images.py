@@ -29,16 +29,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.descriptors.choice import (
-    DESCRIPTORS,
-    DescriptorSettings,
-    EfficientNetLayer,
-    EfficientNetSettings,
-    TwoPointSettings,
-    VGG19Settings,
-    make_descriptor,
-)
-from models.descriptors.descriptor import Descriptor
+from models.descriptors.descriptor import DESCRIPTORS, Descriptor, DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
+from models.descriptors.two_point import TwoPointSettings
+from models.descriptors.vgg19 import VGG19Settings
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
 from pipeline.commands.image_map import MappedTile, image_map
@@ -206,12 +200,12 @@ def _told(extra: dict[str, Any]) -> list[str]:
 def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
     if options.layer is None:
         lag = max(1, min(TwoPointSettings().maximum_lag, (options.tile - 1) // 2))  # the largest that fits the tile
-        return DescriptorSettings(two_point=TwoPointSettings(maximum_lag=lag))
+        return DescriptorSettings(TwoPointSettings(maximum_lag=lag))
     if not options.descriptor.endswith(("efficientnet", "vgg19")):
         raise ValueError(f"--layer: found {options.layer} with --descriptor {options.descriptor}, which has no layers")
     if options.descriptor.endswith("efficientnet"):
-        return DescriptorSettings(efficientnet=EfficientNetSettings(layers=(options.layer,)))
-    return DescriptorSettings(vgg19=VGG19Settings(layers=(options.layer,)))
+        return DescriptorSettings(EfficientNetSettings(layers=(options.layer,)))
+    return DescriptorSettings(VGG19Settings(layers=(options.layer,)))
 
 
 def _parser() -> CommandParser:
@@ -222,9 +216,8 @@ def _parser() -> CommandParser:
     out = OutputFolder(kind=KIND)
     parser.add_output("--out", out, "folder to write", metavar="DIR", default=Path("micrograph_map"))
     add_tiling_options(parser)
-    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="of the textures")
-    default = DescriptorSettings()
-    layers = f"{default.efficientnet.layers[0]} of efficientnet, {default.vgg19.layers[0]} of vgg19"
+    parser.add_argument("--descriptor", choices=DESCRIPTORS.names(), default="efficientnet", help="of the textures")
+    layers = f"{EfficientNetSettings().layers[0]} of efficientnet, {VGG19Settings().layers[0]} of vgg19"
     parser.add_argument(
         "--layer", help=f"of the network; earlier ones see less and fit smaller tiles (default: {layers})"
     )

@@ -35,7 +35,7 @@ from pipeline.microstructure.targets import JUDGED, Samples, read_samples
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.stage import run_stage
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.textures import schema_of
 from stores.zarr_store import open_store
 
@@ -111,7 +111,7 @@ class Map:
 def main() -> None:
     params = load_params(EmbeddingParams, "embedding")
     choice = params.search.choose_engine()
-    images = open_store(IMAGES, MICROSTRUCTURES)
+    images = open_microstructures(IMAGES)
     textures = open_store(TEXTURES)
     textures = open_store(TEXTURES, schema_of(textures.attrs))
     descriptors = json.loads(textures.attrs["descriptors"])

@@ -28,18 +28,19 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.descriptors.choice import DescriptorName, DescriptorSettings, EfficientNetLayer, VGG19Layer, make_descriptor
+from models.descriptors.descriptor import DescriptorName, DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer
 from models.descriptors.reconstruction import ReconstructionSettings, reconstruct
 from models.descriptors.separability import Separability, area_under_curve, separability
 from models.descriptors.surrogates import periodic_component, phase_surrogate, phase_surrogates
+from models.descriptors.vgg19 import VGG19Layer
 from models.settings import Some, settings
 from pipeline.microstructure.records import BeyondMetrics
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
 from pipeline.runtime.params import build, load_params, read_section
 from pipeline.runtime.stage import run_stage
-from stores.microstructures import GENERATORS, MICROSTRUCTURES
+from stores.microstructures import open_microstructures, rows_of
 from stores.outcome import OK
-from stores.zarr_store import open_store
 
 __all__ = ["ReconstructionParams", "beyond_two_point", "main", "rebuild", "stretched"]
 
@@ -109,7 +110,7 @@ class ReconstructionParams:
 def main() -> None:
     params = load_params(ReconstructionParams, "reconstruction")
     described = build(DescriptorSettings, read_section("textures")["settings"], "textures.settings", "params.yaml")
-    store = open_store(IMAGES, MICROSTRUCTURES)
+    store = open_microstructures(IMAGES)
     with _one_thread():
         results = [
             record for name in params.beyond.generators for record in beyond_two_point(store, name, params, described)
@@ -219,9 +220,7 @@ def stretched(image: NDArray[np.floating]) -> FloatArray:
 
 def _one_of_each_group(store: xr.Dataset, generator: str, most: int | None) -> NDArray[np.int64]:
     """Rows of made images, one for each parameter point, thinned evenly to `most`."""
-    fitting = np.flatnonzero(
-        (store["generator"].values == GENERATORS.index(generator)) & (store["status"].values == OK)
-    )
+    fitting = _made_rows(store, generator)
     if len(fitting) == 0:
         raise ValueError(
             f"reconstruction: found no image of {generator} in {IMAGES}, expected some; "
@@ -232,6 +231,11 @@ def _one_of_each_group(store: xr.Dataset, generator: str, most: int | None) -> N
     if most is None or len(rows) <= most:
         return rows
     return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(int)])
+
+
+def _made_rows(store: xr.Dataset, generator: str) -> NDArray[np.int64]:
+    rows = rows_of(store, generator)
+    return np.asarray(rows[store["status"].values[rows] == OK])
 
 
 def _wrapped(store: xr.Dataset, generator: str, rows: NDArray[np.int64]) -> FloatArray:
@@ -279,8 +283,7 @@ def _network(params: ReconstructionParams) -> Any:  # noqa: ANN401 - a TextureNe
 
 def _window(store: xr.Dataset, generator: str, params: ReconstructionParams) -> dict[str, Any]:
     chosen = params.window
-    is_its = (store["generator"].values == GENERATORS.index(generator)) & (store["status"].values == OK)
-    rows = np.flatnonzero(is_its)[: chosen.max_images]
+    rows = _made_rows(store, generator)[: chosen.max_images]
     return tile_ratios(list(store["image"][rows].values), store["group"].values[rows], chosen)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.microstructure.report.reconstruction_section import ARRAYS, BEYOND_METRICS
 from pipeline.runtime.params import read_section
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.zarr_store import open_store, read_manifest
 
 __all__ = ["MicrostructureInputs", "best_of", "details_of", "read_microstructures"]
@@ -67,7 +67,7 @@ def read_microstructures(root: Path) -> MicrostructureInputs:
     ]
     if missing:
         raise FileNotFoundError("report: found no " + "; no ".join(missing))
-    images = open_store(root / "data/microstructures.zarr", MICROSTRUCTURES)
+    images = open_microstructures(root / "data/microstructures.zarr")
     textures = open_store(root / "data/textures.zarr")
     details = json.loads((root / "reports/details/embedding.json").read_text())
     params = {name: read_section(name, root / "params.yaml") for name in PARAMS}

@@ -254,9 +254,7 @@ class TestChoice:
 
     def test_the_registry_knows_every_engine_of_the_folder(self):
         assert SYMBOLIC_ENGINES.names() == ["library", "operon", "pysr"]
-        with pytest.raises(
-            ValueError, match=r"found 'gplearn', expected one of \['library', 'operon'"
-        ):
+        with pytest.raises(ValueError, match=r"found 'gplearn', expected one of \['library', 'operon'"):
             SYMBOLIC_ENGINES.choose("gplearn")
 
 
