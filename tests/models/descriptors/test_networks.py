@@ -171,7 +171,7 @@ def test_unknown_names_are_told_with_the_known_ones():
         make_descriptor("resnet", SETTINGS, SHAPE)
     with pytest.raises(ValueError, match=f"layers.0\n  Input should be '{NAMES[0]}'.* or '{NAMES[-1]}'"):
         VGG19Settings(layers=("conv6_1",))
-    with pytest.raises(ValueError, match="layers.0\n  Input should be 'stem', .* or 'b15'"):
+    with pytest.raises(ValueError, match=r"layers.0\n  Input should be 'stem', .* or 'b15'"):
         EfficientNetSettings(layers=("b16",))
     with pytest.raises(ValueError, match=rf"unknown layers \['conv6_1'\], expected some of \['{NAMES[0]}'"):
         random_vgg19(("conv6_1",), 0)
