@@ -12,17 +12,16 @@ random_seed) which makes it, registered under its name. Variants of one kind sha
 Suffix letters: B images, H rows, W columns, C channels, L layers, F features.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, ConfigDict, NonNegativeInt, create_model
+from pydantic import AfterValidator
 from pydantic_core import CoreSchema, core_schema
 
-from models.registry import Registry
+from models.registry import NamedSettings, Registry
 
 __all__ = [
     "DESCRIPTORS",
@@ -38,7 +37,7 @@ __all__ = [
 
 FloatArray = NDArray[np.float32]
 N_SHOWN = 8
-STRICT = ConfigDict(strict=True, extra="forbid")
+SEED = "random_seed"
 
 
 class Descriptor(Protocol):
@@ -95,15 +94,21 @@ class DescriptorSettings:
         """The families are those registered when params are read, so a new descriptor brings its own key."""
         if isinstance(given, DescriptorSettings):
             return given
-        kinds: list[Any] = [DESCRIPTORS[name].settings for name in DESCRIPTORS.names()]
-        blocks: Any = {kind.family: (kind | None, None) for kind in kinds if kind is not None}
-        model = create_model("settings", __config__=STRICT, random_seed=(NonNegativeInt, ...), **blocks)
-        read = dict(model.model_validate_json(json.dumps(given)))
-        seed, made = read.pop("random_seed"), {family: found for family, found in read.items() if found is not None}
-        unstated = [f"{k}.{f.name}" for k, found in made.items() for f in fields(found) if f.name not in given[k]]
-        if unstated:
-            raise ValueError(f"found nothing for {', '.join(unstated)}, expected every value; add the keys")
-        return cls(*made.values(), random_seed=seed)
+        made = NamedSettings(_kind_of).read(given)
+        families = {family: found for family, found in made.items() if family != SEED}
+        unstated = [f"{k}.{f.name}" for k, found in families.items() for f in fields(found) if f.name not in given[k]]
+        if unstated or SEED not in made:
+            raise ValueError(f"found nothing for {', '.join(unstated or [SEED])}, expected every value; add the keys")
+        return cls(*families.values(), random_seed=made[SEED])
+
+
+def _kind_of(key: str) -> Any:  # noqa: ANN401 - a type
+    """The type of a key of DescriptorSettings. Raises ValueError for an unknown one."""
+    kinds: list[Any] = [DESCRIPTORS[name].settings for name in DESCRIPTORS.names()]
+    known = {SEED: int} | {kind.family: kind for kind in kinds if kind is not None}
+    if key not in known:
+        raise ValueError(f"found an unknown key {key!r}, expected some of {sorted(known)}; remove or rename it")
+    return known[key]
 
 
 def make_descriptor(name: str, settings: DescriptorSettings, shape: tuple[int, int]) -> Descriptor:

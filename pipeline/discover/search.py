@@ -9,9 +9,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from models.laws.discovery import Discovery, Finding, Problem, Rules
 from models.laws.intervals import Interval
 from models.laws.linked_discovery import LinkedFinding
-from models.laws.symbolic_engine import SYMBOLIC_ENGINES, EngineChoice, SymbolicEngine, choose_engine
-from models.registry import Chosen
-from models.settings import Some, settings
+from models.laws.symbolic_engine import SYMBOLIC_ENGINES, EngineChoice, choose_engine
+from models.settings import settings
 
 __all__ = ["SearchSettings", "linked_record", "search_records"]
 
@@ -23,7 +22,7 @@ class SearchSettings:
     """Engines with their budgets, and what decides; everything stands here before a search begins."""
 
     engine: str  # auto: the first of `engines` that is ready; or the name of one of them
-    engines: Some[Annotated[Chosen, SYMBOLIC_ENGINES]]
+    engines: Annotated[dict[str, Any], SYMBOLIC_ENGINES.by_name]
     seed: NonNegativeInt
     n_seeds: PositiveInt  # runs per search; 5 for a claim of stability
     max_rows: Annotated[int, Field(ge=20)]  # training rows that an engine sees
@@ -33,12 +32,9 @@ class SearchSettings:
     n_bootstrap: Annotated[int, Field(ge=20)]
 
     def __post_init__(self) -> None:
-        names = [choice.name for choice in self.engines]
-        problems = []
-        if len(set(names)) < len(names):
-            problems.append(f"engines: found {names}, expected each of them once")
-        if self.engine not in ("auto", *names):
-            problems.append(f"engine: found {self.engine!r}, expected one of {['auto', *names]}, which engines lists")
+        problems, names = [], ["auto", *self.engines]
+        if self.engine not in names:
+            problems.append(f"engine: found {self.engine!r}, expected one of {names}, or another one in `engines`")
         if (held_out := self.test_fraction + self.extrapolation_fraction) > 0.7:
             problems.append(
                 f"the two fractions: found a sum of {held_out:g}, expected at most 0.7, which leaves rows to train on"
@@ -46,12 +42,9 @@ class SearchSettings:
         if problems:
             raise ValueError("; ".join(problems))
 
-    def all_engines(self) -> list[SymbolicEngine]:
-        return [SYMBOLIC_ENGINES.make(choice) for choice in self.engines]
-
     def choose_engine(self) -> EngineChoice:
         """Raises EngineError where the named engine, or with `auto` every engine, cannot run."""
-        return choose_engine(self.engine, self.all_engines())
+        return choose_engine(self.engine, list(self.engines.values()))
 
     @property
     def rules(self) -> Rules:

@@ -54,7 +54,7 @@ class FormulaParams(SearchSettings):
         super().__post_init__()
         if len(set(self.encodings)) < len(self.encodings):
             raise ValueError(f"encodings: found {list(self.encodings)}, expected each of them once")
-        if not any(isinstance(engine, LibraryEngine) for engine in self.all_engines()):
+        if "library" not in self.engines:
             raise ValueError("engines: found no library, expected it among them: it is the baseline of every search")
 
     @property
@@ -63,7 +63,8 @@ class FormulaParams(SearchSettings):
 
     @property
     def library(self) -> LibraryEngine:
-        return next(engine for engine in self.all_engines() if isinstance(engine, LibraryEngine))
+        library: LibraryEngine = self.engines["library"]
+        return library
 
 
 def main() -> None:

@@ -24,8 +24,7 @@ from scipy.stats import qmc
 
 import models.physics.microstructure
 from models.physics.microstructure.generator import GENERATORS, N_DRAWN, Generator, Shape
-from models.registry import Chosen
-from models.settings import Some, settings
+from models.settings import settings
 from pipeline.microstructure.records import MicrostructuresMetrics
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
@@ -44,28 +43,26 @@ SOBOL_KEY = 2**31  # spawn key of the sampling, away from those of the points
 
 @settings
 class MicrostructuresParams:
-    """Section `microstructures` of params.yaml. The position in `generators` is part of the seed: add at the end."""
+    """Section `microstructures` of params.yaml. The order of `generators` is part of the seed: add at the end."""
 
     seed: NonNegativeInt
     shape: Shape
     periodic: bool
     images_per_shard: PositiveInt
-    generators: Some[Annotated[Chosen, GENERATORS]]
+    generators: Annotated[dict[str, Any], GENERATORS.by_name]
 
     def __post_init__(self) -> None:
-        made = [choice for choice in self.generators if choice.settings.n_points]
-        problems = [f"{choice.name}.{problem}" for choice in made for problem in choice.settings.problems(self.shape)]
+        made = {name: generator for name, generator in self.generators.items() if generator.n_points}
+        problems = [f"{name}.{problem}" for name, made_by in made.items() for problem in made_by.problems(self.shape)]
         if not made:
             problems.append("found n_points 0 for all generators, expected some; nothing would be made")
-        if len({g.name for g in self.generators}) < len(self.generators):
-            problems.append(f"generators: found {[g.name for g in self.generators]}, expected each of them once")
         if problems:
             raise ValueError("; ".join(problems))
 
     def as_dict(self) -> dict[str, Any]:
         """What shapes the images, for the store."""
         common = {"seed": self.seed, "shape": self.shape, "periodic": self.periodic}
-        return common | {g.name: asdict(g.settings) for g in self.generators}
+        return common | {name: asdict(generator) for name, generator in self.generators.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +82,7 @@ def main() -> None:
 
 def generate(params: MicrostructuresParams) -> None:
     """Make the store and its metrics in the working directory."""
-    parameters = {g.name: dict(g.settings.parameters) for g in params.generators}
+    parameters = {name: dict(generator.parameters) for name, generator in params.generators.items()}
     schema = microstructures_schema(parameters)
     recipe = Recipe(
         out=OUT,
@@ -112,8 +109,8 @@ def draw_micrographs(params: MicrostructuresParams) -> list[Micrograph]:
     """All images of all generators, realisations of one point in a row."""
     drawn: list[Micrograph] = []
     n_groups = 0
-    for code, choice in enumerate(params.generators):
-        generator: Generator = choice.settings
+    generators: list[Generator] = list(params.generators.values())
+    for code, generator in enumerate(generators):
         for number, u in enumerate(_even_points(generator.n_points, seed=params.seed, code=code)):
             point = generator.draw(u, params.shape, periodic=params.periodic)
             drawn += [

@@ -18,10 +18,11 @@ from stores.atoms import ATOMS, AtomsRecord, records_of
 from stores.outcome import FAILED, OK
 from stores.validate import validate
 from stores.zarr_store import open_store, read_manifest
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
-TINY = load_params(AluminiumParams, "aluminium", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(AluminiumParams, "aluminium", "tiny")
 EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))
 CHEAP = replace(
     TINY,

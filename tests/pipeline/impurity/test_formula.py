@@ -39,9 +39,9 @@ formula:
   n_bootstrap: 60
   n_spline: 10
   engines:
-    - {{name: pysr, iterations: 2, max_size: 20, timeout_s: 10.0}}
-    - {{name: operon, population: 60, generations: 6, raw_generations: 6, max_length: 20}}
-    - {{name: library, max_power: 2, max_total: 4, max_terms: 5, beam: 40}}
+    pysr: {{iterations: 2, max_size: 20, timeout_s: 10.0}}
+    operon: {{population: 60, generations: 6, raw_generations: 6, max_length: 20}}
+    library: {{max_power: 2, max_total: 4, max_terms: 5, beam: 40}}
 """
 
 
@@ -129,7 +129,7 @@ def test_operon_runs_the_stage(project):
 
 
 def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, monkeypatch):
-    Path("params.yaml").write_text(PARAMS.format(engine="missing").replace("name: pysr", "name: missing"))
+    Path("params.yaml").write_text(PARAMS.format(engine="missing").replace("    pysr:", "    missing:"))
     with (
         SYMBOLIC_ENGINES.registered("missing", Missing),
         pytest.raises(EngineUnavailable, match="To do: install Julia"),
@@ -166,7 +166,7 @@ class OneLaw(SymbolicEngine):
 
 
 def test_an_engine_defined_elsewhere_runs_the_stage_once_it_is_registered(project):
-    stated = '    - {name: one_law, equation: "u*x*(1 + x) + log(u) + 1/u"}\n'
+    stated = '    one_law: {equation: "u*x*(1 + x) + log(u) + 1/u"}\n'
     Path("params.yaml").write_text(PARAMS.format(engine="one_law") + stated)
     with SYMBOLIC_ENGINES.registered("one_law", OneLaw):
         formula.main()

@@ -39,8 +39,8 @@ embedding:
     confidence: 0.95
     n_bootstrap: 20
     engines:
-      - {{name: operon, population: 50, generations: 2, raw_generations: 2, max_length: 10}}
-      - {{name: library, max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
+      operon: {{population: 50, generations: 2, raw_generations: 2, max_length: 10}}
+      library: {{max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
 """
 DEFAULTS = {"n_landmarks": 1000, "seeds": "[0, 1, 2]", "n_folds": 4, "descriptor": "efficientnet"}
 METRICS, DETAILS = Path("reports/metrics/embedding.json"), Path("reports/details/embedding.json")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -20,10 +20,11 @@ from stores.microstructures import GENERATORS, MICROSTRUCTURES, open_microstruct
 from stores.outcome import FAILED
 from stores.validate import validate
 from stores.zarr_store import open_store, read_manifest
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MicrostructuresParams, "microstructures", ROOT / "params.yaml")
-TINY = load_params(MicrostructuresParams, "microstructures", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(MicrostructuresParams, "microstructures", "tiny")
 
 
 @pytest.fixture
@@ -45,21 +46,10 @@ def columns(params: MicrostructuresParams, generator: str) -> dict[str, np.ndarr
     return {name: np.array([getattr(m.point, name) for m in drawn]) for name in vars(drawn[0].point)}
 
 
-def settings_of(params: MicrostructuresParams, name: str) -> Any:
-    return next(choice.settings for choice in params.generators if choice.name == name)
-
-
 def with_points(params: MicrostructuresParams, **n_points: int) -> MicrostructuresParams:
     """The same params with other numbers of points of the named generators."""
-    return replace(
-        params,
-        generators=tuple(
-            replace(
-                choice, settings=replace(choice.settings, n_points=n_points.get(choice.name, choice.settings.n_points))
-            )
-            for choice in params.generators
-        ),
-    )
+    changed = {name: replace(params.generators[name], n_points=n) for name, n in n_points.items()}
+    return replace(params, generators=params.generators | changed)
 
 
 def test_the_store_is_valid_and_its_metrics_tell_its_size(workplace: Path):
@@ -90,7 +80,7 @@ def test_images_do_not_depend_on_their_shard():
 
 
 def test_more_points_keep_the_ones_before():
-    more = with_points(TINY, lamellae=3 * settings_of(TINY, "lamellae").n_points)
+    more = with_points(TINY, lamellae=3 * TINY.generators["lamellae"].n_points)
     for name in ("angle", "noise_strength", "scale_px"):
         before, after = columns(TINY, "lamellae")[name], columns(more, "lamellae")[name]
         np.testing.assert_array_equal(after[: before.size], before)
@@ -104,7 +94,7 @@ def test_realisations_share_their_point_and_differ_in_the_image():
     images = make_shard([first, second], seed=TINY.seed)["image"]
     assert np.abs(images[0] - images[1]).max() > 0.1
     groups = [m.group for m in drawn]
-    n_points = sum(choice.settings.n_points for choice in TINY.generators)
+    n_points = sum(generator.n_points for generator in TINY.generators.values())
     assert sorted(set(groups)) == list(range(n_points))
 
 
@@ -113,8 +103,8 @@ def test_points_fill_their_ranges_evenly():
     assert told["angle"].size == 400
     for name, (low, high), of in (
         ("angle", (0, np.pi), np.asarray),
-        ("noise_strength", settings_of(DEFAULT, "lamellae").noise_strength, np.log),
-        ("scale_px", settings_of(DEFAULT, "lamellae").scale_px, np.log),
+        ("noise_strength", DEFAULT.generators["lamellae"].noise_strength, np.log),
+        ("scale_px", DEFAULT.generators["lamellae"].scale_px, np.log),
     ):
         place = (of(told[name]) - of(low)) / (of(high) - of(low))
         counts, _ = np.histogram(place, bins=10, range=(0, 1))
@@ -148,7 +138,7 @@ def test_an_image_that_cannot_be_made_is_recorded_in_its_row():
 
 def test_all_bad_params_are_told_at_once():
     section = read_section("microstructures", ROOT / "params.yaml")
-    lamellae, phase_order, voronoi, cahn_hilliard = section["generators"]
+    lamellae, phase_order, voronoi, cahn_hilliard = section["generators"].values()
     lamellae["scale_px"] = [9, 3]
     lamellae["noise_strength"] = [0, 1]
     phase_order["phase_order"] = [0, 2]
@@ -158,12 +148,12 @@ def test_all_bad_params_are_told_at_once():
     with pytest.raises(ParamsError) as raised:
         build(MicrostructuresParams, section, "microstructures", "params.yaml")
     for key in (
-        "generators[0].scale_px",
-        "generators[0].noise_strength",
-        "generators[1].phase_order",
-        "generators[1].clip",
-        "generators[2].n_points",
-        "generators[3].composition",
+        "generators.lamellae.scale_px",
+        "generators.lamellae.noise_strength",
+        "generators.phase_order.phase_order",
+        "generators.phase_order.clip",
+        "generators.voronoi.n_points",
+        "generators.cahn_hilliard.composition",
     ):
         assert key in str(raised.value)
 
@@ -198,8 +188,8 @@ class Check:
 
 
 def test_a_generator_defined_elsewhere_runs_the_stage_once_it_is_registered(workplace: Path):
-    cells = "{name: voronoi, n_points: 2, n_realisations: 1, scale_px: [3, 5], wall_width: 0.2, wall_depth: 0.5}"
-    checks = "{name: checks, n_points: 3, n_realisations: 2, scale_px: [2, 4]}"
+    cells = "voronoi: {n_points: 2, n_realisations: 1, scale_px: [3, 5], wall_width: 0.2, wall_depth: 0.5}"
+    checks = "checks: {n_points: 3, n_realisations: 2, scale_px: [2, 4]}"
     common = "seed: 0, shape: [16, 16], periodic: false, images_per_shard: 5"
     Path("params.yaml").write_text(f"microstructures: {{{common}, generators: [{cells}, {checks}]}}")
     with GENERATOR_REGISTRY.registered("checks", Checks):
@@ -217,6 +207,6 @@ def test_a_generator_defined_elsewhere_runs_the_stage_once_it_is_registered(work
 
 def test_an_unknown_generator_is_refused_with_the_list():
     section = read_section("microstructures", ROOT / "params.yaml")
-    section["generators"].append({"name": "foam", "n_points": 1})
+    section["generators"]["foam"] = {"n_points": 1}
     with pytest.raises(ParamsError, match=r"found 'foam', expected one of \['cahn_hilliard', 'lamellae'"):
         build(MicrostructuresParams, section, "microstructures", "params.yaml")
