@@ -189,6 +189,11 @@ class Estimate(Record):
     held_out: Judged | None = None
     out_of_distribution: Judged | None = None
 
+    @property
+    def sets(self) -> dict[str, Judged]:
+        both = {"held_out": self.held_out, "out_of_distribution": self.out_of_distribution}
+        return {name: judged for name, judged in both.items() if judged}
+
 
 class SetSize(Record):
     n_configs: int
@@ -205,6 +210,11 @@ class HierarchyMetrics(StageRecord):
     sets: dict[str, SetSize]
     latents: dict[str, BestFeature] | None
 
+    @property
+    def quantities(self) -> dict[str, dict[str, Estimate]]:
+        both = {"energy": self.energy, "forces": self.forces}
+        return {name: estimates for name, estimates in both.items() if estimates}
+
 
 class Curve(Record):
     coverage: list[float]
@@ -219,6 +229,11 @@ class Curve(Record):
 class EstimateCurves(Record):
     held_out: Curve | None = None
     out_of_distribution: Curve | None = None
+
+    @property
+    def sets(self) -> dict[str, Curve]:
+        both = {"held_out": self.held_out, "out_of_distribution": self.out_of_distribution}
+        return {name: curve for name, curve in both.items() if curve}
 
 
 class Terms(Record):
@@ -247,6 +262,11 @@ class HierarchyDetails(StageRecord):
     forces: dict[str, EstimateCurves] | None = None
     terms: dict[str, Terms]
     latents: FeatureReport
+
+    @property
+    def quantities(self) -> dict[str, dict[str, EstimateCurves]]:
+        both = {"energy": self.energy, "forces": self.forces}
+        return {name: curves for name, curves in both.items() if curves}
 
 
 class RoundErrors(Record):

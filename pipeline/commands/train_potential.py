@@ -11,7 +11,6 @@ the same data and code). What OUT holds is told in pipeline.atoms.potential_trai
 import argparse
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -33,13 +32,13 @@ from pipeline.atoms.potential_networks import NETWORKS, ANIParams, HIPNNParams, 
 from pipeline.atoms.potential_params import whole_validations
 from pipeline.atoms.potential_training import KIND, EnsembleJob, publish, train_ensembles
 from pipeline.runtime.command_line import CommandParser, message_of
-from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.outputs import OutputFolder
 from pipeline.runtime.records import plain
-from pipeline.runtime.shards import content_key
 from pipeline.runtime.stage import run_stage
 from stores.atom_arrays import load_atoms
-from stores.zarr_store import read_manifest
+from stores.atomic import write_text
+from stores.manifest import read_manifest
 
 __all__ = ["main", "train"]
 
@@ -150,10 +149,8 @@ def _settings(
     if options.minutes is not None:
         told = scratch / "epochs.json"  # measured once, or a resumed training would be another
         if not told.is_file():
-            scratch.mkdir(parents=True, exist_ok=True)
             epochs = _epochs_within(options.minutes, options.model, settings, data, network)
-            told.with_suffix(".tmp").write_text(json.dumps(epochs))
-            os.replace(told.with_suffix(".tmp"), told)
+            write_text(told, json.dumps(epochs))
         settings = replace(settings, max_epochs=json.loads(told.read_text()))
     epochs, every = whole_validations(settings.max_epochs, N_VALIDATIONS if settings.schedule == "one_cycle" else 10**9)
     return replace(settings, max_epochs=epochs, validate_every=every)
@@ -216,11 +213,10 @@ def _epochs_within(
 
 def _content_key(options: argparse.Namespace, split: SplitParams, loss: PotentialLoss, network: NetworkParams) -> str:
     """Names what the training depends on: the same command finds its checkpoints again."""
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "train_potential")]
     told = {key: str(value) for key, value in vars(options).items() if key != "out"}
     manifests = [read_manifest(path).hash for path in (options.store, *options.test_store)]
-    return content_key([told, asdict(split), asdict(loss), asdict(network), manifests], sources)[:16]
+    shaping = (told, asdict(split), asdict(loss), asdict(network), manifests)
+    return content_key("potential", *shaping, also=("pipeline/commands/train_potential.py",))
 
 
 def _sentence(name: str, found: dict[str, Any]) -> str:

@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
 from scipy.stats import qmc
 
-import models.physics.microstructure
 from models.physics.microstructure.generator import GENERATORS, N_DRAWN, Generator, Shape
 from models.settings import settings
 from pipeline.microstructure.records import MicrostructuresMetrics
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
 from stores.microstructures import PARAMETERS, generator_attributes, microstructures_schema, parameter_columns
 from stores.outcome import FAILED, OK
@@ -87,7 +88,7 @@ def generate(params: MicrostructuresParams) -> None:
     recipe = Recipe(
         out=OUT,
         schema=schema,
-        key=content_key(asdict(params), [Path(models.physics.microstructure.__file__).parent, Path(__file__)]),
+        key=content_key("microstructures", asdict(params)),
         shards=shards_of(draw_micrographs(params), params.images_per_shard),
         solve_shard=partial(make_shard, seed=params.seed, columns=parameter_columns(parameters)),
         coordinates={},
@@ -134,11 +135,11 @@ def _even_points(n_points: int, *, seed: int, code: int) -> FloatArray:
     return np.asarray(qmc.Sobol(N_DRAWN, rng=rng).random_base2(power))[:n_points]
 
 
-def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = PARAMETERS) -> Columns:
+def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = PARAMETERS) -> Arrays:
     """Rows of these images, with the parameters in `columns`; one that cannot be made is recorded in its row."""
     images, failures = zip(*(_make_one(m, seed=seed) for m in micrographs), strict=True)
     failed = np.array([reason != "" for reason in failures])
-    parameters: Columns = {
+    parameters: Arrays = {
         name: np.array([float(getattr(m.point, name, np.nan)) for m in micrographs]) for name in columns
     }
     return parameters | {

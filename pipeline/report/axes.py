@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -17,9 +16,9 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from pipeline.report.drawing import MUTED, SEQUENTIAL, drawing, inline_svg, new_figure
+from pipeline.report.drawing import MUTED, SEQUENTIAL, drawing, new_figure
 
-__all__ = ["at_numbers", "draw_association", "draw_parity_on", "figure_svg", "logarithmic", "plain_number", "settle"]
+__all__ = ["at_numbers", "draw_association", "draw_parity_on", "logarithmic", "plain_number", "settle"]
 
 FloatArray = NDArray[np.float64]
 
@@ -59,13 +58,8 @@ def at_numbers(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
-def figure_svg(figure: Figure, *, name: str, description: str) -> Markup:
-    """`inline_svg` of a figure whose layout is settled, so that the same numbers give the same bytes."""
-    return inline_svg(settle(figure), name=name, description=description)
-
-
 def settle(figure: Figure) -> Figure:
-    """Fix the layout to five digits: its solver may leave the last bits of places to chance. Not for subfigures."""
+    """Fix the layout to five digits, so that the same numbers give the same bytes. Not for subfigures."""
     if figure.get_layout_engine() is None:
         return figure
     with drawing():

@@ -13,6 +13,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stores.atomic import write_text
+
 __all__ = ["Record", "StageFile", "StageRecord", "plain", "write_json"]
 
 
@@ -66,13 +68,7 @@ class StageRecord(StageFile):
 
 def write_json(path: Path, content: Mapping[str, Any], *, digits: int = 10, sort_keys: bool = False) -> None:
     """The whole file or none, the same bytes for the same numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(plain(content, digits), indent=2, sort_keys=sort_keys) + "\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(plain(content, digits), indent=2, sort_keys=sort_keys) + "\n")
 
 
 def plain(value: Any, digits: int = 10) -> Any:  # noqa: ANN401 - JSON

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from pipeline.runtime.check_params import SECTIONS, wrong_params
 from pipeline.runtime.interrupts import interrupted
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import GenerationError
 from stores.schema import SchemaError
 
 __all__ = ["OptionsError", "run_stage"]
