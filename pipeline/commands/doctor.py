@@ -23,7 +23,7 @@ import yaml
 from models.laws.engines.operon import OperonEngine
 from models.laws.engines.pysr import PySREngine
 from models.laws.symbolic_engine import EngineError, SymbolicEngine
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from models.physics.impurity.triqs import TriqsSolver, TriqsUnavailable
 from pipeline.commands.repro import RWLOCK, live_runs
 from pipeline.runtime.check_params import wrong_params
 
@@ -191,7 +191,7 @@ def triqs(root: Path) -> Finding:
     """The optional second solver, asked to solve a level whose answer is known, as before a run."""
     try:
         solver = TriqsSolver().checked()
-    except SolverUnavailable as error:
+    except TriqsUnavailable as error:
         return Finding(subject="triqs", fine=None, found=error.reason, cure=f"only for `solver: triqs`: {error.cure}")
     versions = ", ".join(f"{name} {version}" for name, version in solver.versions.items())
     return Finding(subject="triqs", fine=True, found=f"{versions} by {solver.interpreter}")

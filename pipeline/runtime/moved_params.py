@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 __all__ = ["new_home"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "spectra.triqs": "spectra.solver, as {name: triqs, ...}",
     "formula.operon": "formula.engines.operon",
     "formula.library": "formula.engines.library",
     "formula.pysr": "formula.engines.pysr",
