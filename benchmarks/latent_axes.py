@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.laws.associations import explained
 from models.laws.consistency import agreement
 from models.laws.correlation import spearman
-from models.laws.explained import explained
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae

@@ -156,53 +156,35 @@ def microstructures_schema(parameters: Parameters) -> StoreSchema:
         version="2",
         coordinates=(),
         variables=(
+            Variable("image", ("sample", "y", "x"), "float32", "dimensionless", "grey value", low=0, high=1),
             Variable(
-                name="image",
-                dims=("sample", "y", "x"),
-                dtype="float32",
-                units="dimensionless",
-                description="grey value",
-                low=0,
-                high=1,
-            ),
-            Variable(
-                name="generator",
-                dims=ROW,
-                dtype="int8",
-                units="dimensionless",
-                description=", ".join(f"{code} {name}" for code, name in enumerate(names)),
+                "generator",
+                ROW,
+                "int8",
+                "dimensionless",
+                ", ".join(f"{code} {name}" for code, name in enumerate(names)),
                 choices=tuple(range(len(names))),
             ),
             *(_parameter(column, owners[column], units.get(column, "")) for column in columns),
-            Variable(
-                name="group",
-                dims=ROW,
-                dtype="int64",
-                units="dimensionless",
-                description="parameter point; split by it",
-                low=0,
-            ),
+            Variable("group", ROW, "int64", "dimensionless", "parameter point; split by it", low=0),
             *outcome_variables("made"),
         ),
         facts=(
             FAILURE_TOLD,
             Fact(
-                name="made_where_ok",
-                expected="contrast where status is 0, zeros elsewhere",
-                variables=("status", "image"),
-                violated=_empty_where_made,
+                "made_where_ok", "contrast where status is 0, zeros elsewhere", ("status", "image"), _empty_where_made
             ),
             Fact(
-                name="own_parameters",
-                expected="numbers in the parameters of the generator, NaN in those of others",
-                variables=("generator", *columns),
-                violated=lambda block: _parameters_of_another_generator(block, codes),
+                "own_parameters",
+                "numbers in the parameters of the generator, NaN in those of others",
+                ("generator", *columns),
+                lambda block: _parameters_of_another_generator(block, codes),
             ),
             Fact(
-                name="sisters_agree",
-                expected="one generator and one set of parameters in all rows of a group",
-                variables=("group", "generator", *columns),
-                violated=lambda block: _realisations_differ(block, columns),
+                "sisters_agree",
+                "one generator and one set of parameters in all rows of a group",
+                ("group", "generator", *columns),
+                lambda block: _realisations_differ(block, columns),
                 whole=True,
             ),
         ),
@@ -232,7 +214,4 @@ def tiny() -> xr.Dataset:
         "status": np.array([OK] * 6 + [FAILED], dtype=np.int8),
         "failure": np.array([""] * 6 + ["example"], dtype=object),
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROSTRUCTURES.variables},
-        attrs={"generators": json.dumps(GENERATORS), "periodic": False, "settings": "{}"},
-    )
+    return MICROSTRUCTURES.dataset(columns, {"generators": json.dumps(GENERATORS), "periodic": False, "settings": "{}"})

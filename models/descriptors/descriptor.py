@@ -12,7 +12,7 @@ random_seed) which makes it, registered under its name. Variants of one kind sha
 Suffix letters: B images, H rows, W columns, C channels, L layers, F features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Protocol
 
@@ -29,6 +29,7 @@ __all__ = [
     "DescriptorName",
     "DescriptorSettings",
     "FloatArray",
+    "describe_in_blocks",
     "join_unit",
     "make_descriptor",
     "require_images",
@@ -45,6 +46,9 @@ class Descriptor(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
 
     @property
     def n_features(self) -> int: ...
@@ -121,6 +125,15 @@ def make_descriptor(name: str, settings: DescriptorSettings, shape: tuple[int, i
     given = None if entry.settings is None else settings.of(entry.settings)
     made: Descriptor = entry.make(given, name, shape, settings.random_seed)
     return made
+
+
+def describe_in_blocks(
+    descriptor: Descriptor, images_BHW: NDArray[Any], n: int, features: Callable[[NDArray[Any]], NDArray[Any]]
+) -> FloatArray:
+    """`features` of n images at a time, as rows of unit length, so that memory does not grow with their number."""
+    require_images(images_BHW, descriptor.shape)
+    blocks = [unit_rows(features(images_BHW[i : i + n])) for i in range(0, len(images_BHW), n)]
+    return np.concatenate([np.zeros((0, descriptor.n_features), dtype=np.float32), *blocks])
 
 
 def require_images(images_BHW: NDArray[Any], shape: tuple[int, int], *, rows: Sequence[int] | None = None) -> None:

@@ -33,8 +33,15 @@ from models.descriptors.descriptor import DESCRIPTORS, Descriptor, DescriptorSet
 from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
 from models.descriptors.two_point import TwoPointSettings
 from models.descriptors.vgg19 import VGG19Settings
-from models.laws.dimension import DimensionChoice, choose_dimension
-from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
+from models.laws.manifold import (
+    DimensionChoice,
+    Embedding,
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    isomap,
+    principal_axes,
+)
 from pipeline.commands.image_map import MappedTile, image_map
 from pipeline.commands.own_images_beyond import beyond_two_point
 from pipeline.commands.tiling_options import add_tiling_options, image_settings

@@ -8,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.laws.discovery import Discovery, Finding, Problem, Rules
 from models.laws.intervals import Interval
-from models.laws.linked_discovery import LinkedFinding
+from models.laws.monotone_link import LinkedFinding
 from models.laws.symbolic_engine import SYMBOLIC_ENGINES, EngineChoice, choose_engine
 from models.settings import settings
 
@@ -68,12 +68,14 @@ def search_records(problem: Problem, found: Discovery) -> list[dict[str, Any]]:
     return [selected, *members]
 
 
-def finding_record(problem: Problem, engine: str, finding: Finding, *, selected: bool) -> dict[str, Any]:
+def finding_record(
+    problem: Problem, engine: str, finding: Finding, *, selected: bool, link: str = "identity"
+) -> dict[str, Any]:
     return {
         "target": problem.target,
         "engine": engine,
         "encoding": problem.encoding,
-        "link": "identity",
+        "link": link,
         "equation": finding.equation.text,
         "latex": finding.equation.latex,
         "complexity": finding.equation.complexity,
@@ -90,27 +92,12 @@ def finding_record(problem: Problem, engine: str, finding: Finding, *, selected:
     }
 
 
-def linked_record(problem: Problem, free: LinkedFinding) -> dict[str, Any]:
-    return {
-        "target": problem.target,
-        "engine": "library",
-        "encoding": problem.encoding,
-        "link": "monotone",
-        "equation": free.equation.text,
-        "latex": free.equation.latex,
-        "complexity": free.equation.complexity,
-        "loss": free.equation.loss,
-        "r2_test": free.r2_test,
-        "r2_extrapolation": free.r2_extrapolation,
-        "equivalent_srbench": False,
-        "matches": free.matches,
-        "has_exponent": free.has_exponent,
-        "ratios": {law: interval_records(match.ratios) for law, match in free.affine.items() if match.same_terms},
-        "coefficients": interval_records(free.coefficients),
-        "seed_stability": free.seed_stability,
+def linked_record(problem: Problem, linked: LinkedFinding) -> dict[str, Any]:
+    record = finding_record(problem, "library", linked.finding, selected=True, link="monotone")
+    return record | {
+        "seed_stability": linked.seed_stability,
         "stability_by": "bootstrap",
-        "link_monotone": free.link_monotone,
-        "selected": True,
+        "link_monotone": linked.link_monotone,
     }
 
 

@@ -24,7 +24,7 @@ from models.laws.controls import ControlResult, dummy_control, rival_control, sh
 from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
 from models.laws.engines.library import LibraryEngine
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
-from models.laws.linked_discovery import LinkedFinding, discover_linked
+from models.laws.monotone_link import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
 from models.laws.symbolic_engine import EngineChoice, EngineError, SymbolicEngine
 from models.settings import Some, settings
@@ -187,7 +187,7 @@ def run_searches(
             print(f"{where}, {search.engine.name}: {result.selected.equation.text}", flush=True)
         else:
             linked.append((problem, result))
-            print(f"{where}, up to a monotone map: {result.equation.text}", flush=True)
+            print(f"{where}, up to a monotone map: {result.finding.equation.text}", flush=True)
     return plain, linked
 
 

@@ -23,10 +23,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.laws.association_report import association_report
+from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import Interval, spearman
 from models.laws.groups import whole_groups
-from models.laws.meaning import describe_coordinate
 from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import settings
@@ -238,14 +237,11 @@ def _dataset(selected: list[Encoded], spectra: xr.Dataset, params: LatentsParams
         "traversal_position": position,
         "traversal_spectrum": decoded,
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
-        coords={"omega": ("omega", spectra["omega"].values, LATENTS.variable("omega").attrs)},
-        attrs={
-            "subsets": json.dumps([e.subset for e in selected]),
-            "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
-        },
-    )
+    attributes = {
+        "subsets": json.dumps([e.subset for e in selected]),
+        "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
+    }
+    return LATENTS.dataset(columns | {"omega": spectra["omega"].values}, attributes)
 
 
 def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Array, NDArray[np.float32]]:

@@ -10,10 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.laws.association_report import association_report
+from models.laws.associations import association_report, describe_coordinate
 from models.laws.discovery import Problem, discover, split_rows
 from models.laws.groups import whole_groups
-from models.laws.meaning import describe_coordinate
 from models.laws.recovery import RecoveryRules
 from models.laws.symbolic_engine import EngineChoice
 from models.settings import settings

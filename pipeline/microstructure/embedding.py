@@ -6,7 +6,7 @@
             reports/details/embedding.json   all intervals, choice of dimensions, R2 against dimension, goals, formulas
             reports/embedding/<generator>_<descriptor>_<method>.csv   image_row, group, coordinates
 
-The number of dimensions is chosen for every map from distances alone (models.laws.dimension); parameters enter after
+The number of dimensions is chosen for every map from distances alone (models.laws.manifold); parameters enter after
 it. R2 at all other dimensions stands in the details, so that the choice can be judged.
 """
 
@@ -23,9 +23,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.groups import whole_groups
-from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
+from models.laws.manifold import (
+    DimensionChoice,
+    Embedding,
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    isomap,
+    principal_axes,
+    umap_embedding,
+)
 from models.laws.recovery import Recovery, RecoveryRules, linear_recovery, recovery
 from models.laws.symbolic_engine import EngineError
 from models.settings import Some, settings
