@@ -15,7 +15,7 @@ from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.potential_data import SplitParams, load_training_data
 from pipeline.commands.import_dataset import main
 from stores.atoms import ATOMS
-from stores.importers.energy_outliers import far_energies
+from stores.importers.label_problems import far_energies
 from stores.zarr_store import open_store
 from tests.stores.importers.frames import TOTAL_EV, frames
 from tests.stores.importers.test_rmd17 import arrays, save
