@@ -191,7 +191,7 @@ def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Datase
 
     With `schema`, a store of another kind or version raises SchemaError. So does any with a named pipe or the like
     among its files, or with fewer files than its metadata claim. Values are not checked here: stages publish stores
-    only after full validation, and `python -m stores.validate PATH` repeats it.
+    only after full validation, and `latentlaw validate PATH` repeats it.
     """
     if not (Path(path) / "zarr.json").is_file():
         raise FileNotFoundError(
@@ -261,10 +261,10 @@ def compute_manifest(path: str | Path, schema: StoreSchema) -> Manifest:
     for variable in schema.all_variables:
         array: Any = group[variable.name]
         sizes.update(zip(variable.dims, (int(size) for size in array.shape), strict=True))
-        told = VariableHash(variable.name, variable.dtype, array.shape, variable.dims, dict(array.attrs))
+        sha256 = VariableHash(variable.name, variable.dtype, array.shape, variable.dims, dict(array.attrs))
         for _, values in read_blocks(array):
-            told.update(values)
-        hashes[variable.name] = told.hexdigest()
+            sha256.update(values)
+        hashes[variable.name] = sha256.hexdigest()
     attributes = {key: value for key, value in group.attrs.items() if key != "manifest"}
     return Manifest(
         schema=schema.name,

@@ -39,7 +39,7 @@ ARCHITECTURES = {
     "ani": ("models.networks.potentials.ani", "ANI"),
 }
 ABOUT = "potential.json"
-TRAIN = "train it: python -m pipeline.commands.train_potential --store PATH --model hipnn|ani --out MODEL_DIR"
+TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
