@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 __all__ = ["new_home"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "spectrum_vae.prefix": "spectrum_vae.nested_dropout",
+    "spectrum_vae.transport": "spectrum_vae.cramer_weight",
     "spectra.triqs": "spectra.solver, as {name: triqs, ...}",
     "formula.operon": "formula.engines.operon",
     "formula.library": "formula.engines.library",

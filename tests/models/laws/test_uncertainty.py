@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
+from models.laws.uncertainty import auroc, calibration, calibration_scale, rank_correlation, risk_coverage
 
 RNG = np.random.default_rng(0)
 SD = RNG.lognormal(size=20_000)
@@ -105,8 +105,8 @@ def test_bad_estimates_are_refused(estimate, error, told):
 
 def test_strange_rows_are_told_from_familiar_ones():
     familiar = np.array([1.0, 2.0, 3.0])
-    assert told_apart(familiar, np.array([4.0, 5.0])) == 1.0
-    assert told_apart(familiar, np.array([0.0])) == 0.0
-    assert told_apart(familiar, familiar) == 0.5
+    assert auroc(familiar, np.array([4.0, 5.0])) == 1.0
+    assert auroc(familiar, np.array([0.0])) == 0.0
+    assert auroc(familiar, familiar) == 0.5
     pairs = [(s > f) + 0.5 * (s == f) for s in (2.0, 2.5) for f in familiar]
-    assert told_apart(familiar, np.array([2.0, 2.5])) == pytest.approx(np.mean(pairs))
+    assert auroc(familiar, np.array([2.0, 2.5])) == pytest.approx(np.mean(pairs))

@@ -41,8 +41,8 @@ spectrum_vae:
   n_odd: 1
   hidden: [16]
   ramp_fraction: 0.3
-  prefix: 0.3
-  transport: 10.0
+  nested_dropout: 0.3
+  cramer_weight: 10.0
   learning_rate: 0.01
   weight_decay: 1.0e-4
   batch_size: 16
@@ -247,12 +247,15 @@ def test_subsets_are_chosen_by_inputs():
 
 def test_bad_params_are_refused_before_anything_is_read(tmp_path, monkeypatch):
     broken = (
-        PARAMS.replace("prefix: 0.3", "prefix: 1.3").replace("seeds: [0, 1]", "seeds: []").replace("n_odd: 1", "odd: 1")
+        PARAMS.replace("nested_dropout: 0.3", "nested_dropout: 1.3")
+        .replace("seeds: [0, 1]", "seeds: []")
+        .replace("n_odd: 1", "odd: 1")
     )
     (tmp_path / "params.yaml").write_text(broken)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ParamsError, match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.prefix"
+        ParamsError,
+        match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.nested_dropout",
     ):
         spectrum_vae.main()
 
