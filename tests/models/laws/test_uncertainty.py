@@ -90,7 +90,7 @@ def test_an_estimate_of_zero_beside_an_error_has_no_scale():
 
 
 @pytest.mark.parametrize(
-    ("estimate", "error", "told"),
+    ("estimate", "error", "message"),
     [
         (np.ones(3), np.ones(4), r"shapes \(3,\) and \(4,\)"),
         (np.ones(0), np.ones(0), "shapes"),
@@ -98,8 +98,8 @@ def test_an_estimate_of_zero_beside_an_error_has_no_scale():
         (np.array([1.0, -0.5]), np.ones(2), "estimate of -0.5"),
     ],
 )
-def test_bad_estimates_are_refused(estimate, error, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_estimates_are_refused(estimate, error, message):
+    with pytest.raises(ValueError, match=message):
         risk_coverage(estimate, error)
 
 
