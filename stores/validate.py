@@ -28,8 +28,18 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from stores.layout import READ_ERRORS, Header, read_header, read_json, scan, shard_problem
-from stores.manifest import Manifest, VariableHash, canonical_json, store_hash
+from stores.layout import (
+    READ_ERRORS,
+    ROW_BYTES,
+    Header,
+    read_header,
+    read_json,
+    row_bytes,
+    scan,
+    shard_problem,
+    stored_shapes,
+)
+from stores.manifest import CURE, Manifest, VariableHash, canonical_json, read_manifest, store_hash
 from stores.schema import (
     SchemaError,
     StoreSchema,
@@ -38,7 +48,6 @@ from stores.schema import (
     structure_violations,
     whole_violations,
 )
-from stores.zarr_store import CURE, ROW_BYTES, read_manifest, row_bytes, stored_shapes
 
 __all__ = ["find_schema", "report", "require_valid", "validate"]
 

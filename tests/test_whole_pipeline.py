@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.profiles import params_text
+
 ROOT = Path(__file__).parents[1]
 PARTS = (
     "pipeline",
@@ -66,7 +68,7 @@ def clone(tmp_path_factory) -> Path:
             shutil.copytree(ROOT / part, target, ignore=SCRATCH)
         else:
             shutil.copy(ROOT / part, target)
-    shutil.copy(ROOT / "profiles" / "tiny.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(params_text("tiny"))
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
     for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "first"]):
         subprocess.run(["git", *command], cwd=folder, check=True)

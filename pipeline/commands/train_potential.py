@@ -8,7 +8,6 @@ the same data and code). pipeline.atoms.potential_training says what OUT holds; 
 
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -24,11 +23,11 @@ from pipeline.atoms.potential_networks import NETWORKS, ANIParams, HIPNNParams, 
 from pipeline.atoms.potential_params import whole_validations
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
 from pipeline.commands.options.potentials import TrainOptions
-from pipeline.runtime.dependencies import stage_code
-from pipeline.runtime.shards import content_key
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.stage import plain
 from stores.atom_arrays import load_atoms
-from stores.zarr_store import read_manifest
+from stores.atomic import write_text
+from stores.manifest import read_manifest
 
 __all__ = ["main", "train"]
 
@@ -114,10 +113,8 @@ def _settings(options: TrainOptions, data: TrainingData, network: NetworkParams,
     if options.minutes is not None:
         measured = scratch / "epochs.json"  # measured once, or a resumed training would be another
         if not measured.is_file():
-            scratch.mkdir(parents=True, exist_ok=True)
             epochs = _epochs_within(options.minutes, options.model, settings, data, network)
-            measured.with_suffix(".tmp").write_text(json.dumps(epochs))
-            os.replace(measured.with_suffix(".tmp"), measured)
+            write_text(measured, json.dumps(epochs))
         settings = replace(settings, max_epochs=json.loads(measured.read_text()))
     epochs, every = whole_validations(settings.max_epochs, N_VALIDATIONS if settings.schedule == "one_cycle" else 10**9)
     return replace(settings, max_epochs=epochs, validate_every=every)
@@ -158,11 +155,10 @@ def _epochs_within(
 
 def _content_key(options: TrainOptions, network: NetworkParams) -> str:
     """Names what the training depends on: the same command finds its checkpoints again."""
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "train_potential")]
     asked = {field.name: str(getattr(options, field.name)) for field in fields(options) if field.name != "out"}
     manifests = [read_manifest(path).hash for path in (options.store, *options.test_store)]
-    return content_key([asked, asdict(network), manifests], sources)[:16]
+    command = ("pipeline/commands/train_potential.py", "pipeline/commands/options/potentials.py")
+    return content_key("potential", asked, asdict(network), manifests, also=command)
 
 
 def _sentence(name: str, errors: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from pipeline.runtime.check_params import SECTIONS, wrong_params
 from pipeline.runtime.interrupts import interrupted
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import GenerationError
+from stores.atomic import write_text
 from stores.schema import SchemaError
 
 __all__ = ["OptionsError", "explained", "plain", "run_stage", "write_json", "write_metrics"]
@@ -70,21 +71,12 @@ def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
 
 def write_metrics(path: Path, values: Mapping[str, object]) -> None:
     """Write a small JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """The whole file or none, keys in their order, the same bytes for the same numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(plain(content), indent=2) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(plain(content), indent=2) + "\n")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
