@@ -18,14 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.laws.associations import explained
 from models.laws.consistency import agreement
 from models.laws.correlation import spearman
-from models.laws.explained import explained
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
-from pipeline.impurity.latent_quantities import quantities
-from pipeline.impurity.subsets import split_by_hamiltonian, subset_rows
+from pipeline.impurity.subsets import quantities, split_by_hamiltonian, subset_rows
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 

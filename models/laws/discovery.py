@@ -21,7 +21,6 @@ from models.laws.symbolic_engine import FloatArray, FrontResult, SymbolicEngine
 
 __all__ = ["Discovery", "Finding", "Problem", "Rules", "coefficient_intervals", "discover", "judge", "split_rows"]
 
-DETERMINISTIC = ("library",)
 IntArray = npt.NDArray[np.intp]
 
 
@@ -102,7 +101,7 @@ def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_con
     fronts: list[FrontResult] = []
     for run in range(rules.n_seeds):
         rows = np.arange(len(values))
-        if engine.name in DETERMINISTIC and run > 0:
+        if engine.deterministic and run > 0:
             rows = np.random.default_rng([rules.seed, run]).integers(len(values), size=len(values))
         fronts.append(engine.fit(inputs[rows], values[rows], problem.names, seed=rules.seed + run, units=units))
     singles = [canonical_front([front], inputs, values) for front in fronts]
@@ -116,7 +115,7 @@ def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_con
         selected=judge(chosen, problem, rules),
         law_members=[judge(member, problem, rules) for member in members],
         seed_stability=sum(same) / rules.n_seeds,
-        stability_by="bootstrap" if engine.name in DETERMINISTIC else "seed",
+        stability_by="bootstrap" if engine.deterministic else "seed",
     )
 
 

@@ -24,7 +24,7 @@ from pipeline.atoms.potential_params import whole_validations
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
 from pipeline.commands.options.potentials import TrainOptions
 from pipeline.runtime.content_key import content_key
-from pipeline.runtime.stage import plain
+from pipeline.runtime.records import plain
 from stores.atom_arrays import load_atoms
 from stores.atomic import write_text
 from stores.manifest import read_manifest

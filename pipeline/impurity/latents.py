@@ -23,19 +23,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.laws.association_report import association_report
+from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import Interval, spearman
 from models.laws.groups import whole_groups
-from models.laws.meaning import describe_coordinate
 from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import settings
 from models.training.spectra.elbo import latent_activity
-from pipeline.impurity.latent_quantities import WORDS, quantities
-from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.impurity.records import LatentsDetails, LatentsMetrics
+from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
@@ -46,8 +45,6 @@ __all__ = ["LatentsParams", "main"]
 SPECTRA_STORE = Path("data/spectra.zarr")
 LATENTS_STORE = Path("data/latents.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/latents.json")
-DETAILS = Path("reports/details/latents.json")
 
 Array = NDArray[np.float64]
 HEADLINES = {
@@ -102,8 +99,8 @@ def main() -> None:
             report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
             progress.update()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
-    write_metrics(DETAILS, {"subsets": report})
-    write_metrics(METRICS, {"best_abs_spearman": _best_abs_spearman(report)})
+    LatentsDetails.of({"subsets": report}).write()
+    LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
 
 
 def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
@@ -158,7 +155,7 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
             describe_coordinate(
                 latent,
                 _named_once({name: association.spearman for name, association in line.items()}),
-                words=WORDS,
+                words=QUANTITY_WORDS,
                 remarks=(f"It carries {float(kl):.1f} nats a spectrum.", *_mirror_remark(latent, mirror=mirror)),
             )
             for (latent, line), kl in zip(report.table.items(), encoded.kl, strict=True)
@@ -240,14 +237,11 @@ def _dataset(selected: list[Encoded], spectra: xr.Dataset, params: LatentsParams
         "traversal_position": position,
         "traversal_spectrum": decoded,
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
-        coords={"omega": ("omega", spectra["omega"].values, LATENTS.variable("omega").attrs)},
-        attrs={
-            "subsets": json.dumps([e.subset for e in selected]),
-            "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
-        },
-    )
+    attributes = {
+        "subsets": json.dumps([e.subset for e in selected]),
+        "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
+    }
+    return LATENTS.dataset(columns | {"omega": spectra["omega"].values}, attributes)
 
 
 def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Array, NDArray[np.float32]]:

@@ -6,7 +6,7 @@
             reports/details/embedding.json   all intervals, choice of dimensions, R2 against dimension, goals, formulas
             reports/embedding/<generator>_<descriptor>_<method>.csv   image_row, group, coordinates
 
-The number of dimensions is chosen for every map from distances alone (models.laws.dimension); parameters enter after
+The number of dimensions is chosen for every map from distances alone (models.laws.manifold); parameters enter after
 it. R2 at all other dimensions stands in the details, so that the choice can be judged.
 """
 
@@ -16,26 +16,36 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.groups import whole_groups
-from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
-from models.laws.recovery import Recovery, linear_recovery, recovery
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
+from models.laws.manifold import (
+    DimensionChoice,
+    Embedding,
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    isomap,
+    principal_axes,
+    umap_embedding,
+)
+from models.laws.recovery import Recovery, RecoveryRules, linear_recovery, recovery
+from models.laws.symbolic_engine import EngineError
+from models.settings import Some, settings
+from pipeline.microstructure.coordinate_laws import CoordinateSearch, MapName, law_record
 from pipeline.microstructure.embedding_goals import goals
-from pipeline.microstructure.embedding_law import law_record, search_engine
-from pipeline.microstructure.embedding_params import EmbeddingParams, MapName
-from pipeline.microstructure.embedding_targets import JUDGED, Samples, read_samples
+from pipeline.microstructure.records import EmbeddingDetails, EmbeddingMetrics
+from pipeline.microstructure.targets import JUDGED, Samples, read_samples
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 from stores.atomic import write_text
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.textures import schema_of
 from stores.zarr_store import open_store
 
@@ -44,10 +54,51 @@ __all__ = ["EmbeddingParams", "main"]
 IMAGES = Path("data/microstructures.zarr")
 TEXTURES = Path("data/textures.zarr")
 FOLDER = Path("reports/embedding")
-METRICS = Path("reports/metrics/embedding.json")
-DETAILS = Path("reports/details/embedding.json")
 BLOCK = 4096  # rows of features in memory at once
 Array = NDArray[np.float64]
+
+
+@settings
+class EmbeddingParams:
+    """Landmarks are used where a generator has more images than `n_landmarks`."""
+
+    methods: Some[MapName]
+    n_axes: Annotated[int, Field(ge=2)]
+    n_landmarks: Annotated[int, Field(ge=10)]
+    landmark_seed: NonNegativeInt
+    n_neighbours: Annotated[int, Field(ge=2)]
+    max_dimension: Annotated[int, Field(ge=2)]
+    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Some[NonNegativeInt]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_regression_neighbours: PositiveInt
+    n_bootstrap: Annotated[int, Field(ge=2)]
+    max_rows: Annotated[int, Field(ge=20)]
+    max_rows_pairs: Annotated[int, Field(ge=20)]
+    search: CoordinateSearch
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < 3:
+            problems.append(f"seeds: found {list(self.seeds)}, expected at least 3 different ones")
+        if len(set(self.methods)) < len(self.methods):
+            problems.append(f"methods: found {list(self.methods)}, expected each of them once")
+        if self.search.method not in self.methods:
+            problems.append(
+                f"search.method: found {self.search.method!r}, expected one of methods {list(self.methods)}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def recovery(self) -> RecoveryRules:
+        return RecoveryRules(
+            seeds=self.seeds,
+            n_folds=self.n_folds,
+            n_neighbours=self.n_regression_neighbours,
+            n_bootstrap=self.n_bootstrap,
+            max_rows_pairs=self.max_rows_pairs,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +120,8 @@ class Map:
 
 def main() -> None:
     params = load_params(EmbeddingParams, "embedding")
-    engine = search_engine(params.search)
-    images = open_store(IMAGES, MICROSTRUCTURES)
+    choice = params.search.choose_engine()
+    images = open_microstructures(IMAGES)
     textures = open_store(TEXTURES)
     textures = open_store(TEXTURES, schema_of(textures.attrs))
     descriptors = json.loads(textures.attrs["descriptors"])
@@ -85,13 +136,17 @@ def main() -> None:
                     maps.append(judged_map(points_NK, kept, method, descriptor, own, params))
                     progress.update()
     chosen = [m for m in maps if (m.descriptor, m.embedding.method) == (params.search.descriptor, params.search.method)]
-    laws = [law_record(m.coordinates_ND, m.samples, params, engine) for m in chosen]
+    laws = [
+        law_record(m.coordinates_ND, m.samples, params.search, choice, rules=params.recovery, max_rows=params.max_rows)
+        for m in chosen
+    ]
     for one in maps:
         write_coordinates(FOLDER, one)
     results = [metrics_record(one) for one in maps]
     reached = goals(results)
-    write_json(DETAILS, {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws})
-    write_json(METRICS, {"results": results})
+    details = {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws}
+    EmbeddingDetails.of(details).write()
+    EmbeddingMetrics.of({"results": results}).write()
     for goal in reached:
         print(
             f"embedding: {goal['goal']}: {goal['found']:.3f} ({goal['wanted']}: {'yes' if goal['reached'] else 'no'})"
@@ -218,4 +273,4 @@ def write_coordinates(folder: Path, own: Map) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("embedding", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("embedding", main, also_told=(EngineError,))

@@ -10,8 +10,16 @@ from sklearn.datasets import make_swiss_roll
 from sklearn.decomposition import PCA
 from sklearn.manifold import Isomap
 
-from models.laws.dimension import choose_dimension, intrinsic_dimension, residual_variance
-from models.laws.manifold import classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
+from models.laws.manifold import (
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    intrinsic_dimension,
+    isomap,
+    principal_axes,
+    residual_variance,
+    umap_embedding,
+)
 
 RNG = np.random.default_rng(0)
 CHOICE = {"n_neighbours": 20, "minimum_gain": 0.01}

@@ -38,9 +38,9 @@ embedding:
     extrapolation_fraction: 0.1
     confidence: 0.95
     n_bootstrap: 20
-    operon: {{population: 50, generations: 2, raw_generations: 2, max_length: 10}}
-    library: {{max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
-    pysr: {{iterations: 1, max_size: 10, timeout_s: 10.0}}
+    engines:
+      operon: {{population: 50, generations: 2, raw_generations: 2, max_length: 10}}
+      library: {{max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
 """
 DEFAULTS = {"n_landmarks": 1000, "seeds": "[0, 1, 2]", "n_folds": 4, "descriptor": "efficientnet"}
 METRICS, DETAILS = Path("reports/metrics/embedding.json"), Path("reports/details/embedding.json")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from pipeline.microstructure.report.reconstruction_section import reconstruction_section
 
 from pipeline.microstructure import reconstruction
-from pipeline.microstructure.report.reconstruction_section import reconstruction_section
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios, tiles_of
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
 from stores.zarr_store import write_store

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from pipeline.report.headline import headline, lines
+
 from pipeline.report.report import HEADLINE
-from pipeline.runtime.stage import write_json
+from pipeline.runtime.records import write_json
 from tests.pipeline.atoms.report.atom_inputs import write_aluminium
 
 ROOT = Path(__file__).parents[3]

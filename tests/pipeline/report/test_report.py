@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 import xarray as xr
-
 from pipeline.impurity.report.impurity_section import solver_words
+
 from pipeline.impurity.report.latent_section import MEASURES
 from pipeline.impurity.report.law_section import coefficient_table, found_laws
 from pipeline.impurity.report.page import finding, key_numbers, spectra_lane

@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from models.descriptors.choice import EfficientNetLayer, VGG19Layer
+from models.descriptors.efficientnet import EfficientNetLayer
+from models.descriptors.vgg19 import VGG19Layer
 from pipeline.runtime import check_params
 from pipeline.runtime.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
 from pipeline.runtime.content_key import DAGS

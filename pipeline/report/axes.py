@@ -1,9 +1,8 @@
-"""Axes that pages of atoms share: logarithmic ones with plain numbers, parity plots, lines with intervals."""
+"""Axes that pages share: logarithmic ones with plain numbers, parity plots, which latent follows which quantity."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
@@ -17,9 +16,9 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from pipeline.report.drawing import MUTED, drawing, inline_svg
+from pipeline.report.drawing import MUTED, SEQUENTIAL, drawing, new_figure
 
-__all__ = ["at_numbers", "draw_parity_on", "figure_svg", "logarithmic", "plain_number", "settle"]
+__all__ = ["at_numbers", "draw_association", "draw_parity_on", "logarithmic", "plain_number", "settle"]
 
 FloatArray = NDArray[np.float64]
 
@@ -59,13 +58,8 @@ def at_numbers(axes: Axes, values: Sequence[float]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
-def figure_svg(figure: Figure, *, name: str, description: str) -> Markup:
-    """`inline_svg` of a figure whose layout is settled, so that the same numbers give the same bytes."""
-    return inline_svg(settle(figure), name=name, description=description)
-
-
 def settle(figure: Figure) -> Figure:
-    """Fix the layout to five digits: its solver may leave the last bits of places to chance. Not for subfigures."""
+    """Fix the layout to five digits, so that the same numbers give the same bytes. Not for subfigures."""
     if figure.get_layout_engine() is None:
         return figure
     with drawing():
@@ -94,3 +88,17 @@ def draw_parity_on(
         axes.scatter(x, y, s=size, color=colour, alpha=0.6, linewidths=0, label=name, rasterized=True, zorder=2)
     axes.set(xlim=limits, ylim=limits, aspect="equal", xlabel=f"label [{unit}]", ylabel=f"predicted [{unit}]")
     axes.locator_params(nbins=5)
+
+
+def draw_association(names: Sequence[str], quantities: Sequence[str], strength: FloatArray) -> Figure:
+    """|Spearman| of every latent (rows) with every quantity (columns)."""
+    figure = new_figure(10.0, 0.9 + 0.42 * len(names))
+    axes = figure.subplots()
+    image = axes.imshow(strength, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(quantities)), quantities)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
+    for (row, column), value in np.ndenumerate(strength):
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.6 else "black")
+    figure.colorbar(image, ax=axes, label="|Spearman|", pad=0.01)
+    return figure
