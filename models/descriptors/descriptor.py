@@ -84,7 +84,8 @@ class DescriptorSettings:
         object.__setattr__(self, "families", families)
 
     def of(self, kind: type) -> Any:  # noqa: ANN401 - an instance of `kind`
-        return next((found for found in self.families if isinstance(found, kind)), kind())
+        stated = [found for found in self.families if isinstance(found, kind)]
+        return stated[0] if stated else kind()
 
     def as_dict(self) -> dict[str, Any]:
         return {"random_seed": self.random_seed, **{found.family: asdict(found) for found in self.families}}
