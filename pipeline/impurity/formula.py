@@ -303,4 +303,4 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("formula", main, also_told=(EngineError,))
+    run_stage("formula", main, also_explained=(EngineError,))

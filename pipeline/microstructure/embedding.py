@@ -273,4 +273,4 @@ def write_coordinates(folder: Path, own: Map) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("embedding", main, also_told=(EngineError,))
+    run_stage("embedding", main, also_explained=(EngineError,))

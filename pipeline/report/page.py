@@ -21,6 +21,7 @@ from pipeline.report.drawing import inline_svg
 __all__ = [
     "HEADLINES",
     "PAGES",
+    "RESULTS",
     "Block",
     "Headline",
     "KeyNumber",
@@ -30,6 +31,7 @@ __all__ = [
     "Page",
     "Paragraph",
     "Picture",
+    "ResultRow",
     "Section",
     "Table",
     "csv_table",
@@ -40,6 +42,7 @@ __all__ = [
     "r_squared",
     "registered",
     "report_page",
+    "result_rows",
     "value_with_interval",
 ]
 
@@ -113,12 +116,15 @@ class LaneReport:
     tables: Mapping[str, str]
 
 
+ResultRow = tuple[str, str, str]  # what, result, how it is judged
 Page = Callable[[Path, int], LaneReport]  # top folder, points drawn in a scatter plot at most
 Headline = Callable[[Path], Mapping[str, int | float | None]]
+Results = Callable[[Path], Sequence[ResultRow]]
 LANE_FOLDERS = "pipeline.*.report"
 PAGES: dict[str, tuple[int, Page]] = {}
 HEADLINES: dict[str, tuple[int, Headline]] = {}
-Entry = TypeVar("Entry", Page, Headline)
+RESULTS: dict[str, tuple[int, Results]] = {}
+Entry = TypeVar("Entry", Page, Headline, Results)
 
 
 def report_page(name: str, *, order: int) -> Callable[[Page], Page]:
@@ -141,8 +147,18 @@ def headline_numbers(name: str, *, order: int) -> Callable[[Headline], Headline]
     return register
 
 
+def result_rows(name: str, *, order: int) -> Callable[[Results], Results]:
+    """Register what a lane adds to the README's table of results, from committed metrics alone."""
+
+    def register(rows: Results) -> Results:
+        RESULTS[name] = order, rows
+        return rows
+
+    return register
+
+
 def registered(entries: Mapping[str, tuple[int, Entry]]) -> list[Entry]:
-    """PAGES or HEADLINES of all lanes in their order, after importing all modules of the lanes' report folders."""
+    """Entries of all lanes in their order, after importing all modules of the lanes' report folders."""
     for folder in sorted(Path(__file__).parents[2].glob(LANE_FOLDERS.replace(".", "/"))):
         package = LANE_FOLDERS.replace("*", folder.parent.name)
         for module in pkgutil.iter_modules([str(folder)], f"{package}."):

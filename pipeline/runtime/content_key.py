@@ -3,9 +3,8 @@
     counts          physics, networks, schemas, the stage's own file: the code among the `deps` of the stage in dvc.yaml
                     params, hashes of stores that are read, versions of NumPy, SciPy and torch
     does not count  how it runs: MACHINERY, which decides where, when and whether work is done, checks settings (their
-                    values count), keeps results and shows progress, types the JSON
-                    files of metrics, and lays a store on disk (what it says is the
-                    schema's, which has a version)
+                    values count), keeps results and shows progress, types the JSON files of metrics, and
+                    lays a store on disk (what it says is the schema's, which has a version)
 
 DVC compares files by their bytes, so an edited comment makes it run the stage. The key of its shards is blind to
 comments and docstrings: the stage finds all its results and makes the same store of them in seconds.

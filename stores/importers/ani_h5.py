@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.importers.foreign_files import readable, real_numbers, whole_numbers
 from stores.importers.labelled import Block, Reading
-from stores.importers.plain_arrays import real_numbers, whole_numbers
 
 __all__ = ["read_ani_h5"]
 
@@ -65,23 +65,14 @@ def _groups(file: Path, named: Mapping[str, str | None]) -> Iterator[tuple[str, 
         import h5py
     except ModuleNotFoundError:
         raise ValueError("ani-h5: found no package h5py, expected it installed; run `pip install h5py`") from None
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected an HDF5 file")
     group = "/"
-    try:
-        with h5py.File(file, "r") as content:
-            for group, datasets in _leaves(content):
-                wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
-                yield (
-                    _text(group),
-                    {_text(name): item[()] if name in wanted else None for name, item in datasets.items()},
-                )
-    except Exception as error:  # h5py and NumPy raise errors of many kinds on damaged files
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"{file}, group {group!r}: cannot be read ({type(error).__name__}: {reason}), expected an HDF5 file; it is "
-            "damaged or cut off"
-        ) from error
+    with (
+        readable(file, "an HDF5 file", lambda: f"{file}, group {group!r}"),
+        h5py.File(file, "r") as content,
+    ):
+        for group, datasets in _leaves(content):
+            wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
+            yield _text(group), {_text(name): item[()] if name in wanted else None for name, item in datasets.items()}
 
 
 def _text(name: str | bytes) -> str:

@@ -1,4 +1,17 @@
-"""What is wrong with single imported records, each told with file, record, key, found and expected."""
+"""What is wrong with single imported records, each with file, record, key, found and expected; and isolated atoms.
+
+Energies far from the others: slips of a decimal, of another program, of a failed SCF.
+
+    E_m / n_m  ~  sum_Z x_mZ e_Z + r_m            x_mZ share of element Z, fitted with least absolute residuals
+
+Residuals r are cohesive: some eV per atom between a gas and its crystal, more where atoms are pressed together. So a
+record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what
+the user says. Fewer eV but 50 deviations are worth a note.
+
+Isolated atoms are energy references of their elements, apart from the configurations to train on. A record is one where
+it has one atom and the file calls it so, or no direction repeats, or all images are at least FAR_A away: the primitive
+cell of a crystal is none. Of several records of an element the lowest energy counts.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores import atom_checks as check
-from stores.importers.energy_outliers import far_energies, far_limit_eV_atom
+from stores.atom_checks import cell_heights
 
-__all__ = ["Problem", "find_problems", "find_unusable"]
+__all__ = [
+    "Problem",
+    "composition_shares",
+    "far_energies",
+    "far_limit_eV_atom",
+    "find_isolated",
+    "find_problems",
+    "find_unusable",
+    "isolated_energies",
+]
 
 FARTHEST = 1e6  # A, or whatever unit the file has
 LARGEST = 1e12  # of labels, in whatever unit: the total energy of 1e6 heavy atoms is 1e9 kcal/mol and more
@@ -165,3 +187,107 @@ def find_problems(
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
     found.add(rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom")
     return found.ascending()
+
+
+LEAST_EV_ATOM = 15.0
+N_DEVIATIONS = 20.0
+ODD_EV_ATOM, N_ODD = 1.0, 50.0
+SPARE_RECORDS = 5  # more than unknowns, or nothing can be said
+MAX_FITTED = 20_000
+N_ITERATIONS = 60
+FloatArray = NDArray[np.float64]
+
+
+def far_limit_eV_atom(deviation: float, named: float | None) -> tuple[float, float]:
+    """Beyond the first a record is far off, beyond the second it is odd; of robust deviations [eV/atom]."""
+    limit = max(LEAST_EV_ATOM, N_DEVIATIONS * deviation) if named is None else named
+    return limit, min(limit, max(ODD_EV_ATOM, N_ODD * deviation))
+
+
+def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool_]) -> tuple[FloatArray, float]:
+    """Distance of each energy from what its composition usually has, and the robust deviation of all [eV/atom].
+
+    Zeros where there is no energy, for rows that are not `looked_at`, and everywhere if there are too few to tell.
+    """
+    energy, n_atoms = columns["energy"], columns["n_atoms"].astype(np.float64)
+    rows = np.flatnonzero(np.isfinite(energy) & looked_at)
+    far = np.zeros(len(energy))
+    share = composition_shares(columns)[rows]
+    rank = int(np.linalg.matrix_rank(share)) if rows.size else 0
+    if rows.size < rank + SPARE_RECORDS:
+        return far, 0.0
+    per_atom = energy[rows] / n_atoms[rows]
+    fitted = rows.size if rows.size <= MAX_FITTED else MAX_FITTED
+    some = np.linspace(0, rows.size - 1, fitted).astype(np.int64)
+    residual = per_atom - share @ _least_absolute(share[some], per_atom[some])
+    residual -= np.median(residual)
+    deviation = 1.4826 * float(np.median(np.abs(residual)))
+    far[rows] = residual
+    return far, deviation
+
+
+def composition_shares(columns: Mapping[str, NDArray[Any]]) -> FloatArray:
+    """Share of each element that occurs, ascending, (n_configs, n_elements)."""
+    n_atoms = columns["n_atoms"].astype(np.int64)
+    elements, element = np.unique(columns["number"], return_inverse=True)
+    owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
+    counts = np.bincount(owner * len(elements) + element, minlength=len(n_atoms) * len(elements))
+    return np.asarray(counts.reshape(len(n_atoms), -1) / n_atoms[:, None])
+
+
+def _least_absolute(share: FloatArray, per_atom: FloatArray) -> FloatArray:
+    """Energies of elements by iteratively reweighted least squares, which goes from squares to absolute residuals."""
+    weight = np.ones(len(per_atom))
+    for _ in range(N_ITERATIONS):
+        root = np.sqrt(weight)
+        solution = np.linalg.lstsq(share * root[:, None], per_atom * root, rcond=1e-8)[0]
+        size = np.abs(per_atom - share @ solution)
+        weight = 1 / np.maximum(size, max(1e-6, 1e-3 * float(np.median(size))))
+        weight /= weight.max()
+    return np.asarray(solution)
+
+
+FAR_A = 8.0
+SAME_EV = 1e-3
+MOST_BOUND_EV_ATOM = 30.0
+
+
+def find_isolated(columns: Mapping[str, NDArray[Any]], called_so: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Records that are isolated atoms; lengths in A."""
+    apart = np.asarray((cell_heights(columns["cell"], columns["pbc"]) >= FAR_A).all(axis=1))
+    return np.asarray((columns["n_atoms"] == 1) & (called_so | apart))
+
+
+def isolated_energies(
+    columns: Mapping[str, NDArray[Any]], isolated: NDArray[np.bool_], names: Sequence[str], notes: list[str]
+) -> dict[int, float]:
+    """Atomic number -> eV. Raises ValueError where they cannot be of the same calculation as the other records."""
+    found: dict[int, float] = {}
+    for row in np.flatnonzero(isolated).tolist():
+        number, energy = int(columns["number"][columns["first_atom"][row]]), float(columns["energy"][row])
+        if number in found and abs(found[number] - energy) > SAME_EV:
+            notes.append(
+                f"note: {names[row]}: a second isolated atom of the atomic number {number} with {energy:.8g} eV beside "
+                f"{found[number]:.8g} eV; the lower one is the reference"
+            )
+        found[number] = min(energy, found.get(number, energy))
+    bound = _bound(columns, ~isolated, found)
+    if bound.size and abs(float(np.median(bound))) > MOST_BOUND_EV_ATOM:
+        row = int(np.flatnonzero(isolated)[0])
+        raise ValueError(
+            f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
+            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take "
+            "them out of the file"
+        )
+    return found
+
+
+def _bound(
+    columns: Mapping[str, NDArray[Any]], others: NDArray[np.bool_], energies: Mapping[int, float]
+) -> NDArray[np.float64]:
+    """Energy per atom beyond the isolated atoms, of records all of whose elements have one."""
+    lookup = np.full(int(columns["number"].max()) + 1, np.nan)
+    lookup[list(energies)] = list(energies.values())
+    atoms = np.add.reduceat(lookup[columns["number"].astype(np.int64)], columns["first_atom"])
+    left = (columns["energy"] - atoms) / columns["n_atoms"]
+    return np.asarray(left[others & np.isfinite(left)])

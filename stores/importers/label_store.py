@@ -24,16 +24,14 @@ from numpy.typing import NDArray
 from stores.atoms import ATOMS, dataset_of
 from stores.building import require_replaceable, store_kind
 from stores.importers.grouping import group_numbers
-from stores.importers.isolated_atoms import find_isolated, isolated_energies
 from stores.importers.label_conversion import to_eV_A
-from stores.importers.label_problems import Problem, find_problems, find_unusable
-from stores.importers.label_table import dropped_in_short, label_uses
-from stores.importers.labelled import AtomsReport, Block, LabelSettings, Reading
+from stores.importers.label_problems import Problem, find_isolated, find_problems, find_unusable, isolated_energies
+from stores.importers.labelled import AtomsReport, Block, LabelSettings, LabelUse, Reading
 from stores.manifest import canonical_json
 from stores.outcome import OK
 from stores.zarr_store import write_store
 
-__all__ = ["References", "store_reading"]
+__all__ = ["References", "dropped_in_short", "label_uses", "store_reading"]
 
 N_SHOWN = 8
 References = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], Mapping[int, float]]
@@ -284,3 +282,37 @@ def _range(values: NDArray[Any]) -> tuple[float, float] | None:
 def _rms(values: NDArray[Any]) -> float | None:
     finite = values[np.isfinite(values)]
     return float(np.sqrt((finite**2).mean())) if finite.size else None
+
+
+MAX_NAMES = 100
+COLUMN = {"energy": "energy", "forces": "force", "stress": "stress", "charges": "charge"}
+
+
+def label_uses(
+    columns: Mapping[str, NDArray[Any]], keys: Mapping[str, str], units: Mapping[str, str]
+) -> tuple[LabelUse, ...]:
+    """One line for each label that a store can have."""
+    uses = []
+    for label, name in COLUMN.items():
+        values = columns[name]
+        given = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if label in ("forces", "charges"):
+            given = given[columns["first_atom"]]
+        there = int(given.sum())
+        uses.append(
+            LabelUse(label=label, key=keys.get(label, ""), n_records=there, units=units[label] if there else "")
+        )
+    return tuple(uses)
+
+
+def dropped_in_short(dropped: Mapping[str, Sequence[str]], files: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Reason -> how many records and the first of them, named by file, not by where the file lay."""
+    folders = {f"{file}, ": len(file) - len(Path(file).name) for file in files}
+
+    def short(name: str) -> str:
+        return next((name[length:] for begin, length in folders.items() if name.startswith(begin)), name)
+
+    return {
+        reason: {"records": len(names), "first": [short(name) for name in names[:MAX_NAMES]]}
+        for reason, names in dropped.items()
+    }

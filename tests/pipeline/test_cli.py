@@ -231,8 +231,9 @@ def test_what_is_stated_for_the_sake_of_quick_help_agrees_with_what_it_describes
     tiling = EmbedOptions.__dataclass_fields__
     assert (tiling["tile"].default, tiling["crop_bottom"].default) == (images.tile_px, images.crop_bottom)
     assert option_of(EmbedOptions, "windows").low == SMALLEST_TILE_PX
-    layers = f"{EfficientNetSettings().layers[0]} of efficientnet, {VGG19Settings().layers[0]} of vgg19"
-    assert option_of(EmbedOptions, "layer").unset == layers
+    assert option_of(EmbedOptions, "layer").unset == (
+        f"{EfficientNetSettings().layers[0]} of efficientnet, {VGG19Settings().layers[0]} of vgg19"
+    )
     train = TrainOptions.__dataclass_fields__
     assert (train["force_weight"].default, train["loss"].default) == (loss.forces, loss.kind)
     assert train["validation_fraction"].default == split.validation_fraction

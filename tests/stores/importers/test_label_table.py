@@ -14,7 +14,7 @@ from models.physics.atoms.reference_energies import least_squares
 from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.potential_data import SplitParams, load_training_data
 from stores.atoms import ATOMS
-from stores.importers.energy_outliers import far_energies
+from stores.importers.label_problems import far_energies
 from stores.zarr_store import open_store
 from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import TOTAL_EV, frames

@@ -8,25 +8,26 @@ import numpy as np
 import pytest
 from matplotlib.patches import Circle
 
-from pipeline.atoms.report.force_section import best_ratio, goal_table
+from pipeline.atoms.records import Estimate
+from pipeline.atoms.report.force_section import best_ratio, target_table
 from pipeline.atoms.report.frames import draw_cell_on
-from pipeline.atoms.report.inputs import in_order, read_atoms
-from pipeline.atoms.report.page import atoms_lane, finding
+from pipeline.atoms.report.inputs import read_atoms
+from pipeline.atoms.report.molecules_page import finding, molecules_page
 from pipeline.atoms.report.uncertainty_section import verdict
 from pipeline.report.drawing import new_figure
-from pipeline.report.page import number
+from pipeline.report.page import in_order, number
 from pipeline.report.report import ReportParams, build_report
 from tests.pipeline.atoms.report.atom_inputs import judged, write_atoms
 
 PARAMS = ReportParams(max_points=100)
-LANES = (atoms_lane,)
+PAGES = (molecules_page,)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     root = tmp_path_factory.mktemp("root")
     write_atoms(root)
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     return root
 
 
@@ -48,7 +49,7 @@ def change(root, path, **changes):
 
 
 def test_two_builds_give_the_same_bytes(built, root):
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     for name in ("index.html", "figures/atoms_lane.png", "plots/learning_curve.csv"):
         assert (built / "reports" / name).read_bytes() == (root / "reports" / name).read_bytes()
 
@@ -85,24 +86,25 @@ def test_counts_and_level_of_theory_are_those_of_the_stores(page):
 
 
 def test_the_finding_names_the_better_model_of_each_store(built):
-    said = finding(read_atoms(built).metrics)
+    said = finding(read_atoms(built))
     assert "ANI predicts forces of test molecules to 0.22 eV/Å (labels: rms 1.3) from 120 frames, and ANI" in said
     assert "costs 2.2 to 2.6 energy steps by the fastest method" in said
 
 
 def test_goals_that_are_not_reached_are_marked(built):
-    results = read_atoms(built).metrics["force_training"]["results"]
-    rows = goal_table(results).rows
+    results = read_atoms(built).force_training.results
+    rows = target_table(results).rows
     assert [row[3].endswith("✓") for row in rows] == [True, True, True, False]  # 2.20, 2.33, 2.46, 2.59
     assert [row[4].endswith("✓") for row in rows] == [True, True, True, True]
-    slow = [r | {"memory_ratio": 1.4} if r["method"] == "forward_over_reverse" else r for r in results]
-    assert all("not reached" in row[4] for row in goal_table(slow).rows)
+    slow = [r.model_copy(update={"memory_ratio": 1.4}) if r.method == "forward_over_reverse" else r for r in results]
+    assert all("not reached" in row[4] for row in target_table(slow).rows)
     assert best_ratio(results) == pytest.approx((2.2, 2.59))
 
 
 def test_an_estimate_leads_beyond_the_intervals_only_where_they_do_not_overlap():
     def said(spread, hierarchicality):
-        own = {"spread": {"held_out": judged(spread)}, "hierarchicality": {"held_out": judged(hierarchicality)}}
+        ranks = {"spread": spread, "hierarchicality": hierarchicality}
+        own = {name: Estimate(scale=1.0, held_out=judged(rank)) for name, rank in ranks.items()}
         return verdict({"forces": own})
 
     assert "ensemble spread leads, beyond the intervals." in said(0.6, 0.5)
@@ -120,9 +122,10 @@ def test_missing_inputs_are_all_named_with_their_stage(root):
     (root / "reports/details/hierarchy.json").unlink()
     (root / "reports/metrics/potential.json").unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"potential\.json \(make it with `dvc repro potential`\).*`dvc repro hierarchy`"
+        FileNotFoundError,
+        match=r"potential\.json \(make it with `latentlaw repro potential`\).*repro hierarchy`",
     ):
-        atoms_lane(root, 100)
+        molecules_page(root, 100)
 
 
 def test_parts_that_were_not_run_are_told(root):
@@ -131,7 +134,7 @@ def test_parts_that_were_not_run_are_told(root):
     change(
         root, "reports/details/potential.json", learning_curve={"store": "molecules", "model": "hipnn", "points": []}
     )
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     page = (root / "reports/index.html").read_text()
     for told in ("Too few held-out trajectories", "No trainings of equal time", "No learning curve was trained"):
         assert told in page
@@ -162,10 +165,10 @@ def test_without_an_unseen_source_nothing_is_said_of_strange_molecules(root):
         for estimate in details[quantity].values():
             del estimate["out_of_distribution"]
     change(root, "reports/details/hierarchy.json", **details)
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     page = (root / "reports/index.html").read_text()
     assert "nothing is said of strange molecules" in page
-    assert "tells unseen from held out" not in page
+    assert "AUROC, unseen against held out" not in page
 
 
 def test_known_names_come_first_in_their_order():
