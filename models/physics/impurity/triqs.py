@@ -25,7 +25,6 @@ Code: R. Zitko, NRG Ljubljana; TRIQS/nrgljubljana_interface 3.2. Energies in D.
 """
 
 import json
-import math
 import os
 import shutil
 import signal
@@ -36,13 +35,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
+from models.settings import settings
 
 __all__ = ["INTERPRETER_VARIABLE", "SolverUnavailable", "TriqsSettings", "TriqsSolver"]
 
@@ -80,34 +82,19 @@ class SolverUnavailable(RuntimeError):
         return f"solver triqs: {self.reason}. {self.cure}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TriqsSettings:
     """Numerical settings; Lambda = 3, 256 states and n_z = 2 are those of the timings in benchmarks/nrg_speed.md."""
 
-    discretization: float = 3.0  # Lambda
-    n_keep: int = 256  # kept states per iteration
-    n_z: int = 2  # shifted discretizations averaged
+    discretization: Annotated[float, Field(gt=1)] = 3.0  # Lambda
+    n_keep: Annotated[int, Field(ge=16)] = 256  # kept states per iteration
+    n_z: PositiveInt = 2  # shifted discretizations averaged
     keep_energy: float = -1.0  # also keep what lies below this energy; -1: n_keep alone decides
-    alpha: float = 0.3  # log-Gaussian broadening
-    gamma: float = 0.2
-    bins_per_decade: int = 500
-    mesh_ratio: float = 1.03
-    time_limit_s: float = 600.0  # per temperature
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "discretization": (self.discretization > 1, "> 1"),
-            "n_keep": (self.n_keep >= 16, ">= 16"),
-            "n_z": (self.n_z >= 1, ">= 1"),
-            "alpha": (self.alpha > 0, "> 0"),
-            "gamma": (self.gamma > 0, "> 0"),
-            "bins_per_decade": (self.bins_per_decade >= 10, ">= 10"),
-            "mesh_ratio": (1 < self.mesh_ratio <= 1.5, "in (1, 1.5]"),
-            "time_limit_s": (0 < self.time_limit_s < math.inf, "> 0 and finite"),
-        }
-        wrong = [f"{name} = {getattr(self, name)!r}: expected {want}" for name, (ok, want) in ranges.items() if not ok]
-        if wrong:
-            raise ValueError("TriqsSettings: " + "; ".join(wrong))
+    alpha: PositiveFloat = 0.3  # log-Gaussian broadening
+    gamma: PositiveFloat = 0.2
+    bins_per_decade: Annotated[int, Field(ge=10)] = 500
+    mesh_ratio: Annotated[float, Field(gt=1, le=1.5)] = 1.03
+    time_limit_s: PositiveFloat = 600.0  # per temperature
 
 
 @dataclass(frozen=True, kw_only=True)
