@@ -8,8 +8,9 @@ from typing import Any
 
 from pipeline.atoms.report.inputs import params_hash, refuse_missing
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import OK
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["AluminiumInputs", "read_aluminium"]
 

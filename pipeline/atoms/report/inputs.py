@@ -12,8 +12,9 @@ import xarray as xr
 
 from pipeline.runtime.params import read_section
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import OK
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["MODELS", "AtomsInputs", "in_order", "params_hash", "read_atoms", "refuse_missing"]
 

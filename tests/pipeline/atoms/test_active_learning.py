@@ -22,12 +22,13 @@ from pipeline.atoms.active_learning import DETAILS, METRICS, OUT, RUNS, generate
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_sampling import start_frame
 from pipeline.atoms.labelling import EngineParams
+from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import ParamsError, build
-from pipeline.runtime.shards import GenerationError
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
