@@ -275,8 +275,8 @@ def _breaches(fact: Fact, dataset: xr.Dataset, first_row: int = 0) -> list[Viola
         with np.errstate(all="ignore"):
             rows = np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
     except FACT_ERRORS as error:
-        told = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
-        return [Violation(variable=" + ".join(fact.variables), where="values", problem=told)]
+        problem = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
+        return [Violation(variable=" + ".join(fact.variables), where="values", problem=problem)]
     return [_broken_fact(fact, _rows(rows + first_row))] if rows.size else []
 
 

@@ -147,4 +147,4 @@ def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifes
 
 
 if __name__ == "__main__":
-    run_stage("active_learning", main, also_told=(EngineMissing,))
+    run_stage("active_learning", main, also_explained=(EngineMissing,))

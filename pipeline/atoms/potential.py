@@ -119,4 +119,4 @@ def _parity(one: Trained, max_points: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_stage("potential", main, also_told=(RuntimeError,))
+    run_stage("potential", main, also_explained=(RuntimeError,))

@@ -207,4 +207,4 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("formula", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("formula", main, also_explained=(EngineUnavailable, EngineFailed))

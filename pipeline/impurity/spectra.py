@@ -344,4 +344,4 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 if __name__ == "__main__":
-    run_stage("spectra", main, also_told=(SolverUnavailable,))
+    run_stage("spectra", main, also_explained=(SolverUnavailable,))

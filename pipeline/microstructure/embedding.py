@@ -218,4 +218,4 @@ def write_coordinates(folder: Path, own: Map) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("embedding", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("embedding", main, also_explained=(EngineUnavailable, EngineFailed))

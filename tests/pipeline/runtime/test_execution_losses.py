@@ -53,8 +53,8 @@ def dies_at_first(task):
 def short_waits(monkeypatch):
     for module, name, seconds in (
         (execution, "LOOK_EVERY_S", 0.3),
-        (execution, "TELL_AFTER_S", 0.6),
-        (execution, "TELL_EVERY_S", 0.6),
+        (execution, "NOTE_AFTER_S", 0.6),
+        (execution, "NOTE_EVERY_S", 0.6),
         (slurm_jobs, "ASK_EVERY_S", 0.3),
         (slurm_jobs, "SUBMIT_AGAIN_S", 0.3),
     ):
