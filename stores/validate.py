@@ -1,4 +1,4 @@
-"""Is the store at PATH valid? `python -m stores.validate PATH [--manifest FILE]`: says so, or lists every violation.
+"""Is the store at PATH valid? `latentlaw validate PATH [--manifest FILE]` says so, or lists every violation.
 
 In this order, each on what the former found sound:
 
@@ -14,12 +14,10 @@ The schema is found by the store's own attribute `schema`: module `stores.<name>
 function `schema_of(attributes)`.
 """
 
-import argparse
 import importlib
 import importlib.util
 import math
 import re
-import sys
 from collections.abc import Mapping
 from itertools import groupby, product
 from pathlib import Path, PurePosixPath
@@ -30,8 +28,18 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from stores.layout import READ_ERRORS, Header, read_header, read_json, scan, shard_problem
-from stores.manifest import Manifest, VariableHash, canonical_json, store_hash
+from stores.layout import (
+    READ_ERRORS,
+    ROW_BYTES,
+    Header,
+    read_header,
+    read_json,
+    row_bytes,
+    scan,
+    shard_problem,
+    stored_shapes,
+)
+from stores.manifest import CURE, Manifest, VariableHash, canonical_json, read_manifest, store_hash
 from stores.schema import (
     SchemaError,
     StoreSchema,
@@ -40,9 +48,8 @@ from stores.schema import (
     structure_violations,
     whole_violations,
 )
-from stores.zarr_store import CURE, ROW_BYTES, read_manifest, row_bytes, stored_shapes
 
-__all__ = ["find_schema", "main", "require_valid", "validate"]
+__all__ = ["find_schema", "report", "require_valid", "validate"]
 
 GROUP_KEYS = {"attributes", "node_type", "zarr_format"}
 OPTIONAL_GROUP_KEYS = {"consolidated_metadata"}  # of stores written since readers look there first
@@ -50,19 +57,19 @@ N_MISSING_TOLD = 100
 DAMAGED = "cannot be decoded, the file is damaged"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m stores.validate", description="Check a store against its schema.")
-    parser.add_argument("path", type=Path, metavar="PATH", help="store, e.g. data/spectra.zarr")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="JSON with the expected `hash` (default: none)")
-    options = parser.parse_args(arguments)
-    violations = validate(options.path)
-    if options.manifest is not None:
-        violations += _against_manifest_file(options.path, options.manifest)
+def report(path: Path, manifest_file: Path | None = None) -> int:
+    """Print whether the store is valid, or every violation; 0 where it is, else 1.
+
+    `manifest_file`: JSON with the expected `hash`.
+    """
+    violations = validate(path)
+    if manifest_file is not None:
+        violations += _against_manifest_file(path, manifest_file)
     if violations:
-        print(SchemaError(str(options.path), violations, CURE))
+        print(SchemaError(str(path), violations, CURE))
         return 1
-    manifest = read_manifest(options.path)
-    print(f"{options.path}: valid {manifest.schema} store, version {manifest.schema_version}, sizes {manifest.sizes}")
+    manifest = read_manifest(path)
+    print(f"{path}: valid {manifest.schema} store, version {manifest.schema_version}, sizes {manifest.sizes}")
     print(f"hash {manifest.hash}")
     return 0
 
@@ -134,7 +141,7 @@ class _Layout:
                 try:
                     self.headers[folder] = read_header(root / folder / "zarr.json")
                 except READ_ERRORS as error:
-                    self._add(folder, "zarr.json", f"metadata cannot be read: {_told(error)}")
+                    self._add(folder, "zarr.json", f"metadata cannot be read: {_message(error)}")
                     let_be.append(folder)
         for name, header in self.headers.items():
             expected.add(f"{name}/zarr.json")
@@ -165,8 +172,8 @@ class _Layout:
             return False
         chunk, shard = stored_shapes(variable, header.shape)
         if (header.chunk, header.shard) != (chunk, shard):
-            told = f"claims chunks of {header.chunk} in shards of {header.shard}, expected {chunk} in {shard}"
-            self._add(name, "zarr.json", told)
+            problem = f"claims chunks of {header.chunk} in shards of {header.shard}, expected {chunk} in {shard}"
+            self._add(name, "zarr.json", problem)
             return False
         return True
 
@@ -190,7 +197,7 @@ class _Layout:
                 try:
                     problem = shard_problem(self.root / file, header)
                 except READ_ERRORS as error:
-                    problem = _told(error)
+                    problem = _message(error)
                 problem = f"{DAMAGED}: {problem}" if problem else ""
             else:
                 problem = "" if file in self.entries.irregular else f"shard {shard} is missing"
@@ -225,7 +232,7 @@ class _Layout:
         self.violations.append(Violation(variable=variable, where=where, problem=problem))
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
@@ -243,7 +250,7 @@ def _group(root: Path) -> tuple[dict[str, Any], list[Violation]]:
             raise ValueError(f"found attributes of type {type(group['attributes']).__name__}, expected an object")
         return group, []
     except READ_ERRORS as error:
-        problem = f"metadata cannot be read: {_told(error)}"
+        problem = f"metadata cannot be read: {_message(error)}"
         return {}, [Violation(variable="(store)", where=str(root / "zarr.json"), problem=problem)]
 
 
@@ -253,8 +260,8 @@ def _template(layout: _Layout, attributes: Mapping[str, Any]) -> xr.Dataset:
     for name, header in layout.headers.items():
         dtype = np.dtype(object) if header.data_type == "string" else np.dtype(header.data_type)
         variables[name] = (header.dims, np.zeros((1,) * len(header.shape), dtype), header.attributes)
-    told = {key: value for key, value in attributes.items() if key != "manifest"}
-    return xr.Dataset(variables, attrs=told)
+    attrs = {key: value for key, value in attributes.items() if key != "manifest"}
+    return xr.Dataset(variables, attrs=attrs)
 
 
 def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[Violation]]:
@@ -271,7 +278,7 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
         names = list(group)
         headers = {name: layout.headers[name] for name in names}
         arrays: dict[str, Any] = {}
-        told = {n: VariableHash(n, schema.variable(n).dtype, h.shape, h.dims, h.attributes) for n, h in headers.items()}
+        sums = {n: VariableHash(n, schema.variable(n).dtype, h.shape, h.dims, h.attributes) for n, h in headers.items()}
         step = min(header.shard[0] for header in headers.values() if header.shard is not None)
         broken: set[str] = set()
         for start in range(0, n_rows, step):
@@ -284,14 +291,14 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
                     if problem:
                         found.append(Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem))
                     continue
-                told[name].update(values)
+                sums[name].update(values)
                 block[name] = (header.dims, values)
                 if name in wanted_whole:
                     whole.setdefault(name, []).append(values)
             found += block_violations(block, schema, first_row=start)
         for name in broken:
             whole.pop(name, None)
-        hashes |= {name: told[name].hexdigest() for name in names if name not in broken}
+        hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
         pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
         found += whole_violations(xr.Dataset(pieces), schema)
@@ -306,7 +313,7 @@ def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: 
             arrays[name] = zarr.open_array(layout.root / name, mode="r", zarr_format=3)
         values = np.asarray(arrays[name][start:stop])
     except READ_ERRORS as error:
-        return None, f"{DAMAGED}: {_told(error)}"
+        return None, f"{DAMAGED}: {_message(error)}"
     return (values.astype(object) if values.dtype.kind in "UT" else values), ""
 
 
@@ -316,9 +323,10 @@ def _consolidated(group: Mapping[str, Any], layout: _Layout) -> list[Violation]:
         older = not isinstance(group["attributes"].get("manifest"), str)  # both came with one version of the writer
         missing = Violation(variable="(store)", where="zarr.json", problem="found no consolidated metadata")
         return [] if older else [missing]
-    told = group["consolidated_metadata"]
-    copies = told.get("metadata") if isinstance(told, Mapping) else None
-    if not isinstance(copies, Mapping) or told != {"kind": "inline", "must_understand": False, "metadata": copies}:
+    consolidated = group["consolidated_metadata"]
+    copies = consolidated.get("metadata") if isinstance(consolidated, Mapping) else None
+    expected = {"kind": "inline", "must_understand": False, "metadata": copies}
+    if not isinstance(copies, Mapping) or consolidated != expected:
         problem = "found another form of consolidated metadata than xarray reads"
         return [Violation(variable="(store)", where="zarr.json", problem=problem)]
     return [
@@ -332,12 +340,12 @@ def _identity(
     attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, layout: _Layout
 ) -> list[Violation]:
     """Compare with the manifest inside, which was written last: cells, metadata files, sizes and global attributes."""
-    if (told := attributes.get("manifest")) is None:
+    if (text := attributes.get("manifest")) is None:
         return [Violation(variable="(store)", where="manifest", problem="no manifest: the store was never finished")]
     try:
-        manifest = Manifest.parse(told)
+        manifest = Manifest.parse(text)
     except READ_ERRORS as error:
-        return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_told(error)}")]
+        return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_message(error)}")]
     names = {variable.name for variable in schema.all_variables}
     found = [
         Violation(variable=name, where="manifest", problem=f"{key}: a name that the schema does not have")
@@ -371,11 +379,7 @@ def _against_manifest_file(store: Path, file: Path) -> list[Violation]:
         expected = read_json(file)[0]["hash"]
         found = read_manifest(store).hash
     except READ_ERRORS as error:
-        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_told(error)}")]
+        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_message(error)}")]
     if found == expected:
         return []
     return [Violation(variable="(store)", where=str(file), problem=f"found hash {found}, expected {expected}")]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

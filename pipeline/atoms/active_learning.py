@@ -12,7 +12,6 @@ repeated over seeds (`control`). Rounds are kept in scratch, so that a killed
 stage goes on and ends with the same store.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,14 +25,15 @@ from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_report import control_details, control_metrics, details_of, metrics_of
 from pipeline.atoms.active_rounds import Lane, Workplace, bootstrap_of, finish, run_lanes, test_set
 from pipeline.atoms.active_sampling import CPU_S
-from pipeline.atoms.active_scratch import Scratch
-from pipeline.atoms.labelling import SOURCES, engine_problems, engine_versions
+from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
-from pipeline.runtime.dependencies import stage_code
+from pipeline.atoms.records import ActiveLearningDetails, ActiveLearningMetrics
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
+from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import SCRATCH, SCRATCH_VARIABLE, content_key
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.records import plain
+from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
 from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
@@ -44,8 +44,6 @@ __all__ = ["OUT", "generate", "main"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
-METRICS = Path("reports/metrics/active_learning.json")
-DETAILS = Path("reports/details/active_learning.json")
 SHAPES_NOTHING = ("frames_per_task",)
 
 
@@ -65,8 +63,8 @@ def generate(params: ActiveLearningParams) -> Manifest:
     manifest = _write_store(params, test, lanes)
     _write_potential(params, lanes[0], manifest)
     metrics = metrics_of(params, lanes) | {"oracle_control": control_metrics(params, control_lanes)}
-    write_metrics(METRICS, plain(metrics))
-    write_json(DETAILS, details_of(lanes) | {"oracle_control": control_details(control_lanes)})
+    ActiveLearningMetrics.of(metrics).write()
+    ActiveLearningDetails.of(details_of(lanes) | {"oracle_control": control_details(control_lanes)}).write()
     print(f"{OUT}: {manifest.sizes['config']} configurations, hash {manifest.hash[:16]}", flush=True)
     return manifest
 
@@ -105,13 +103,13 @@ def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -
 
 def _place(params: ActiveLearningParams, run: TaskRunner) -> Workplace:
     """Scratch of this loop; what shapes it is in its name."""
-    root = Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH))
-    code = Path(__file__).resolve().parents[2]
-    sources = [code / file for file in stage_code(code, "active_learning")]
-    labels = content_key([asdict(params.limits), engine_versions(), CPU_S], SOURCES)
+    labels = content_key("active_learning", asdict(params.limits), engine_versions(), CPU_S, only=CODE)
     shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
-    work = content_key([shaping, engine_versions()], sources)
-    return Workplace(labels=Scratch(root / f"labels_{labels}", run), work=Scratch(root / f"rounds_{work}", run))
+    work = content_key("active_learning", shaping, engine_versions())
+    return Workplace(
+        labels=KeptResults(scratch_folder(f"labels_{labels}"), run),
+        work=KeptResults(scratch_folder(f"rounds_{work}"), run),
+    )
 
 
 def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lanes: Sequence[Lane]) -> Manifest:
@@ -149,4 +147,4 @@ def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifes
 
 
 if __name__ == "__main__":
-    run_stage("active_learning", main, also_told=(EngineMissing,))
+    run_stage("active_learning", main, also_explained=(EngineMissing,))

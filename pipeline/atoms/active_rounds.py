@@ -40,7 +40,6 @@ from pipeline.atoms.active_sampling import (
     records_from,
     sample,
 )
-from pipeline.atoms.active_scratch import Arrays, Scratch
 from pipeline.atoms.active_training import (
     Errors,
     Member,
@@ -52,7 +51,7 @@ from pipeline.atoms.active_training import (
     spreads_of,
     train,
 )
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import Arrays, GenerationError, KeptResults
 from stores.atoms import AtomsRecord
 from stores.outcome import OK
 
@@ -66,8 +65,8 @@ FINAL = 10**6  # in the place of a round's number: the training after the last o
 class Workplace:
     """Where results are kept: labels by their own content, all else by that of the whole loop."""
 
-    labels: Scratch
-    work: Scratch
+    labels: KeptResults
+    work: KeptResults
 
 
 @dataclass(kw_only=True)

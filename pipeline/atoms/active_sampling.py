@@ -25,9 +25,9 @@ from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.physics.atoms.structure import Structure
 from pipeline.atoms.active_params import ActiveLearningParams
-from pipeline.atoms.active_scratch import Arrays
 from pipeline.atoms.active_training import Member
 from pipeline.atoms.labelling import failed_records, label_records
+from pipeline.runtime.kept_results import Arrays
 from stores.atoms import AtomsRecord, columns_of, dataset_of, records_of
 
 __all__ = [

@@ -19,9 +19,9 @@ from models.networks.potentials.batched_dynamics import Spread
 from models.physics.atoms.reference_energies import robust
 from models.training.potentials.configurations import Configurations
 from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.active_scratch import Arrays
 from pipeline.atoms.potential_networks import NETWORKS
-from pipeline.runtime.training_progress import tell_training
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.progress import tell_training
 from stores.atoms import AtomsRecord
 
 __all__ = [

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import EngineMissing
@@ -31,6 +32,7 @@ from models.physics.atoms.sampling.disordered import RandomPacked, sample_random
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.physics.atoms.structure import Structure, minimum_distance
+from models.settings import settings
 from pipeline.atoms.labelling import (
     EngineParams,
     LabelledStore,
@@ -40,8 +42,8 @@ from pipeline.atoms.labelling import (
     label_records,
 )
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.shards import Columns
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import run_stage
 from stores.atoms import columns_of
 
@@ -62,22 +64,22 @@ METRICS = Path("reports/metrics/aluminium.json")
 KINDS = ("melt", "crystal", "packed", "defect")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MeltsParams:
     """Trajectories from random-packed cells (`start`, one frame each) by Langevin dynamics."""
 
-    n_trajectories: int = setting(low=0)
+    n_trajectories: NonNegativeInt
     start: RandomPacked
     dynamics: Langevin
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AluminiumParams:
     """Section `aluminium` of params.yaml."""
 
-    seed: int = setting(low=0)
+    seed: NonNegativeInt
     element: str
-    frames_per_shard: int = setting(low=1)  # a trajectory is one shard
+    frames_per_shard: PositiveInt  # a trajectory is one shard
     engine: EngineParams
     driver: EngineParams
     limits: LabelLimits
@@ -123,10 +125,10 @@ def generate(params: AluminiumParams) -> None:
     if problems := problems_of(params):
         raise ValueError("\n".join(["aluminium cannot be labelled:", *(f"  {problem}" for problem in problems)]))
     store = LabelledStore(
+        stage="aluminium",
         out=OUT,
         metrics=METRICS,
         params=params,
-        sources=[Path(__file__)],
         engine=params.engine.make(),
         jobs=[(job, job.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
@@ -187,7 +189,7 @@ def draw_start(params: AluminiumParams, kind: str, index: int) -> Structure:
     return replace(sample_random_packed(params.number, replace(packing, n_frames=1), rng)[0], source=kind)
 
 
-def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Columns:
+def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
     job, engine = items[0], params.engine.make()
     told: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
@@ -219,4 +221,4 @@ def _fewest_atoms(params: AluminiumParams) -> int:
 
 
 if __name__ == "__main__":
-    run_stage("aluminium", main, also_told=(EngineMissing,))
+    run_stage("aluminium", main, also_explained=(EngineMissing,))

@@ -10,40 +10,41 @@ any ASE calculator, `none` nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import PositiveFloat, PositiveInt
 
 from models.networks.potentials.calculator import PotentialCalculator
 from models.physics.atoms.properties.engine_calculator import gpaw
 from models.physics.atoms.properties.gpaw_values import beside_recorded
 from models.physics.atoms.properties.suite import BenchmarkSettings, CalculatorFactory, benchmark
-from pipeline.commands.benchmark_potential import spread_over, table
-from pipeline.commands.calculator_choice import CalculatorChoice, calculator_problems
+from models.settings import settings
+from pipeline.atoms.property_measurement import CalculatorChoice, calculator_problems, spread_over, table
+from pipeline.atoms.records import AluminiumCurves, AluminiumProperties
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.params import load_params
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["AluminiumBenchmarkParams", "GPAWOracle", "main", "measure"]
 
 POTENTIAL = Path("runs/aluminium")
-METRICS = Path("reports/metrics/aluminium_properties.json")
-DETAILS = Path("reports/details/aluminium_benchmark.json")
 CURVES = ("curve", "oracle_curve")
 NOT_REPEATED = (*CURVES, "seconds", "oracle_seconds")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GPAWOracle:
     """Of `oracle: gpaw`; the mesh is fixed, so that energies of strained cells form a smooth curve."""
 
-    cutoff_eV: float = setting(above=0)
-    k_mesh: tuple[int, int, int] = setting(low=1)
-    smearing_eV: float = setting(above=0)
+    cutoff_eV: PositiveFloat
+    k_mesh: tuple[PositiveInt, PositiveInt, PositiveInt]
+    smearing_eV: PositiveFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AluminiumBenchmarkParams:
     """Section `aluminium_benchmark` of params.yaml."""
 
@@ -60,8 +61,8 @@ def main() -> None:
     params = load_params(AluminiumBenchmarkParams, "aluminium_benchmark")
     PotentialCalculator(POTENTIAL)  # refused here, not in a worker
     records = measure(partial(PotentialCalculator, POTENTIAL.resolve(), n_threads=1), params)
-    write_metrics(METRICS, plain({name: _without(record, NOT_REPEATED) for name, record in records.items()}))
-    write_json(DETAILS, {name: _curves(record) for name, record in records.items() if record.get("curve")})
+    AluminiumProperties.of({name: _without(record, NOT_REPEATED) for name, record in records.items()}).write()
+    AluminiumCurves.of({name: _curves(record) for name, record in records.items() if record.get("curve")}).write()
     print(table(records))
     seconds = {record["family"]: record["seconds"] for record in records.values() if "seconds" in record}
     print("CPU seconds: " + ", ".join(f"{family} {value:.1f}" for family, value in seconds.items()))

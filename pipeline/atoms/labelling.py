@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-import models.physics.atoms
 from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, version_of
 from models.physics.atoms.gpaw_engine import GPAWEngine
@@ -24,16 +23,18 @@ from models.physics.atoms.labelling import Failure, LabelLimits, Outcome, label_
 from models.physics.atoms.pyscf_engine import PySCFEngine
 from models.physics.atoms.structure import Structure
 from models.physics.atoms.tblite_engine import TbliteEngine
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import Execution
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store
-from pipeline.runtime.stage import write_metrics
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.records import write_json
+from pipeline.runtime.shards import Recipe, generate_store
 from stores.atoms import ATOMS, AtomsRecord, place_after
 from stores.manifest import Manifest
 from stores.outcome import FAILED, OK
 from stores.zarr_store import open_store
 
 __all__ = [
-    "SOURCES",
+    "CODE",
     "EngineParams",
     "LabelledStore",
     "engine_problems",
@@ -44,8 +45,7 @@ __all__ = [
     "record_of",
 ]
 
-ATOMS_FOLDER = Path(models.physics.atoms.__file__).parent
-SOURCES = [*sorted(ATOMS_FOLDER.glob("*.py")), ATOMS_FOLDER / "sampling", Path(__file__)]  # code that shapes labels
+CODE = ("models/physics/atoms", "pipeline/atoms/labelling.py")  # that shapes labels, whoever asks for them
 SHARDING = "frames_per_shard"  # shapes no content
 PACKAGES = ("gpaw", "gpaw-data", "pyscf", "tblite", "ase")
 
@@ -89,13 +89,13 @@ def engine_versions() -> dict[str, str]:
 class LabelledStore:
     """A store of labels to make: jobs (each with its number of frames) and what turns one into columns."""
 
+    stage: str
     out: Path
     metrics: Path
     params: Any  # a dataclass
-    sources: Sequence[Path]  # the stage's own code
     engine: Engine
     jobs: Sequence[tuple[Any, int]]
-    solve_shard: Callable[[Sequence[Any]], Columns]  # gets one job, repeated once for each frame
+    solve_shard: Callable[[Sequence[Any]], Arrays]  # gets one job, repeated once for each frame
 
 
 def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
@@ -103,7 +103,7 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
     recipe = Recipe(
         out=store.out,
         schema=ATOMS,
-        key=content_key([asdict(store.params), engine_versions()], [*SOURCES, *store.sources]),  # names the shards
+        key=content_key(store.stage, asdict(store.params), engine_versions()),
         shards=[[job] * n_frames for job, n_frames in store.jobs],
         solve_shard=store.solve_shard,
         coordinates={},
@@ -126,7 +126,7 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
         "sources": dict(sorted(Counter(map(str, dataset["source"].values)).items())),
         "hash": manifest.hash,
     }
-    write_metrics(store.metrics, values)
+    write_json(store.metrics, values, sort_keys=True)
     print(
         f"{store.out}: {n_configs} configurations, {n_failed} failed, {store.engine.level}, hash {manifest.hash[:16]}",
         flush=True,

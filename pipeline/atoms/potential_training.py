@@ -12,7 +12,6 @@ place whole:
 
 import csv
 import json
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -29,8 +28,8 @@ from pipeline.atoms.potential_data import TrainingData
 from pipeline.atoms.potential_networks import NETWORKS, NetworkParams
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
-from pipeline.runtime.progress import Progress
-from pipeline.runtime.training_progress import tell_training
+from pipeline.runtime.progress import progress_bar, tell_training
+from stores.atomic import write_text
 from stores.building import building
 
 __all__ = [
@@ -119,14 +118,14 @@ def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> li
     results: dict[tuple[str, int], Any] = {}
     failures = []
     execution = for_training(load_execution())
-    with Progress(what, len(flat), "trainings") as progress:
+    with progress_bar(what, len(flat), "trainings") as progress:
         for position, result in run_tasks(train_member, flat, execution):
             job = flat[position]
             if isinstance(result, Exception):
                 failures.append(f"{job.name}, seed {job.seed}: {type(result).__name__}: {result}")
             else:
                 results[job.name, job.seed] = result
-            progress.advance()
+            progress.update()
     if failures:
         raise RuntimeError("\n".join([f"{len(failures)} of {len(flat)} trainings failed", *sorted(failures)]))
     return [
@@ -189,8 +188,7 @@ def train_member(job: MemberJob) -> dict[str, Any]:
         "n_weights": sum(weight.numel() for weight in trained.model.parameters()),
         "history": trained.history,
     }
-    told.with_suffix(".tmp").write_text(json.dumps(result))
-    os.replace(told.with_suffix(".tmp"), told)
+    write_text(told, json.dumps(result))
     return result
 
 
@@ -219,7 +217,7 @@ def errors_of(data: Configurations, predicted: Predictions, about: TrainingData)
 def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
     """Move the potential to `folder`, replacing a potential made there before; `info` goes into potential.json."""
     from models.networks.potentials.ensemble import load_potential, save_potential
-    from pipeline.runtime.stage import plain
+    from pipeline.runtime.records import plain
 
     job = trained.job
     about = {

@@ -9,15 +9,18 @@ Atomization energies are what remains after the reference energies, which stand 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
-from pipeline.commands.label_options import references_by
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.stage import plain, run_stage, write_metrics
+from models.settings import settings
+from pipeline.atoms.reference_choice import references_by
+from pipeline.runtime.params import load_params
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.atom_arrays import load_atoms
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
@@ -29,14 +32,14 @@ OUT = Path("data/qm9.zarr")
 METRICS = Path("reports/metrics/qm9.json")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Qm9Params:
     """Section `qm9` of params.yaml."""
 
     energy: Literal["U0", "U", "H", "G", "electronic"]
     references: Literal["b3lyp", "least_squares", "robust"]
-    n_molecules: int | None = setting(low=1)  # None: all
-    seed: int = setting(low=0)  # of the draw
+    n_molecules: PositiveInt | None  # None: all
+    seed: NonNegativeInt  # of the draw
 
 
 def main() -> None:
@@ -62,7 +65,7 @@ def make(params: Qm9Params, folder: Path | None = None) -> None:
         "hash": report.hash,
         "settings": json.dumps(asdict(params), sort_keys=True),
     }
-    write_metrics(METRICS, plain(metrics))
+    write_json(METRICS, metrics, sort_keys=True)
     print(f"{OUT}: " + "\n  ".join(report.lines()))
 
 

@@ -10,19 +10,24 @@ local-moment regime: the atomic level holds one electron.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import SolverError
+from models.settings import Range, settings
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.params import load_params
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
@@ -33,18 +38,18 @@ OUT = Path("data/kondo_temperatures.zarr")
 KondoTemperature = Callable[[AndersonImpurity], float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class KondoTemperaturesParams:
     """Section `kondo_temperatures` of params.yaml; ranges are [low, high], energies in D."""
 
-    seed: int = setting(low=0)
-    n_hamiltonians: int = setting(low=1)
-    hamiltonians_per_shard: int = setting(low=1)
-    hybridization: tuple[float, float] = setting(above=0, below=1, ascending=True)
-    interaction_over_pi_gamma: tuple[float, float] = setting(above=0, ascending=True)
-    asymmetry: tuple[float, float] = setting(above=-1, below=1, ascending=True)
-    interaction_high: float = setting(above=0)
-    label_temperature: float = setting(above=0, below=1e-3)
+    seed: NonNegativeInt
+    n_hamiltonians: PositiveInt
+    hamiltonians_per_shard: PositiveInt
+    hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
+    interaction_over_pi_gamma: Range[PositiveFloat]
+    asymmetry: Range[Annotated[float, Field(gt=-1, lt=1)]]
+    interaction_high: PositiveFloat
+    label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     nrg: NRGSettings
 
     def __post_init__(self) -> None:
@@ -58,7 +63,7 @@ class KondoTemperaturesParams:
 
 def main() -> None:
     params = load_params(KondoTemperaturesParams, "kondo_temperatures")
-    generate(params, partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
+    generate(params, partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature))
 
 
 def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperature) -> None:
@@ -67,7 +72,7 @@ def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperatur
     recipe = Recipe(
         out=OUT,
         schema=KONDO_TEMPERATURES,
-        key=content_key(asdict(params), [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key("kondo_temperatures", asdict(params)),
         shards=shards_of(impurities, params.hamiltonians_per_shard),
         solve_shard=partial(measure_shard, kondo_temperature=kondo_temperature),
         coordinates={},
@@ -89,7 +94,7 @@ def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpuri
     )
 
 
-def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Columns:
+def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Arrays:
     """One row per impurity; one whose T_K cannot be measured is recorded."""
     measured = [_measure(impurity, kondo_temperature) for impurity in impurities]
     return {
@@ -110,12 +115,6 @@ def _measure(impurity: AndersonImpurity, kondo_temperature: KondoTemperature) ->
     if not np.isfinite(value) or value <= 0:
         return np.nan, "T_K lies below the lowest energy of the chain"
     return value, ""
-
-
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
-    from models.physics.impurity.kondo import kondo_temperature
-
-    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
 
 
 if __name__ == "__main__":

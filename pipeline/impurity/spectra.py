@@ -18,24 +18,35 @@ so x >= 0 suffices, and at B = 0, where both spins agree, there are two rows per
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-import models.physics.impurity
 from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings
-from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
+from models.physics.impurity.solver import (
+    IMPURITY_SOLVERS,
+    ImpuritySolution,
+    ImpuritySolver,
+    SolverError,
+    SolverUnavailable,
+)
+from models.registry import Chosen
+from models.settings import Fraction, Range, settings
+from pipeline.impurity.records import SpectraMetrics
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.params import load_params
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
+from pipeline.runtime.stage import run_stage
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
 from stores.zarr_store import open_store
@@ -53,50 +64,48 @@ __all__ = [
 ]
 
 OUT = Path("data/spectra.zarr")
-METRICS = Path("reports/metrics/spectra.json")
 FloatArray = NDArray[np.float64]
 KondoTemperature = Callable[[AndersonImpurity], float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GridParams:
     """Symmetric logarithmic frequencies -maximum .. -minimum, 0, minimum .. maximum [D]."""
 
-    minimum: float = setting(above=0)
-    maximum: float = setting(above=0, below=1)
-    n_positive: int = setting(low=2)
+    minimum: PositiveFloat
+    maximum: Annotated[float, Field(gt=0, lt=1)]
+    n_positive: Annotated[int, Field(ge=2)]
 
     def __post_init__(self) -> None:
         if self.minimum >= self.maximum:
             raise ValueError(f"found minimum {self.minimum:g} >= maximum {self.maximum:g}, expected it below")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SamplingParams:
     """Ranges [low, high] of the drawn parameters, energies in D."""
 
-    interaction: tuple[float, float] = setting(above=0, ascending=True)
-    hybridization: tuple[float, float] = setting(above=0, below=1, ascending=True)
-    asymmetry: tuple[float, float] = setting(low=0, ascending=True)
-    field: tuple[float, float] = setting(above=0, ascending=True)
-    zero_field_fraction: float = setting(low=0, high=1)
-    temperature: tuple[float, float] = setting(above=0, ascending=True)
-    n_temperatures: int = setting(low=1)
+    interaction: Range[PositiveFloat]
+    hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
+    asymmetry: Range[NonNegativeFloat]
+    field: Range[PositiveFloat]
+    zero_field_fraction: Fraction
+    temperature: Range[PositiveFloat]
+    n_temperatures: PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectraParams:
     """Section `spectra` of params.yaml."""
 
-    seed: int = setting(low=0)
-    n_hamiltonians: int = setting(low=1)
-    hamiltonians_per_shard: int = setting(low=1)
-    solver: Literal["nrg", "triqs"]
-    label_temperature: float = setting(above=0, below=1e-3)
+    seed: NonNegativeInt
+    n_hamiltonians: PositiveInt
+    hamiltonians_per_shard: PositiveInt
+    solver: Annotated[Chosen, IMPURITY_SOLVERS]
+    label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     sampling: SamplingParams
     grid: GridParams
     nrg: NRGSettings
-    triqs: TriqsSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,43 +119,38 @@ class Hamiltonian:
 
 def main() -> None:
     params = load_params(SpectraParams, "spectra")
-    label = partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature)
-    generate(params, make_solver(params), label)
+    label = partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature)
+    generate(params, IMPURITY_SOLVERS.make(params.solver, nrg=params.nrg), label)
 
 
 def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: KondoTemperature) -> None:
     """Make the store and its metrics in the working directory."""
     hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians)]
     omega = frequency_grid(params.grid)
-    versions = dict(solver.versions) if isinstance(solver, TriqsSolver) else {}  # no part of this environment
-    settings = (
-        asdict(params.nrg)
-        if params.solver == "nrg"
-        else {"kondo": asdict(params.nrg), "triqs": asdict(params.triqs), "versions": versions}
-    )
+    versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
+    settings = asdict(params.nrg)
+    if params.solver.name != "nrg":
+        settings = {"kondo": settings, params.solver.name: asdict(params.solver.settings), "versions": versions}
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
-        key=content_key([asdict(params), versions], [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key("spectra", asdict(params), versions),
         shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
         solve_shard=partial(solve_shard, omega=omega, solver=solver, kondo_temperature=kondo_temperature),
         coordinates={"omega": omega},
-        attributes={"solver": params.solver, "settings": json.dumps(settings, sort_keys=True)},
+        attributes={"solver": params.solver.name, "settings": json.dumps(settings, sort_keys=True)},
         unit="Hamiltonians",
         ends_run=(SolverUnavailable,),
     )
     manifest = generate_store(recipe, load_execution())
     store = open_store(OUT, SPECTRA)
     n_failed = int((store["status"] != OK).sum())
-    write_metrics(
-        METRICS,
-        {
-            "n_spectra": manifest.sizes["sample"],
-            "n_failed": n_failed,
-            "friedel": _friedel_summary(store["friedel_residual"].values),
-            "hash": manifest.hash,
-        },
-    )
+    SpectraMetrics(
+        n_spectra=manifest.sizes["sample"],
+        n_failed=n_failed,
+        friedel=_friedel_summary(store["friedel_residual"].values),
+        hash=manifest.hash,
+    ).write()
     print(f"{OUT}: {manifest.sizes['sample']} spectra, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
 
 
@@ -192,33 +196,17 @@ def solve_shard(
     omega: FloatArray,
     solver: ImpuritySolver,
     kondo_temperature: KondoTemperature,
-) -> Columns:
+) -> Arrays:
     """Rows of all these Hamiltonians; one that cannot be solved is recorded in its rows."""
     blocks = [_solve_one(h, omega=omega, solver=solver, kondo_temperature=kondo_temperature) for h in hamiltonians]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def make_solver(params: SpectraParams) -> ImpuritySolver:
-    if params.solver == "triqs":
-        return TriqsSolver(settings=params.triqs).checked()
-    from models.physics.impurity.nrg_solver import NRGSolver
-
-    return NRGSolver(params.nrg)
-
-
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
-    from models.physics.impurity.kondo import kondo_temperature
-
-    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
-
-
 def _solve_one(
     hamiltonian: Hamiltonian, *, omega: FloatArray, solver: ImpuritySolver, kondo_temperature: KondoTemperature
-) -> Columns:
+) -> Arrays:
     impurity = hamiltonian.impurity
-    at_zero_field = AndersonImpurity(
-        interaction=impurity.interaction, level=impurity.level, hybridization=impurity.hybridization
-    )
+    at_zero_field = replace(impurity, field=0.0)
     try:
         solution = solver.solve(impurity, temperatures=np.array(hamiltonian.temperatures), omega=omega)
         label = float(kondo_temperature(at_zero_field))
@@ -275,7 +263,7 @@ def _rows(
     *,
     spin: int,
     mirrored: bool,
-) -> Columns:
+) -> Arrays:
     spectrum = solution.spectrum_up if spin > 0 else solution.spectrum_dn
     n_d, s_z = solution.n_up + solution.n_dn, spin * (solution.n_up - solution.n_dn) / 2
     pairs = solution.double_occupancy
@@ -297,10 +285,10 @@ def _rows(
     }
 
 
-def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Columns:
+def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Arrays:
     n_rows = len(hamiltonian.temperatures)
     zeros = ("n_d", "s_z", "double_occupancy", "spectral_weight")
-    empty: Columns = {name: np.zeros(n_rows) for name in zeros} | {
+    empty: Arrays = {name: np.zeros(n_rows) for name in zeros} | {
         "spectrum": np.zeros((n_rows, omega.size), dtype=np.float32),
         "friedel_residual": np.full(n_rows, np.nan),
         "kondo_temperature": np.full(n_rows, np.nan),
@@ -314,7 +302,7 @@ def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Co
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
 
 
-def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Columns:
+def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Arrays:
     """Parameters of the impurity whose A_up is this view of the solution."""
     impurity = hamiltonian.impurity if spin > 0 else hamiltonian.impurity.spin_flipped()
     impurity = impurity.particle_hole_mirror() if mirrored else impurity
@@ -341,4 +329,4 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 if __name__ == "__main__":
-    run_stage("spectra", main, also_told=(SolverUnavailable,))
+    run_stage("spectra", main, also_explained=(SolverUnavailable,))

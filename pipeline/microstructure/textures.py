@@ -10,38 +10,45 @@ Networks run on a GPU where there is one, and then in one process; otherwise in 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from pydantic import PositiveInt
 
-from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
-from models.descriptors.descriptor import Descriptor, require_images
-from pipeline.runtime.dependencies import stage_code
+from models.descriptors.descriptor import (
+    Descriptor,
+    DescriptorName,
+    DescriptorSettings,
+    make_descriptor,
+    require_images,
+)
+from models.settings import Some, settings
+from pipeline.microstructure.records import TexturesMetrics
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
-from stores.microstructures import MICROSTRUCTURES
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.params import load_params
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
+from pipeline.runtime.stage import run_stage
+from stores.manifest import read_manifest
+from stores.microstructures import open_microstructures
 from stores.outcome import OK
 from stores.textures import textures_schema
-from stores.zarr_store import open_store, read_manifest
 
 __all__ = ["TexturesParams", "describe_shard", "generate", "main"]
 
 IMAGES = Path("data/microstructures.zarr")
 OUT = Path("data/textures.zarr")
-METRICS = Path("reports/metrics/textures.json")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TexturesParams:
     """Section `textures` of params.yaml."""
 
-    descriptors: tuple[DescriptorName, ...]
-    images_per_shard: int = setting(low=1)
+    descriptors: Some[DescriptorName]
+    images_per_shard: PositiveInt
     settings: DescriptorSettings
 
     def __post_init__(self) -> None:
@@ -55,21 +62,21 @@ def main() -> None:
 
 def generate(params: TexturesParams) -> None:
     """Make the store and its metrics in the working directory."""
-    images = open_store(IMAGES, MICROSTRUCTURES)
+    images = open_microstructures(IMAGES)
     shape = images.sizes["y"], images.sizes["x"]
     rows = np.flatnonzero(images["status"].values == OK)
-    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is told here
+    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is an error here
     device = _device()
     recipe = Recipe(
         out=OUT,
         schema=textures_schema(params.descriptors),
-        key=_content_key(params, device),
+        key=content_key("textures", asdict(params), read_manifest(IMAGES).hash, device),
         shards=shards_of(rows.tolist(), params.images_per_shard),
         solve_shard=partial(describe_shard, names=params.descriptors, settings=params.settings, shape=shape),
         coordinates={},
         attributes={
             "descriptors": json.dumps(params.descriptors),
-            "settings": json.dumps(asdict(params.settings), sort_keys=True),
+            "settings": json.dumps(params.settings.as_dict(), sort_keys=True),
         },
         unit="images",
     )
@@ -78,26 +85,24 @@ def generate(params: TexturesParams) -> None:
         execution = replace(execution, scheduler="serial")
     manifest = generate_store(recipe, execution)
     n_images, n_features = manifest.sizes["sample"], {descriptor.name: descriptor.n_features for descriptor in made}
-    write_metrics(METRICS, {"n_images": n_images, "n_features": n_features, "hash": manifest.hash})
+    TexturesMetrics(n_images=n_images, n_features=n_features, hash=manifest.hash).write()
     print(f"{OUT}: {n_images} images, {len(made)} descriptors, hash {manifest.hash[:16]}", flush=True)
 
 
 def describe_shard(
     rows: Sequence[int], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
-) -> Columns:
+) -> Arrays:
     """Features of the images in these rows. Raises ValueError that names the rows which cannot be described."""
-    store = open_store(IMAGES, MICROSTRUCTURES)
+    store = open_microstructures(IMAGES)
     index = np.asarray(rows)
     images_BHW = store["image"][index].values
     require_images(images_BHW, shape, rows=rows)
-    columns: Columns = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
+    columns: Arrays = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
     return columns | {made.name: made.describe(images_BHW) for made in _descriptors(names, settings, shape)}
 
 
 @cache
-def _descriptors(
-    names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
-) -> tuple[Descriptor, ...]:
+def _descriptors(names: Some[str], settings: DescriptorSettings, shape: tuple[int, int]) -> tuple[Descriptor, ...]:
     """Made once per process: networks read their weights."""
     return tuple(make_descriptor(name, settings, shape) for name in names)
 
@@ -106,13 +111,6 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _content_key(params: TexturesParams, device: str) -> str:
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "textures")]
-    told = [asdict(params), read_manifest(IMAGES).hash, version("torch"), device]
-    return content_key(told, sources)
 
 
 if __name__ == "__main__":

@@ -13,23 +13,24 @@ what it makes.
 
 import hashlib
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from stores.atomic import write_text
 
 __all__ = ["SECTIONS", "section_kinds", "wrong_params"]
 
 SECTIONS = {  # section -> module of pipeline: dataclass
     "spectra": "impurity.spectra:SpectraParams",
     "kondo_temperatures": "impurity.kondo_temperatures:KondoTemperaturesParams",
-    "spectrum_vae": "impurity.spectrum_vae_params:SpectrumVAEParams",
+    "spectrum_vae": "impurity.spectrum_vae:SpectrumVAEParams",
     "latents": "impurity.latents:LatentsParams",
-    "formula": "impurity.formula_params:FormulaParams",
+    "formula": "impurity.formula:FormulaParams",
     "microstructures": "microstructure.microstructures:MicrostructuresParams",
     "textures": "microstructure.textures:TexturesParams",
-    "embedding": "microstructure.embedding_params:EmbeddingParams",
-    "reconstruction": "microstructure.reconstruction_params:ReconstructionParams",
+    "embedding": "microstructure.embedding:EmbeddingParams",
+    "reconstruction": "microstructure.reconstruction:ReconstructionParams",
     "qm9": "atoms.qm9:Qm9Params",
     "molecules": "atoms.molecules:MoleculesParams",
     "aluminium": "atoms.aluminium:AluminiumParams",
@@ -81,10 +82,7 @@ def wrong_params(root: Path) -> str:
     reply = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if reply.returncode:
         return reply.stderr.strip() or f"{PARAMS}: the check ended with status {reply.returncode}"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
-    partial.write_text(state)
-    os.replace(partial, note)
+    write_text(note, state)
     return ""
 
 

@@ -39,7 +39,7 @@ ARCHITECTURES = {
     "ani": ("models.networks.potentials.ani", "ANI"),
 }
 ABOUT = "potential.json"
-TRAIN = "train it: python -m pipeline.commands.train_potential --store PATH --model hipnn|ani --out MODEL_DIR"
+TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +147,7 @@ def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info
     (folder / ABOUT).unlink(missing_ok=True)  # a folder without it is not finished
     for number, member in enumerate(members):
         save_network(member, folder / f"member_{number}")
-    partial = folder / f".{ABOUT}.part"
-    partial.write_text(json.dumps({**info, **about}, indent=2, sort_keys=True) + "\n")
-    partial.replace(folder / ABOUT)
+    (folder / ABOUT).write_text(json.dumps({**info, **about}, indent=2, sort_keys=True) + "\n")
 
 
 def load_potential(folder: Path | str) -> Ensemble:

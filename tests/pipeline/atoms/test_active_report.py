@@ -1,7 +1,5 @@
 """Numbers of the control: the gain is a geometric mean over paired seeds, its interval Student's of the logarithms."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
@@ -11,9 +9,9 @@ from pipeline.atoms.active_report import control_metrics
 from pipeline.atoms.active_rounds import Lane, Round
 from pipeline.atoms.active_sampling import Arm
 from pipeline.atoms.active_training import Errors
-from pipeline.runtime.params import load_params
+from tests.profiles import section_params
 
-PARAMS = load_params(ActiveLearningParams, "active_learning", Path(__file__).parents[3] / "profiles" / "tiny.yaml")
+PARAMS = section_params(ActiveLearningParams, "active_learning", "tiny")
 
 
 def lane(seed: int, arm: Arm, force_rmse: list[float]) -> Lane:

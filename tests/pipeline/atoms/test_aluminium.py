@@ -15,13 +15,15 @@ from pipeline.atoms.aluminium import AluminiumParams, draw_jobs, draw_start, gen
 from pipeline.atoms.labelling import EngineParams
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
-TINY = load_params(AluminiumParams, "aluminium", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(AluminiumParams, "aluminium", "tiny")
 EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))
 CHEAP = replace(
     TINY,

@@ -12,16 +12,18 @@ from models.physics.atoms.ase_engine import ASEEngine
 from pipeline.atoms import molecules
 from pipeline.atoms.labelling import EngineParams
 from pipeline.atoms.molecules import MoleculeFrames, MoleculesParams, draw_jobs, generate, problems_of
+from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import GenerationError
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MoleculesParams, "molecules", ROOT / "params.yaml")
-TINY = load_params(MoleculesParams, "molecules", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(MoleculesParams, "molecules", "tiny")
 EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.solver import ImpuritySolution, SolverError
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from models.physics.impurity.solver import IMPURITY_SOLVERS, ImpuritySolution, SolverError, SolverUnavailable
+from models.physics.impurity.triqs import TriqsSolver
 from pipeline.impurity import spectra
 from pipeline.impurity.spectra import (
     Hamiltonian,
@@ -23,13 +23,13 @@ from pipeline.impurity.spectra import (
     draw_hamiltonian,
     frequency_grid,
     generate,
-    make_solver,
     solve_shard,
 )
 from pipeline.runtime.params import load_params
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 from tests.models.physics.impurity.test_triqs import wrapper_script
 
 ROOT = Path(__file__).parents[3]
@@ -265,7 +265,7 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
     expected = finished_hash(roots[0])
     for n_shards, how in ((1, signal.SIGKILL), (2, signal.SIGINT)):
         process = stage(roots[1])
-        while process.poll() is None and len(list(roots[1].glob(".cache/generation/*/*.shard"))) < n_shards:
+        while process.poll() is None and len(list(roots[1].glob(".cache/generation/*/*.task"))) < n_shards:
             time.sleep(0.005)
         os.killpg(process.pid, how)
         _, err = process.communicate()
@@ -281,7 +281,7 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
 def test_ctrl_c_ends_worker_processes_quietly(tmp_path):
     tiny_params(tmp_path, n_hamiltonians="400")
     process = stage(tmp_path, LATENTLAW_SCHEDULER="local", LATENTLAW_WORKERS="2")
-    while process.poll() is None and not list(tmp_path.glob(".cache/generation/*/*.shard")):
+    while process.poll() is None and not list(tmp_path.glob(".cache/generation/*/*.task")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
@@ -297,7 +297,7 @@ class ToyTriqs(TriqsSolver):
 
 
 def test_a_store_names_the_versions_of_triqs_and_other_versions_make_other_shards(here, capsys):
-    params = replace(PARAMS, solver="triqs", n_hamiltonians=4)
+    params = replace(PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=4)
     for versions in ({"triqs": "3.2.1"}, {"triqs": "3.3.0"}):
         generate(params, ToyTriqs(versions=versions), toy_kondo_temperature)
         assert json.loads(open_store(spectra.OUT).attrs["settings"])["versions"] == versions
@@ -314,13 +314,15 @@ def test_a_store_of_the_built_in_solver_names_its_settings_alone(here):
 def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(here, monkeypatch):
     monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(here))
     free = replace(PARAMS.sampling, interaction=(1e-16, 2e-16))  # the stand-in of TRIQS solves U = 0
-    params = replace(PARAMS, solver="triqs", n_hamiltonians=2, hamiltonians_per_shard=1, sampling=free)
-    solver = make_solver(params)
+    params = replace(
+        PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=2, hamiltonians_per_shard=1, sampling=free
+    )
+    solver = IMPURITY_SOLVERS.make(params.solver, nrg=params.nrg)
     sound = (here / "tools" / "kk").read_text()
     (here / "tools" / "kk").write_text("#!/bin/sh\necho 'kk: no libgsl.so.27' >&2; exit 127\n")
     with pytest.raises(SolverUnavailable, match=r"does not solve even the free level.*kk: no libgsl\.so\.27"):
         generate(params, solver, toy_kondo_temperature)
-    assert not list(here.glob(".cache/generation/*/*.shard"))
+    assert not list(here.glob(".cache/generation/*/*.task"))
     (here / "tools" / "kk").write_text(sound)
     generate(params, solver, toy_kondo_temperature)
     dataset = open_store(spectra.OUT, SPECTRA)
@@ -331,4 +333,23 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
 def test_a_missing_triqs_is_told_before_any_work(monkeypatch):
     monkeypatch.delenv("LATENTLAW_TRIQS_PYTHON", raising=False)
     with pytest.raises(SolverUnavailable, match="Install route"):
-        make_solver(replace(PARAMS, solver="triqs"))
+        IMPURITY_SOLVERS.make(IMPURITY_SOLVERS.choose("triqs"), nrg=PARAMS.nrg)
+
+
+def toy_solver(*, nrg):
+    """What a new file in models/physics/impurity holds: a function, registered."""
+    return ToySolver()
+
+
+def test_a_solver_defined_elsewhere_runs_the_stage_once_it_is_registered(here, monkeypatch):
+    text = (
+        (ROOT / "params.yaml")
+        .read_text()
+        .replace("solver: nrg", "solver: toy")
+        .replace("n_hamiltonians: 1700", "n_hamiltonians: 3")
+    )
+    (here / "params.yaml").write_text(text)
+    monkeypatch.setattr(spectra, "kondo_temperature", lambda impurity, **_: toy_kondo_temperature(impurity))
+    with IMPURITY_SOLVERS.registered("toy", toy_solver):
+        spectra.main()
+    assert open_store(spectra.OUT, SPECTRA).attrs["solver"] == "toy"
