@@ -21,7 +21,7 @@ from models.training.potentials.configurations import Configurations
 from models.training.potentials.potential_settings import PotentialSettings
 from pipeline.atoms.potential_networks import NETWORKS
 from pipeline.runtime.kept_results import Arrays
-from pipeline.runtime.progress import tell_training
+from pipeline.runtime.progress import print_training_progress
 from stores.atoms import AtomsRecord
 
 __all__ = [
@@ -116,7 +116,7 @@ def train(task: MemberTask) -> Arrays:
             validation=prepared(task.validation),
             seed=task.seed,
             checkpoints=folder,
-            tell=partial(tell_training, task.name),
+            report=partial(print_training_progress, task.name),
         )
     arrays: Arrays = {WEIGHT + name: value.numpy() for name, value in found.model.state_dict().items()}
     for name, data in task.asked.items():

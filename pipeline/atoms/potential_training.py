@@ -28,7 +28,7 @@ from pipeline.atoms.potential_data import TrainingData
 from pipeline.atoms.potential_networks import NETWORKS, NetworkParams
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
-from pipeline.runtime.progress import progress_bar, tell_training
+from pipeline.runtime.progress import print_training_progress, progress_bar
 from stores.atomic import write_text
 from stores.building import building
 
@@ -171,7 +171,7 @@ def train_member(job: MemberJob) -> dict[str, Any]:
         seed=job.seed,
         checkpoints=job.folder / "checkpoints",
         devices=n_devices(),
-        tell=partial(tell_training, f"{job.name}, seed {job.seed}"),
+        report=partial(print_training_progress, f"{job.name}, seed {job.seed}"),
     )
     predictions: dict[str, NDArray[np.float64]] = {}
     for name, data in sets.items():
