@@ -14,7 +14,7 @@ from pipeline.report.axes import settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
 
-__all__ = ["compared", "draw_deviations_on", "measured", "properties_section"]
+__all__ = ["compared", "draw_deviations_on", "measured", "nearest_deviation", "percent", "properties_section"]
 
 OTHERS = {  # column -> words, colour, mark
     "oracle": ("QM engine", CYCLE[0], "o"),
@@ -142,6 +142,12 @@ def source_table(records: Records, sources: Sequence[str]) -> Table:
 def compared(record: Property) -> bool:
     """Whether a relative deviation says something: not of compressed cells, whose energies pass through zero."""
     return record.family != "compression" and any(record.relative_deviation.get(key) is not None for key in OTHERS)
+
+
+def nearest_deviation(record: Property) -> float | None:
+    """Relative, from the first there is of QM engine, published DFT and experiment."""
+    known = [record.relative_deviation.get(key) for key in OTHERS]
+    return next((value for value in known if value is not None), None)
 
 
 def measured(records: Records) -> int:

@@ -71,6 +71,7 @@ DESCRIPTORS = {
     "power_spectrum": ("power spectrum", CYCLE[1]),
     "log_power_spectrum": ("log power spectrum", CYCLE[1]),
 }
+LEAST_SHOWN = -0.3  # of R2
 LINES = ("-", "--", ":", "-.")
 METHODS = {"isomap": "Isomap", "mds": "MDS", "umap": "UMAP"}
 
@@ -348,20 +349,19 @@ def draw_map_on(axes: Axes, place: FloatArray, colour: FloatArray, *, label: str
 
 
 def draw_r2_on(axes: Axes, records: Sequence[MapDetails], parameter: str) -> None:
-    """One bar with its interval for each map; negative values are shown down to -0.3."""
+    """One bar with its interval for each map; what lies below LEAST_SHOWN is drawn there."""
     order = sorted(records, key=lambda r: list(DESCRIPTORS).index(r.descriptor) if r.descriptor in DESCRIPTORS else 99)
     for position, record in enumerate(reversed(order)):
         value, low, high = record.linear_r2[parameter]
+        shown, first, last = (max(r2, LEAST_SHOWN) for r2 in (value, low, high))
         colour = DESCRIPTORS.get(record.descriptor, ("", CYCLE[6]))[1]
-        axes.barh(position, max(value, -0.3), color=colour, height=0.62, alpha=0.85)
-        axes.errorbar(
-            max(value, -0.3), position, xerr=[[value - low], [high - value]], color=INK, capsize=2.5, linewidth=1.1
-        )
+        axes.barh(position, shown, color=colour, height=0.62, alpha=0.85)
+        axes.errorbar(shown, position, xerr=[[shown - first], [last - shown]], color=INK, capsize=2.5, linewidth=1.1)
         axes.text(
             max(high, 0.0) + 0.03, position, f"{value:.2f}".replace("-", "\u2212"), va="center", fontsize=8.5, color=INK
         )
     names = [DESCRIPTORS.get(r.descriptor, (r.descriptor, ""))[0] for r in reversed(order)]
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.3, 1.15), ylim=(-0.6, len(names) - 0.4))
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(LEAST_SHOWN, 1.15), ylim=(-0.6, len(names) - 0.4))
     axes.set_xticks([0, 0.5, 1])
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.grid(visible=False, axis="y")
@@ -414,7 +414,7 @@ def draw_dimensions(details: Sequence[MapDetails], generators: Mapping[str, tupl
             name, colour = DESCRIPTORS.get(own.descriptor, (own.descriptor, CYCLE[6]))
             shown = _shade(own.descriptor, colour)
             style = LINES[methods.index(own.method) % len(LINES)]
-            curves = (own.residual_variance, [max(r[parameter], -0.3) for r in own.linear_r2_by_dimension])
+            curves = (own.residual_variance, [max(r[parameter], LEAST_SHOWN) for r in own.linear_r2_by_dimension])
             for axes, curve in zip(line, curves, strict=True):
                 n = np.arange(1, len(curve) + 1)
                 label = f"{name}, {METHODS.get(own.method, own.method)}"
