@@ -1,7 +1,7 @@
 """Does dvc.yaml list all code that shapes what a stage makes? DVC does not follow imports; this walk does.
 
 A file belongs to a stage when `pipeline/<lane>/<stage>.py` reaches it, at any depth, through an import (also inside a
-function), the dotted name of a module in a string ("models.laws.pysr_child", run as a subprocess), that of a package
+function), the dotted name of a module in a string ("models.laws.x", run as a subprocess), that of a package
 (a registry imports all its modules), or the name of a file beside the module in a string ("report.html.j2",
 "triqs_child.py"). Left out are empty `__init__.py` files and MACHINERY (pipeline.runtime.content_key), with what only
 machinery imports.

@@ -22,7 +22,7 @@ from pipeline.microstructure.records import (
 from pipeline.microstructure.report.beyond_section import ARRAYS
 from pipeline.report.inputs import params_hash, require
 from stores.manifest import read_manifest
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.zarr_store import open_store
 
 __all__ = ["MicrostructureInputs", "best_of", "read_microstructures"]
@@ -74,7 +74,7 @@ class MicrostructureInputs:
 def read_microstructures(root: Path) -> MicrostructureInputs:
     """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
     require(root, FILES, (EmbeddingMetrics, EmbeddingDetails, BeyondMetrics))
-    images = open_store(root / "data/microstructures.zarr", MICROSTRUCTURES)
+    images = open_microstructures(root / "data/microstructures.zarr")
     textures = open_store(root / "data/textures.zarr")
     details = EmbeddingDetails.read(root)
     return MicrostructureInputs(

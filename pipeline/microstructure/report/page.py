@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from pipeline.microstructure.embedding_goals import NETWORK, PAIR_STATISTICS
-from pipeline.microstructure.embedding_targets import HIDDEN
 from pipeline.microstructure.records import EmbeddingMetrics
 from pipeline.microstructure.report.beyond_section import beyond_section
 from pipeline.microstructure.report.inputs import MicrostructureInputs, best_of, read_microstructures
@@ -24,6 +23,7 @@ from pipeline.microstructure.report.map_section import (
     map_section,
     recovery_section,
 )
+from pipeline.microstructure.targets import HIDDEN
 from pipeline.report.drawing import drawing, new_figure, thinned
 from pipeline.report.page import (
     KeyNumber,

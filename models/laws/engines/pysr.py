@@ -1,8 +1,8 @@
 """PySR (Cranmer, arXiv 2305.01582) behind the engine contract: a child process with a time limit.
 
 A child because PyTorch, once imported, may crash Julia; because a first start downloads and compiles; and because a
-hang must not take the stage with it. The child speaks the protocol of `models.laws.pysr_child`. An explicit choice of
-this engine never falls back: without Julia it raises EngineUnavailable with the cure.
+hang must not take the stage with it. The child speaks the protocol of `models.laws.engines.pysr_child`. An
+explicit choice of this engine never falls back: without Julia it raises EngineUnavailable with the cure.
 """
 
 import json
@@ -12,18 +12,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.laws.symbolic_engine import (
+    SYMBOLIC_ENGINES,
     Candidate,
     EngineFailed,
     EngineUnavailable,
     FloatArray,
     FrontResult,
+    SymbolicEngine,
     check_problem,
 )
+from models.settings import settings
 
 __all__ = ["PySREngine"]
 
@@ -33,24 +37,25 @@ CURE = (
     "set PYTHON_JULIAPKG_OFFLINE=yes and "
     "PYTHON_JULIAPKG_EXE=/path/to/julia; or choose `engine: operon` or `engine: library`"
 )
+POPULATIONS = 15
+PROBE_TIMEOUT_S = 30.0
 CHILD = (sys.executable, "-P", str(Path(__file__).with_name("pysr_child.py")))
 
 
-@dataclass(frozen=True, kw_only=True)
-class PySREngine:
-    iterations: int = 100
-    populations: int = 15
-    max_size: int = 30
-    binary_operators: tuple[str, ...] = ("+", "-", "*", "/")
-    unary_operators: tuple[str, ...] = ("log",)
-    timeout_s: float = 1800.0
-    probe_timeout_s: float = 30.0
+@SYMBOLIC_ENGINES.register("pysr")
+@settings
+class PySREngine(SymbolicEngine):
+    """Also its settings: the budget of one run."""
+
+    name = "pysr"
+    iterations: PositiveInt
+    max_size: Annotated[int, Field(ge=7)]
+    timeout_s: PositiveFloat
     command: tuple[str, ...] = CHILD
-    name: str = "pysr"
 
     def check_available(self) -> None:
-        """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network, at most probe_timeout_s."""
-        self._ask({"probe": True}, "ready", self.probe_timeout_s)
+        """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network, at most PROBE_TIMEOUT_S."""
+        self._ask({"probe": True}, "ready", PROBE_TIMEOUT_S)
 
     def fit(
         self,
@@ -64,10 +69,10 @@ class PySREngine:
         check_problem(inputs, target, names)
         settings = {
             "niterations": self.iterations,
-            "populations": self.populations,
+            "populations": POPULATIONS,
             "maxsize": self.max_size,
-            "binary_operators": list(self.binary_operators),
-            "unary_operators": list(self.unary_operators),
+            "binary_operators": ["+", "-", "*", "/"],
+            "unary_operators": ["log"],
         }
         request = {
             "inputs": inputs.tolist(),

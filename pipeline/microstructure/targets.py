@@ -1,4 +1,4 @@
-"""What the maps of micrographs are judged by: the parameters of each generator, in the form they are compared in.
+"""What the maps of micrographs are compared with: the parameters of each generator, in the form they are compared in.
 
     lamellae      angle as (cos 2a, sin 2a), since a and a + pi are the same stripes; log noise_strength; log scale_px
     phase_order   phase_order as it is; log scale_px
@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.microstructures import GENERATORS
+from stores.microstructures import rows_of
 
 __all__ = ["HIDDEN", "JUDGED", "WORDS", "Samples", "read_samples"]
 
@@ -80,7 +80,7 @@ class Samples:
 def read_samples(images: xr.Dataset, textures: xr.Dataset, generator: str) -> Samples:
     """The described images of one generator, in the order of the texture store; there may be none."""
     image_rows = textures["image_row"].values
-    rows = np.flatnonzero(images["generator"].values[image_rows] == GENERATORS.index(generator))
+    rows = rows_of(images, generator, image_rows)
     return Samples(
         generator=generator,
         rows_N=rows,

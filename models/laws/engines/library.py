@@ -13,31 +13,39 @@ would do.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from math import comb, log
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
-from models.laws.symbolic_engine import Candidate, FloatArray, FrontResult, check_problem
+from models.laws.symbolic_engine import (
+    SYMBOLIC_ENGINES,
+    Candidate,
+    FloatArray,
+    FrontResult,
+    SymbolicEngine,
+    check_problem,
+)
+from models.settings import settings
 
 __all__ = ["LibraryEngine", "beam_width", "library_terms", "search_subsets"]
 
+KEPT_PER_SIZE = 3
 
-@dataclass(frozen=True, kw_only=True)
-class LibraryEngine:
-    max_power: int = 2
-    max_total: int = 4
-    max_terms: int = 6
-    beam: int = 100
-    keep_per_size: int = 3
-    name: str = "library"
 
-    def __post_init__(self) -> None:
-        checked = ("max_power", "max_total", "max_terms", "beam", "keep_per_size")
-        problems = [f"{key}: found {getattr(self, key)}, expected >= 1" for key in checked if getattr(self, key) < 1]
-        if problems:
-            raise ValueError("library engine: " + "; ".join(problems))
+@SYMBOLIC_ENGINES.register("library")
+@settings
+class LibraryEngine(SymbolicEngine):
+    """Also its settings: bounds of the exponents, of the terms of an equation, and of the search."""
+
+    name = "library"
+    deterministic = True
+    max_power: Annotated[int, Field(ge=1, le=4)]
+    max_total: PositiveInt
+    max_terms: Annotated[int, Field(ge=1, le=10)]
+    beam: PositiveInt
 
     def fit(
         self,
@@ -55,7 +63,7 @@ class LibraryEngine:
             Candidate(equation=repr(float(target.mean())), complexity=1, loss=float(target.var()))
         ]
         scores = [len(target) * log(max(target.var(), 1e-300))]
-        for subset in search_subsets(columns, target, self.max_terms, self.beam, self.keep_per_size):
+        for subset in search_subsets(columns, target, self.max_terms, self.beam):
             candidate, n_terms = fit_subset(columns, labels, target, subset), len(subset)
             candidates.append(candidate)
             n = len(target)
@@ -99,10 +107,8 @@ def library_terms(
     return [labels[i] for i in usable], np.stack([columns[i] for i in usable], axis=1)
 
 
-def search_subsets(
-    columns: FloatArray, target: FloatArray, max_terms: int, beam: int, keep_per_size: int
-) -> list[tuple[int, ...]]:
-    """The `keep_per_size` best subsets found of each size 1 ... max_terms."""
+def search_subsets(columns: FloatArray, target: FloatArray, max_terms: int, beam: int) -> list[tuple[int, ...]]:
+    """The KEPT_PER_SIZE best subsets found of each size 1 ... max_terms."""
     centred = columns - columns.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)  # (n_samples, n_terms)
     gram, projection = centred.T @ centred, centred.T @ (target - target.mean())
@@ -125,7 +131,7 @@ def search_subsets(
         if not chosen:
             break
         subsets, explained = np.array(list(chosen), dtype=np.intp), np.array(list(chosen.values()))
-        found += list(chosen)[:keep_per_size]
+        found += list(chosen)[:KEPT_PER_SIZE]
     return found
 
 

@@ -7,24 +7,42 @@ accepted and unused.
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any, Self
 
 import numpy as np
+from pydantic import Field, PositiveInt
 
-from models.laws.symbolic_engine import Candidate, EngineUnavailable, FloatArray, FrontResult, check_problem
+from models.laws.symbolic_engine import (
+    SYMBOLIC_ENGINES,
+    Candidate,
+    EngineUnavailable,
+    FloatArray,
+    FrontResult,
+    SymbolicEngine,
+    check_problem,
+)
+from models.settings import settings
 
 __all__ = ["OperonEngine"]
 
+SYMBOLS = ("add", "sub", "mul", "div", "log", "constant", "variable")
+OPTIMIZER_ITERATIONS = 5
 
-@dataclass(frozen=True, kw_only=True)
-class OperonEngine:
-    population: int = 1000
-    generations: int = 50
-    max_length: int = 30
-    operators: tuple[str, ...] = ("add", "sub", "mul", "div", "log")
-    optimizer_iterations: int = 5
-    name: str = "operon"
+
+@SYMBOLIC_ENGINES.register("operon")
+@settings
+class OperonEngine(SymbolicEngine):
+    """Also its settings: the budget per seed; raw inputs need more generations than dimensionless ones."""
+
+    name = "operon"
+    population: Annotated[int, Field(ge=10)]
+    generations: PositiveInt
+    raw_generations: PositiveInt
+    max_length: Annotated[int, Field(ge=5)]
+
+    def for_raw_inputs(self) -> Self:
+        return replace(self, generations=self.raw_generations)
 
     def check_available(self) -> None:
         """Raise EngineUnavailable where pyoperon cannot be imported (no wheel for Windows and Linux aarch64)."""
@@ -42,12 +60,12 @@ class OperonEngine:
         check_problem(inputs, target, names)
         scale = float(target.std()) or 1.0
         model = self._regressor_class()(
-            allowed_symbols=",".join([*self.operators, "constant", "variable"]),
+            allowed_symbols=",".join(SYMBOLS),
             population_size=self.population,
             generations=self.generations,
             max_evaluations=10**9,
             max_length=self.max_length,
-            optimizer_iterations=self.optimizer_iterations,
+            optimizer_iterations=OPTIMIZER_ITERATIONS,
             objectives=["r2", "length"],
             uncertainty=[scale],
             n_threads=1,
