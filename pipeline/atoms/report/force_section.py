@@ -223,9 +223,9 @@ def draw_costs_on(axes: Axes, results: Sequence[StepCost]) -> None:
             own = [r for r in results if (r.system, r.model) == case and r.method == method]
             own = [r for r in own if r.device == "cpu"] or own
             if own:
-                place = position + height * (m - (len(methods) - 1) / 2)
-                axes.barh(place, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
-                axes.text(own[0].time_ratio, place, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
+                position_of_bar = position + height * (m - (len(methods) - 1) / 2)
+                axes.barh(position_of_bar, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
+                axes.text(own[0].time_ratio, position_of_bar, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
         axes.barh([0], [0], color=METHODS[method][1], label=METHODS[method][0])
     short = {"organic_molecules": "molecules", "aluminium_108": "aluminium"}
     axes.set_yticks(

@@ -167,13 +167,13 @@ def draw_deviations_on(axes: Axes, records: Records, shown: Sequence[str]) -> No
         for row, name in enumerate(shown):
             if (deviation := records[name].relative_deviation.get(key)) is None:
                 continue
-            place = 100 * deviation
-            if abs(place) > edge:
-                side = 1 if place > 0 else -1
+            percent_off = 100 * deviation
+            if abs(percent_off) > edge:
+                side = 1 if percent_off > 0 else -1
                 at_edge = beyond.setdefault((row, side), [])
-                place = side * edge * (1 - 0.05 * len(at_edge))
+                percent_off = side * edge * (1 - 0.05 * len(at_edge))
                 at_edge.append(deviation)
-            x.append(place)
+            x.append(percent_off)
             y.append(row)
         if x:
             axes.plot(x, y, mark, color=colour, markersize=5.5, alpha=0.85, label=words, clip_on=False)

@@ -85,10 +85,10 @@ def map_plane(own: SubsetLatents, table: SpectrumTable, report: SubsetReport, ma
     x = max(range(len(own.names)), key=lambda i: abs(_value(associations, own.names[i], scale)))
     others = [i for i in range(len(own.names)) if i != x]
     y = max(others, key=lambda i: abs(_value(associations, own.names[i], "asymmetry")))
-    place = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
-    place[table.row] = np.arange(table.row.size)
-    shown = thinned(np.flatnonzero(place[own.spectrum_row] >= 0), max_points)
-    rows = place[own.spectrum_row[shown]]
+    row_of = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
+    row_of[table.row] = np.arange(table.row.size)
+    shown = thinned(np.flatnonzero(row_of[own.spectrum_row] >= 0), max_points)
+    rows = row_of[own.spectrum_row[shown]]
     tk, temperature = table.kondo_temperature[rows], table.temperature[rows]
     if scale == "log_T_K":
         energy, label = np.where(tk > temperature, tk, np.nan), "log$_{10}$ T$_K$ / D"

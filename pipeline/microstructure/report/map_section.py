@@ -179,9 +179,9 @@ def map_section(inputs: MicrostructureInputs, max_points: int) -> Section:
     names = [d for d in ("efficientnet", "two_point") if _has(inputs, "lamellae", d, method)]
     maps, rows = {}, np.empty(0, dtype=np.int64)
     for name in names:
-        rows, place = inputs.coordinates("lamellae", name, method)
+        rows, points = inputs.coordinates("lamellae", name, method)
         shown = thinned(np.arange(len(rows)), max_points)
-        rows, maps[f"{descriptor_words(name)}, {METHODS.get(method, method)}"] = rows[shown], place[shown]
+        rows, maps[f"{descriptor_words(name)}, {METHODS.get(method, method)}"] = rows[shown], points[shown]
     if not maps:
         blocks.append(Notice(text="No map of lamellae by this network or by two-point statistics: nothing to draw."))
     else:
@@ -333,19 +333,19 @@ def draw_image(axes: Axes, image: FloatArray, title: str = "") -> None:
         axes.set_title(title, fontsize=9, fontweight="normal", pad=3)
 
 
-def draw_map_on(axes: Axes, place: FloatArray, colour: FloatArray, *, label: str, cyclic: bool = False) -> None:
+def draw_map_on(axes: Axes, points: FloatArray, colour: FloatArray, *, label: str, cyclic: bool = False) -> None:
     """First two coordinates (N, >= 2), coloured; axes without numbers, for a map has no unit."""
-    points = axes.scatter(
-        place[:, 0],
-        place[:, 1] if place.shape[1] > 1 else np.zeros(len(place)),
+    drawn = axes.scatter(
+        points[:, 0],
+        points[:, 1] if points.shape[1] > 1 else np.zeros(len(points)),
         c=colour,
-        s=float(np.clip(5000 / max(1, len(place)), 4, 22)),
+        s=float(np.clip(5000 / max(1, len(points)), 4, 22)),
         cmap="twilight" if cyclic else SEQUENTIAL,
         linewidths=0,
         rasterized=True,
     )
     axes.set(xticks=[], yticks=[], xlabel="coordinate 1", ylabel="coordinate 2")
-    axes.get_figure().colorbar(points, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
+    axes.get_figure().colorbar(drawn, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
 
 
 def draw_r2_on(axes: Axes, records: Sequence[MapDetails], parameter: str) -> None:
@@ -367,15 +367,15 @@ def draw_r2_on(axes: Axes, records: Sequence[MapDetails], parameter: str) -> Non
     axes.grid(visible=False, axis="y")
 
 
-def draw_thumbnails(place: FloatArray, images: FloatArray, angle: FloatArray, *, n_across: int = 11) -> Figure:
+def draw_thumbnails(points: FloatArray, images: FloatArray, angle: FloatArray, *, n_across: int = 11) -> Figure:
     """Images (n, y, x) at their place in the plane of coordinates 1 and 2, framed in the colour of their angle."""
     figure = new_figure(10.0, 6.4)
     axes = figure.subplots()
-    axes.scatter(place[:, 0], place[:, 1], s=6, color=MUTED, alpha=0.5, linewidths=0)
-    for row in _apart(place, n_across):
+    axes.scatter(points[:, 0], points[:, 1], s=6, color=MUTED, alpha=0.5, linewidths=0)
+    for row in _apart(points, n_across):
         box = AnnotationBbox(
             OffsetImage(images[row], cmap="gray", zoom=44 / images.shape[1], norm=Normalize(0, 1)),
-            (float(place[row, 0]), float(place[row, 1])),
+            (float(points[row, 0]), float(points[row, 1])),
             pad=0.12,
             frameon=True,
             bboxprops={
@@ -394,9 +394,9 @@ def draw_parameter_maps(maps: Mapping[str, FloatArray], colours: Mapping[str, tu
     """One row per map (title -> coordinates), one column per parameter (label -> values, cyclic)."""
     figure = new_figure(10.0, 2.9 * len(maps))
     grid = figure.subplots(len(maps), len(colours), squeeze=False)
-    for line, (title, place) in zip(grid, maps.items(), strict=True):
+    for line, (title, points) in zip(grid, maps.items(), strict=True):
         for axes, (label, (values, cyclic)) in zip(line, colours.items(), strict=True):
-            draw_map_on(axes, place, values, label=label, cyclic=cyclic)
+            draw_map_on(axes, points, values, label=label, cyclic=cyclic)
         line[0].set_title(title)
     return figure
 
@@ -435,10 +435,10 @@ def _shade(descriptor: str, colour: str) -> str:
     return own.get(descriptor, colour)
 
 
-def _apart(place: FloatArray, n_across: int) -> list[int]:
+def _apart(points: FloatArray, n_across: int) -> list[int]:
     """Rows that lie far enough from each other for a picture each: one per cell of a grid, nearest to its centre."""
-    span = np.maximum(np.ptp(place[:, :2], axis=0), 1e-12)
-    cell = (place[:, :2] - place[:, :2].min(0)) / span * np.array([n_across - 1, (n_across - 1) * 0.62])
+    span = np.maximum(np.ptp(points[:, :2], axis=0), 1e-12)
+    cell = (points[:, :2] - points[:, :2].min(0)) / span * np.array([n_across - 1, (n_across - 1) * 0.62])
     offset = np.abs(cell - np.rint(cell)).max(1)
     taken: list[int] = []
     for row in np.argsort(offset, kind="stable"):
