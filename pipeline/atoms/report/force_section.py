@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.atoms.records import EqualTime, GradientErrors, StepCost
 from pipeline.atoms.report.inputs import MODELS, AtomsInputs
-from pipeline.discover.targets import FORCE_TRAINING
+from pipeline.discover.goals import FORCE_TRAINING
 from pipeline.report.axes import logarithmic, settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
@@ -26,7 +26,7 @@ MODEL_COLOURS = {"hipnn": CYCLE[0], "ani": CYCLE[1]}
 
 def forces_section(inputs: AtomsInputs) -> Section:
     results, details = inputs.force_training.results, inputs.force_training_details
-    blocks: list[Block] = [cost_table(results), target_table(results)]
+    blocks: list[Block] = [cost_table(results), goal_table(results)]
     if details.gradient_errors:
         blocks.append(
             picture(
@@ -85,7 +85,7 @@ def cost_table(results: Sequence[StepCost]) -> Table:
     )
 
 
-def target_table(results: Sequence[StepCost]) -> Table:
+def goal_table(results: Sequence[StepCost]) -> Table:
     rows, wanted = [], FORCE_TRAINING
     for device, model, system in dict.fromkeys((r.device, r.model, r.system) for r in results):
         own = [r for r in results if (r.device, r.model, r.system) == (device, model, system)]
@@ -111,7 +111,7 @@ def target_table(results: Sequence[StepCost]) -> Table:
             f"≤ {wanted.directional_memory:g} \u00d7 memory, error ≤ {number(wanted.gradient_error)}",
         ],
         rows=rows,
-        caption="Targets were fixed before anything was measured. Counted in forward passes an energy step is 3, "
+        caption="Goals were fixed before anything was measured. Counted in forward passes an energy step is 3, "
         "double backward 6, forward over reverse 7 or 8, a central difference 8.",
     )
 

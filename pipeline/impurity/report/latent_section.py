@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.discover.goals import LATENTS, LatentGoals
 from pipeline.discover.records import Measures
-from pipeline.discover.targets import LATENTS, LatentTargets
 from pipeline.impurity.records import BestLatent, SubsetReport
 from pipeline.impurity.report.spectra_section import SpectrumTable, symlog_frequency_axis
 from pipeline.report.axes import draw_association
@@ -115,17 +115,17 @@ def _reached(best: Mapping[str, BestLatent]) -> Table:
     rows = []
     for quantity in sorted(best, key=list(QUANTITIES).index):
         own = best[quantity]
-        targets = LATENTS.get(quantity, LatentTargets())
+        goals = LATENTS.get(quantity, LatentGoals())
         cells = [_words(quantity), own.latent.replace(" ", "\u00a0"), _subset(own.subset)]
         values = (
             (own.value, own.low, own.high),
             (own.linear_direction, None, None),
             (own.nonlinear_r2, None, None),
         )
-        for (value, low, high), target in zip(values, targets, strict=True):
+        for (value, low, high), goal in zip(values, goals, strict=True):
             text = value_with_interval(value, low, high)
-            if target is not None and value is not None:
-                text += f" ✓\u00a0≥\u00a0{target:g}" if value >= target else f" (target ≥ {target:g} not reached)"
+            if goal is not None and value is not None:
+                text += f" ✓\u00a0≥\u00a0{goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
             cells.append(text)
         rows.append(cells)
     return Table(
@@ -133,7 +133,7 @@ def _reached(best: Mapping[str, BestLatent]) -> Table:
         rows=rows,
         caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval "
         "over Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active "
-        "ones, both judged on Hamiltonians they were not fitted to. Targets were fixed beforehand.",
+        "ones, both judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
     )
 
 

@@ -111,7 +111,7 @@ def recovery_section(inputs: MicrostructureInputs) -> Section:
 
 def goal_table(goals: Sequence[Goal]) -> Table:
     return Table(
-        columns=["target", "measured", "wanted", "reached"],
+        columns=["goal", "measured", "wanted", "reached"],
         rows=[
             [g.goal, number(g.found), g.wanted.replace(">=", "≥").replace("<=", "≤"), "✓" if g.reached else "✗ no"]
             for g in goals

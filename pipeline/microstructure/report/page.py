@@ -175,9 +175,7 @@ def key_numbers(inputs: MicrostructureInputs) -> list[KeyNumber]:
                 numbers.append(KeyNumber(value=number(value), label=label, note=note))
     reached = sum(goal.reached for goal in inputs.goals)
     if inputs.goals:
-        numbers.append(
-            KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="targets reached", note="see Recovery")
-        )
+        numbers.append(KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="goals reached", note="see Recovery"))
     return numbers
 
 
