@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from models.registry import NamedSettings, Registry
+from models.registry import Registry
 
 __all__ = ["setting_problems"]
 
@@ -79,7 +79,7 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
     """The annotation of the value at `keys`; None where a key is unknown."""
     hint = kind
     for depth, key in enumerate(keys):
-        named = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, NamedSettings)), None)
+        named = next((m for m in [*getattr(hint, "__metadata__", ()), hint] if hasattr(m, "kind_of")), None)
         if named is not None:
             hint = named.kind_of(key)
             continue
