@@ -181,7 +181,7 @@ def microstructures_schema(parameters: Parameters) -> StoreSchema:
                 lambda block: _parameters_of_another_generator(block, codes),
             ),
             Fact(
-                "sisters_agree",
+                "realisations_agree",
                 "one generator and one set of parameters in all rows of a group",
                 ("group", "generator", *columns),
                 lambda block: _realisations_differ(block, columns),

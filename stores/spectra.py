@@ -7,7 +7,7 @@ Rows that come from one diagonalisation (both spins, the particle-hole mirror, s
 `hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its
 rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
 
-Two columns tell the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
+Two columns give the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
 where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine
 mesh. The trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a
 level of width Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
@@ -55,7 +55,7 @@ def _too_many_pairs(block: xr.Dataset) -> NDArray[np.bool_]:
     return np.asarray(block["double_occupancy"].values > np.minimum(n_up, n_dn) + ROUNDING)
 
 
-def _kin_differ(block: xr.Dataset) -> NDArray[np.bool_]:
+def _rows_of_a_hamiltonian_differ(block: xr.Dataset) -> NDArray[np.bool_]:
     """Rows of one Hamiltonian share U, Gamma and |B| (mirroring keeps them) and its outcome."""
     _, first, group = np.unique(block["hamiltonian"].values, return_index=True, return_inverse=True)
     bad = np.zeros(block.sizes["sample"], dtype=bool)
@@ -132,10 +132,10 @@ SPECTRA = StoreSchema(
             "pairs_bounded", "<n_up n_dn> <= min(<n_up>, <n_dn>)", ("n_d", "s_z", "double_occupancy"), _too_many_pairs
         ),
         Fact(
-            "kin_agree",
+            "rows_of_a_hamiltonian_agree",
             "equal U, Gamma, |B| and status in all rows of one Hamiltonian",
             ("hamiltonian", "interaction", "hybridization", "field", "status"),
-            _kin_differ,
+            _rows_of_a_hamiltonian_differ,
             whole=True,
         ),
     ),

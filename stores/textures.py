@@ -53,8 +53,8 @@ def schema_of(attributes: Mapping[str, Any]) -> StoreSchema:
     except (KeyError, TypeError, json.JSONDecodeError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        told = attributes.get("descriptors")
-        raise ValueError(f"textures: found descriptors {told!r} in the attributes, expected a JSON list of names")
+        stated = attributes.get("descriptors")
+        raise ValueError(f"textures: found descriptors {stated!r} in the attributes, expected a JSON list of names")
     return textures_schema(names)
 
 

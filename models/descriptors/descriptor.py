@@ -84,7 +84,7 @@ class DescriptorSettings:
         object.__setattr__(self, "families", families)
 
     def of(self, kind: type) -> Any:  # noqa: ANN401 - an instance of `kind`
-        stated = [found for found in self.families if isinstance(found, kind)]
+        stated = [family for family in self.families if isinstance(family, kind)]
         return stated[0] if stated else kind()
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ A beam search over S, then the selection rule of `models.laws.selection` with lo
 is free, so only ratios of coefficients mean anything. A link that is not monotone disqualifies a match; `monotone` =
 |h(end) - h(start)| / total variation.
 
-`discover_linked` searches and judges such an equation by the rules of `models.laws.discovery`. The affine test applies
+`discover_linked` searches and scores such an equation by the rules of `models.laws.discovery`. The affine test applies
 to h(z); with h free the coefficient ratios carry the spline's bias, some 10 to 20 percent, which is why no match is
 claimed unless all bootstrap intervals (link refitted each time) stay within the tolerance and h is monotone.
 """
@@ -95,10 +95,10 @@ def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: 
     subsets: list[tuple[int, ...]] = [()]
     found: list[tuple[int, ...]] = []
     for size in range(1, min(max_terms, columns.shape[1]) + 1):
-        grown = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
-        index = np.array(grown)  # (n_subsets, size)
+        extended = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
+        index = np.array(extended)  # (n_subsets, size)
         order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
-        subsets = [grown[i] for i in order[: beam_width(beam, size)]]
+        subsets = [extended[i] for i in order[: beam_width(beam, size)]]
         found += subsets[:KEPT_PER_SIZE]
     return found
 

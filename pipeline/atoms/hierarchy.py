@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
+from models.laws.uncertainty import auroc, calibration, calibration_scale, rank_correlation, risk_coverage
 from models.networks.potentials.ensemble import Ensemble, load_potential
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.hipnn import HIPNN
@@ -201,7 +201,7 @@ def _figures(
                     curves[quantity][estimate][name] = curve
             parts = [judged[n][quantity] for n in ("held_out", "out_of_distribution") if quantity in judged.get(n, {})]
             if len(parts) == 2:
-                numbers[quantity][estimate]["told_apart"] = told_apart(*(p.estimates[estimate] for p in parts))
+                numbers[quantity][estimate]["told_apart"] = auroc(*(p.estimates[estimate] for p in parts))
     return numbers, curves
 
 

@@ -60,7 +60,7 @@ class SearchSettings:
 
 
 def search_records(problem: Problem, found: Discovery) -> list[dict[str, Any]]:
-    """The selected equation, then front members that have the terms of a judge law."""
+    """The selected equation, then front members that have the terms of a reference law."""
     selected = finding_record(problem, found.engine, found.selected, selected=True)
     selected["seed_stability"] = found.seed_stability
     selected["stability_by"] = found.stability_by

@@ -1,4 +1,4 @@
-"""Stage `formula`: find formulas of the measured Kondo temperature and of the learned latent, and judge them.
+"""Stage `formula`: find formulas of the measured Kondo temperature and of the learned latent, and test them.
 
     reads   params.yaml: formula; data/kondo_temperatures.zarr, data/latents.zarr, data/spectra.zarr,
             reports/metrics/latents.json
@@ -6,7 +6,7 @@
             reports/formula/fronts.csv, reports/metrics/formula.json (the numbers that `dvc metrics show` lists),
             reports/details/formula.json (coefficient test, controls, rules)
 
-Both judge laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
+Both reference laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
 Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds what variants of the fit say
 (models.laws.kondo_law).
 """
@@ -243,7 +243,7 @@ def metrics_record(
             "tolerance": params.tolerance,
             "confidence": params.confidence,
             "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
-            "library": "a strong prior: its terms span both judge laws",
+            "library": "a strong prior: its terms span both reference laws",
         },
         "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
         "left_out": left_out,

@@ -106,13 +106,13 @@ def main() -> None:
 def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
     folder = RUNS / subset / f"seed_{seed}"
     model = load_network(SpectrumVAE, folder)
-    told = json.loads((folder / "result.json").read_text())
-    rows = subset_rows(spectra, subset, max_field=told["max_field"])
-    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **told["split"])
+    result = json.loads((folder / "result.json").read_text())
+    rows = subset_rows(spectra, subset, max_field=result["max_field"])
+    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **result["split"])
     with torch.inference_mode():
         posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
         activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
-    active = told["active"]
+    active = result["active"]
     parities = {
         index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector
     }
@@ -132,10 +132,10 @@ def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
 
 
 def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
-    judged, known = quantities(spectra, encoded.rows, encoded.subset)
-    hamiltonian = spectra["hamiltonian"].values[encoded.rows][judged]
+    compared, known = quantities(spectra, encoded.rows, encoded.subset)
+    hamiltonian = spectra["hamiltonian"].values[encoded.rows][compared]
     sample = whole_groups(hamiltonian, params.max_rows, params.bootstrap_seed)
-    z_NL = encoded.mean[judged][sample]
+    z_NL = encoded.mean[compared][sample]
     report = association_report(
         z_NL,
         encoded.names,
@@ -148,7 +148,7 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
     )
     mirror = encoded.model.config.architecture == "mirror"
     return {
-        "n_rows": int(judged.sum()),
+        "n_rows": int(compared.sum()),
         "associations": report.associations,
         "together": report.together,
         "meaning": [
@@ -178,11 +178,11 @@ def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
 
 def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
     """Best single latent of every trained seed for every quantity; the selected one is among them."""
-    judged, known = quantities(spectra, selected.rows, subset)
+    compared, known = quantities(spectra, selected.rows, subset)
     seeds = {}
     for folder in sorted((RUNS / subset).glob("seed_*")):
         encoded = _encode(spectra, subset, int(folder.name.removeprefix("seed_")))
-        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[judged].T] for name, y_N in known.items()}
+        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[compared].T] for name, y_N in known.items()}
         seeds[folder.name.removeprefix("seed_")] = {
             name: {"value": max(values), "latent": encoded.names[int(np.argmax(values))]}
             for name, values in strength.items()
@@ -202,8 +202,8 @@ def _best_abs_spearman(report: dict[str, Any]) -> dict[str, Any]:
         }
         if not lines:
             continue
-        latent, told = max(lines.items(), key=lambda item: abs(item[1][0]))
-        value, low, high = told
+        latent, interval = max(lines.items(), key=lambda item: abs(item[1][0]))
+        value, low, high = interval
         bounds = sorted((abs(low), abs(high))) if low * high > 0 else [0.0, max(abs(low), abs(high))]
         best[quantity] = {
             "value": abs(value),

@@ -18,7 +18,7 @@ so x >= 0 suffices, and at B = 0, where both spins agree, there are two rows per
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,6 +29,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import (
     IMPURITY_SOLVERS,
@@ -118,7 +119,7 @@ class Hamiltonian:
 
 def main() -> None:
     params = load_params(SpectraParams, "spectra")
-    label = partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature)
+    label = partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature)
     generate(params, IMPURITY_SOLVERS.make(params.solver, nrg=params.nrg), label)
 
 
@@ -201,19 +202,11 @@ def solve_shard(
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
-    from models.physics.impurity.kondo import kondo_temperature
-
-    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
-
-
 def _solve_one(
     hamiltonian: Hamiltonian, *, omega: FloatArray, solver: ImpuritySolver, kondo_temperature: KondoTemperature
 ) -> Arrays:
     impurity = hamiltonian.impurity
-    at_zero_field = AndersonImpurity(
-        interaction=impurity.interaction, level=impurity.level, hybridization=impurity.hybridization
-    )
+    at_zero_field = replace(impurity, field=0.0)
     try:
         solution = solver.solve(impurity, temperatures=np.array(hamiltonian.temperatures), omega=omega)
         label = float(kondo_temperature(at_zero_field))

@@ -65,8 +65,8 @@ class SpectrumVAEParams:
     n_odd: NonNegativeInt
     hidden: Some[PositiveInt]
     ramp_fraction: Fraction
-    prefix: Fraction
-    transport: NonNegativeFloat
+    nested_dropout: Fraction
+    cramer_weight: NonNegativeFloat
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Fraction
     batch_size: PositiveInt
@@ -101,8 +101,8 @@ class SpectrumVAEParams:
         return TrainingSettings(
             beta=beta,
             ramp_fraction=self.ramp_fraction,
-            prefix=self.prefix,
-            transport=self.transport,
+            nested_dropout=self.nested_dropout,
+            cramer_weight=self.cramer_weight,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
@@ -130,7 +130,7 @@ class Trained:
 
     job: Job
     measured: dict[str, Any]
-    validation_latents: NDArray[np.float32]
+    validation_latents: NDArray[Any]  # (n_rows, n_active)
 
 
 def main() -> None:

@@ -60,21 +60,21 @@ def split_by_hamiltonian(
 ) -> NDArray[np.int64]:
     """0 train, 1 validation, 2 test per row; at least one Hamiltonian in each.
 
-    A Hamiltonian's lot depends on `seed` and its own id alone, so a larger store keeps the lots of a smaller one.
+    A Hamiltonian's part depends on `seed` and its id alone, so a larger store keeps the split of a smaller one.
     """
     return split_by_group(hamiltonian_N, validation=validation, test=test, seed=seed, what="Hamiltonians")
 
 
 def quantities(spectra: xr.Dataset, rows: NDArray[np.int64], subset: str) -> tuple[NDArray[np.bool_], dict[str, Array]]:
-    """Which of `rows` are judged, and the known quantities there; constant ones are left out."""
+    """Which of `rows` are compared, and the known quantities there; constant ones are left out."""
     columns = {name: spectra[name].values[rows] for name in spectra.data_vars if spectra[name].dims == ("sample",)}
     kondo = np.nan_to_num(columns["kondo_temperature"], nan=0.0)  # NaN: below every other energy
-    judged = columns["interaction"] > 0
+    compared = columns["interaction"] > 0
     if subset == "low_temperature":
-        judged &= kondo > columns["temperature"]
-    columns = {name: values[judged] for name, values in columns.items() if values.dtype.kind == "f"}
-    scale = np.maximum(np.maximum(kondo[judged], columns["temperature"]), np.abs(columns["field"]))
-    found = {
+        compared &= kondo > columns["temperature"]
+    columns = {name: values[compared] for name, values in columns.items() if values.dtype.kind == "f"}
+    scale = np.maximum(np.maximum(kondo[compared], columns["temperature"]), np.abs(columns["field"]))
+    known = {
         "asymmetry": (columns["interaction"] + 2 * columns["level"]) / columns["hybridization"],
         "n_d": columns["n_d"],
         "log_interaction": np.log(columns["interaction"]),
@@ -86,5 +86,5 @@ def quantities(spectra: xr.Dataset, rows: NDArray[np.int64], subset: str) -> tup
         "log_max_scale": np.log(scale),
     }
     if subset == "low_temperature":
-        found["log_T_K"] = np.log(kondo[judged])
-    return judged, {name: values for name, values in found.items() if np.ptp(values) > 0}
+        known["log_T_K"] = np.log(kondo[compared])
+    return compared, {name: values for name, values in known.items() if np.ptp(values) > 0}

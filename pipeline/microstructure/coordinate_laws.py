@@ -1,7 +1,7 @@
 """What the coordinates of one map are: the association report and the formula search of the latents of spectra.
 
 Every coordinate is searched for as a formula of the generating parameters. Realisations of one parameter point are
-averaged first, so a point lies either in training or in test. There is no law to compare with: a formula is judged by
+averaged first, so a point lies either in training or in test. There is no law to compare with: a formula is scored by
 its R2 on points that no engine saw, and on those with the largest values of one parameter, kept from training.
 """
 

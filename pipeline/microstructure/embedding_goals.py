@@ -1,4 +1,4 @@
-"""What the lane set out to show, and whether the records show it.
+"""What the maps set out to show, and whether the records show it.
 
 lamellae      mean linear R2 of the pretrained network, and its ratio to that of the raw two-point correlation: for both
               the better of the maps is taken
@@ -24,19 +24,19 @@ Record = Mapping[str, Any]
 
 
 def goals(results: Sequence[Record]) -> list[dict[str, Any]]:
-    """One record {goal, found, wanted, reached} each; those that cannot be judged are left out."""
-    judged = []
+    """One record {goal, found, wanted, reached} each; those without maps are left out."""
+    records = []
     network, raw = best(results, "lamellae", NETWORK, "mean"), best(results, "lamellae", RAW, "mean")
     if network is not None:
-        judged.append(
+        records.append(
             _at_least("mean linear R2 of the network on lamellae", network["linear_r2"]["mean"], MAPS.lamellae_r2)
         )
     if network is not None and raw is not None:
         ratio = network["linear_r2"]["mean"] / max(raw["linear_r2"]["mean"], 0.01)  # of nothing: 100 at most
-        judged.append(_at_least("the same over that of the raw two-point correlation", ratio, MAPS.over_raw_two_point))
+        records.append(_at_least("the same over that of the raw two-point correlation", ratio, MAPS.over_raw_two_point))
     hidden = best(results, "phase_order", NETWORK, HIDDEN)
     if hidden is not None:
-        judged.append(
+        records.append(
             _at_least("R2 of the hidden parameter by the network", hidden["linear_r2"][HIDDEN], MAPS.hidden_r2)
         )
     pairs = [r["linear_r2"][HIDDEN] for r in results if r["generator"] == "phase_order" and _of_pairs(r)]
@@ -44,14 +44,14 @@ def goals(results: Sequence[Record]) -> list[dict[str, Any]]:
         worst = max(pairs)
         goal = "largest R2 of the hidden parameter by any two-point statistic"
         limit = MAPS.pair_statistics_r2
-        judged.append({"goal": goal, "found": worst, "wanted": f"<= {limit:g}", "reached": worst <= limit})
-    return judged
+        records.append({"goal": goal, "found": worst, "wanted": f"<= {limit:g}", "reached": worst <= limit})
+    return records
 
 
 def best(results: Iterable[Record], generator: str, descriptor: str, parameter: str) -> Record | None:
     """The map of a descriptor with the largest linear R2 of a parameter."""
-    own = [r for r in results if (r["generator"], r["descriptor"]) == (generator, descriptor)]
-    return max(own, key=lambda r: r["linear_r2"][parameter], default=None)
+    maps = [r for r in results if (r["generator"], r["descriptor"]) == (generator, descriptor)]
+    return max(maps, key=lambda r: r["linear_r2"][parameter], default=None)
 
 
 def _of_pairs(record: Record) -> bool:

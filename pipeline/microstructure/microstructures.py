@@ -6,8 +6,8 @@
 
 Parameter points of a generator fill its ranges evenly (scrambled Sobol points, one sequence per generator), and each
 gets some realisations. Realisation r of point p of generator g is made with SeedSequence(seed, spawn_key=(g, p, r)), so
-neither more points, nor a further generator, nor the number of workers change an image that was there before. What is
-drawn how, each generator says (models/physics/microstructure).
+neither more points, nor a further generator, nor the number of workers change an image that was there before. Each
+generator says how its parameters are drawn (models/physics/microstructure).
 """
 
 import json

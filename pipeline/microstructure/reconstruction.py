@@ -11,7 +11,7 @@
                 window          {generator: {layer, ratios: {tile: W / B}, recommended_px}}
 
 results: a linear classifier tells images from phase surrogates (models.descriptors.surrogates), which have the same
-|F| (`phases`), and nearly that and the same grey levels (`phases_and_grey_levels`). AUC 0.5: not told apart. The
+|F| (`phases`), and nearly that and the same grey levels (`phases_and_grey_levels`). AUC 0.5: indistinguishable. The
 two-point descriptor is the control: of surrogates `phases` it can see nothing. Images that do not wrap around enter as
 their periodic component; one image of a parameter point is used, so no group has two.
 
@@ -139,7 +139,7 @@ def beyond_two_point(
             images, params.seed, match_histogram=match_histogram, n_iterations=chosen.n_iterations
         )
         for name in chosen.descriptors:
-            found = _judged(images, surrogates, name, groups, params, described)
+            found = _scored(images, surrogates, name, groups, params, described)
             record = {"generator": generator, "descriptor": name, "surrogate": kind, "n_images": len(rows)}
             records.append(record | {"auc": found.auc, "low": found.low, "high": found.high})
             if not _wraps(store, generator) and kind == "phases":
@@ -149,7 +149,7 @@ def beyond_two_point(
     return records
 
 
-def _judged(
+def _scored(
     real: FloatArray,
     surrogates: FloatArray,
     name: str,
@@ -187,7 +187,7 @@ def _border_null(
     except ValueError:
         return None
     cut = np.array([periodic_component(u[:n_y, :n_x]) for u in surrogates])
-    found = _judged(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
+    found = _scored(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
     return {"auc": found.auc, "low": found.low, "high": found.high}
 
 

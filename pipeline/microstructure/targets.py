@@ -1,4 +1,4 @@
-"""What the maps of micrographs are judged by: the parameters of each generator, in the form they are compared in.
+"""What the maps of micrographs are compared with: the parameters of each generator, in the form they are compared in.
 
     lamellae      angle as (cos 2a, sin 2a), since a and a + pi are the same stripes; log noise_strength; log scale_px
     phase_order   phase_order as it is; log scale_px

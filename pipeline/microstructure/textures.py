@@ -65,7 +65,7 @@ def generate(params: TexturesParams) -> None:
     images = open_microstructures(IMAGES)
     shape = images.sizes["y"], images.sizes["x"]
     rows = np.flatnonzero(images["status"].values == OK)
-    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is told here
+    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is an error here
     device = _device()
     recipe = Recipe(
         out=OUT,

@@ -140,4 +140,4 @@ def _stress(array: NDArray[np.float64], label: str, atoms: "ase.Atoms") -> NDArr
     if label == "stress" or not all(atoms.pbc):
         return full
     volume = abs(float(np.linalg.det(np.asarray(atoms.cell))))
-    return -full / volume if volume > 0 else np.full((3, 3), np.nan)  # a flat cell is told as such
+    return -full / volume if volume > 0 else np.full((3, 3), np.nan)  # a flat cell is a problem of its own

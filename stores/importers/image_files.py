@@ -1,6 +1,6 @@
 """Images of PNG, TIFF and JPEG files, page by page, as the numbers that stand in the file.
 
-    grey        8 to 64 bits, whole or real numbers, 1 bit; a TIFF in which 0 means white is told by `white_is_zero`
+    grey        8 to 64 bits, whole or real numbers, 1 bit; a TIFF in which 0 means white has `white_is_zero`
     colour      RGB, and what becomes RGB: palettes, YCbCr, CMYK by (1 - C)(1 - K) and so on, without a colour profile
     alpha       kept apart; a colour that was multiplied by it is divided by it
     pages       of a TIFF, in their order, each an image: slices, times, channels. Copies of lower resolution, masks and

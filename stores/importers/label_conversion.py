@@ -140,10 +140,10 @@ def _check_stress(
     if cures:
         kept = f"--stress-units {units} --stress-sign {settings.stress_sign or 'ase'}"
         raise ValueError(
-            f"{where}, {finding.told}; name what it is: {' '.join(cures)}; or {kept} if it is right as it stands; or "
-            "--stress-key none to import without"
+            f"{where}, {finding.message}; name what it is: {' '.join(cures)}; or {kept} if it is right as it stands; "
+            "or --stress-key none to import without"
         )
-    notes.append(f"{'note' if finding.wrong else 'stress'}: {where}: {finding.told}")
+    notes.append(f"{'note' if finding.wrong else 'stress'}: {where}: {finding.message}")
 
 
 AGREE = (0.4, 2.5)  # strains of ten percent spoil the quotient by a third; units in use differ by ten and more
@@ -160,10 +160,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class StressFinding:
-    """What the numbers say: `wrong` is "" (agrees), "sign", "units", both, "odd" or "unknown"; `told` in words."""
+    """What the numbers say: `wrong` is "" (agrees), "sign", "units", both, "odd" or "unknown"."""
 
     wrong: str
-    told: str
+    message: str
     suspected: tuple[str, ...] = ()  # units
 
 
@@ -176,41 +176,41 @@ def look_at_stress(columns: Mapping[str, NDArray[Any]], units: str) -> StressFin
         return None
     quotient, n_pairs = _quotient(columns, rows[np.isfinite(columns["energy"][rows])])
     if quotient is not None:
-        return _judged(quotient, n_pairs, units)
+        return _verdict(quotient, n_pairs, units)
     volumes, trace = np.abs(np.linalg.det(columns["cell"][rows])), np.trace(stress[rows], axis1=1, axis2=2) / 3
     modulus, clarity = _modulus(columns, rows, volumes, trace)
     usual = float(np.median(np.abs(stress[rows]).max(axis=(1, 2))))
     if usual > USUAL_EV_A3 or (clarity > CLEAR and modulus > STIFFEST_EV_A3):
-        told = (
+        message = (
             f"found stresses of {usual:.3g} eV/A^3 ({usual / PRESSURE_EV_A3['GPa']:.0f} GPa) in the typical record, "
             f"expected at most {USUAL_EV_A3:g}"
             if usual > USUAL_EV_A3
             else f"found a bulk modulus of {modulus / PRESSURE_EV_A3['GPa']:.0f} GPa from record to record, expected "
             f"at most {STIFFEST_EV_A3 / PRESSURE_EV_A3['GPa']:.0f}"
         )
-        return StressFinding(wrong="units", told=told, suspected=("GPa", "kbar"))
+        return StressFinding(wrong="units", message=message, suspected=("GPa", "kbar"))
     if clarity < -CLEAR:
-        told = "found stresses that fall as the volume grows, expected them to rise"
-        return StressFinding(wrong="sign", told=told)
+        message = "found stresses that fall as the volume grows, expected them to rise"
+        return StressFinding(wrong="sign", message=message)
     return StressFinding(
         wrong="unknown",
-        told="sign and unit could not be checked: too few records of the same atoms at different strains near each "
+        message="sign and unit could not be checked: too few records of the same atoms at different strains near each "
         "other; the size is not suspicious",
     )
 
 
-def _judged(quotient: float, n_pairs: int, units: str) -> StressFinding:
+def _verdict(quotient: float, n_pairs: int, units: str) -> StressFinding:
     said = f"found energies that change by {quotient:.3g} times the work of the stress ({n_pairs} pairs of records)"
     size, sign = abs(quotient), "sign" if quotient < 0 else ""
     if AGREE[0] < size < AGREE[1]:
-        return StressFinding(wrong=sign, told=f"{said}, expected 1" if sign else f"{said}: sign and unit agree")
+        return StressFinding(wrong=sign, message=f"{said}, expected 1" if sign else f"{said}: sign and unit agree")
     here = stress_factor(units)
     suspected = tuple(
         unit for unit in ("eV/A^3", *PRESSURE_EV_A3) if AGREE[0] < size * here / stress_factor(unit) < AGREE[1]
     )
     if suspected or not ABSURD[0] < size < ABSURD[1]:
-        return StressFinding(wrong=f"{sign} units".strip(), told=f"{said}, expected 1", suspected=suspected)
-    return StressFinding(wrong=sign or "odd", told=f"{said}, expected 1 (a small basis has a Pulay stress)")
+        return StressFinding(wrong=f"{sign} units".strip(), message=f"{said}, expected 1", suspected=suspected)
+    return StressFinding(wrong=sign or "odd", message=f"{said}, expected 1 (a small basis has a Pulay stress)")
 
 
 def _quotient(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> tuple[float | None, int]:

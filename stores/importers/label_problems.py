@@ -52,7 +52,7 @@ class Problem:
         return f"{self.record}, key {self.key!r}: found {self.found}, expected {self.expected}"
 
 
-class _Found:
+class _Problems:
     """The first problem of each row, as they are found."""
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], names: Sequence[str], keys: Mapping[str, str]) -> None:
@@ -67,11 +67,11 @@ class _Found:
             )
             self.problems.setdefault(row, problem)
 
-    def add_atoms(self, bad: NDArray[np.bool_], what: str, kind: str, told: str, expected: str) -> None:
+    def add_atoms(self, bad: NDArray[np.bool_], what: str, kind: str, found: str, expected: str) -> None:
         rows = np.flatnonzero(check.any_atom(bad, self.first))
         counts = [int(bad[self.first[m] : self.first[m] + self.n_atoms[m]].sum()) for m in rows]
-        found = [f"{count} of {self.n_atoms[m]} atoms {told}" for count, m in zip(counts, rows, strict=True)]
-        self.add(rows, what, kind, found, expected)
+        shares = [f"{count} of {self.n_atoms[m]} atoms {found}" for count, m in zip(counts, rows, strict=True)]
+        self.add(rows, what, kind, shares, expected)
 
     def ascending(self) -> dict[int, Problem]:
         return dict(sorted(self.problems.items()))
@@ -86,56 +86,56 @@ def find_unusable(
 ) -> dict[int, Problem]:
     """Row -> what forbids to compute with it, ascending, in the units of the file.
 
-    `keys` tells under which key a label stood, `named` the labels that every row must have, `absent` which rows do
+    `keys` says under which key a label stood, `named` the labels that every row must have, `absent` which rows do
     not have a label's key.
     """
-    found = _Found(columns, names, keys)
+    problems = _Problems(columns, names, keys)
     first, n_atoms, number = columns["first_atom"], columns["n_atoms"], columns["number"]
     none = np.zeros(len(n_atoms), dtype=bool)
     unknown = (number < 1) | (number > 118)
     rows = np.flatnonzero(check.any_atom(unknown, first))
     values = [str(sorted({int(z) for z in number[first[m] : first[m] + n_atoms[m]] if z < 1 or z > 118})) for m in rows]
-    found.add(rows, "numbers", "unknown element", [f"atomic numbers {value}" for value in values], "1 to 118")
+    problems.add(rows, "numbers", "unknown element", [f"atomic numbers {value}" for value in values], "1 to 118")
     position = columns["position"]
     bad = ~np.isfinite(position).all(axis=1)
-    found.add_atoms(bad, "positions", "positions not finite", "NaN or infinite", "finite positions")
+    problems.add_atoms(bad, "positions", "positions not finite", "NaN or infinite", "finite positions")
     farthest = f"coordinates up to {FARTHEST:g} (are these the positions?)"
     bad = (np.abs(position) > FARTHEST).any(axis=1)
-    found.add_atoms(bad, "positions", "positions out of range", f"beyond {FARTHEST:g}", farthest)
+    problems.add_atoms(bad, "positions", "positions out of range", f"beyond {FARTHEST:g}", farthest)
     rows = np.flatnonzero((np.abs(columns["cell"]) > FARTHEST).any(axis=(1, 2)))
-    found.add(rows, "cell", "cell out of range", [f"a vector beyond {FARTHEST:g}"] * rows.size, farthest)
+    problems.add(rows, "cell", "cell out of range", [f"a vector beyond {FARTHEST:g}"] * rows.size, farthest)
     for label in sorted(named):
         rows = np.flatnonzero(absent.get(label, none))
         expected = "it in every record, for it is to be read"
-        found.add(rows, label, f"no {label}", [f"no such key for {label}"] * rows.size, expected)
+        problems.add(rows, label, f"no {label}", [f"no such key for {label}"] * rows.size, expected)
     rows = np.flatnonzero(absent.get("energy", none) & absent.get("forces", none))
-    found.add(rows, "energy", "no label at all", ["neither energy nor forces"] * rows.size, "one of them")
+    problems.add(rows, "energy", "no label at all", ["neither energy nor forces"] * rows.size, "one of them")
     for label, name in (("energy", "energy"), ("forces", "force"), ("stress", "stress"), ("charges", "charge")):
         if label in keys:
-            _check_values(found, label, columns[name], absent.get(label, none), columns["pbc"])
-    return found.ascending()
+            _check_values(problems, label, columns[name], absent.get(label, none), columns["pbc"])
+    return problems.ascending()
 
 
 def _check_values(
-    found: _Found, label: str, values: NDArray[Any], absent: NDArray[np.bool_], pbc: NDArray[np.bool_]
+    problems: _Problems, label: str, values: NDArray[Any], absent: NDArray[np.bool_], pbc: NDArray[np.bool_]
 ) -> None:
     """Labels that are there are finite and of a size that numbers of this kind can have."""
     per_atom = label in ("forces", "charges")
-    there = np.repeat(~absent, found.n_atoms) if per_atom else ~absent
+    there = np.repeat(~absent, problems.n_atoms) if per_atom else ~absent
     if label == "stress":
         there = there & pbc.all(axis=1)
     flat = values.reshape(len(values), -1)
-    for bad, kind, told, expected in (
+    for bad, kind, what, expected in (
         (~np.isfinite(flat), "not finite", "NaN or infinite", "finite"),
         (np.abs(flat) > LARGEST, "out of range", f"beyond {LARGEST:g}", f"at most {LARGEST:g}"),
     ):
         wrong = bad.any(axis=1) & there
         if per_atom:
-            found.add_atoms(wrong, label, f"{label} {kind}", told, f"{expected} {label} on all atoms")
+            problems.add_atoms(wrong, label, f"{label} {kind}", what, f"{expected} {label} on all atoms")
             continue
         rows = np.flatnonzero(wrong)
-        said = [str(values[m]) if label == "energy" else f"components {told}" for m in rows]
-        found.add(rows, label, f"{label} {kind}", said, f"{_a(expected)} {label}")
+        said = [str(values[m]) if label == "energy" else f"components {what}" for m in rows]
+        problems.add(rows, label, f"{label} {kind}", said, f"{_a(expected)} {label}")
 
 
 def _a(words: str) -> str:
@@ -155,29 +155,29 @@ def find_problems(
 
     `far_eV_atom` is how far an energy may be from the others of its composition; what is merely odd goes to `notes`.
     """
-    found = _Found(columns, names, keys)
+    problems = _Problems(columns, names, keys)
     first, n_atoms = columns["first_atom"], columns["n_atoms"]
     heights = check.cell_heights(columns["cell"], columns["pbc"])
     rows = np.flatnonzero(
         ~(heights > check.FLATTEST_CELL_A).all(axis=1) | ~np.isfinite(columns["cell"]).all(axis=(1, 2))
     )
-    told = [str(columns["cell"][m].round(4).tolist()) for m in rows]
-    found.add(rows, "cell", "cell without volume", told, "a volume above 0")
+    values = [str(columns["cell"][m].round(4).tolist()) for m in rows]
+    problems.add(rows, "cell", "cell without volume", values, "a volume above 0")
     rows, distances = check.contacts(columns["position"], first, n_atoms, columns["cell"], columns["pbc"])
-    told = [f"two atoms {distance:.3g} A apart" for distance in distances]
-    found.add(rows, "positions", "atoms too close", told, f"at least {check.CONTACT_A:g} A (are lengths in A?)")
+    values = [f"two atoms {distance:.3g} A apart" for distance in distances]
+    problems.add(rows, "positions", "atoms too close", values, f"at least {check.CONTACT_A:g} A (are lengths in A?)")
     net = check.net_force(columns["force"], first)
     limit = check.NET_FORCE_EV_A * np.sqrt(n_atoms)
     rows = np.flatnonzero((net > limit) & ~columns["pbc"].any(axis=1))
-    told = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
+    values = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
     expected = f"at most {check.NET_FORCE_EV_A:g} eV/A times the root of the number of atoms in an open system"
-    found.add(rows, "forces", "net force on an open system", told, expected)
+    problems.add(rows, "forces", "net force on an open system", values, expected)
     far, deviation = far_energies(columns, ~isolated)
     limit_eV, odd_eV = far_limit_eV_atom(deviation, far_eV_atom)
     rows = np.flatnonzero(np.abs(far) > limit_eV)
-    told = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
+    values = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
     expected = f"at most {limit_eV:.3g} eV/atom (another limit: --far-energy EV)"
-    found.add(rows, "energy", "energy far from the others", told, expected)
+    problems.add(rows, "energy", "energy far from the others", values, expected)
     if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit_eV))).size:
         row = int(odd[np.argmax(np.abs(far[odd]))])
         notes.append(
@@ -185,8 +185,10 @@ def find_problems(
             f"composition, most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
         )
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
-    found.add(rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom")
-    return found.ascending()
+    problems.add(
+        rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom"
+    )
+    return problems.ascending()
 
 
 LEAST_EV_ATOM = 15.0

@@ -9,7 +9,7 @@ Every importer of atoms reads blocks; all that follows is here, the same for eve
     atoms      isolated ones become reference energies, not configurations (isolated_atoms)
     groups     what a split must not separate (grouping)
     table      which keys were used, which not, what was dropped: reported, and the attribute `imported` of the store
-    store      written beside its place, validated, moved there
+    store      written beside its path, validated, moved there
 """
 
 import json
@@ -79,8 +79,8 @@ def store_reading(
         positions_A=columns["position"],
         n_atoms=columns["n_atoms"].astype(np.int64),
     )
-    told_units = units["energy"] if np.isnan(columns["force"]).all() else f"{units['energy']} and {units['forces']}"
-    provenance = canonical_json({"level": settings.level, "units": told_units, **reading.origin, "keys": reading.keys})
+    units_named = units["energy"] if np.isnan(columns["force"]).all() else f"{units['energy']} and {units['forces']}"
+    provenance = canonical_json({"level": settings.level, "units": units_named, **reading.origin, "keys": reading.keys})
     n_configs = len(rows)
     columns |= {
         "number": columns["number"].astype(np.int16),
@@ -114,7 +114,7 @@ def store_reading(
         n_atoms=len(columns["number"]),
         n_groups=int(group.max()) + 1,
         grouped_by=policy,
-        units=told_units,
+        units=units_named,
         elements=", ".join(_symbols(columns["number"])),
         labels=uses,
         ignored=reading.ignored,
@@ -145,12 +145,12 @@ def _usable(
         if label == "stress":
             mask = mask & columns["pbc"].all(axis=1)
         if mask.any() and label not in reading.named and label in reading.keys:
-            told = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
-            notes.append(f"note: {told}")
+            lacking = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
+            notes.append(f"note: {lacking}")
     problems = find_unusable(columns, names, reading.keys, reading.named, absent)
     rows = np.setdiff1d(np.arange(len(names)), list(problems))
     if not rows.size:
-        raise ValueError(_told(problems, names, settings))
+        raise ValueError(_refusal(problems, names, settings))
     columns = _chosen(columns, rows)
     called_so = np.concatenate(
         [np.zeros(len(b.n_atoms), dtype=bool) if b.isolated is None else b.isolated for b in blocks]
@@ -160,7 +160,7 @@ def _usable(
         units = to_eV_A(columns, settings, reading, kept_names, notes)
     except ValueError as error:
         if problems and not settings.drop_bad:
-            raise ValueError(f"{error}\nbesides, {_told(problems, names, settings)}") from error
+            raise ValueError(f"{error}\nbesides, {_refusal(problems, names, settings)}") from error
         raise
     isolated = find_isolated(columns, called_so[rows])
     far = settings.far_eV_atom
@@ -168,17 +168,17 @@ def _usable(
     problems = dict(sorted({**problems, **{int(rows[row]): problem for row, problem in later.items()}}.items()))
     good = np.setdiff1d(np.arange(rows.size), list(later))
     if problems and (not settings.drop_bad or not good.size):
-        raise ValueError(_told(problems, names, settings))
+        raise ValueError(_refusal(problems, names, settings))
     return _chosen(columns, good), rows[good], isolated[good], units, problems
 
 
-def _told(problems: Mapping[int, Problem], names: Sequence[str], settings: LabelSettings) -> str:
+def _refusal(problems: Mapping[int, Problem], names: Sequence[str], settings: LabelSettings) -> str:
     if settings.drop_bad:
         return f"none of the {len(names)} records can be used, the first: {next(iter(problems.values()))}"
-    told = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
+    listed = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
     more = [f"  ... and {len(problems) - N_SHOWN} more"] if len(problems) > N_SHOWN else []
     cure = "  Cure: correct the file or the options, or leave these records out with --drop-bad"
-    return "\n".join([f"{len(problems)} of {len(names)} records cannot be used", *told, *more, cure])
+    return "\n".join([f"{len(problems)} of {len(names)} records cannot be used", *listed, *more, cure])
 
 
 def _joined(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
@@ -298,9 +298,9 @@ def label_uses(
         given = np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if label in ("forces", "charges"):
             given = given[columns["first_atom"]]
-        there = int(given.sum())
+        n_given = int(given.sum())
         uses.append(
-            LabelUse(label=label, key=keys.get(label, ""), n_records=there, units=units[label] if there else "")
+            LabelUse(label=label, key=keys.get(label, ""), n_records=n_given, units=units[label] if n_given else "")
         )
     return tuple(uses)
 

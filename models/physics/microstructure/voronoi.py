@@ -166,14 +166,14 @@ def _nearest_in_tile(points: FloatArray, corner: Indices, size: Indices, reach: 
         farther = np.maximum(distance, first[:n])
         np.minimum(distance, first[:n], out=first[:n])
         np.minimum(farther, second[:n], out=second[:n])
-    own = pixel_y**2 + pixel_x**2
-    place = np.argsort(order)
+    pixel_square = pixel_y**2 + pixel_x**2
+    inverse = np.argsort(order)
 
     def image(values: NDArray[Any]) -> NDArray[Any]:
-        tiled = values[place].reshape(*n_blocks, BLOCK_PX, BLOCK_PX).swapaxes(1, 2)
+        tiled = values[inverse].reshape(*n_blocks, BLOCK_PX, BLOCK_PX).swapaxes(1, 2)
         return tiled.reshape(*(n_blocks * BLOCK_PX))[: size[0], : size[1]]
 
-    first, second = (np.sqrt(np.maximum(squares + own, 0)) for squares in (first, second))
+    first, second = (np.sqrt(np.maximum(squares + pixel_square, 0)) for squares in (first, second))
     return NearestSeeds(image(near[which]), image(first), image(second))
 
 

@@ -135,8 +135,8 @@ def strongest_pair(inputs: MicrostructureInputs) -> str:
         f"({METHODS.get(rival.method, rival.method)}), R² {value_with_interval(*rival.linear_r2['mean'])} against "
         f"{value_with_interval(*network.linear_r2['mean'])} of the network: the intervals "
         f"{'do not overlap' if apart else 'overlap'}, and much of what lamellae differ in is of second order. The "
-        "cells are the case where nothing is, but their phases also shape the distribution of grey levels: its "
-        "skewness and kurtosis alone would see them."
+        "cells are the case where nothing is, but their phases also shape the distribution of grey levels, whose "
+        "skewness and kurtosis alone see them (benchmarks/grey_levels.md)."
     )
 
 

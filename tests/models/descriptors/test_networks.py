@@ -149,7 +149,7 @@ def test_the_receptive_field_holds_95_percent_of_a_chain_of_equal_weights():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "shape", "told"),
+    ("name", "settings", "shape", "message"),
     [
         (
             "random_efficientnet",
@@ -161,8 +161,8 @@ def test_the_receptive_field_holds_95_percent_of_a_chain_of_equal_weights():
         ("random_efficientnet", EfficientNetSettings(layers=("stem",)), (3, 64), "no layer is fine enough"),
     ],
 )
-def test_layers_and_sizes_that_do_not_fit_are_told_before_any_image(name, settings, shape, told):
-    with pytest.raises(ValueError, match=told):
+def test_layers_and_sizes_that_do_not_fit_are_told_before_any_image(name, settings, shape, message):
+    with pytest.raises(ValueError, match=message):
         make_descriptor(name, DescriptorSettings(settings), shape)
 
 

@@ -1,4 +1,4 @@
-"""Scattering through kymatio, and what is told without it."""
+"""Scattering through kymatio, and its error without it."""
 
 import importlib.util
 import sys

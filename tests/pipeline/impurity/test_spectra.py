@@ -349,7 +349,7 @@ def test_a_solver_defined_elsewhere_runs_the_stage_once_it_is_registered(here, m
         .replace("n_hamiltonians: 1700", "n_hamiltonians: 3")
     )
     (here / "params.yaml").write_text(text)
-    monkeypatch.setattr(spectra, "_kondo_temperature", lambda impurity, **_: toy_kondo_temperature(impurity))
+    monkeypatch.setattr(spectra, "kondo_temperature", lambda impurity, **_: toy_kondo_temperature(impurity))
     with IMPURITY_SOLVERS.registered("toy", toy_solver):
         spectra.main()
     assert open_store(spectra.OUT, SPECTRA).attrs["solver"] == "toy"

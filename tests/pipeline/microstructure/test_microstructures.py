@@ -57,8 +57,12 @@ def test_the_store_is_valid_and_its_metrics_tell_its_size(workplace: Path):
     generate(TINY)
     assert validate(microstructures.OUT) == []
     dataset = open_store(microstructures.OUT, MICROSTRUCTURES).load()
-    told = json.loads(Path("reports/metrics/microstructures.json").read_text())
-    assert told == {"n_images": dataset.sizes["sample"], "n_failed": 0, "hash": read_manifest(microstructures.OUT).hash}
+    message = json.loads(Path("reports/metrics/microstructures.json").read_text())
+    assert message == {
+        "n_images": dataset.sizes["sample"],
+        "n_failed": 0,
+        "hash": read_manifest(microstructures.OUT).hash,
+    }
     assert set(dataset["generator"].values) == {0, 1, 2, 3}
     assert dataset["image"].shape[1:] == TINY.shape
 
@@ -100,14 +104,14 @@ def test_realisations_share_their_point_and_differ_in_the_image():
 
 
 def test_points_fill_their_ranges_evenly():
-    told = columns(DEFAULT, "lamellae")
-    assert told["angle"].size == 400
+    message = columns(DEFAULT, "lamellae")
+    assert message["angle"].size == 400
     for name, (low, high), of in (
         ("angle", (0, np.pi), np.asarray),
         ("noise_strength", DEFAULT.generators["lamellae"].noise_strength, np.log),
         ("scale_px", DEFAULT.generators["lamellae"].scale_px, np.log),
     ):
-        place = (of(told[name]) - of(low)) / (of(high) - of(low))
+        place = (of(message[name]) - of(low)) / (of(high) - of(low))
         counts, _ = np.histogram(place, bins=10, range=(0, 1))
         assert counts.sum() == 400, name
         assert counts.min() >= 30, name

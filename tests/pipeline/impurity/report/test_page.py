@@ -236,8 +236,8 @@ def test_numbers_on_the_page_are_those_of_the_metrics(page):
 
 def test_rows_and_solvers_are_those_of_the_store_not_of_the_last_run_of_the_stage(root):
     """A user's own rows: metrics of another run lie beside them, and NRG may have had no part in them."""
-    told = {"n_spectra": 13266, "n_failed": 0, "hash": "0123abc"}
-    (root / "reports/metrics/spectra.json").write_text(json.dumps(told))
+    message = {"n_spectra": 13266, "n_failed": 0, "hash": "0123abc"}
+    (root / "reports/metrics/spectra.json").write_text(json.dumps(message))
     build_report(root, PARAMS, PAGES)
     page = (root / "reports/index.html").read_text()
     assert number(13266) not in page
@@ -257,17 +257,17 @@ def test_solvers_of_the_project_are_called_by_their_names(solver, words):
 
 
 def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
-    def told(**changes):
+    def message(**changes):
         results = [Formula(**(METRICS["formula"]["results"][0] | changes))]
         return finding(FACTS, BEST, selected_laws(results, "operon"), Coefficient(**CORRECTION))
 
-    assert "symbolic regression (operon) finds Haldane's law with the correction" in told()
-    assert "finds a formula that is neither of the two reference laws" in told(matches=None)
-    assert "finds Haldane's exponent, beside terms" in told(matches=None, has_exponent=True)
-    assert "no formula for the Kondo temperature was selected" in told(selected=False)
-    assert "0.967" in told()
-    assert "1.61 [1.41,\u00a01.73]" in told()
-    assert "latent that follows log T_K (|Spearman| 0.967), and another that loosely follows" in told()
+    assert "symbolic regression (operon) finds Haldane's law with the correction" in message()
+    assert "finds a formula that is neither of the two reference laws" in message(matches=None)
+    assert "finds Haldane's exponent, beside terms" in message(matches=None, has_exponent=True)
+    assert "no formula for the Kondo temperature was selected" in message(selected=False)
+    assert "0.967" in message()
+    assert "1.61 [1.41,\u00a01.73]" in message()
+    assert "latent that follows log T_K (|Spearman| 0.967), and another that loosely follows" in message()
 
 
 def test_the_variants_of_the_fit_are_counted():
