@@ -70,8 +70,12 @@ class Option:
         return known.names() if hasattr(known, "names") else [str(word) for word in known]
 
     def _limits(self) -> list[tuple[str, Callable[[float, float], bool], float]]:
-        sides = ((">=", operator.ge, self.low), (">", operator.gt, self.above))
-        sides += (("<=", operator.le, self.high), ("<", operator.lt, self.below))
+        sides: list[tuple[str, Callable[[float, float], bool], float | None]] = [
+            (">=", operator.ge, self.low),
+            (">", operator.gt, self.above),
+            ("<=", operator.le, self.high),
+            ("<", operator.lt, self.below),
+        ]
         return [(sign, holds, limit) for sign, holds, limit in sides if limit is not None]
 
 
