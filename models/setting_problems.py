@@ -1,7 +1,7 @@
 """What pydantic finds wrong with settings, in one style: key, found, expected, cure; misspelt keys first."""
 
-from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from models.registry import Registry
 
-__all__ = ["setting_problems"]
+__all__ = ["setting_problems", "unstated_settings"]
 
 UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -28,6 +28,25 @@ def setting_problems(kind: type, given: Any, error: ValidationError, where: str 
     """One line for each problem of the mapping `given` as a `kind`; `where` stands before its keys."""
     unknown_first = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != UNKNOWN)
     return list(dict.fromkeys(_problem(kind, given, where, detail) for detail in unknown_first))
+
+
+def unstated_settings(hint: Any, given: Any, where: str) -> list[str]:  # noqa: ANN401 - an annotation, YAML
+    """One line for each setting that has a default in code and is not stated in `given`."""
+    bare = _bare(_chosen(hint, given))
+    if get_origin(bare) is tuple and isinstance(given, Sequence):
+        items = [(get_args(bare)[0], value, f"{where}[{i}]") for i, value in enumerate(given)]
+        return [line for item in items for line in unstated_settings(*item)]
+    if not is_dataclass(bare) or not isinstance(given, Mapping):
+        return []
+    hints = get_type_hints(bare, include_extras=True)
+    lines = []
+    for field in fields(bare):
+        key = f"{where}.{field.name}"
+        if field.name in given:
+            lines += unstated_settings(hints[field.name], given[field.name], key)
+        elif field.default is not MISSING or field.default_factory is not MISSING:
+            lines.append(f"{key}: found nothing, expected {_expected(hints[field.name])}; add the key")
+    return lines
 
 
 def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa: ANN401 - YAML, pydantic's dictionary
@@ -79,10 +98,7 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
     """The annotation of the value at `keys`; None where a key is unknown."""
     hint = kind
     for depth, key in enumerate(keys):
-        for choices in getattr(hint, "__metadata__", ()):
-            if isinstance(choices, Registry):  # the settings of the entry that is named
-                hint = choices[_value(given, keys[:depth])["name"]].settings
-        bare = _bare(hint)
+        bare = _bare(_chosen(hint, _value(given, keys[:depth])))
         if is_dataclass(bare):
             hint = get_type_hints(bare, include_extras=True).get(key)
         elif get_origin(bare) is tuple:
@@ -92,6 +108,14 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
             hint = get_args(bare)[1]
         else:
             return None
+    return hint
+
+
+def _chosen(hint: Any, given: Any) -> Any:  # noqa: ANN401 - an annotation, YAML
+    """Of a choice out of a registry the settings of the entry that `given` names; else the annotation itself."""
+    for registry in getattr(hint, "__metadata__", ()):
+        if isinstance(registry, Registry) and isinstance(given, Mapping) and given.get("name") in registry.names():
+            return registry[given["name"]].settings
     return hint
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from models.networks.potentials.ensemble import save_potential
-from models.physics.atoms.engine import EngineMissing
+from models.physics.atoms.engine import ENGINES, EngineMissing
 from models.physics.atoms.structure import Structure
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_report import control_details, control_metrics, details_of, metrics_of
@@ -74,11 +74,11 @@ def _refuse(params: ActiveLearningParams) -> None:
     example = Structure(
         numbers=np.full(fewest, params.number, dtype=np.int64), positions_A=np.zeros((1, 3)), cell_A=np.eye(3)
     )
-    problems = engine_problems(params.engine.make(), [example], "engine")
+    problems = engine_problems(ENGINES.make(params.engine), [example], "engine")
     if params.test.driven.n_frames:
-        problems += engine_problems(params.driver.make(), [example], "driver")
+        problems += engine_problems(ENGINES.make(params.driver), [example], "driver")
     if params.control.n_seeds:
-        problems += engine_problems(params.control.engine.make(), [example], "control.engine")
+        problems += engine_problems(ENGINES.make(params.control.engine), [example], "control.engine")
     for path, kind in ((OUT, store_kind(ATOMS)), (RUNS, KIND)):
         problems += [f"{path}: {reason}"] if (reason := refusal(path, kind)) else []
     if problems:
@@ -118,7 +118,7 @@ def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lane
         records += lane.records[params.n_bootstrap :]  # the bootstrap is the same
     told = {k: v for k, v in asdict(params).items() if k not in SHAPES_NOTHING}
     attributes = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "reference_energies": "{}",
         "settings": canonical_json(told),
     }
@@ -128,7 +128,7 @@ def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lane
 def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifest) -> None:
     errors = lane.final or next((r.errors for r in reversed(lane.rounds) if r.errors), None)
     about = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "units": UNITS,
         "species": list(lane.members[0].config.species),
         "store": OUT.name,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.atoms.engine import ENGINES
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_rounds import Lane, Round
 
@@ -24,7 +25,7 @@ def metrics_of(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict[str,
     final = lanes[0].final
     told = None if final is None else {"force_rmse": final.force_rmse_eV_A, "energy_rmse": final.energy_rmse_eV_atom}
     return {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "units": UNITS,
         "rounds": by_arm.get("active", []),
         "random": by_arm.get("random", []),
@@ -38,7 +39,7 @@ def control_metrics(params: ActiveLearningParams, lanes: Sequence[Lane]) -> dict
         return {}
     arms = {arm: [lane for lane in lanes if lane.arm == arm] for arm in ("active", "random")}
     n_rounds = min(len(_errors(lane, "force_rmse_eV_A")) for lane in lanes)
-    told: dict[str, Any] = {"level": params.control.engine.make().level, "n_seeds": len(arms["active"])}
+    told: dict[str, Any] = {"level": ENGINES.make(params.control.engine).level, "n_seeds": len(arms["active"])}
     for arm, own in arms.items():
         rounds = []
         for number in range(n_rounds):

@@ -21,6 +21,7 @@ import numpy as np
 
 from models.active_learning.acquisition import calibrate, fingerprint, select
 from models.networks.potentials.batched_dynamics import Ended, Spread, Thresholds
+from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.structure import Structure
 from models.training.potentials.configurations import Configurations
 from pipeline.atoms.active_params import ActiveLearningParams
@@ -123,8 +124,14 @@ def test_set(params: ActiveLearningParams, place: Workplace) -> list[AtomsRecord
     rows, _ = _label(params, place, packed, told)
     first = params.test.packed
     tasks = [TestTask(params=params, index=first + i, group=first + i) for i in range(params.test.driven.n_frames)]
-    what = [params.seed, params.number, asdict(params.driver.make()), asdict(params.packed), asdict(params.test.driven)]
-    names = [f"driven_{_digest([*what, asdict(params.engine.make()), task.index])}" for task in tasks]
+    what = [
+        params.seed,
+        params.number,
+        asdict(ENGINES.make(params.driver)),
+        asdict(params.packed),
+        asdict(params.test.driven),
+    ]
+    names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), task.index])}" for task in tasks]
     for columns in place.labels.results(names, label_driven, tasks):
         rows += records_from(columns)
     return rows
@@ -335,7 +342,7 @@ def _label(
 ) -> tuple[list[AtomsRecord], list[float]]:
     """Records and, of each, its share of the CPU seconds of its task."""
     tasks, names = [], []
-    engine, size = params.engine.make(), params.frames_per_task
+    engine, size = ENGINES.make(params.engine), params.frames_per_task
     for first in range(0, len(frames), size):
         own = list(frames[first : first + size])
         tasks.append(

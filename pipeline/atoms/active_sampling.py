@@ -16,7 +16,7 @@ import numpy as np
 
 from models.networks.potentials.batched_dynamics import Ended, Spread, Start, Thresholds
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import Engine
+from models.physics.atoms.engine import ENGINES, Engine
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import sample_crystals
 from models.physics.atoms.sampling.defects import sample_defects
@@ -210,8 +210,8 @@ def label(task: LabelTask) -> Arrays:
 
 def label_driven(task: TestTask) -> Arrays:
     """One test frame: drawn, moved by the driving engine, labelled."""
-    params, engine = task.params, task.params.engine.make()
-    told = {"origin": "test", "kind": "driven", "index": task.index, "driver": params.driver.make().level}
+    params, engine = task.params, ENGINES.make(task.params.engine)
+    told = {"origin": "test", "kind": "driven", "index": task.index, "driver": ENGINES.make(params.driver).level}
     start = replace(packed_frame(params, params.seed, TEST, task.index), source="test driven", group=task.group)
     try:
         frame = driven_frame(params, start, task.index)
@@ -234,7 +234,9 @@ def driven_frame(params: ActiveLearningParams, start: Structure, index: int) -> 
     )
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     key = (TEST, index, 2)
-    return sample_in_child(start, params.driver.make(), dynamics, seed=params.seed, spawn_key=key, limits=limits)[0]
+    return sample_in_child(
+        start, ENGINES.make(params.driver), dynamics, seed=params.seed, spawn_key=key, limits=limits
+    )[0]
 
 
 def records_from(columns: Arrays) -> list[AtomsRecord]:

@@ -1,28 +1,20 @@
-"""What stages that label atoms share: the engine by params, structures and outcomes as records, store and metrics.
+"""What stages that label atoms share: structures and outcomes as records, store and metrics.
 
-    engine:
-      name: gpaw                # gpaw, pyscf, tblite, ase
-      gpaw: {cutoff_eV: 250.0, ...}
-
-The sections of engines that are not named may be left out. A failed label keeps its structure, with the reason.
+A failed label keeps its structure, with the reason.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, version_of
-from models.physics.atoms.gpaw_engine import GPAWEngine
 from models.physics.atoms.labelling import Failure, LabelLimits, Outcome, label_structures
-from models.physics.atoms.pyscf_engine import PySCFEngine
 from models.physics.atoms.structure import Structure
-from models.physics.atoms.tblite_engine import TbliteEngine
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.kept_results import Arrays
@@ -35,7 +27,6 @@ from stores.zarr_store import open_store
 
 __all__ = [
     "CODE",
-    "EngineParams",
     "LabelledStore",
     "engine_problems",
     "engine_versions",
@@ -48,21 +39,6 @@ __all__ = [
 CODE = ("models/physics/atoms", "pipeline/atoms/labelling.py")  # that shapes labels, whoever asks for them
 SHARDING = "frames_per_shard"  # shapes no content
 PACKAGES = ("gpaw", "gpaw-data", "pyscf", "tblite", "ase")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineParams:
-    """One engine by name, and the settings of each."""
-
-    name: Literal["gpaw", "pyscf", "tblite", "ase"]
-    gpaw: GPAWEngine = field(default_factory=GPAWEngine)
-    pyscf: PySCFEngine = field(default_factory=PySCFEngine)
-    tblite: TbliteEngine = field(default_factory=TbliteEngine)
-    ase: ASEEngine = field(default_factory=ASEEngine)
-
-    def make(self) -> Engine:
-        engine: Engine = getattr(self, self.name)
-        return engine
 
 
 def engine_problems(engine: Engine, structures: Sequence[Structure], where: str) -> list[str]:

@@ -25,7 +25,7 @@ from typing import Annotated
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import EngineMissing
+from models.physics.atoms.engine import ENGINES, EngineMissing
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.driven import Sampler, SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
@@ -33,9 +33,9 @@ from models.physics.atoms.sampling.molecules import molecule, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes
 from models.physics.atoms.sampling.torsions import Torsions
 from models.physics.atoms.structure import Structure
+from models.registry import Chosen
 from models.settings import Range, Some, settings
 from pipeline.atoms.labelling import (
-    EngineParams,
     LabelledStore,
     engine_problems,
     failed_records,
@@ -99,8 +99,8 @@ class MoleculesParams:
 
     seed: NonNegativeInt
     frames_per_shard: PositiveInt  # of normal modes; a trajectory or a scan is one shard
-    engine: EngineParams
-    driver: EngineParams
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]
     limits: LabelLimits
     normal_modes: NormalModesParams
     dynamics: DynamicsParams
@@ -134,7 +134,7 @@ def generate(params: MoleculesParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
-        engine=params.engine.make(),
+        engine=ENGINES.make(params.engine),
         jobs=[(job, job.sampler.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
     )
@@ -156,8 +156,8 @@ def problems_of(params: MoleculesParams) -> list[str]:
             )
     if not sum(_n_frames(entry) for entry in params.molecules):
         problems.append("molecules: found no frames at all, expected some")
-    problems += engine_problems(params.engine.make(), structures, "engine")
-    return problems + engine_problems(params.driver.make(), structures, "driver")
+    problems += engine_problems(ENGINES.make(params.engine), structures, "engine")
+    return problems + engine_problems(ENGINES.make(params.driver), structures, "driver")
 
 
 def draw_jobs(params: MoleculesParams) -> list[Job]:
@@ -189,7 +189,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
 
 def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
-    job, engine, driver = items[0], params.engine.make(), params.driver.make()
+    job, engine, driver = items[0], ENGINES.make(params.engine), ENGINES.make(params.driver)
     first = job.sampler.first if isinstance(job.sampler, NormalModes) else 0
     way = {"sampling": job.start.source.partition(" ")[2], "sampling_level": driver.level}
     told = [

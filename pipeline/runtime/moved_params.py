@@ -5,6 +5,11 @@ from fnmatch import fnmatchcase
 __all__ = ["moved_or"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "*.engine.gpaw": "engine: {name: gpaw, and these settings}",
+    "*.engine.pyscf": "engine: {name: pyscf, and these settings}",
+    "*.driver.tblite": "driver: {name: tblite, and these settings}",
+    "*.driver.ase": "driver: {name: ase, and these settings}",
+    "*.engine.ase": "engine: {name: ase, and these settings}",
     "aluminium_benchmark.properties.*.dynamics.timestep_fs": "time_step_fs beside it",
     "aluminium_benchmark.properties.*.dynamics.friction_per_ps": "friction_1_fs beside it, a thousandth of the value",
 }

@@ -17,11 +17,11 @@ from ruamel.yaml import YAML
 from models.active_learning.acquisition import ThresholdRule
 from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.ase_engine import ASEEngine
+from models.registry import Chosen
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import DETAILS, METRICS, OUT, RUNS, generate
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_sampling import start_frame
-from pipeline.atoms.labelling import EngineParams
 from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import ParamsError, build
 from stores.atoms import ATOMS, AtomsRecord, records_of
@@ -139,11 +139,11 @@ class Never(EMT):
 '''
 
 
-def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> EngineParams:
+def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> Chosen:
     (workplace / "flaky_oracle.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(workplace))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(workplace), str(ROOT)]))
-    return EngineParams(name="ase", ase=ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
+    return Chosen("ase", ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
 
 
 def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -315,7 +315,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(changes, told):
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_runs(workplace: Path):
-    missing = EngineParams(name="ase", ase=ASEEngine(factory="no_such_package:Calculator"))
+    missing = Chosen("ase", ASEEngine(factory="no_such_package:Calculator"))
     with pytest.raises(ValueError, match=r"engine: .*no_such_package"):
         generate(replace(ALONE, engine=missing))
     assert not (workplace / "scratch").exists()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from models.physics.atoms.ase_engine import ASEEngine
+from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.gpaw_engine import GPAWEngine
 from models.physics.atoms.structure import minimum_distance
+from models.registry import Chosen
 from pipeline.atoms import aluminium
 from pipeline.atoms.aluminium import AluminiumParams, draw_jobs, draw_start, generate
-from pipeline.atoms.labelling import EngineParams
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
 from stores.atoms import ATOMS, AtomsRecord, records_of
 from stores.manifest import read_manifest
@@ -24,7 +25,7 @@ from tests.profiles import section_params
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
 TINY = section_params(AluminiumParams, "aluminium", "tiny")
-EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))
+EMT = Chosen("ase", ASEEngine(level_name="EMT"))
 CHEAP = replace(
     TINY,
     engine=EMT,
@@ -119,11 +120,11 @@ def test_default_starts_keep_their_distances_and_densities():
 
 def test_tight_binding_is_refused_for_aluminium_before_anything_runs(workplace: Path):
     with pytest.raises(ValueError, match=r"engine: tblite: found metal.*Choose the engine gpaw"):
-        generate(replace(TINY, engine=EngineParams(name="tblite")))
+        generate(replace(TINY, engine=ENGINES.choose("tblite")))
     with pytest.raises(ValueError, match=r"engine: pyscf: found a periodic cell"):
-        generate(replace(TINY, engine=EngineParams(name="pyscf")))
+        generate(replace(TINY, engine=ENGINES.choose("pyscf")))
     with pytest.raises(ValueError, match=r"engine: gpaw: found k_mesh 1x1x1"):
-        generate(replace(TINY, engine=EngineParams(name="gpaw", gpaw=GPAWEngine(k_mesh=(1, 1, 1)))))
+        generate(replace(TINY, engine=Chosen("gpaw", GPAWEngine(k_mesh=(1, 1, 1)))))
     assert not any(workplace.iterdir())
 
 
@@ -148,7 +149,7 @@ def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_key
 
 def test_a_melt_that_cannot_be_driven_is_told_in_every_frame_it_should_have_had(workplace: Path):
     calm = replace(CHEAP.melts.dynamics, n_frames=2)
-    broken = EngineParams(name="ase", ase=ASEEngine(factory="math:sqrt", level_name="broken"))
+    broken = Chosen("ase", ASEEngine(factory="math:sqrt", level_name="broken"))
     few = replace(CHEAP.crystals, n_frames=1)
     records = made(
         replace(
