@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from models.registry import Registry
+from models.registry import NamedSettings, Registry
 
 __all__ = ["setting_problems", "unstated_settings"]
 
@@ -31,10 +31,13 @@ def setting_problems(kind: type, given: Any, error: ValidationError, where: str 
 
 
 def unstated_settings(hint: Any, given: Any, where: str) -> list[str]:  # noqa: ANN401 - an annotation, YAML
-    """One line for each setting that has a default in code and is not stated in `given`."""
-    bare = _bare(_chosen(hint, given))
-    if get_origin(bare) is tuple and isinstance(given, Sequence):
+    """One line for each setting that has a default in code, shapes content and is not stated in `given`."""
+    bare, items = _bare(_chosen(hint, given)), []
+    if named := _named(hint):
+        items = [(named.kind_of(key), value, f"{where}.{key}") for key, value in given.items()]
+    elif get_origin(bare) is tuple and isinstance(given, Sequence):
         items = [(get_args(bare)[0], value, f"{where}[{i}]") for i, value in enumerate(given)]
+    if items:
         return [line for item in items for line in unstated_settings(*item)]
     if not is_dataclass(bare) or not isinstance(given, Mapping):
         return []
@@ -44,7 +47,7 @@ def unstated_settings(hint: Any, given: Any, where: str) -> list[str]:  # noqa: 
         key = f"{where}.{field.name}"
         if field.name in given:
             lines += unstated_settings(hints[field.name], given[field.name], key)
-        elif field.default is not MISSING or field.default_factory is not MISSING:
+        elif field.metadata.get("shapes_content", True) and (field.default, field.default_factory) != (MISSING,) * 2:
             lines.append(f"{key}: found nothing, expected {_expected(hints[field.name])}; add the key")
     return lines
 
@@ -98,6 +101,9 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
     """The annotation of the value at `keys`; None where a key is unknown."""
     hint = kind
     for depth, key in enumerate(keys):
+        if named := _named(hint):
+            hint = named.kind_of(key)
+            continue
         bare = _bare(_chosen(hint, _value(given, keys[:depth])))
         if is_dataclass(bare):
             hint = get_type_hints(bare, include_extras=True).get(key)
@@ -109,6 +115,11 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
         else:
             return None
     return hint
+
+
+def _named(hint: Any) -> NamedSettings | None:  # noqa: ANN401 - an annotation
+    """How the settings of several entries of a registry are judged, where that is what is asked for."""
+    return next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, NamedSettings)), None)
 
 
 def _chosen(hint: Any, given: Any) -> Any:  # noqa: ANN401 - an annotation, YAML

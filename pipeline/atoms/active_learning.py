@@ -27,11 +27,13 @@ from pipeline.atoms.active_rounds import Lane, Workplace, bootstrap_of, finish, 
 from pipeline.atoms.active_sampling import CPU_S
 from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
+from pipeline.atoms.records import ActiveLearningDetails, ActiveLearningMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
 from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.records import plain
+from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
 from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
@@ -42,8 +44,6 @@ __all__ = ["OUT", "generate", "main"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
-METRICS = Path("reports/metrics/active_learning.json")
-DETAILS = Path("reports/details/active_learning.json")
 SHAPES_NOTHING = ("frames_per_task",)
 
 
@@ -63,8 +63,8 @@ def generate(params: ActiveLearningParams) -> Manifest:
     manifest = _write_store(params, test, lanes)
     _write_potential(params, lanes[0], manifest)
     metrics = metrics_of(params, lanes) | {"oracle_control": control_metrics(params, control_lanes)}
-    write_metrics(METRICS, plain(metrics))
-    write_json(DETAILS, details_of(lanes) | {"oracle_control": control_details(control_lanes)})
+    ActiveLearningMetrics.of(metrics).write()
+    ActiveLearningDetails.of(details_of(lanes) | {"oracle_control": control_details(control_lanes)}).write()
     print(f"{OUT}: {manifest.sizes['config']} configurations, hash {manifest.hash[:16]}", flush=True)
     return manifest
 

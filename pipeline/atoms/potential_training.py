@@ -217,7 +217,7 @@ def errors_of(data: Configurations, predicted: Predictions, about: TrainingData)
 def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
     """Move the potential to `folder`, replacing a potential made there before; `info` goes into potential.json."""
     from models.networks.potentials.ensemble import load_potential, save_potential
-    from pipeline.runtime.stage import plain
+    from pipeline.runtime.records import plain
 
     job = trained.job
     about = {

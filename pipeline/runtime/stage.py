@@ -1,23 +1,19 @@
 """How every stage ends: errors that a user can cure as one message without a traceback, Ctrl-C with a way to go on."""
 
 import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 from pipeline.runtime.check_params import SECTIONS, wrong_params
 from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import GenerationError
-from stores.atomic import write_text
 from stores.schema import SchemaError
 
-__all__ = ["OptionsError", "explained", "plain", "run_stage", "write_json", "write_metrics"]
+__all__ = ["OptionsError", "explained", "run_stage"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 WRONG_OPTIONS = 2
@@ -67,29 +63,6 @@ def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
     problem = f"found {' '.join(words)}, expected no options; its settings stand in params.yaml, section {name}"
     print(f"{name}: {problem}", file=sys.stderr)
     sys.exit(WRONG_OPTIONS)
-
-
-def write_metrics(path: Path, values: Mapping[str, object]) -> None:
-    """Write a small JSON file whole or not at all."""
-    write_text(path, json.dumps(values, indent=2, sort_keys=True) + "\n")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """The whole file or none, keys in their order, the same bytes for the same numbers."""
-    write_text(path, json.dumps(plain(content), indent=2) + "\n")
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """JSON without NaN or infinity, floats at ten digits, so that the same run writes the same bytes."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.10g}") if np.isfinite(value) else None
-    return value
 
 
 def _leave(status: int) -> NoReturn:

@@ -43,10 +43,16 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
-from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
+from models.physics.impurity.solver import (
+    IMPURITY_SOLVERS,
+    ImpuritySolution,
+    SolverError,
+    SolverUnavailable,
+    check_request,
+)
 from models.settings import settings
 
-__all__ = ["INTERPRETER_VARIABLE", "SolverUnavailable", "TriqsSettings", "TriqsSolver"]
+__all__ = ["INTERPRETER_VARIABLE", "TriqsSettings", "TriqsSolver", "TriqsUnavailable"]
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -71,15 +77,8 @@ WRAPPER = (
 )
 
 
-class SolverUnavailable(RuntimeError):
-    """TRIQS does not work here, whatever the Hamiltonian: what is wrong and what to do. The run has to stop."""
-
-    def __init__(self, reason: str, cure: str) -> None:
-        super().__init__(reason, cure)  # both, or it would not survive the way back from a worker process
-        self.reason, self.cure = reason, cure
-
-    def __str__(self) -> str:
-        return f"solver triqs: {self.reason}. {self.cure}"
+class TriqsUnavailable(SolverUnavailable):
+    solver = "triqs"
 
 
 @settings
@@ -150,16 +149,21 @@ class TriqsSolver:
         }
 
 
+@IMPURITY_SOLVERS.register("triqs", settings=TriqsSettings)
+def checked_triqs(chosen: TriqsSettings, *, nrg: object) -> TriqsSolver:
+    return TriqsSolver(settings=chosen).checked()
+
+
 def _interpreter(given: str | None) -> Path:
     asked = given or os.environ.get(INTERPRETER_VARIABLE)
     expected = "expected the Python that can import nrgljubljana_interface, or a script that runs it"
     if not asked:
-        raise SolverUnavailable(
+        raise TriqsUnavailable(
             f"no interpreter given and ${INTERPRETER_VARIABLE} is not set; {expected}", INSTALL_ROUTE
         )
     found = shutil.which(asked)
     if found is None:
-        raise SolverUnavailable(
+        raise TriqsUnavailable(
             f"interpreter {asked!r} (given, or from ${INTERPRETER_VARIABLE}) is not an executable file; {expected}",
             INSTALL_ROUTE,
         )
@@ -175,13 +179,11 @@ def _check_installation(interpreter: Path) -> dict[str, str]:
         arrays = _run_child(interpreter, request, time_limit_s=FREE_LEVEL_TIME_LIMIT_S)
         solution = _solution(FREE_LEVEL, temperatures, omega, arrays)
     except SolverError as error:
-        raise SolverUnavailable(
-            f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER
-        ) from error
+        raise TriqsUnavailable(f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER) from error
     found = np.concatenate([solution.n_up, solution.n_dn, solution.double_occupancy])
     if np.max(np.abs(found - [0.5, 0.5, 0.25])) > 0.02:
         told = f"found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, expected 1/2, 1/2, 1/4"
-        raise SolverUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
+        raise TriqsUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
     return dict(json.loads(str(arrays["versions"])))
 
 
@@ -195,9 +197,9 @@ def _run_child(
         status = _exit_status(interpreter, scratch, time_limit_s)
         said = _last_words(scratch)
         if status == INCOMPLETE:
-            raise SolverUnavailable(f"{interpreter} cannot run TRIQS: {said}", f"{WRAPPER} {INSTALL_ROUTE}")
+            raise TriqsUnavailable(f"{interpreter} cannot run TRIQS: {said}", f"{WRAPPER} {INSTALL_ROUTE}")
         if -status in ENDED_FROM_OUTSIDE:
-            raise SolverUnavailable(
+            raise TriqsUnavailable(
                 f"the child process was killed by {signal.Signals(-status).name}, from outside",
                 "Where memory ran out, ask for more of it or for fewer workers; run again: finished shards are kept.",
             )
@@ -229,7 +231,7 @@ def _exit_status(interpreter: Path, scratch: Path, time_limit_s: float) -> int:
                 start_new_session=True,
             )
         except OSError as error:
-            raise SolverUnavailable(f"cannot start {interpreter}: {error}", INSTALL_ROUTE) from error
+            raise TriqsUnavailable(f"cannot start {interpreter}: {error}", INSTALL_ROUTE) from error
         try:
             status = child.wait(timeout=time_limit_s)
         except subprocess.TimeoutExpired:

@@ -39,8 +39,8 @@ class TrainingSettings:
 
     beta: NonNegativeFloat = 0.2
     ramp_fraction: Fraction = 0.5
-    prefix: Fraction = 0.3
-    transport: NonNegativeFloat = 20.0
+    nested_dropout: Fraction = 0.3
+    cramer_weight: NonNegativeFloat = 20.0
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
     weight_decay: Fraction = 1e-4
     batch_size: PositiveInt = 256
@@ -80,8 +80,8 @@ class SpectrumModule(lightning.LightningModule):
             self.model,
             batch,
             beta=beta,
-            prefix=self.settings.prefix,
-            transport=self.settings.transport,
+            nested_dropout=self.settings.nested_dropout,
+            cramer_weight=self.settings.cramer_weight,
             generator=generator,
         )
         return objective.loss
@@ -93,7 +93,7 @@ class SpectrumModule(lightning.LightningModule):
             self.model,
             batch,
             beta=self.settings.beta,
-            transport=self.settings.transport,
+            cramer_weight=self.settings.cramer_weight,
             generator=generator,
         )
         mae = (self.model(batch) - batch).abs().mean()

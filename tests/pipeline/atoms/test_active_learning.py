@@ -19,7 +19,7 @@ from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.ase_engine import ASEEngine
 from models.registry import Chosen
 from pipeline.atoms import active_learning
-from pipeline.atoms.active_learning import DETAILS, METRICS, OUT, RUNS, generate
+from pipeline.atoms.active_learning import OUT, RUNS, generate
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_sampling import start_frame
 from pipeline.runtime.kept_results import GenerationError
@@ -32,6 +32,7 @@ from stores.zarr_store import open_store
 from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
+METRICS, DETAILS = (Path(f"reports/{kind}/active_learning.json") for kind in ("metrics", "details"))
 TINY = section_params(ActiveLearningParams, "active_learning", "tiny")
 ALONE = replace(TINY, control=replace(TINY.control, n_seeds=0))
 NEVER = ThresholdRule(kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)

@@ -195,7 +195,7 @@ def spoil(kind: str) -> list:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("NaN force", "record 5, key 'forces': found 1 of 5 atoms NaN or infinite, expected finite forces"),
         ("NaN energy", "record 5, key 'energy': found nan, expected a finite energy"),
@@ -205,11 +205,11 @@ def spoil(kind: str) -> list:
         ("net force", "record 5, key 'forces': found forces that add up to"),
     ],
 )
-def test_a_record_that_cannot_be_used_is_named_or_dropped(tmp_path: Path, kind: str, told: str):
+def test_a_record_that_cannot_be_used_is_named_or_dropped(tmp_path: Path, kind: str, message: str):
     path = write(tmp_path / "a.xyz", spoil(kind))
     with pytest.raises(ValueError) as raised:
         imported(path)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "1 of 12 records cannot be used" in str(raised.value)
     assert "--drop-bad" in str(raised.value)
     assert not (tmp_path / "a.zarr").exists()
