@@ -91,10 +91,10 @@ def compare(case: Case, repeats: int, threads: int) -> None:
             flush=True,
         )
     start = time.process_time()
-    for row, first in enumerate(case.data.first_atom_M):
-        atoms = slice(first, first + case.data.n_atoms_M[row])
+    for row, first in enumerate(case.data.first_atom):
+        atoms = slice(first, first + case.data.n_atoms[row])
         find_neighbours(
-            case.data.positions_A3[atoms], case.data.cell_M33[row], case.data.pbc_M3[row], case.config.cutoff_A
+            case.data.positions_A[atoms], case.data.cells_A[row], case.data.pbc[row], case.config.cutoff_A
         )
     print(f"| {case.name} | pair search, once | | {1e3 * (time.process_time() - start):.1f} | | |", flush=True)
 
@@ -127,7 +127,7 @@ def evaluated(model: HIPNN, batch: Labelled) -> Tensor:
 def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
     from hippynn.graphs import GraphModule, inputs, networks, physics, targets
 
-    periodic = bool(case.data.pbc_M3.any())
+    periodic = bool(case.data.pbc.any())
     nodes = [inputs.SpeciesNode(db_name="Z"), inputs.PositionsNode(db_name="R")]
     if periodic:
         nodes.append(inputs.CellNode(db_name="C"))
@@ -138,7 +138,7 @@ def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
     both = GraphModule(nodes, [energy.mol_energy, force])
     numbers, positions, cells = padded(case.data)
     rest = [cells] if periodic else []
-    wanted = torch.from_numpy(case.data.energy_M).float()[:, None]
+    wanted = torch.from_numpy(case.data.energies_eV).float()[:, None]
 
     def energy_step() -> None:
         only_energy.zero_grad()
@@ -158,13 +158,13 @@ def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
 
 
 def padded(data: Configurations) -> tuple[Tensor, Tensor, Tensor]:
-    width = int(data.n_atoms_M.max())
+    width = int(data.n_atoms.max())
     numbers = torch.zeros(len(data), width, dtype=torch.int64)
     positions = torch.zeros(len(data), width, 3)
-    for row, (first, n) in enumerate(zip(data.first_atom_M, data.n_atoms_M, strict=True)):
-        numbers[row, :n] = torch.from_numpy(data.numbers_A[first : first + n].astype(np.int64))
-        positions[row, :n] = torch.from_numpy(data.positions_A3[first : first + n]).float()
-    return numbers, positions, torch.from_numpy(data.cell_M33).float()
+    for row, (first, n) in enumerate(zip(data.first_atom, data.n_atoms, strict=True)):
+        numbers[row, :n] = torch.from_numpy(data.numbers[first : first + n].astype(np.int64))
+        positions[row, :n] = torch.from_numpy(data.positions_A[first : first + n]).float()
+    return numbers, positions, torch.from_numpy(data.cells_A).float()
 
 
 def medians(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

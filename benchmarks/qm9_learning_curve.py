@@ -61,8 +61,8 @@ def errors(folder: Path) -> tuple[float, float, int]:
     for rows in np.array_split(np.arange(len(test)), max(1, len(test) // 256)):
         batch = prepared.batch(rows)
         found.append(ensemble.evaluate(batch.graph, batch.vectors_H3).energy_M.numpy())
-    error = np.abs(np.concatenate(found) - chosen.energy_M)
-    return float(error.mean() / (kcal / mol)), float(1e3 * (error / chosen.n_atoms_M).mean()), len(test)
+    error = np.abs(np.concatenate(found) - chosen.energies_eV)
+    return float(error.mean() / (kcal / mol)), float(1e3 * (error / chosen.n_atoms).mean()), len(test)
 
 
 if __name__ == "__main__":

@@ -112,10 +112,10 @@ def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, A
 def _parity(one: Trained, max_points: int) -> dict[str, Any]:
     """Labels and predictions of the test set, evenly taken: energies per atom above the reference, force components."""
     data, found = one.job.data.test, one.predictions["test"]
-    reference_M = data.counts_MS(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
+    reference_M = data.counts(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
     pairs = {
-        "energy_eV_atom": [(energy - reference_M) / data.n_atoms_M for energy in (data.energy_M, found.energy_M)],
-        "force_eV_A": [data.forces_A3.ravel(), found.forces_A3.ravel()],
+        "energy_eV_atom": [(energy - reference_M) / data.n_atoms for energy in (data.energies_eV, found.energy_M)],
+        "force_eV_A": [data.forces_eV_A.ravel(), found.forces_A3.ravel()],
     }
     told = {}
     for name, (label, predicted) in pairs.items():

@@ -159,18 +159,18 @@ def _check_labels(arrays: AtomArrays, loss: PotentialLoss, store: Path) -> None:
 
 def _reference_energies(train: Configurations, arrays: AtomArrays) -> tuple[float, ...]:
     given = np.array([arrays.reference_energies_eV.get(number, 0.0) for number in train.species])
-    known = np.isfinite(train.energy_M)
+    known = np.isfinite(train.energies_eV)
     if not known.any():
         return tuple(given.tolist())
-    counts = train.counts_MS(train.species)[known].astype(np.int64)
-    found = robust(np.array(train.species), counts, train.energy_M[known] - counts @ given)
+    counts = train.counts(train.species)[known].astype(np.int64)
+    found = robust(np.array(train.species), counts, train.energies_eV[known] - counts @ given)
     return tuple((given + found.energies_eV).tolist())
 
 
 def _energy_scale(train: Configurations, references: tuple[float, ...], loss: PotentialLoss) -> float:
     if loss.forces > 0:
-        scale = float(np.sqrt(np.nanmean(train.forces_A3**2)))
+        scale = float(np.sqrt(np.nanmean(train.forces_eV_A**2)))
     else:
-        bound = (train.energy_M - train.counts_MS(train.species) @ np.array(references)) / train.n_atoms_M
+        bound = (train.energies_eV - train.counts(train.species) @ np.array(references)) / train.n_atoms
         scale = float(np.nanstd(bound))
     return scale if scale > 0 else 1.0

@@ -196,15 +196,15 @@ def train_member(job: MemberJob) -> dict[str, Any]:
 
 def errors_of(data: Configurations, predicted: Predictions, about: TrainingData) -> dict[str, float]:
     """Errors per atom of energies and per component of forces, beside the spread of the labels themselves."""
-    energy_known, force_known = np.isfinite(data.energy_M), np.isfinite(data.forces_A3)
-    per_atom_M = 1e3 / data.n_atoms_M
-    reference_M = data.counts_MS(about.species) @ np.array(about.reference_energies_eV)
+    energy_known, force_known = np.isfinite(data.energies_eV), np.isfinite(data.forces_eV_A)
+    per_atom_M = 1e3 / data.n_atoms
+    reference_M = data.counts(about.species) @ np.array(about.reference_energies_eV)
     errors = {
-        "energy": ((predicted.energy_M - data.energy_M) * per_atom_M)[energy_known],
-        "force": (predicted.forces_A3 - data.forces_A3)[force_known],
+        "energy": ((predicted.energy_M - data.energies_eV) * per_atom_M)[energy_known],
+        "force": (predicted.forces_A3 - data.forces_eV_A)[force_known],
     }
-    bound = ((data.energy_M - reference_M) * per_atom_M)[energy_known]
-    forces = data.forces_A3[force_known]
+    bound = ((data.energies_eV - reference_M) * per_atom_M)[energy_known]
+    forces = data.forces_eV_A[force_known]
     return {
         "energy_mae_meV_atom": _mean(np.abs(errors["energy"])),
         "energy_rmse_meV_atom": _mean(errors["energy"] ** 2) ** 0.5,

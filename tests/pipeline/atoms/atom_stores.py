@@ -11,17 +11,17 @@ def write_clusters(path, n_configs=40, *, forces=True, stress=False, level="Mors
     """Small clusters of H and O; sources are "odd" and "even" in turn, groups hold so many frames."""
     data = clusters(n_configs, seed, periodic=stress)
     records = []
-    for row, first in enumerate(data.first_atom_M):
-        atoms = slice(first, first + data.n_atoms_M[row])
-        boxed = bool(data.pbc_M3[row].any())
+    for row, first in enumerate(data.first_atom):
+        atoms = slice(first, first + data.n_atoms[row])
+        boxed = bool(data.pbc[row].any())
         records.append(
             AtomsRecord(
-                numbers=data.numbers_A[atoms],
-                positions_A=data.positions_A3[atoms],
-                cell_A=data.cell_M33[row] if boxed else None,
-                energy_eV=data.energy_M[row],
-                forces_eV_A=data.forces_A3[atoms] if forces else None,
-                stress_eV_A3=data.stress_M33[row] if boxed else None,
+                numbers=data.numbers[atoms],
+                positions_A=data.positions_A[atoms],
+                cell_A=data.cells_A[row] if boxed else None,
+                energy_eV=data.energies_eV[row],
+                forces_eV_A=data.forces_eV_A[atoms] if forces else None,
+                stress_eV_A3=data.stresses_eV_A3[row] if boxed else None,
                 group=row // frames_per_group,
                 source=f"{('even', 'odd')[row // frames_per_group % 2]} cluster",
                 provenance={"level": level},

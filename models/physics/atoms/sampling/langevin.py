@@ -8,21 +8,21 @@ Units: A, fs, u, eV; 1 eV / (A u) = FORCE_TO_ACCELERATION A/fs^2.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import CONTACT_A, Frames
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.normal_modes import BOLTZMANN_EV_K, masses_of
 from models.physics.atoms.sampling.ranges import number_problems, refuse_if
-from models.physics.atoms.structure import Structure, minimum_distance
+from models.physics.atoms.distances import minimum_distance
 
 __all__ = ["BlownUp", "Langevin", "sample_langevin"]
 
 FloatArray = NDArray[np.float64]
 FORCE_TO_ACCELERATION = 9.64853322e-3
-SHORTEST_DISTANCE_A = 0.3
 
 
 class BlownUp(RuntimeError):
@@ -52,8 +52,8 @@ class Langevin:
 
 
 def sample_langevin(
-    structure: Structure, engine: Engine, settings: Langevin, rng: np.random.Generator
-) -> Iterator[Structure]:
+    structure: Frames, engine: Engine, settings: Langevin, rng: np.random.Generator
+) -> Iterator[Frames]:
     """One trajectory from `structure`, velocities drawn at the first temperature. Raises BlownUp."""
     masses = masses_of(structure)[:, None]  # (n_atoms, 1)
     n_steps = settings.equilibration_steps + settings.steps_per_frame * (settings.n_frames - 1) + 1
@@ -78,7 +78,7 @@ def sample_langevin(
             yield _frame(structure, positions, masses, step)
 
 
-def _acceleration(structure: Structure, engine: Engine, positions: FloatArray, masses: FloatArray) -> FloatArray:
+def _acceleration(structure: Frames, engine: Engine, positions: FloatArray, masses: FloatArray) -> FloatArray:
     forces = engine.label(structure.numbers, positions, structure.cell_A).forces_eV_A
     return FORCE_TO_ACCELERATION * forces / masses
 
@@ -87,11 +87,11 @@ def _speed(temperature_K: float, masses: FloatArray) -> FloatArray:
     return np.sqrt(BOLTZMANN_EV_K * temperature_K * FORCE_TO_ACCELERATION / masses)
 
 
-def _frame(structure: Structure, positions: FloatArray, masses: FloatArray, step: int) -> Structure:
-    frame = replace(structure, positions_A=positions.copy())
-    if not np.isfinite(positions).all() or minimum_distance(frame) < SHORTEST_DISTANCE_A:
+def _frame(structure: Frames, positions: FloatArray, masses: FloatArray, step: int) -> Frames:
+    frame = structure.changed(positions_A=positions.copy())
+    if not np.isfinite(positions).all() or minimum_distance(frame) < CONTACT_A:
         raise BlownUp(f"the trajectory blew up before step {step}: atoms fused or lost; take a smaller time step")
     if structure.cell_A is None:
-        return replace(frame, positions_A=positions - np.average(positions, axis=0, weights=masses[:, 0]))
+        return frame.changed(positions_A=positions - np.average(positions, axis=0, weights=masses[:, 0]))
     fractional = positions @ np.linalg.inv(structure.cell_A)
-    return replace(frame, positions_A=(fractional - np.floor(fractional)) @ structure.cell_A)
+    return frame.changed(positions_A=(fractional - np.floor(fractional)) @ structure.cell_A)

@@ -16,10 +16,10 @@ def collated(data, rows, cutoff_A, dtype):
     """The same batch by the plain way."""
     one = []
     for row in rows:
-        atoms = slice(data.first_atom_M[row], data.first_atom_M[row] + data.n_atoms_M[row])
-        positions, cell, pbc = data.positions_A3[atoms], data.cell_M33[row], data.pbc_M3[row]
+        atoms = slice(data.first_atom[row], data.first_atom[row] + data.n_atoms[row])
+        positions, cell, pbc = data.positions_A[atoms], data.cells_A[row], data.pbc[row]
         near = find_neighbours(positions, cell, pbc, cutoff_A)
-        one.append(Configuration(numbers=data.numbers_A[atoms], positions_A=positions, cell_A=cell, neighbours=near))
+        one.append(Configuration(numbers=data.numbers[atoms], positions_A=positions, cell_A=cell, neighbours=near))
     return collate(one, dtype)
 
 
@@ -60,7 +60,7 @@ def test_images_of_small_cells_and_atoms_alone_keep_their_place():
 
 def test_energies_lose_their_reference_in_double_precision_before_they_are_rounded():
     data = clusters(8)
-    heavy = replace(data, energy_M=data.energy_M + 1e6 * data.n_atoms_M)
+    heavy = replace(data, energy_M=data.energies_eV + 1e6 * data.n_atoms)
     found = with_neighbours(heavy, cutoff_A=4.0, species=(1, 8), reference_energies_eV=(-3.0 + 1e6, -100.0 + 1e6))
     torch.testing.assert_close(found.energy_M, prepared(data).energy_M, rtol=1e-5, atol=1e-6)
     assert found.energy_M.abs().max() < 10
@@ -69,8 +69,8 @@ def test_energies_lose_their_reference_in_double_precision_before_they_are_round
 def test_labels_come_with_their_configuration_and_missing_ones_are_nan():
     data = clusters(6, periodic=True)
     labelled = prepared(data, torch.float64).batch([4, 3])
-    first = data.first_atom_M
-    expected = np.concatenate([data.forces_A3[first[row] : first[row] + data.n_atoms_M[row]] for row in (4, 3)])
+    first = data.first_atom
+    expected = np.concatenate([data.forces_eV_A[first[row] : first[row] + data.n_atoms[row]] for row in (4, 3)])
     np.testing.assert_array_equal(labelled.forces_N3.numpy(), expected)
     assert torch.isnan(labelled.stress_M33[0]).all()
     assert torch.isfinite(labelled.stress_M33[1]).all()
@@ -80,15 +80,15 @@ def test_labels_come_with_their_configuration_and_missing_ones_are_nan():
 def test_selected_configurations_are_the_same_in_any_order():
     data = clusters(7)
     there = data.select([5, 0, 5])
-    assert there.n_atoms_M.tolist() == data.n_atoms_M[[5, 0, 5]].tolist()
+    assert there.n_atoms.tolist() == data.n_atoms[[5, 0, 5]].tolist()
     back = there.select([1])
-    np.testing.assert_array_equal(back.positions_A3, data.positions_A3[: data.n_atoms_M[0]])
-    assert data.counts_MS((1, 8)).sum(axis=1).tolist() == data.n_atoms_M.tolist()
+    np.testing.assert_array_equal(back.positions_A, data.positions_A[: data.n_atoms[0]])
+    assert data.counts((1, 8)).sum(axis=1).tolist() == data.n_atoms.tolist()
 
 
 def test_atoms_on_top_of_each_other_unknown_elements_and_flat_cells_are_refused():
     data = clusters(5)
-    close = data.positions_A3.copy()
+    close = data.positions_A.copy()
     close[1] = close[0] + 0.1
     with pytest.raises(ValueError, match=r"closer than 0.3 A in 1 configurations: 0 \(0.173 A\)"):
         prepared(replace(data, positions_A3=close))
