@@ -1,0 +1,46 @@
+"""Settings are frozen dataclasses that are checked wherever they are made: from params.yaml, by a caller, by `replace`.
+
+    @settings
+    class NRGSettings:
+        discretization: Annotated[float, Field(ge=1.2, le=20)]      # Lambda
+        n_keep: Count
+
+A wrong value raises pydantic's ValidationError, a ValueError that lists all wrong fields. Types are strict (true is no
+number, "1" is none either) and numbers finite. A rule that ties several fields together raises ValueError in
+`__post_init__`. `dataclasses.asdict` and `replace` work as always.
+"""
+
+from collections.abc import Sequence
+from dataclasses import field
+from itertools import pairwise
+from typing import Annotated, Any, TypeVar, cast, dataclass_transform
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+__all__ = ["Count", "Fraction", "Index", "NonNegative", "Positive", "PositiveRange", "Range", "ascending", "settings"]
+
+T = TypeVar("T")
+Items = TypeVar("Items", bound=Sequence[Any])
+CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(field,))
+def settings(kind: type[T]) -> type[T]:
+    """Decorator: a frozen dataclass with keyword arguments only, whose values are checked."""
+    return cast(type[T], dataclass(frozen=True, kw_only=True, config=CONFIG)(kind))
+
+
+def ascending(values: Items) -> Items:
+    if any(b <= a for a, b in pairwise(values)):
+        raise ValueError(f"found {list(values)}, expected ascending values, [low, high]; swap or change them")
+    return values
+
+
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]  # seeds too
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Range = Annotated[tuple[float, float], AfterValidator(ascending)]  # [low, high]
+PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(ascending)]
