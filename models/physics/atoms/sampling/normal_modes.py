@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frames import Frames
+from models.physics.atoms.baoab import BOLTZMANN_EV_K
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import relaxed
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
@@ -22,7 +23,6 @@ from models.physics.atoms.sampling.ranges import number_problems, range_problems
 __all__ = ["NormalModes", "displaced", "hessian", "modes_of", "sample_normal_modes"]
 
 FloatArray = NDArray[np.float64]
-BOLTZMANN_EV_K = 8.617333262e-5
 WAVENUMBER_TO_EV = 1.239841984e-4  # 1/cm
 HBAR_SQUARED = 4.1801593e-3  # eV u A^2: (hbar omega)^2 = HBAR_SQUARED omega^2 for omega^2 in eV / (u A^2)
 STEP_A = 0.005

@@ -1,22 +1,24 @@
 """params.yaml: active_learning, and how its values become starts, trainings and the loops of the control."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.active_learning.acquisition import ThresholdRule
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
+from models.physics.atoms.engine_choice import EngineParams
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
 from models.physics.atoms.sampling.defects import Defects
 from models.physics.atoms.sampling.disordered import RandomPacked
 from models.physics.atoms.sampling.driving_paths import DrivingPaths
+from models.settings import Fraction, Range, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
-from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.labelling import EngineParams
-from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
-from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
-from pipeline.runtime.params import setting
+from models.training.potentials.potential_settings import PotentialSettings, epochs_of_steps, whole_validations
 
 __all__ = [
     "ActiveLearningParams",
@@ -29,26 +31,26 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class DrivenParams:
     """Frames of the test set that the driving engine moves from random-packed starts, each at its own temperature."""
 
-    n_frames: int = setting(low=0)
-    temperature_K: tuple[float, float] = setting(low=0, ascending=True)
-    n_steps: int = setting(low=1)
-    time_step_fs: float = setting(above=0)
-    friction_1_fs: float = setting(low=0)
+    n_frames: NonNegativeInt
+    temperature_K: Range[NonNegativeFloat]
+    n_steps: PositiveInt
+    time_step_fs: PositiveFloat
+    friction_1_fs: NonNegativeFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TestParams:
     """The frozen test set: random-packed cells as they are, and driven ones."""
 
-    packed: int = setting(low=0)
+    packed: NonNegativeInt
     driven: DrivenParams
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class OrderedParams:
     """First labels beside the random-packed ones, for who does not insist on disorder alone."""
 
@@ -56,45 +58,45 @@ class OrderedParams:
     defects: Defects  # of fcc
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class RoundsParams:
     """Rounds go on until `n_rounds`, or until a smaller share of trajectories than `least_rate` is uncertain."""
 
-    n_rounds: int = setting(low=1)
-    n_trajectories: int = setting(low=1)  # of each round
-    trajectories_per_batch: int = setting(low=1)  # side by side in one task
-    quota: int = setting(low=1)  # labels of each round, at most
-    least_rate: float = setting(low=0, high=1)
-    least_distance: float = setting(low=0)  # of fingerprints: nearer ones are duplicates
-    diversity: float = setting(low=0)  # exponent of the distance in the order of selection
+    n_rounds: PositiveInt
+    n_trajectories: PositiveInt  # of each round
+    trajectories_per_batch: PositiveInt  # side by side in one task
+    quota: PositiveInt  # labels of each round, at most
+    least_rate: Fraction
+    least_distance: NonNegativeFloat  # of fingerprints: nearer ones are duplicates
+    diversity: NonNegativeFloat  # exponent of the distance in the order of selection
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TrainingParams:
     """One ensemble; members differ in seed and in which of `n_folds` they leave for validation."""
 
     model: Literal["ani", "hipnn"]
-    n_members: int = setting(low=2)
-    n_folds: int = setting(low=2)
+    n_members: Annotated[int, Field(ge=2)]
+    n_folds: Annotated[int, Field(ge=2)]
     start: Literal["fresh", "warm"]
-    warm_share: float = setting(above=0, high=1)  # of the steps, where a member goes on from the last round
-    steps: int = setting(low=1)
-    final_steps: int = setting(low=0)  # of a long training on all labels, fresh, after the last round; 0: none
-    batch_size: int = setting(low=1)
-    learning_rate: float = setting(above=0, high=1)
-    energy: float = setting(low=0)  # weights of the loss
-    forces: float = setting(low=0)
-    stress: float = setting(low=0)
+    warm_share: Annotated[float, Field(gt=0, le=1)]  # of the steps, where a member goes on from the last round
+    steps: PositiveInt
+    final_steps: NonNegativeInt  # of a long training on all labels, fresh, after the last round; 0: none
+    batch_size: PositiveInt
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    energy: NonNegativeFloat  # weights of the loss
+    forces: NonNegativeFloat
+    stress: NonNegativeFloat
     kind: Literal["squared", "huber", "rmse_mae"]
     method: Method
     dtype: Literal["float32", "float64"]
-    ema_decay: float = setting(low=0, below=1)
-    n_validations: int = setting(low=1)
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    n_validations: PositiveInt
     ani: ANIParams
     hipnn: HIPNNParams
 
     @property
-    def network(self) -> NetworkParams:
+    def network(self) -> HIPNNParams | ANIParams:
         return self.ani if self.model == "ani" else self.hipnn
 
     def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
@@ -114,30 +116,30 @@ class TrainingParams:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ControlParams:
     """Active against random selection with an engine that costs next to nothing, over `n_seeds` seeds; 0: left out."""
 
-    n_seeds: int = setting(low=0)
+    n_seeds: NonNegativeInt
     engine: EngineParams
-    bootstrap: int = setting(low=2)
-    test_packed: int = setting(low=0)
-    test_driven: int = setting(low=0)
-    n_rounds: int = setting(low=1)
-    n_trajectories: int = setting(low=1)
-    quota: int = setting(low=1)
-    n_members: int = setting(low=2)
-    steps: int = setting(low=1)
-    frames_per_task: int = setting(low=1)
+    bootstrap: Annotated[int, Field(ge=2)]
+    test_packed: NonNegativeInt
+    test_driven: NonNegativeInt
+    n_rounds: PositiveInt
+    n_trajectories: PositiveInt
+    quota: PositiveInt
+    n_members: Annotated[int, Field(ge=2)]
+    steps: PositiveInt
+    frames_per_task: PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ActiveLearningParams:
     """Section `active_learning` of params.yaml."""
 
-    seed: int = setting(low=0)
+    seed: NonNegativeInt
     element: str
-    frames_per_task: int = setting(low=1)  # labels that share a process; shapes no content
+    frames_per_task: PositiveInt  # labels that share a process; shapes no content
     random_control: bool  # a second loop that spends the same labels on frames taken at random
     engine: EngineParams
     driver: EngineParams  # moves part of the test frames, labels nothing
@@ -171,7 +173,7 @@ class ActiveLearningParams:
                 f"{self.training.n_folds}"
             )
         if self.test.packed + self.test.driven.n_frames == 0:
-            problems.append("test: found no frames, expected some: errors are told on them")
+            problems.append("test: found no frames, expected some: errors are measured on them")
         if self.packed.minimum_distance_A < self.physical.minimum_distance_A:
             problems.append(
                 f"packed.minimum_distance_A: found {self.packed.minimum_distance_A:g}, expected at least "
