@@ -3,11 +3,11 @@
     @settings
     class NRGSettings:
         discretization: Annotated[float, Field(ge=1.2, le=20)]      # Lambda
-        n_keep: Count
+        n_keep: PositiveInt
 
 A wrong value raises pydantic's ValidationError, a ValueError that lists all wrong fields. Types are strict (true is no
-number, "1" is none either) and numbers finite. A rule that ties several fields together raises ValueError in
-`__post_init__`. `dataclasses.asdict` and `replace` work as always.
+number, nor is "1") and numbers finite. A rule that ties several fields together raises ValueError in `__post_init__`.
+`dataclasses.asdict` and `replace` work as always.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,9 @@ from typing import Annotated, Any, TypeVar, cast, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
-__all__ = ["Count", "Fraction", "Index", "NonNegative", "Positive", "PositiveRange", "Range", "ascending", "settings"]
+__all__ = ["Ascending", "Fraction", "Range", "Some", "settings"]
 
 T = TypeVar("T")
 Items = TypeVar("Items", bound=Sequence[Any])
@@ -33,14 +34,11 @@ def settings(kind: type[T]) -> type[T]:
 
 def ascending(values: Items) -> Items:
     if any(b <= a for a, b in pairwise(values)):
-        raise ValueError(f"found {list(values)}, expected ascending values, [low, high]; swap or change them")
+        raise PydanticCustomError("ascending", "expected ascending values, [low, high]")
     return values
 
 
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]  # seeds too
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Ascending = AfterValidator(ascending)
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Range = Annotated[tuple[float, float], AfterValidator(ascending)]  # [low, high]
-PositiveRange = Annotated[tuple[Positive, Positive], AfterValidator(ascending)]
+Range = Annotated[tuple[T, T], Ascending]  # [low, high]
+Some = Annotated[tuple[T, ...], Field(min_length=1)]  # one or more

@@ -25,7 +25,7 @@ from models.networks.potentials.ensemble import SPREADS
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.neighbours import find_neighbours
 
-__all__ = ["Selection", "ThresholdRule", "calibrate", "fingerprint_distance", "fingerprints", "select"]
+__all__ = ["Diverse", "Selection", "ThresholdRule", "calibrate", "fingerprint", "fingerprint_distance", "fingerprints", "select"]
 
 CUTOFF_A = 6.0
 ANGULAR_CUTOFF_A = 4.5
@@ -78,10 +78,11 @@ def calibrate(rule: ThresholdRule, known: FloatArray) -> Thresholds:
 
 def fingerprints(frames: Frames) -> FloatArray:
     """(M, n_features): independent of rotation, translation, the order of atoms and repeats of the cell."""
-    return np.stack([_fingerprint(frame) for frame in frames])
+    return np.stack([fingerprint(frame) for frame in frames])
 
 
-def _fingerprint(frame: Frames) -> FloatArray:
+def fingerprint(frame: Frames) -> FloatArray:
+    """(n_features,) of one frame."""
     species = np.unique(frame.numbers)
     near = find_neighbours(frame.positions_A, frame.cells_A[0], frame.pbc[0], CUTOFF_A)
     one = Configuration(
@@ -97,6 +98,28 @@ def fingerprint_distance(one: FloatArray, others: FloatArray) -> FloatArray:
     """Of one fingerprint (F,) to several (M, F); relative, so without unit."""
     lengths = np.linalg.norm(one) * np.linalg.norm(others, axis=1)
     return np.asarray(np.linalg.norm(others - one, axis=1) / np.sqrt(np.maximum(lengths, 1e-300)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diverse:
+    """At most `quota` frames, none nearer than `least_distance` to a labelled or another chosen one.
+
+    `diversity` is the exponent of the distance in the order of selection.
+    """
+
+    least_distance: float
+    diversity: float
+
+    def choose(self, candidates: Frames, ratios: FloatArray, labelled: Frames, quota: int) -> Selection:
+        """`ratios` (M,) are spread / threshold of the candidates."""
+        return select(
+            fingerprints(candidates),
+            ratios,
+            fingerprints(labelled),
+            quota=quota,
+            least_distance=self.least_distance,
+            diversity=self.diversity,
+        )
 
 
 def select(

@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.active_learning.acquisition import ThresholdRule
+from models.active_learning.acquisition import Diverse, ThresholdRule
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
-from models.networks.potentials.ani import ANIParams
-from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.ani import ANI, ANIParams
+from models.networks.potentials.hipnn import HIPNN, HIPNNParams
+from models.networks.potentials.potential import PotentialNetwork
 from models.physics.atoms.engine_choice import EngineParams
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
@@ -70,6 +71,10 @@ class RoundsParams:
     least_distance: NonNegativeFloat  # of fingerprints: nearer ones are duplicates
     diversity: NonNegativeFloat  # exponent of the distance in the order of selection
 
+    @property
+    def acquisition(self) -> Diverse:
+        return Diverse(least_distance=self.least_distance, diversity=self.diversity)
+
 
 @settings
 class TrainingParams:
@@ -94,6 +99,10 @@ class TrainingParams:
     n_validations: PositiveInt
     ani: ANIParams
     hipnn: HIPNNParams
+
+    @property
+    def network_class(self) -> type[PotentialNetwork]:
+        return ANI if self.model == "ani" else HIPNN
 
     @property
     def network(self) -> HIPNNParams | ANIParams:

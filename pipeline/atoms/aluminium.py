@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import EngineMissing
@@ -31,6 +32,7 @@ from models.physics.atoms.sampling.disordered import RandomPacked, sample_random
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.physics.atoms.structure import Structure, minimum_distance
+from models.settings import settings
 from pipeline.atoms.labelling import (
     EngineParams,
     LabelledStore,
@@ -40,7 +42,7 @@ from pipeline.atoms.labelling import (
     label_records,
 )
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns
 from pipeline.runtime.stage import run_stage
 from stores.atoms import columns_of
@@ -62,22 +64,22 @@ METRICS = Path("reports/metrics/aluminium.json")
 KINDS = ("melt", "crystal", "packed", "defect")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MeltsParams:
     """Trajectories from random-packed cells (`start`, one frame each) by Langevin dynamics."""
 
-    n_trajectories: int = setting(low=0)
+    n_trajectories: NonNegativeInt
     start: RandomPacked
     dynamics: Langevin
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AluminiumParams:
     """Section `aluminium` of params.yaml."""
 
-    seed: int = setting(low=0)
+    seed: NonNegativeInt
     element: str
-    frames_per_shard: int = setting(low=1)  # a trajectory is one shard
+    frames_per_shard: PositiveInt  # a trajectory is one shard
     engine: EngineParams
     driver: EngineParams
     limits: LabelLimits

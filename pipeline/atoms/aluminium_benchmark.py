@@ -10,19 +10,22 @@ any ASE calculator, `none` nothing.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from pydantic import PositiveFloat, PositiveInt
 
 from models.networks.potentials.calculator import PotentialCalculator
 from models.physics.atoms.properties.engine_calculator import gpaw
 from models.physics.atoms.properties.gpaw_values import beside_recorded
 from models.physics.atoms.properties.suite import BenchmarkSettings, CalculatorFactory, benchmark
+from models.settings import settings
 from pipeline.commands.benchmark_potential import spread_over, table
 from pipeline.commands.calculator_choice import CalculatorChoice, calculator_problems
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
 
 __all__ = ["AluminiumBenchmarkParams", "GPAWOracle", "main", "measure"]
@@ -34,16 +37,16 @@ CURVES = ("curve", "oracle_curve")
 NOT_REPEATED = (*CURVES, "seconds", "oracle_seconds")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GPAWOracle:
     """Of `oracle: gpaw`; the mesh is fixed, so that energies of strained cells form a smooth curve."""
 
-    cutoff_eV: float = setting(above=0)
-    k_mesh: tuple[int, int, int] = setting(low=1)
-    smearing_eV: float = setting(above=0)
+    cutoff_eV: PositiveFloat
+    k_mesh: tuple[PositiveInt, PositiveInt, PositiveInt]
+    smearing_eV: PositiveFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AluminiumBenchmarkParams:
     """Section `aluminium_benchmark` of params.yaml."""
 

@@ -17,20 +17,22 @@ estimate a standard deviation is fitted on the validation groups.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
 from models.networks.potentials.ensemble import Ensemble, load_potential
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.neighbours import find_neighbours
+from models.settings import settings
 from pipeline.atoms.hierarchy_latents import LatentReportSettings, latent_report
 from pipeline.atoms.potential_data import TEST, UNUSED, VALIDATION
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
 from stores.atom_arrays import AtomArrays, load_atoms
 from stores.atoms import ATOMS
@@ -47,17 +49,17 @@ BATCH = 64
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class HierarchyParams:
     """Section `hierarchy` of params.yaml."""
 
-    seed: int = setting(low=0)
-    n_bootstrap: int = setting(low=0)
-    max_points: int = setting(low=1)  # of a curve in the details
-    features_per_quantity: int = setting(low=1)
-    max_atoms: int = setting(low=10)
-    n_folds: int = setting(low=2)
-    n_neighbours: int = setting(low=1)
+    seed: NonNegativeInt
+    n_bootstrap: NonNegativeInt
+    max_points: PositiveInt  # of a curve in the details
+    features_per_quantity: PositiveInt
+    max_atoms: Annotated[int, Field(ge=10)]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_neighbours: PositiveInt
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.engine import EngineMissing
@@ -30,6 +33,7 @@ from models.physics.atoms.sampling.molecules import molecule, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes
 from models.physics.atoms.sampling.torsions import Torsions
 from models.physics.atoms.structure import Structure
+from models.settings import Range, Some, settings
 from pipeline.atoms.labelling import (
     EngineParams,
     LabelledStore,
@@ -39,7 +43,7 @@ from pipeline.atoms.labelling import (
     label_records,
 )
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns
 from pipeline.runtime.stage import run_stage
 from stores.atoms import columns_of
@@ -51,57 +55,57 @@ METRICS = Path("reports/metrics/molecules.json")
 WAYS = ("normal_modes", "dynamics", "torsions")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MoleculeFrames:
     """How many frames of a molecule by each way."""
 
     name: str
-    normal_modes: int = setting(low=0)
-    trajectories: int = setting(low=0)
-    frames_per_trajectory: int = setting(low=1)
-    torsions: int = setting(low=0)
+    normal_modes: NonNegativeInt
+    trajectories: NonNegativeInt
+    frames_per_trajectory: PositiveInt
+    torsions: NonNegativeInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class NormalModesParams:
     """Displacements around the minimum; each frame has its own temperature [K]."""
 
-    temperature_K: tuple[float, float] = setting(above=0, ascending=True)
-    softest_1_cm: float = setting(low=1)
+    temperature_K: Range[PositiveFloat]
+    softest_1_cm: Annotated[float, Field(ge=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class DynamicsParams:
     """Trajectories; the temperature goes from the first to the second value [K]."""
 
-    temperature_K: tuple[float, float] = setting(above=0)
-    time_step_fs: float = setting(above=0, high=5)
-    equilibration_steps: int = setting(low=0)
-    steps_per_frame: int = setting(low=1)
-    friction_1_fs: float = setting(low=0)
+    temperature_K: tuple[PositiveFloat, PositiveFloat]
+    time_step_fs: Annotated[float, Field(gt=0, le=5)]
+    equilibration_steps: NonNegativeInt
+    steps_per_frame: PositiveInt
+    friction_1_fs: NonNegativeFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TorsionsParams:
     """Turns about bonds, shaken at a temperature [K]."""
 
-    temperature_K: tuple[float, float] = setting(above=0, ascending=True)
-    closest_A: float = setting(low=0.3)
+    temperature_K: Range[PositiveFloat]
+    closest_A: Annotated[float, Field(ge=0.3)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MoleculesParams:
     """Section `molecules` of params.yaml."""
 
-    seed: int = setting(low=0)
-    frames_per_shard: int = setting(low=1)  # of normal modes; a trajectory or a scan is one shard
+    seed: NonNegativeInt
+    frames_per_shard: PositiveInt  # of normal modes; a trajectory or a scan is one shard
     engine: EngineParams
     driver: EngineParams
     limits: LabelLimits
     normal_modes: NormalModesParams
     dynamics: DynamicsParams
     torsions: TorsionsParams
-    molecules: tuple[MoleculeFrames, ...]
+    molecules: Some[MoleculeFrames]
 
 
 @dataclass(frozen=True, kw_only=True)

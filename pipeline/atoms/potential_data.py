@@ -7,16 +7,17 @@ the standard deviation of the energies per atom.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt
 
 from models.laws.groups import split_by_group
 from models.physics.atoms.reference_energies import robust
+from models.settings import settings
 from models.training.potentials.configurations import Configurations
 from models.training.potentials.potential_loss import PotentialLoss
-from pipeline.runtime.params import setting
 from stores.atom_arrays import AtomArrays, load_atoms
 from stores.atoms import ATOMS
 from stores.zarr_store import open_store
@@ -26,13 +27,13 @@ __all__ = ["UNUSED", "SplitParams", "TrainingData", "configurations_of", "load_t
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, -1
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SplitParams:
     """Shares of the labelled configurations; `by` frame treats each as a group of its own."""
 
-    validation_fraction: float = setting(above=0, below=1, default=0.1)
-    test_fraction: float = setting(low=0, below=1, default=0.1)
-    seed: int = setting(low=0, default=0)
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    seed: NonNegativeInt = 0
     by: Literal["group", "frame"] = "group"
 
     def __post_init__(self) -> None:

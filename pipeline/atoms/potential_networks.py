@@ -5,28 +5,30 @@ The two networks by name; every one listed here can be trained by pipeline.comma
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
+
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.networks.potentials.ani import ANI
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.potential import PotentialNetwork
-from pipeline.runtime.params import setting
+from models.settings import Some, settings
 
 __all__ = ["NETWORKS", "ANIParams", "HIPNNParams", "NetworkParams"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class HIPNNParams:
     """HIP-NN; see models.networks.potentials.hipnn."""
 
-    cutoff_A: float = setting(above=0, default=5.5)
-    soft_min_A: float = setting(above=0, default=0.75)
-    soft_max_A: float = setting(above=0, default=4.5)
-    n_features: int = setting(low=1, default=20)
-    n_sensitivities: int = setting(low=1, default=20)
-    n_interactions: int = setting(low=1, default=2)
-    n_onsite: int = setting(low=0, default=3)
+    cutoff_A: PositiveFloat = 5.5
+    soft_min_A: PositiveFloat = 0.75
+    soft_max_A: PositiveFloat = 4.5
+    n_features: PositiveInt = 20
+    n_sensitivities: PositiveInt = 20
+    n_interactions: PositiveInt = 2
+    n_onsite: NonNegativeInt = 3
 
     def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> HIPNN.Config:
         """For these elements, their reference energies and an energy scale."""
@@ -44,14 +46,14 @@ class HIPNNParams:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ANIParams:
     """ANI: symmetry functions of `preset`, hidden layers alike for all elements."""
 
     preset: Literal["ani1x", "ani_al"] = "ani1x"
-    cutoff_A: float = setting(above=0, default=5.2)
-    angular_cutoff_A: float = setting(above=0, default=3.5)
-    hidden: tuple[int, ...] = setting(low=1, default=(96, 64, 32))
+    cutoff_A: PositiveFloat = 5.2
+    angular_cutoff_A: PositiveFloat = 3.5
+    hidden: Some[PositiveInt] = (96, 64, 32)
 
     def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> Any:  # noqa: ANN401
         """For these elements, their reference energies and an energy scale (an ANI.Config)."""

@@ -1,14 +1,15 @@
 """params.yaml: potential, and how its values become trainings."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+
+from models.settings import Ascending, Some, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_settings import PotentialSettings
 from pipeline.atoms.potential_data import SplitParams
 from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
-from pipeline.runtime.params import setting
 
 __all__ = ["MODELS", "STORES", "PotentialParams", "TrainingParams", "epochs_of_steps", "whole_validations"]
 
@@ -16,14 +17,14 @@ STORES = ("molecules", "aluminium")
 MODELS = ("hipnn", "ani")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LossParams:
     """Weights of errors: energy per atom [eV], force components [eV/A], virial per atom [eV]; and hierarchicality."""
 
-    energy: float = setting(low=0)
-    forces: float = setting(low=0)
-    stress: float = setting(low=0)
-    hierarchicality: float = setting(low=0)
+    energy: NonNegativeFloat
+    forces: NonNegativeFloat
+    stress: NonNegativeFloat
+    hierarchicality: NonNegativeFloat
     kind: Literal["squared", "huber", "rmse_mae"]
 
     @property
@@ -37,20 +38,20 @@ class LossParams:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class StepParams:
     """Of one network on one store; `steps` is the budget at all its training configurations."""
 
-    steps: int = setting(low=1)
-    batch_size: int = setting(low=1)
-    learning_rate: float = setting(above=0, high=1)
+    steps: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class StoreParams:
     """One store: the loss, and both networks."""
 
-    n_members: int = setting(low=1)
+    n_members: PositiveInt
     held_out: str | None  # a source that no set sees: out of distribution
     loss: LossParams
     hipnn: HIPNNParams
@@ -65,33 +66,33 @@ class StoreParams:
         return self.hipnn_steps if model == "hipnn" else self.ani_steps
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TrainingParams:
     """What all trainings share; see models.training.potentials.potential_settings."""
 
     method: Method
     dtype: Literal["float32", "float64"]
-    ema_decay: float = setting(low=0, below=1)
-    gradient_clip: float = setting(low=0)
-    l2: float = setting(low=0)
-    n_validations: int = setting(low=1)
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    gradient_clip: NonNegativeFloat
+    l2: NonNegativeFloat
+    n_validations: PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CurveParams:
     """Learning curve: one network of each size, the whole training set being the first member of the ensemble."""
 
     store: Literal["molecules", "aluminium"]
     model: Literal["hipnn", "ani"]
-    fractions: tuple[float, ...] = setting(above=0, below=1, ascending=True)
+    fractions: Annotated[Some[Annotated[float, Field(gt=0, lt=1)]], Ascending]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PotentialParams:
     """params.yaml: potential."""
 
-    seed: int = setting(low=0)
-    max_points: int = setting(low=1)
+    seed: NonNegativeInt
+    max_points: PositiveInt
     split: SplitParams
     training: TrainingParams
     molecules: StoreParams

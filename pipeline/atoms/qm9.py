@@ -9,14 +9,16 @@ Atomization energies are what remains after the reference energies, which stand 
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
 
+from models.settings import settings
 from pipeline.commands.label_options import references_by
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import plain, run_stage, write_metrics
 from stores.atom_arrays import load_atoms
 from stores.importers.label_store import store_reading
@@ -29,14 +31,14 @@ OUT = Path("data/qm9.zarr")
 METRICS = Path("reports/metrics/qm9.json")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Qm9Params:
     """Section `qm9` of params.yaml."""
 
     energy: Literal["U0", "U", "H", "G", "electronic"]
     references: Literal["b3lyp", "least_squares", "robust"]
-    n_molecules: int | None = setting(low=1)  # None: all
-    seed: int = setting(low=0)  # of the draw
+    n_molecules: PositiveInt | None  # None: all
+    seed: NonNegativeInt  # of the draw
 
 
 def main() -> None:

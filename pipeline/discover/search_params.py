@@ -1,38 +1,41 @@
 """Budgets of the symbolic regression engines in params.yaml, and the engines made of them: the same for every lane."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.laws.library_engine import LibraryEngine
 from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
-from pipeline.runtime.params import setting
+from models.settings import settings
 
 __all__ = ["LibraryParams", "OperonParams", "PySRParams", "library_engine", "operon_engine", "pysr_engine"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class OperonParams:
     """Budget of Operon per seed; raw inputs need more generations than dimensionless ones."""
 
-    population: int = setting(low=10)
-    generations: int = setting(low=1)
-    raw_generations: int = setting(low=1)
-    max_length: int = setting(low=5)
+    population: Annotated[int, Field(ge=10)]
+    generations: PositiveInt
+    raw_generations: PositiveInt
+    max_length: Annotated[int, Field(ge=5)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LibraryParams:
-    max_power: int = setting(low=1, high=4)
-    max_total: int = setting(low=1)
-    max_terms: int = setting(low=1, high=10)
-    beam: int = setting(low=1)
+    max_power: Annotated[int, Field(ge=1, le=4)]
+    max_total: PositiveInt
+    max_terms: Annotated[int, Field(ge=1, le=10)]
+    beam: PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PySRParams:
-    iterations: int = setting(low=1)
-    max_size: int = setting(low=7)
-    timeout_s: float = setting(above=0)
+    iterations: PositiveInt
+    max_size: Annotated[int, Field(ge=7)]
+    timeout_s: PositiveFloat
 
 
 def library_engine(budget: LibraryParams) -> LibraryEngine:

@@ -10,18 +10,21 @@ local-moment regime: the atomic level holds one electron.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import SolverError
+from models.settings import Range, settings
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
 from stores.kondo_temperatures import KONDO_TEMPERATURES
@@ -33,18 +36,18 @@ OUT = Path("data/kondo_temperatures.zarr")
 KondoTemperature = Callable[[AndersonImpurity], float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class KondoTemperaturesParams:
     """Section `kondo_temperatures` of params.yaml; ranges are [low, high], energies in D."""
 
-    seed: int = setting(low=0)
-    n_hamiltonians: int = setting(low=1)
-    hamiltonians_per_shard: int = setting(low=1)
-    hybridization: tuple[float, float] = setting(above=0, below=1, ascending=True)
-    interaction_over_pi_gamma: tuple[float, float] = setting(above=0, ascending=True)
-    asymmetry: tuple[float, float] = setting(above=-1, below=1, ascending=True)
-    interaction_high: float = setting(above=0)
-    label_temperature: float = setting(above=0, below=1e-3)
+    seed: NonNegativeInt
+    n_hamiltonians: PositiveInt
+    hamiltonians_per_shard: PositiveInt
+    hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
+    interaction_over_pi_gamma: Range[PositiveFloat]
+    asymmetry: Range[Annotated[float, Field(gt=-1, lt=1)]]
+    interaction_high: PositiveFloat
+    label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     nrg: NRGSettings
 
     def __post_init__(self) -> None:

@@ -15,12 +15,13 @@ and per quantity three numbers: the best single latent, the best linear directio
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.laws.association_report import association_report
 from models.laws.correlation import Interval, spearman
@@ -28,10 +29,11 @@ from models.laws.groups import whole_groups
 from models.laws.meaning import describe_coordinate
 from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.settings import settings
 from models.training.spectra.elbo import latent_activity
 from pipeline.impurity.latent_quantities import WORDS, quantities
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import Progress
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.building import require_replaceable, store_kind
@@ -56,17 +58,17 @@ HEADLINES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LatentsParams:
     """params.yaml: latents."""
 
-    n_bootstrap: int = setting(low=0)
-    bootstrap_seed: int = setting(low=0)
-    max_rows: int = setting(low=10)
-    n_folds: int = setting(low=2)
-    n_neighbours: int = setting(low=1)
-    traversal_steps: int = setting(low=2)
-    traversal_range: float = setting(above=0)
+    n_bootstrap: NonNegativeInt
+    bootstrap_seed: NonNegativeInt
+    max_rows: Annotated[int, Field(ge=10)]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_neighbours: PositiveInt
+    traversal_steps: Annotated[int, Field(ge=2)]
+    traversal_range: PositiveFloat
 
 
 @dataclass(frozen=True, kw_only=True)

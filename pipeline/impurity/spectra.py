@@ -21,10 +21,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 import models.physics.impurity
 from models.physics.impurity.friedel import friedel_residual
@@ -32,8 +33,9 @@ from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
 from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
+from models.settings import Fraction, Range, settings
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.outcome import FAILED, OK
@@ -58,41 +60,41 @@ FloatArray = NDArray[np.float64]
 KondoTemperature = Callable[[AndersonImpurity], float]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GridParams:
     """Symmetric logarithmic frequencies -maximum .. -minimum, 0, minimum .. maximum [D]."""
 
-    minimum: float = setting(above=0)
-    maximum: float = setting(above=0, below=1)
-    n_positive: int = setting(low=2)
+    minimum: PositiveFloat
+    maximum: Annotated[float, Field(gt=0, lt=1)]
+    n_positive: Annotated[int, Field(ge=2)]
 
     def __post_init__(self) -> None:
         if self.minimum >= self.maximum:
             raise ValueError(f"found minimum {self.minimum:g} >= maximum {self.maximum:g}, expected it below")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SamplingParams:
     """Ranges [low, high] of the drawn parameters, energies in D."""
 
-    interaction: tuple[float, float] = setting(above=0, ascending=True)
-    hybridization: tuple[float, float] = setting(above=0, below=1, ascending=True)
-    asymmetry: tuple[float, float] = setting(low=0, ascending=True)
-    field: tuple[float, float] = setting(above=0, ascending=True)
-    zero_field_fraction: float = setting(low=0, high=1)
-    temperature: tuple[float, float] = setting(above=0, ascending=True)
-    n_temperatures: int = setting(low=1)
+    interaction: Range[PositiveFloat]
+    hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
+    asymmetry: Range[NonNegativeFloat]
+    field: Range[PositiveFloat]
+    zero_field_fraction: Fraction
+    temperature: Range[PositiveFloat]
+    n_temperatures: PositiveInt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectraParams:
     """Section `spectra` of params.yaml."""
 
-    seed: int = setting(low=0)
-    n_hamiltonians: int = setting(low=1)
-    hamiltonians_per_shard: int = setting(low=1)
+    seed: NonNegativeInt
+    n_hamiltonians: PositiveInt
+    hamiltonians_per_shard: PositiveInt
     solver: Literal["nrg", "triqs"]
-    label_temperature: float = setting(above=0, below=1e-3)
+    label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     sampling: SamplingParams
     grid: GridParams
     nrg: NRGSettings

@@ -1,41 +1,42 @@
 """params.yaml: spectrum_vae, and how its values become a network and a training."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.settings import Fraction, Some, settings
 from models.training.spectra.spectrum_module import TrainingSettings
-from pipeline.runtime.params import setting
 
 __all__ = ["SpectrumVAEParams"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectrumVAEParams:
     """params.yaml: spectrum_vae."""
 
-    seeds: tuple[int, ...] = setting(low=0)
-    betas: tuple[float, ...] = setting(low=0)
-    error_slack: float = setting(low=1)
-    active_nats: float = setting(above=0)
-    max_field: float = setting(low=0)
-    validation_fraction: float = setting(above=0, below=0.5)
-    test_fraction: float = setting(above=0, below=0.5)
-    split_seed: int = setting(low=0)
+    seeds: Some[NonNegativeInt]
+    betas: Some[NonNegativeFloat]
+    error_slack: Annotated[float, Field(ge=1)]
+    active_nats: PositiveFloat
+    max_field: NonNegativeFloat
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    split_seed: NonNegativeInt
     architecture: Literal["mirror", "plain"]
-    n_latent: int = setting(low=1)
-    n_odd: int = setting(low=0)
-    hidden: tuple[int, ...] = setting(low=1)
-    ramp_fraction: float = setting(low=0, high=1)
-    prefix: float = setting(low=0, high=1)
-    transport: float = setting(low=0)
-    learning_rate: float = setting(above=0, high=1)
-    weight_decay: float = setting(low=0, high=1)
-    batch_size: int = setting(low=1)
-    max_epochs: int = setting(low=1)
-    max_steps: int = setting(low=1)
-    patience: int = setting(low=1)
-    validate_every: int = setting(low=1)
+    n_latent: PositiveInt
+    n_odd: NonNegativeInt
+    hidden: Some[PositiveInt]
+    ramp_fraction: Fraction
+    prefix: Fraction
+    transport: NonNegativeFloat
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
+    batch_size: PositiveInt
+    max_epochs: PositiveInt
+    max_steps: PositiveInt
+    patience: PositiveInt
+    validate_every: PositiveInt
 
     def __post_init__(self) -> None:
         if len(set(self.seeds)) != len(self.seeds) or len(set(self.betas)) != len(self.betas):

@@ -1,32 +1,33 @@
 """Section `embedding` of params.yaml."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.laws.discovery import Rules
 from models.laws.recovery import RecoveryRules
+from models.settings import Some, settings
 from pipeline.discover.search_params import LibraryParams, OperonParams, PySRParams
-from pipeline.runtime.params import setting
 
 __all__ = ["EmbeddingParams", "MapName"]
 
 MapName = Literal["isomap", "mds", "umap"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SearchParams:
     """Formula of each coordinate; the rows are parameter points, realisations averaged."""
 
     descriptor: str
     method: MapName
     engine: Literal["auto", "pysr", "operon", "library"]
-    seed: int = setting(low=0)
-    n_seeds: int = setting(low=1)
-    max_rows: int = setting(low=20)
-    test_fraction: float = setting(above=0, below=0.5)
-    extrapolation_fraction: float = setting(above=0, below=0.5)
-    confidence: float = setting(low=0.5, below=1)
-    n_bootstrap: int = setting(low=20)
+    seed: NonNegativeInt
+    n_seeds: PositiveInt
+    max_rows: Annotated[int, Field(ge=20)]
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    extrapolation_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    n_bootstrap: Annotated[int, Field(ge=20)]
     operon: OperonParams
     library: LibraryParams
     pysr: PySRParams
@@ -44,23 +45,23 @@ class SearchParams:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class EmbeddingParams:
     """Landmarks are used where a generator has more images than `n_landmarks`."""
 
-    methods: tuple[MapName, ...]
-    n_axes: int = setting(low=2)
-    n_landmarks: int = setting(low=10)
-    landmark_seed: int = setting(low=0)
-    n_neighbours: int = setting(low=2)
-    max_dimension: int = setting(low=2)
-    minimum_gain: float = setting(above=0, below=1)
-    seeds: tuple[int, ...] = setting(low=0)
-    n_folds: int = setting(low=2)
-    n_regression_neighbours: int = setting(low=1)
-    n_bootstrap: int = setting(low=2)
-    max_rows: int = setting(low=20)
-    max_rows_pairs: int = setting(low=20)
+    methods: Some[MapName]
+    n_axes: Annotated[int, Field(ge=2)]
+    n_landmarks: Annotated[int, Field(ge=10)]
+    landmark_seed: NonNegativeInt
+    n_neighbours: Annotated[int, Field(ge=2)]
+    max_dimension: Annotated[int, Field(ge=2)]
+    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Some[NonNegativeInt]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_regression_neighbours: PositiveInt
+    n_bootstrap: Annotated[int, Field(ge=2)]
+    max_rows: Annotated[int, Field(ge=20)]
+    max_rows_pairs: Annotated[int, Field(ge=20)]
     search: SearchParams
 
     def __post_init__(self) -> None:

@@ -19,10 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.stats import qmc
 
 import models.physics.microstructure
@@ -30,8 +31,9 @@ from models.physics.microstructure.cahn_hilliard import CahnHilliard, cahn_hilli
 from models.physics.microstructure.lamellae import Lamellae, lamellae
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from models.physics.microstructure.voronoi import Voronoi, voronoi
+from models.settings import Fraction, Range, settings
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
@@ -46,59 +48,59 @@ FloatArray = NDArray[np.float64]
 SOBOL_KEY = 2**31  # spawn key of the sampling, away from those of the points
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LamellaeParams:
     """How many lamellae, and the ranges [low, high] of their parameters."""
 
-    n_points: int = setting(low=0)
-    n_realisations: int = setting(low=1)
-    noise_strength: tuple[float, float] = setting(above=0, ascending=True)
-    scale_px: tuple[float, float] = setting(low=2, ascending=True)
+    n_points: NonNegativeInt
+    n_realisations: PositiveInt
+    noise_strength: Range[PositiveFloat]
+    scale_px: Range[Annotated[float, Field(ge=2)]]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PhaseOrderParams:
     """Cells with partly scrambled phases."""
 
-    n_points: int = setting(low=0)
-    n_realisations: int = setting(low=1)
-    phase_order: tuple[float, float] = setting(low=0, high=1, ascending=True)
-    scale_px: tuple[float, float] = setting(low=2, ascending=True)
-    wall_width: float = setting(above=0, high=1)
-    clip_sigmas: float = setting(low=1, high=10)
+    n_points: NonNegativeInt
+    n_realisations: PositiveInt
+    phase_order: Range[Fraction]
+    scale_px: Range[Annotated[float, Field(ge=2)]]
+    wall_width: Annotated[float, Field(gt=0, le=1)]
+    clip_sigmas: Annotated[float, Field(ge=1, le=10)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VoronoiParams:
     """Grains."""
 
-    n_points: int = setting(low=0)
-    n_realisations: int = setting(low=1)
-    scale_px: tuple[float, float] = setting(low=2, ascending=True)
-    wall_width: float = setting(above=0, high=1)
-    wall_depth: float = setting(low=0, high=1)
+    n_points: NonNegativeInt
+    n_realisations: PositiveInt
+    scale_px: Range[Annotated[float, Field(ge=2)]]
+    wall_width: Annotated[float, Field(gt=0, le=1)]
+    wall_depth: Fraction
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CahnHilliardParams:
     """Spinodal decomposition."""
 
-    n_points: int = setting(low=0)
-    n_realisations: int = setting(low=1)
-    composition: tuple[float, float] = setting(above=-1, below=1, ascending=True)
-    n_steps: int = setting(low=1)
-    time_step: float = setting(above=0)
-    interface_px: float = setting(low=1)
+    n_points: NonNegativeInt
+    n_realisations: PositiveInt
+    composition: Range[Annotated[float, Field(gt=-1, lt=1)]]
+    n_steps: PositiveInt
+    time_step: PositiveFloat
+    interface_px: Annotated[float, Field(ge=1)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MicrostructuresParams:
     """Section `microstructures` of params.yaml."""
 
-    seed: int = setting(low=0)
-    shape: tuple[int, int] = setting(low=8)
+    seed: NonNegativeInt
+    shape: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
     periodic: bool
-    images_per_shard: int = setting(low=1)
+    images_per_shard: PositiveInt
     lamellae: LamellaeParams
     phase_order: PhaseOrderParams
     voronoi: VoronoiParams

@@ -1,53 +1,54 @@
 """Section `reconstruction` of params.yaml."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.descriptors.choice import DescriptorName, EfficientNetLayer, VGG19Layer
 from models.descriptors.reconstruction import ReconstructionSettings
+from models.settings import Some, settings
 from pipeline.microstructure.tile_ratios import WindowParams
-from pipeline.runtime.params import setting
 
 __all__ = ["BeyondParams", "ReconstructionParams", "WeightParams"]
 
 GeneratorName = Literal["lamellae", "phase_order", "voronoi", "cahn_hilliard"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class BeyondParams:
     """Real against surrogate."""
 
-    generators: tuple[GeneratorName, ...]
-    descriptors: tuple[DescriptorName, ...]
-    max_images: int = setting(low=10)  # of each generator
-    n_iterations: int = setting(low=1)  # of matching grey levels and modulus
-    n_folds: int = setting(low=2)
-    regularization: float = setting(above=0)
-    n_bootstrap: int = setting(low=10)
+    generators: Some[GeneratorName]
+    descriptors: Some[DescriptorName]
+    max_images: Annotated[int, Field(ge=10)]  # of each generator
+    n_iterations: PositiveInt  # of matching grey levels and modulus
+    n_folds: Annotated[int, Field(ge=2)]
+    regularization: PositiveFloat
+    n_bootstrap: Annotated[int, Field(ge=10)]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WeightParams:
     """Of the terms of the loss."""
 
-    texture: float = setting(low=0)
-    two_point: float = setting(low=0)
-    variation: float = setting(low=0)
-    grey: float = setting(low=0)
+    texture: NonNegativeFloat
+    two_point: NonNegativeFloat
+    variation: NonNegativeFloat
+    grey: NonNegativeFloat
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ReconstructionParams:
     """Section `reconstruction` of params.yaml."""
 
-    seed: int = setting(low=0)
-    generators: tuple[GeneratorName, ...]
+    seed: NonNegativeInt
+    generators: Some[GeneratorName]
     network: Literal["efficientnet", "vgg19"]
-    layers: tuple[str, ...]
+    layers: Some[str]
     weights: WeightParams
-    n_levels: int = setting(low=1)
-    n_iterations: int = setting(low=1)
-    n_restarts: int = setting(low=1)
+    n_levels: PositiveInt
+    n_iterations: PositiveInt
+    n_restarts: PositiveInt
     beyond: BeyondParams
     window: WindowParams
 

@@ -10,18 +10,20 @@ Networks run on a GPU where there is one, and then in one process; otherwise in 
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from pydantic import PositiveInt
 
 from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
 from models.descriptors.descriptor import Descriptor, require_images
+from models.settings import Some, settings
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.execution import load_execution
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.microstructures import MICROSTRUCTURES
@@ -36,12 +38,12 @@ OUT = Path("data/textures.zarr")
 METRICS = Path("reports/metrics/textures.json")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TexturesParams:
     """Section `textures` of params.yaml."""
 
-    descriptors: tuple[DescriptorName, ...]
-    images_per_shard: int = setting(low=1)
+    descriptors: Some[DescriptorName]
+    images_per_shard: PositiveInt
     settings: DescriptorSettings
 
     def __post_init__(self) -> None:
@@ -95,9 +97,7 @@ def describe_shard(
 
 
 @cache
-def _descriptors(
-    names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
-) -> tuple[Descriptor, ...]:
+def _descriptors(names: Some[str], settings: DescriptorSettings, shape: tuple[int, int]) -> tuple[Descriptor, ...]:
     """Made once per process: networks read their weights."""
     return tuple(make_descriptor(name, settings, shape) for name in names)
 

@@ -5,27 +5,27 @@ are centred in their image; those of one value only have no texture and are left
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from models.descriptors.choice import DescriptorSettings, EfficientNetLayer, EfficientNetSettings, make_descriptor
 from models.descriptors.window import recommended_tile, window_ratio
-from pipeline.runtime.params import setting
+from models.settings import Some, settings
 
 __all__ = ["WindowParams", "tile_ratios", "tiles_of"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WindowParams:
     """`layer` of EfficientNet-Lite0; the receptive field must fit the smallest tile."""
 
     layer: EfficientNetLayer
-    tiles: tuple[int, ...] = setting(low=8)  # px
-    threshold: float = setting(above=0, below=1)  # of W / B
-    max_images: int = setting(low=2)
+    tiles: Some[Annotated[int, Field(ge=8)]]  # px
+    threshold: Annotated[float, Field(gt=0, lt=1)]  # of W / B
+    max_images: Annotated[int, Field(ge=2)]
 
 
 def tile_ratios(

@@ -9,9 +9,12 @@ writes  reports/index.html              opens anywhere, needs no network and not
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from models.settings import settings
 from pipeline.atoms.report.aluminium_page import aluminium_lane
 from pipeline.atoms.report.page import atoms_lane
 from pipeline.impurity.report.page import spectra_lane
@@ -20,7 +23,7 @@ from pipeline.report.drawing import save_png
 from pipeline.report.headline import headline, lines
 from pipeline.report.layout import render
 from pipeline.report.page import LaneReport
-from pipeline.runtime.params import load_params, setting
+from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import run_stage, write_json
 
 __all__ = ["ReportParams", "build_report", "main"]
@@ -32,11 +35,11 @@ HEADLINE = Path("reports/metrics/headline.json")
 TITLE = "Latentlaw: simulated physics in, laws out"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ReportParams:
     """`max_points`: points drawn in a scatter plot at most; more make the page heavier, not clearer."""
 
-    max_points: int = setting(low=100)
+    max_points: Annotated[int, Field(ge=100)]
 
 
 def main() -> None:

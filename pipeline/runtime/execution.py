@@ -28,17 +28,19 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from pydantic import PositiveInt
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from threadpoolctl import threadpool_limits
 
+from models.settings import Some, settings
 from pipeline.runtime.interrupts import interrupted
-from pipeline.runtime.params import ParamsError, build, setting
+from pipeline.runtime.params import ParamsError, build
 from pipeline.runtime.progress import note
 from pipeline.runtime.slurm_jobs import SlurmJobs, require_slurm
 
@@ -71,26 +73,26 @@ WORKER_ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SlurmSettings:
     """What one SLURM job asks for; it runs `cores` worker processes."""
 
     queue: str | None = None
     account: str | None = None
     walltime: str = "01:00:00"
-    cores: int = setting(low=1, default=1)
+    cores: PositiveInt = 1
     memory: str = "4GB"
-    prologue: tuple[str, ...] = ()  # lines of shell before the workers start, e.g. "module load python"
-    directives: tuple[str, ...] = ()  # further #SBATCH lines
+    prologue: Some[str] = ()  # lines of shell before the workers start, e.g. "module load python"
+    directives: Some[str] = ()  # further #SBATCH lines
     interface: str | None = None  # network interface, e.g. ib0
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Execution:
     """One choice of where to run; `workers` of None means the default of that place."""
 
     scheduler: str = "local"
-    workers: int | None = setting(low=1, default=None)
+    workers: PositiveInt | None = None
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
     def __post_init__(self) -> None:

@@ -1,48 +1,41 @@
 """params.yaml section -> frozen dataclass; everything wrong with it in one message, before any computing starts.
 
-The dataclass is the schema: its fields are the keys, its annotations the types, `setting(above=0)` the ranges, and a
-ValueError from its `__post_init__` any rule that ties several values together. Nested dataclasses are nested mappings.
-Fields without a default must be stated: params.yaml tells every value that shapes content.
+The dataclass is the schema (`models.settings`): its fields are the keys, its annotations the types and ranges, and a
+ValueError from its `__post_init__` any rule that ties several values together. Nested dataclasses are nested mappings,
+and a choice out of a registry (`models.registry`) is a tagged union, `{name: ..., settings}`. pydantic judges; here its
+findings are put as: file, key, found, expected, cure.
 
+    @settings
     class SpectraParams:
-        n_hamiltonians: int = setting(low=1)
-        temperature: tuple[float, float] = setting(above=0, ascending=True)      # [low, high]
+        n_hamiltonians: PositiveInt
+        temperature: Range[PositiveFloat]                  # [low, high]
         nrg: NRGSettings
 """
 
-import math
-import types
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, field, fields, is_dataclass
-from itertools import pairwise
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-__all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "setting"]
+from models.registry import Registry
+
+__all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "read_yaml"]
 
 T = TypeVar("T")
 PARAMS_FILE = "params.yaml"
+NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
 class ParamsError(ValueError):
     """A params file does not fit; the message lists every problem with file, key, found, expected and cure."""
-
-
-def setting(
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    ascending: bool = False,
-    default: Any = MISSING,  # noqa: ANN401 - a value of the field's own type
-) -> Any:  # noqa: ANN401 - a dataclass field stands where a value is declared
-    """Dataclass field with a range (of each item of a tuple): `low` and `high` are allowed, `above` and `below` not."""
-    limits = {"low": low, "high": high, "above": above, "below": below}
-    return field(default=default, metadata={"limits": limits, "ascending": ascending})
 
 
 def load_params(kind: type[T], section: str, path: str | Path = PARAMS_FILE) -> T:
@@ -55,12 +48,12 @@ def build(kind: type[T], given: object, section: str, source: str) -> T:
     problems: list[str] = []
     value = _build(kind, given, section, problems)
     _raise(problems, source)
-    return value  # type: ignore[no-any-return]
+    return value  # type: ignore[return-value]
 
 
 def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: ANN401 - YAML
     """The raw mapping of one section."""
-    content = _read(path)
+    content = read_yaml(path)
     if not isinstance(content, Mapping) or section not in content:
         found = sorted(content) if isinstance(content, Mapping) else type(content).__name__
         raise ParamsError(f"{path}: found sections {found}, expected {section!r}; add the section")
@@ -69,7 +62,7 @@ def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: 
 
 def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) -> None:
     """Build every section as its kind. Raises ParamsError with all problems; unknown and missing ones are some."""
-    content = _read(path)
+    content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: found {type(content).__name__}, expected sections {sorted(kinds)}")
     problems: list[str] = []
@@ -86,7 +79,7 @@ def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) ->
     _raise(problems, str(path))
 
 
-def _read(path: str | Path) -> Any:  # noqa: ANN401 - YAML
+def read_yaml(path: str | Path) -> Any:  # noqa: ANN401 - YAML
     """Read as YAML 1.2, like DVC does."""
     try:
         return YAML(typ="safe", pure=True).load(Path(path))
@@ -98,112 +91,112 @@ def _read(path: str | Path) -> Any:  # noqa: ANN401 - YAML
 
 def _raise(problems: Sequence[str], source: str) -> None:
     if problems:
-        told = "\n".join(f"  {problem}" for problem in problems)
-        raise ParamsError(f"{source}: {len(problems)} problem(s)\n{told}")
+        listed = "\n".join(f"  {problem}" for problem in problems)
+        raise ParamsError(f"{source}: {len(problems)} problem(s)\n{listed}")
 
 
-def _build(kind: Any, given: Any, where: str, problems: list[str]) -> Any:  # noqa: ANN401 - any dataclass
-    if not isinstance(given, Mapping):
-        problems.append(f"{where}: found {_show(given)}, expected a mapping of settings; indent its keys below it")
-        return None
-    hints = get_type_hints(kind)
-    known = {f.name: f for f in fields(kind) if f.init}
-    n_before = len(problems)
-    for key in given:
-        if key not in known:
-            problems.append(
-                f"{where}.{key}: found an unknown key, expected one of {sorted(known)}; remove or rename it"
-            )
-    values = {}
-    for name, declared in known.items():
-        if name in given:
-            values[name] = _convert(hints[name], given[name], f"{where}.{name}", declared, problems)
-        elif declared.default is MISSING and declared.default_factory is MISSING:
-            wanted = _name(hints[name]) + _range_text(declared)
-            problems.append(f"{where}.{name}: found nothing, expected {wanted}; add the key")
-    if len(problems) > n_before:
-        return None
+def _build(kind: type[T], given: object, section: str, problems: list[str]) -> T | None:
+    """Strict types, but lists where tuples are wanted: what JSON is read as."""
     try:
-        return kind(**values)
-    except ValueError as error:
-        problems.append(f"{where}: {error}")
+        return TypeAdapter(kind).validate_json(json.dumps(given, default=str))
+    except ValidationError as error:
+        found = [_problem(kind, given, section, detail) for detail in error.errors(include_url=False)]
+        problems += dict.fromkeys(found)
         return None
 
 
-def _convert(hint: Any, given: Any, where: str, declared: Field[Any], problems: list[str]) -> Any:  # noqa: ANN401
-    origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _build(hint, given, where, problems)
-    if origin in (Union, types.UnionType):
-        if given is None and type(None) in arguments:
-            return None
-        return _convert(next(a for a in arguments if a is not type(None)), given, where, declared, problems)
-    if origin is Literal:
-        return given if given in arguments else _refuse(where, given, f"one of {list(arguments)}", "", problems)
-    if origin is tuple:
-        return _convert_tuple(arguments, given, where, declared, problems)
-    if origin is dict:
-        if not isinstance(given, Mapping):
-            return _refuse(where, given, "a mapping", "", problems)
-        return {k: _convert(arguments[1], v, f"{where}.{k}", declared, problems) for k, v in given.items()}
-    if hint in (int, float):
-        return _convert_number(hint, given, where, declared, problems)
-    if hint in (bool, str):
-        return given if isinstance(given, hint) else _refuse(where, given, _name(hint), "", problems)
-    raise TypeError(f"{where}: params of type {hint} are not supported")
+def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa: ANN401 - YAML, pydantic's dictionary
+    """One finding of pydantic in our words."""
+    kind_of_error, keys, found = detail["type"], list(detail["loc"]), detail["input"]
+    if (
+        kind_of_error in ("missing", "too_long", "too_short")
+        and get_origin(_bare(_at(kind, given, keys[:-1]))) is tuple
+    ):
+        keys, found, kind_of_error = keys[:-1], _value(given, keys[:-1]), "tuple_type"
+    hint = _at(kind, given, keys)
+    where = section + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+    shown = f"{where}: found {found!r} ({type(found).__name__}), expected"
+    if kind_of_error in ("value_error", "assertion_error"):
+        return f"{where}: {detail['ctx']['error']}"
+    if kind_of_error == "missing":
+        return f"{where}: found nothing, expected {_expected(hint)}; add the key"
+    if kind_of_error == "unexpected_keyword_argument":
+        known = sorted(f.name for f in fields(_at(kind, given, keys[:-1])))
+        return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
+    if kind_of_error == "ascending":
+        return f"{shown} ascending values, [low, high]; swap or change them"
+    return f"{shown} {_expected(hint)}" + _cure(kind_of_error, found)
 
 
-def _convert_tuple(arguments: Any, given: Any, where: str, declared: Field[Any], problems: list[str]) -> Any:  # noqa: ANN401
-    open_ended = len(arguments) == 2 and arguments[1] is Ellipsis
-    wanted = "a list" if open_ended else f"a list of {len(arguments)}"
-    is_list = isinstance(given, Sequence) and not isinstance(given, str)
-    if not is_list or (not open_ended and len(given) != len(arguments)) or (open_ended and not given):
-        return _refuse(where, given, wanted, "write it as [a, b]", problems)
-    kinds = [arguments[0]] * len(given) if open_ended else arguments
-    n_before = len(problems)
-    items = tuple(
-        _convert(k, v, f"{where}[{i}]", declared, problems) for i, (k, v) in enumerate(zip(kinds, given, strict=True))
-    )
-    ascending = declared.metadata.get("ascending", False)
-    if ascending and len(problems) == n_before and any(b <= a for a, b in pairwise(items)):
-        return _refuse(where, given, "ascending values, [low, high]", "swap or change them", problems)
-    return items
-
-
-def _convert_number(hint: Any, given: Any, where: str, declared: Field[Any], problems: list[str]) -> Any:  # noqa: ANN401
-    wanted = _name(hint) + _range_text(declared)
-    if isinstance(given, str):
-        return _refuse(where, given, wanted, "write the number without quotes", problems)
-    if isinstance(given, bool) or not isinstance(given, int | float) or (hint is int and not isinstance(given, int)):
-        return _refuse(where, given, wanted, "change its type", problems)
-    if not math.isfinite(given):
-        return _refuse(where, given, wanted, "choose a finite number", problems)
-    limits: Mapping[str, float | None] = declared.metadata.get("limits", {})
-    inside = {
-        "low": lambda limit: given >= limit,
-        "high": lambda limit: given <= limit,
-        "above": lambda limit: given > limit,
-        "below": lambda limit: given < limit,
+def _cure(kind_of_error: str, found: object) -> str:
+    if kind_of_error.startswith(("int_", "float_")):
+        return "; write the number without quotes" if isinstance(found, str) else "; change its type"
+    if kind_of_error.startswith(("greater_than", "less_than")):
+        return "; choose a value in that range"
+    cures = {
+        "dataclass_type": "; indent its keys below it",
+        "finite_number": "; choose a finite number",
+        "tuple_type": "; write it as [a, b]",
+        "too_short": "; write it as [a, b]",
+        "too_long": "; write it as [a, b]",
     }
-    if not all(limit is None or inside[side](limit) for side, limit in limits.items()):
-        return _refuse(where, given, wanted, "choose a value in that range", problems)
-    return hint(given)
+    return cures.get(kind_of_error, "")
 
 
-def _refuse(where: str, given: Any, expected: str, cure: str, problems: list[str]) -> None:  # noqa: ANN401
-    problems.append(f"{where}: found {_show(given)}, expected {expected}" + (f"; {cure}" if cure else ""))
+def _value(given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - YAML
+    for key in keys:
+        given = given[key]
+    return given
 
 
-def _show(given: Any) -> str:  # noqa: ANN401 - YAML
-    return f"{given!r} ({type(given).__name__})"
+def _bare(hint: Any) -> Any:  # noqa: ANN401 - an annotation
+    """The annotation without its ranges, and without None."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return _bare(next(option for option in get_args(hint) if option is not type(None)))
+    return hint
 
 
-def _name(hint: Any) -> str:  # noqa: ANN401 - a type
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, str(hint))
+def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an annotation, YAML
+    """The annotation of the value at `keys`; None where a key is unknown."""
+    hint = kind
+    for depth, key in enumerate(keys):
+        registry = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Registry)), None)
+        if registry is not None:
+            hint = registry[_value(given, keys[:depth])["name"]].settings
+        bare = _bare(hint)
+        if is_dataclass(bare):
+            hint = get_type_hints(bare, include_extras=True).get(key)
+        elif get_origin(bare) is tuple:
+            items = get_args(bare)
+            hint = items[0] if items[-1] is Ellipsis else items[min(key, len(items) - 1)]
+        elif get_origin(bare) is dict:
+            hint = get_args(bare)[1]
+        else:
+            return None
+    return hint
 
 
-def _range_text(declared: Field[Any]) -> str:
-    signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
-    limits: Mapping[str, float | None] = declared.metadata.get("limits", {})
-    told = [f"{sign} {limits[side]:g}" for side, sign in signs.items() if limits.get(side) is not None]
-    return f" {' and '.join(told)}" if told else ""
+def _expected(hint: Any) -> str:  # noqa: ANN401 - an annotation
+    """What a value must be, with its range, in words."""
+    bare, ranges = _bare(hint), []
+    for constraint in _constraints(hint):
+        ranges += [f"{sign} {getattr(constraint, side):g}" for side, sign in SIGNS.items() if hasattr(constraint, side)]
+    if is_dataclass(bare):
+        return "a mapping of settings"
+    if get_origin(bare) is Literal:
+        return f"one of {list(get_args(bare))}"
+    if get_origin(bare) is tuple:
+        return "a list" if get_args(bare)[-1] is Ellipsis else f"a list of {len(get_args(bare))}"
+    return NAMES.get(bare, "a mapping" if get_origin(bare) is dict else str(bare)) + (
+        f" {' and '.join(ranges)}" if ranges else ""
+    )
+
+
+def _constraints(hint: Any) -> list[Any]:  # noqa: ANN401 - an annotation
+    """What pydantic holds against the value: annotated_types, also those in a `Field(...)` and beside a None."""
+    if get_origin(hint) in (Union, UnionType):
+        return [constraint for option in get_args(hint) for constraint in _constraints(option)]
+    found = getattr(hint, "__metadata__", ())
+    return [c for m in found for c in (m.metadata if isinstance(m, FieldInfo) else [m])]

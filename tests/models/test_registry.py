@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PositiveInt, TypeAdapter, ValidationError
 
 from models.registry import Chosen, Registry
-from models.settings import Count, settings
+from models.settings import settings
 
 
 class Greeting(Protocol):
@@ -17,7 +17,7 @@ class Greeting(Protocol):
 
 @settings
 class LoudSettings:
-    volume: Count
+    volume: PositiveInt
 
 
 class Loud:
@@ -69,7 +69,7 @@ def test_a_choice_is_a_name_with_the_settings_of_that_entry(greetings):
     ("given", "message"),
     [
         ({"name": "rude"}, r"greeting: found 'rude', expected one of \['loud', 'polite', 'silent'\]"),
-        ({"name": "loud", "volume": 0}, "greater than or equal to 1"),
+        ({"name": "loud", "volume": 0}, "greater than 0"),
         ({"name": "loud"}, "volume\n.*required"),
         ({"name": "loud", "volume": 1, "pitch": 2}, "pitch\n.*Unexpected"),
         ({"name": "silent", "volume": 1}, r"silent: found settings \['volume'\], expected none"),

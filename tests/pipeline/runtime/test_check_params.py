@@ -14,7 +14,7 @@ import yaml
 from models.descriptors.choice import EfficientNetLayer, VGG19Layer
 from pipeline.runtime import check_params
 from pipeline.runtime.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
-from pipeline.runtime.dependencies import DAGS, stage_code
+from pipeline.runtime.dependencies import DAGS, stage_code, stage_file
 from pipeline.runtime.params import ParamsError, check_sections
 
 ROOT = Path(__file__).parents[3]

@@ -1,29 +1,30 @@
 """A bad params file is refused before computing, with every problem named at once."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from models.settings import Range, Some, settings
 from pipeline.impurity.kondo_temperatures import KondoTemperaturesParams
 from pipeline.impurity.spectra import SpectraParams
-from pipeline.runtime.params import ParamsError, load_params, setting
+from pipeline.runtime.params import ParamsError, load_params
 
 ROOT = Path(__file__).parents[3]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Inner:
-    rate: float = setting(above=0, high=1)
+    rate: Annotated[float, Field(gt=0, le=1)]
     n_steps: int = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Example:
-    seed: int = setting(low=0)
-    bounds: tuple[float, float] = setting(above=0, ascending=True)
-    sizes: tuple[int, ...] = setting(low=1)
+    seed: NonNegativeInt
+    bounds: Range[PositiveFloat]
+    sizes: Some[PositiveInt]
     kind: Literal["a", "b"]
     verbose: bool
     limit: float | None = None
