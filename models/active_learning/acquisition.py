@@ -25,7 +25,16 @@ from models.networks.potentials.ensemble import SPREADS
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.neighbours import find_neighbours
 
-__all__ = ["Diverse", "Selection", "ThresholdRule", "calibrate", "fingerprint", "fingerprint_distance", "fingerprints", "select"]
+__all__ = [
+    "Diverse",
+    "Selection",
+    "ThresholdRule",
+    "calibrate",
+    "fingerprint",
+    "fingerprint_distance",
+    "fingerprints",
+    "select",
+]
 
 CUTOFF_A = 6.0
 ANGULAR_CUTOFF_A = 4.5
@@ -85,9 +94,7 @@ def fingerprint(frame: Frames) -> FloatArray:
     """(n_features,) of one frame."""
     species = np.unique(frame.numbers)
     near = find_neighbours(frame.positions_A, frame.cells_A[0], frame.pbc[0], CUTOFF_A)
-    one = Configuration(
-        numbers=frame.numbers, positions_A=frame.positions_A, cell_A=frame.cells_A[0], neighbours=near
-    )
+    one = Configuration(numbers=frame.numbers, positions_A=frame.positions_A, cell_A=frame.cells_A[0], neighbours=near)
     graph, vectors_H3 = collate([one], torch.float64)
     species_N = torch.from_numpy(np.searchsorted(species, frame.numbers))
     features = environment_vectors(_settings(len(species)), graph, species_N, vectors_H3).numpy()

@@ -134,7 +134,8 @@ def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
     packed = [
         packed_frame(params, params.seed, TEST, i).changed(source="test packed", group=i) for i in range(n_packed)
     ]
-    labelled, _ = _label(params, tasks, packed, [{"origin": "test", "kind": "packed", "index": i} for i in range(n_packed)])
+    known = [{"origin": "test", "kind": "packed", "index": i} for i in range(n_packed)]
+    labelled, _ = _label(params, tasks, packed, known)
     driven = [TestTask(params=params, index=i, group=i) for i in range(n_packed, n_packed + n_driven)]
     what = [params.seed, params.number, asdict(params.driver.make()), asdict(params.packed), asdict(params.test.driven)]
     names = [f"driven_{_digest([*what, asdict(params.engine.make()), task.index])}" for task in driven]
@@ -215,9 +216,9 @@ def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Fra
     training, known = params.training, run.labelled
     warm = training.start == "warm" and bool(run.members) and number != FINAL
     share = training.warm_share if warm else 1.0
-    scale_eV = float(np.sqrt(np.nanmean(known.forces_eV_A**2)))
-    references = references_of(known)
-    config = run.config if warm else training.network.config(known.species, references, scale_eV if scale_eV > 0 else 1.0)
+    force_eV_A = float(np.sqrt(np.nanmean(known.forces_eV_A**2)))
+    data = (known.species, references_of(known), force_eV_A if force_eV_A > 0 else 1.0)
+    config = run.config if warm else training.network.config(*data)
     fold = np.arange(len(known)) % training.n_folds
     tasks = []
     for m in range(training.n_members):

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.active_learning.acquisition import Diverse, ThresholdRule
-from models.networks.potentials.batched_dynamics import Dynamics, Physical
 from models.networks.potentials.ani import ANI, ANIParams
+from models.networks.potentials.batched_dynamics import Dynamics, Physical
 from models.networks.potentials.hipnn import HIPNN, HIPNNParams
 from models.networks.potentials.potential import PotentialNetwork
 from models.physics.atoms.engine_choice import EngineParams

@@ -8,17 +8,16 @@ missing, torn or altered is made. Names must tell all that shapes a result, or l
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import Any, TypeVar
 
 from pipeline.runtime.execution import TaskRunner
 from pipeline.runtime.kept_arrays import read_arrays, write_arrays
+from pipeline.runtime.result_arrays import arrays_of, result_from
 from pipeline.runtime.shards import GenerationError
 
-__all__ = ["Arrays", "Scratch"]
+__all__ = ["Scratch"]
 
-Arrays = dict[str, NDArray[Any]]
+R = TypeVar("R")
 
 
 class Scratch:
@@ -30,13 +29,16 @@ class Scratch:
         for leftover in folder.rglob("*.tmp"):
             leftover.unlink(missing_ok=True)
 
-    def results(self, names: Sequence[str], function: Callable[[Any], Arrays], items: Sequence[Any]) -> list[Arrays]:
-        """Result of each item, in their order; what has one name is made once.
+    def results(
+        self, kind: type[R], names: Sequence[str], function: Callable[[Any], R], items: Sequence[Any]
+    ) -> list[R]:
+        """The `kind` that `function` makes of each item, in their order; what has one name is made once.
 
         Raises GenerationError that lists every task that failed.
         """
         item_of = dict(zip(names, items, strict=True))
-        found = {name: arrays for name in item_of if (arrays := read_arrays(self._file(name))) is not None}
+        kept = {name: read_arrays(self._file(name)) for name in item_of}
+        found = {name: result_from(kind, arrays) for name, arrays in kept.items() if arrays is not None}
         missing = [name for name in item_of if name not in found]
         failures = []
         for place, result in self.run(function, [item_of[name] for name in missing]):
@@ -44,7 +46,7 @@ class Scratch:
             if isinstance(result, Exception):
                 failures.append(f"  {name}: {type(result).__name__}: {result}")
                 continue
-            write_arrays(self._file(name), result)
+            write_arrays(self._file(name), arrays_of(result))
             found[name] = result
         if failures:
             told = "\n".join(sorted(failures))

@@ -19,29 +19,30 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from models.training.potentials.configurations import Configurations
+from models.frames import Frames
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
 from models.training.potentials.potential_loss import PotentialLoss
-from models.training.potentials.potential_settings import PotentialSettings
+from models.training.potentials.potential_settings import PotentialSettings, whole_validations
 from pipeline.atoms.potential_data import (
     SplitParams,
     TrainingData,
-    configurations_of,
     load_training_data,
     unknown_elements,
 )
-from pipeline.atoms.potential_networks import NETWORKS, ANIParams, HIPNNParams, NetworkParams
-from pipeline.atoms.potential_params import whole_validations
+from pipeline.atoms.potential_params import NETWORKS
 from pipeline.atoms.potential_training import KIND, EnsembleJob, publish, train_ensembles
 from pipeline.runtime.command_line import CommandParser, message_of
 from pipeline.runtime.dependencies import stage_code
 from pipeline.runtime.outputs import OutputFolder
 from pipeline.runtime.shards import content_key
 from pipeline.runtime.stage import plain, run_stage
-from stores.atom_arrays import load_atoms
+from stores.atoms import load_atoms
 from stores.zarr_store import read_manifest
 
 __all__ = ["main", "train"]
 
+NetworkParams = HIPNNParams | ANIParams
 SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
 LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
@@ -69,8 +70,8 @@ def train(options: argparse.Namespace) -> dict[str, Any]:
     settings = _settings(options, loss, data, network, scratch)
     job = EnsembleJob(
         name="potential",
-        model=options.model,
-        network=network,
+        network=NETWORKS[options.model],
+        config=network.config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=settings,
         n_members=options.members,
         seed=options.seed,
@@ -108,20 +109,20 @@ def _loss(options: argparse.Namespace) -> PotentialLoss:
     )
 
 
-def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Configurations]:
+def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Frames]:
     found = {}
     for path in stores:
-        arrays = load_atoms(path)
+        atoms = load_atoms(path)
         problems = []
-        if strange := unknown_elements(configurations_of(arrays), data.species):
+        if strange := unknown_elements(atoms.frames, data.species):
             problems.append(f"found elements {', '.join(strange)} that the training set does not have; remove them")
-        if arrays.level != data.level:
-            problems.append(f"found level {arrays.level!r}, expected that of the training store, {data.level!r}")
+        if atoms.level != data.level:
+            problems.append(f"found level {atoms.level!r}, expected that of the training store, {data.level!r}")
         if path.stem in found or path.stem == "test":
             problems.append(f"found the name {path.stem!r} twice (or 'test', which is taken); rename the folder")
         if problems:
             raise ValueError(f"--test-store {path}: " + "; ".join(problems))
-        found[path.stem] = configurations_of(arrays)
+        found[path.stem] = atoms.frames
     return found
 
 
@@ -142,7 +143,11 @@ def _network(options: argparse.Namespace, data: TrainingData) -> NetworkParams:
 
 
 def _settings(
-    options: argparse.Namespace, loss: PotentialLoss, data: TrainingData, network: NetworkParams, scratch: Path
+    options: argparse.Namespace,
+    loss: PotentialLoss,
+    data: TrainingData,
+    network: NetworkParams,
+    scratch: Path,
 ) -> PotentialSettings:
     """Settings with as many epochs as were asked for, or as the minutes hold."""
     settings = _asked_settings(options, loss)
@@ -192,14 +197,8 @@ def _epochs_within(
     config = network.config(data.species, data.reference_energies_eV, data.energy_scale_eV)
     n_batch = min(settings.batch_size, len(data.train))
     few = data.train.select(range(n_batch))
-    labelled = with_neighbours(
-        few,
-        cutoff_A=config.cutoff_A,
-        species=data.species,
-        reference_energies_eV=data.reference_energies_eV,
-        dtype=settings.torch_dtype,
-    ).batch(range(n_batch))
-    potential = NETWORKS[model][0](config)
+    labelled = with_neighbours(few, config, settings.torch_dtype).batch(range(n_batch))
+    potential = NETWORKS[model](config)
     if settings.dtype == "float64":
         potential = potential.double()
     if torch.cuda.is_available():

@@ -1,6 +1,7 @@
 """Molecular dynamics of many periodic cells side by side, in one batch, each stopped where the ensemble is uncertain.
 
-Langevin's equation by models.physics.atoms.baoab, without friction velocity Verlet. Each trajectory has its own path of temperature and density, its own random numbers and its own end:
+Langevin's equation by models.physics.atoms.baoab, without friction velocity Verlet. Each trajectory has its own path of
+temperature and density, its own random numbers and its own end:
 
     uncertain   the spread of the members has passed a threshold at a check: the frame should be labelled
     asked       the step came at which the caller wants the frame, certain or not

@@ -1,8 +1,8 @@
 """The engine of a section of params by name, with the settings of each; those that are not named may be left out.
 
-    engine:
-      name: gpaw                # gpaw, pyscf, tblite, ase
-      gpaw: {cutoff_eV: 250.0, ...}
+engine:
+  name: gpaw                # gpaw, pyscf, tblite, ase
+  gpaw: {cutoff_eV: 250.0, ...}
 """
 
 from dataclasses import dataclass, field

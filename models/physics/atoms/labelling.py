@@ -70,7 +70,9 @@ def label_frames(engine: Engine, frames: Frames, limits: LabelLimits, provenance
 def failed_frames(engine: Engine, frames: Iterable[Frames], reason: str, provenances: Provenances) -> Frames:
     """Frames in the place of those that could not be drawn."""
     failure = Failure(reason=reason, final=True)
-    return Frames.concatenate(_with(frame, failure, own, engine) for frame, own in zip(frames, provenances, strict=True))
+    return Frames.concatenate(
+        _with(frame, failure, own, engine) for frame, own in zip(frames, provenances, strict=True)
+    )
 
 
 def outcomes_of(engine: Engine, frames: Frames | Sequence[Frames], limits: LabelLimits) -> list[Outcome]:

@@ -119,9 +119,7 @@ class ConfigurationSet:
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-def with_neighbours(
-    frames: Frames, config: PotentialConfig, dtype: torch.dtype = torch.float32
-) -> ConfigurationSet:
+def with_neighbours(frames: Frames, config: PotentialConfig, dtype: torch.dtype = torch.float32) -> ConfigurationSet:
     """Find the pairs that a potential of this Config sees; energies lose its reference energies, in float64.
 
     Raises ValueError that lists unknown elements, frames with atoms closer than 0.3 A and periodic cells without

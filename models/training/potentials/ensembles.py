@@ -95,12 +95,12 @@ class Member:
     cpu_s: float
 
 
-def train_member(
-    task: MemberTask, *, devices: int = 1, tell: Callable[[str, HowFar], None] | None = None
-) -> Member:
+def train_member(task: MemberTask, *, devices: int = 1, tell: Callable[[str, HowFar], None] | None = None) -> Member:
     """Train and predict. `tell` hears now and then how far the training of this name is."""
     if not torch.cuda.is_available():
-        torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so would all that follows
+        torch.set_num_threads(
+            1
+        )  # products of matrices depend on it in their last digits, and so would all that follows
     begun = time.process_time()
     sets = dict(task.sets if isinstance(task.sets, Mapping) else _read_sets(task.sets))
     prepared = partial(with_neighbours, config=task.config, dtype=task.settings.torch_dtype)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.frames import Frames
 from pipeline.atoms.report.inputs import params_hash, refuse_missing
-from stores.atoms import ATOMS, AtomsRecord, records_of
-from stores.outcome import OK
+from stores.atoms import ATOMS, frames_of
 from stores.zarr_store import open_store, read_manifest
 
 __all__ = ["AluminiumInputs", "read_aluminium"]
@@ -28,7 +28,7 @@ NEEDED = {
 class AluminiumInputs:
     """`rounds`: metrics of both arms and of the control; `properties` by name; `curves` by their first property."""
 
-    records: Sequence[AtomsRecord]  # with labels
+    records: Sequence[Frames]  # with labels
     n_failed: int
     level: str  # of theory, of the labels
     rounds: Mapping[str, Any]
@@ -42,12 +42,12 @@ def read_aluminium(root: Path) -> AluminiumInputs:
     """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
     refuse_missing(root, NEEDED)
     dataset = open_store(root / STORE, ATOMS)
-    records = records_of(dataset)
+    records = list(frames_of(dataset))
     told = {path: json.loads((root / path).read_text()) for path in NEEDED if path.endswith(".json")}  # Path -> content
     curves = told["reports/details/aluminium_benchmark.json"]
     return AluminiumInputs(
-        records=[r for r in records if r.status == OK],
-        n_failed=sum(r.status != OK for r in records),
+        records=[r for r in records if not r.failure],
+        n_failed=sum(bool(r.failure) for r in records),
         level=str(dataset.attrs["level"]),
         rounds=told["reports/metrics/active_learning.json"],
         details=told["reports/details/active_learning.json"],

@@ -10,8 +10,9 @@ from typing import Any
 
 import xarray as xr
 
+from models.frames import Frames
 from pipeline.runtime.params import read_section
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.outcome import OK
 from stores.zarr_store import open_store, read_manifest
 
@@ -36,7 +37,7 @@ class AtomsInputs:
     """`metrics` and `details` by stage, counts of a store by its name; `stores`, `records` (with labels) by store."""
 
     stores: Mapping[str, xr.Dataset]
-    records: Mapping[str, Sequence[AtomsRecord]]
+    records: Mapping[str, Sequence[Frames]]
     metrics: Mapping[str, Any]
     details: Mapping[str, Any]
     provenance: list[tuple[str, str]]
@@ -48,7 +49,9 @@ def read_atoms(root: Path) -> AtomsInputs:
     stores = {name: open_store(root / f"data/{name}.zarr", ATOMS) for name in ("molecules", "aluminium")}
     return AtomsInputs(
         stores=stores,
-        records={name: [r for r in records_of(dataset) if r.status == OK] for name, dataset in stores.items()},
+        records={
+            name: [frame for frame in frames_of(dataset) if not frame.failure] for name, dataset in stores.items()
+        },
         metrics={
             **{name: counts_of(dataset) for name, dataset in stores.items()},
             **{name: json.loads((root / f"reports/metrics/{name}.json").read_text()) for name in PARAMS[2:]},

@@ -1,7 +1,8 @@
 """Molecular dynamics with any ASE calculator: velocity Verlet, with a Langevin bath and a weak barostat on demand.
 
-Steps are those of models.physics.atoms.baoab, without a temperature velocity Verlet. The barostat scales cell and positions towards the wanted pressure (H. Berendsen et
-al., J. Chem. Phys. 81, 3684 (1984)); it brings a cell to its density, its fluctuations mean nothing.
+Steps are those of models.physics.atoms.baoab, without a temperature velocity Verlet. The barostat scales cell and
+positions towards the wanted pressure (H. Berendsen et al., J. Chem. Phys. 81, 3684 (1984)); it brings a cell to its
+density, its fluctuations mean nothing.
 """
 
 from dataclasses import dataclass

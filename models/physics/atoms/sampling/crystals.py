@@ -91,15 +91,14 @@ def repeated(structure: Frames, repeats: tuple[int, int, int]) -> Frames:
     cell = _cell(structure)
     shifts = np.array([(i, j, k) for i in range(repeats[0]) for j in range(repeats[1]) for k in range(repeats[2])])
     positions = (structure.positions_A[None] + (shifts @ cell)[:, None]).reshape(-1, 3)
-    return structure.changed(numbers=np.tile(structure.numbers, len(shifts)),
+    return structure.changed(
+        numbers=np.tile(structure.numbers, len(shifts)),
         positions_A=positions,
         cell_A=cell * np.array(repeats)[:, None],
     )
 
 
-def strained_and_rattled(
-    structure: Frames, *, strain: float, rattle_A: float, rng: np.random.Generator
-) -> Frames:
+def strained_and_rattled(structure: Frames, *, strain: float, rattle_A: float, rng: np.random.Generator) -> Frames:
     """Same volume, other shape; both arguments are standard deviations."""
     draw = rng.standard_normal((3, 3)) * strain
     deformation = np.eye(3) + (draw + draw.T) / 2

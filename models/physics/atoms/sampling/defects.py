@@ -68,7 +68,8 @@ def sample_defects(number: int, settings: Defects, rng: np.random.Generator, *, 
 
 
 def vacancy(crystal: Frames, atom: int) -> Frames:
-    return crystal.changed(numbers=np.delete(crystal.numbers, atom), positions_A=np.delete(crystal.positions_A, atom, axis=0)
+    return crystal.changed(
+        numbers=np.delete(crystal.numbers, atom), positions_A=np.delete(crystal.positions_A, atom, axis=0)
     )
 
 
@@ -82,7 +83,8 @@ def interstitial(crystal: Frames) -> Frames:
     hole = points[int(np.argmax(np.round(distances, 6)))]
     n_atoms = len(crystal.numbers)
     scale = ((n_atoms + 1) / n_atoms) ** (1 / 3)
-    return crystal.changed(numbers=np.append(crystal.numbers, crystal.numbers[0]),
+    return crystal.changed(
+        numbers=np.append(crystal.numbers, crystal.numbers[0]),
         positions_A=np.vstack([crystal.positions_A, hole @ cell]) * scale,
         cell_A=cell * scale,
     )

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frames import CONTACT_A, Frames
-from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 from models.physics.atoms.distances import minimum_distance
+from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 
 __all__ = ["DENSEST", "RandomPacked", "packing_fraction", "random_packed", "sample_random_packed"]
 

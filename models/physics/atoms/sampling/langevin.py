@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frames import CONTACT_A, Frames
+from models.physics.atoms.baoab import BOLTZMANN_EV_K, FORCE_TO_ACCELERATION, baoab_step
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.normal_modes import masses_of
 from models.physics.atoms.sampling.ranges import number_problems, refuse_if
-from models.physics.atoms.baoab import BOLTZMANN_EV_K, FORCE_TO_ACCELERATION, baoab_step
-from models.physics.atoms.distances import minimum_distance
 
 __all__ = ["BlownUp", "Langevin", "sample_langevin"]
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frames import Frames
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes, sample_normal_modes
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.distances import minimum_distance
 
 __all__ = ["Torsions", "sample_torsions", "turned"]
 
@@ -39,9 +39,7 @@ class Torsions:
         )
 
 
-def sample_torsions(
-    structure: Frames, engine: Engine, settings: Torsions, rng: np.random.Generator
-) -> list[Frames]:
+def sample_torsions(structure: Frames, engine: Engine, settings: Torsions, rng: np.random.Generator) -> list[Frames]:
     """Raises ValueError where no bond of the molecule turns, or turning always brings atoms together."""
     bonds = rotatable_bonds(structure)
     if not bonds:
