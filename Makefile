@@ -87,14 +87,15 @@ peers: $(STAMP)
 	@$(PIP) --quiet $(PIP_ARGS) --no-deps torchani==2.9.0
 
 repro: $(STAMP)
-	@python -m pipeline.commands.repro $(STAGE)
+	@# `python -m`, not the script: a clone that borrows an environment finds its own packages first.
+	@python -m pipeline.cli repro $(STAGE)
 
 test: $(STAMP)
 	@# One thread in each process of xdist: OpenMP's idle threads spin, and would slow the others down.
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --durations 10 $(TESTS)
 
 doctor: $(STAMP)
-	@python -m pipeline.commands.doctor
+	@python -m pipeline.cli doctor
 
 lint: $(STAMP)
 	ruff check .
@@ -116,7 +117,7 @@ docs-serve: $(DOCS_STAMP)
 	NO_MKDOCS_2_WARNING=1 python -m mkdocs serve
 
 picture: $(STAMP)
-	@python -m pipeline.commands.repro report
+	@python -m pipeline.cli repro report
 	@mkdir -p docs/assets
 	cp reports/figures/*_lane.png docs/assets/
 

@@ -40,7 +40,8 @@ def main() -> None:
     run(arguments.folder, "pipeline.atoms.active_learning")
     run(
         arguments.folder,
-        "pipeline.commands.benchmark_potential",
+        "pipeline.cli",
+        "benchmark-potential",
         *("--calculator", "models.networks.potentials.calculator:PotentialCalculator"),
         *("--calculator-args", json.dumps({"potential": "runs/aluminium"})),
         *(

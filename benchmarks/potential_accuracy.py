@@ -56,7 +56,8 @@ def train(name: str, data: Path, work: Path) -> None:
         import_store(store, data, work, level=f"{key} DFT")
     command = [
         *MODULE,
-        "pipeline.commands.train_potential",
+        "pipeline.cli",
+        "train-potential",
         "--store",
         str(work / f"{case.train}.zarr"),
         "--model",
@@ -85,7 +86,7 @@ def import_store(name: str, data: Path, work: Path, level: str) -> None:
         shutil.copy(data / plain.name, plain)
     keys = ["--energy-key", "energy", "--force-key", "forces", "--units", "eV", "--level", level]
     subprocess.run(
-        [*MODULE, "pipeline.commands.import_dataset", "extxyz", str(plain), "--out", str(store), *keys], check=True
+        [*MODULE, "pipeline.cli", "import-dataset", "extxyz", str(plain), "--out", str(store), *keys], check=True
     )
 
 
@@ -110,7 +111,7 @@ def write_table(names: list[str], work: Path) -> None:
         "# Accuracy on published DFT data",
         "",
         "`python benchmarks/potential_accuracy.py --data FOLDER`; one network each, no ensemble, defaults of",
-        "`pipeline.commands.train_potential`. E is the total energy of a molecule [meV], F force components [meV/A].",
+        "`latentlaw train-potential`. E is the total energy of a molecule [meV], F force components [meV/A].",
         "`force rms` is what predicting no forces at all would give. CPU seconds of one core, import included.",
         "",
         "| trained on | tested on | model | n train | epochs | E RMSE | F RMSE | F MAE | force rms | CPU s |",

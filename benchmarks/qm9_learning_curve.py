@@ -4,7 +4,7 @@
 
 Atomization energies at 0 K (U0). The test set is 5 % of the groups of equal connectivity, the same for all sizes; the
 error is the mean absolute one of a molecule in kcal/mol, as the papers give it. One network each, of 40 features and
-the defaults of `pipeline.commands.train_potential` but for what OPTIONS says. Networks that are there are not trained
+the defaults of `latentlaw train-potential` but for what OPTIONS says. Networks that are there are not trained
 again.
 """
 
@@ -38,7 +38,7 @@ def main() -> None:
         if not (folder / "potential.json").is_file():
             folder.parent.mkdir(exist_ok=True)
             sizes = f"--n-train {size} --epochs {epochs} --batch-size {batch} --store {STORE} --out {folder}"
-            command = [sys.executable, "-m", "pipeline.commands.train_potential", *f"{OPTIONS} {SPLIT} {sizes}".split()]
+            command = [sys.executable, "-m", "pipeline.cli", "train-potential", *f"{OPTIONS} {SPLIT} {sizes}".split()]
             subprocess.run(command, check=True, stdout=sys.stderr)
         per_molecule, per_atom, n_test = errors(folder)
         print(f"| {size:,} | {epochs} | {n_test:,} | {per_molecule:.2f} | {per_atom:.2f} |", flush=True)

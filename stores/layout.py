@@ -5,6 +5,7 @@ be waited for), follows a link, or asks for memory by what a header claims:
 
     scan           every entry below a folder by its kind, from the folder alone
     read_header    the zarr.json of one array, bounded in size, as numbers and names that were looked at
+    stored_shapes  the chunks and shards that the writer makes
     shard_problem  the index of a shard and the headers of its frames, against the size of the file and of its chunks
 
 A frame of zstd tells how large it becomes (RFC 8878, 3.1.1.1), and the decoder takes its word: so it is read before.
@@ -24,8 +25,22 @@ import numpy as np
 from numcodecs.zstd import decompress
 
 from stores.manifest import strict_json
+from stores.schema import Variable
 
-__all__ = ["JSON_BYTES", "READ_ERRORS", "Entries", "Header", "read_header", "read_json", "scan", "shard_problem"]
+__all__ = [
+    "JSON_BYTES",
+    "READ_ERRORS",
+    "ROW_BYTES",
+    "Entries",
+    "Header",
+    "read_header",
+    "read_json",
+    "row_bytes",
+    "scan",
+    "shard_problem",
+    "shard_rows",
+    "stored_shapes",
+]
 
 # What damaged files raise in JSON, zarr and its codecs.
 READ_ERRORS = (
@@ -40,6 +55,10 @@ READ_ERRORS = (
     AttributeError,
     AssertionError,
 )
+CHUNK_BYTES = 128 * 1024
+SHARD_BYTES = 8 * 1024 * 1024
+ROW_BYTES = 256 * 1024 * 1024  # the largest row of one variable; a reader needs memory for one
+STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
 JSON_BYTES = 16 * 1024 * 1024
 TEXT_CHUNK_BYTES = 256 * 1024 * 1024  # what the texts of one chunk may come to
 DATA_TYPES = {"bool", "float32", "float64", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))}
@@ -280,3 +299,25 @@ def _frame_content_bytes(head: bytes) -> int | None:
     if length == 0 or len(head) < start + length:
         return None
     return int.from_bytes(head[start : start + length], "little") + (256 if length == 2 else 0)
+
+
+def shard_rows(variable: Variable, trailing_shape: tuple[int, ...]) -> tuple[int, int]:
+    """Rows per inner chunk and per shard, powers of two, from the size of one row alone."""
+    row = row_bytes(variable, trailing_shape)
+    return _power_of_two_below(CHUNK_BYTES // row), _power_of_two_below(SHARD_BYTES // row)
+
+
+def stored_shapes(variable: Variable, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of inner chunks and of shards of an array of this shape."""
+    chunk, shard = shard_rows(variable, shape[1:])
+    trailing = tuple(max(1, size) for size in shape[1:])
+    return (chunk, *trailing), (shard, *trailing)
+
+
+def row_bytes(variable: Variable, trailing_shape: tuple[int, ...]) -> int:
+    cell = STRING_BYTES if variable.dtype == "str" else variable.numpy_dtype.itemsize
+    return cell * max(1, math.prod(trailing_shape))
+
+
+def _power_of_two_below(rows: int) -> int:
+    return 1 << max(0, rows.bit_length() - 1)

@@ -12,12 +12,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Manifest", "VariableHash", "canonical_json", "store_hash", "strict_json"]
+__all__ = ["CURE", "Manifest", "VariableHash", "canonical_json", "read_manifest", "store_hash", "strict_json"]
+
+CURE = "bring it back with `dvc checkout` or `dvc pull`, or make it anew with `dvc repro`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,17 @@ def store_hash(attributes: Mapping[str, Any], variables: Mapping[str, str]) -> s
     """Hash of a whole store from its global attributes (any manifest among them is left out) and variable hashes."""
     told = {key: value for key, value in attributes.items() if key != "manifest"}
     return hashlib.sha256(canonical_json([told, dict(variables)]).encode()).hexdigest()
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """The manifest inside a store, without reading data."""
+    told = strict_json((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
+    if told is None:
+        raise ValueError(f"{path} has no manifest: it was never finished. Make it anew with `dvc repro`")
+    try:
+        return Manifest.parse(told)
+    except ValueError as error:
+        raise ValueError(f"{path} has a damaged manifest: {error}; {CURE}") from None
 
 
 def strict_json(text: str) -> Any:  # noqa: ANN401 - JSON

@@ -1,4 +1,4 @@
-"""Is the store at PATH valid? `python -m stores.validate PATH [--manifest FILE]`: says so, or lists every violation.
+"""Is the store at PATH valid? `latentlaw validate PATH [--manifest FILE]` says so, or lists every violation.
 
 In this order, each on what the former found sound:
 
@@ -14,12 +14,10 @@ The schema is found by the store's own attribute `schema`: module `stores.<name>
 function `schema_of(attributes)`.
 """
 
-import argparse
 import importlib
 import importlib.util
 import math
 import re
-import sys
 from collections.abc import Mapping
 from itertools import groupby, product
 from pathlib import Path, PurePosixPath
@@ -30,8 +28,18 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from stores.layout import READ_ERRORS, Header, read_header, read_json, scan, shard_problem
-from stores.manifest import Manifest, VariableHash, canonical_json, store_hash
+from stores.layout import (
+    READ_ERRORS,
+    ROW_BYTES,
+    Header,
+    read_header,
+    read_json,
+    row_bytes,
+    scan,
+    shard_problem,
+    stored_shapes,
+)
+from stores.manifest import CURE, Manifest, VariableHash, canonical_json, read_manifest, store_hash
 from stores.schema import (
     SchemaError,
     StoreSchema,
@@ -40,9 +48,8 @@ from stores.schema import (
     structure_violations,
     whole_violations,
 )
-from stores.zarr_store import CURE, ROW_BYTES, read_manifest, row_bytes, stored_shapes
 
-__all__ = ["find_schema", "main", "require_valid", "validate"]
+__all__ = ["find_schema", "report", "require_valid", "validate"]
 
 GROUP_KEYS = {"attributes", "node_type", "zarr_format"}
 OPTIONAL_GROUP_KEYS = {"consolidated_metadata"}  # of stores written since readers look there first
@@ -50,19 +57,19 @@ N_MISSING_TOLD = 100
 DAMAGED = "cannot be decoded, the file is damaged"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m stores.validate", description="Check a store against its schema.")
-    parser.add_argument("path", type=Path, metavar="PATH", help="store, e.g. data/spectra.zarr")
-    parser.add_argument("--manifest", type=Path, metavar="FILE", help="JSON with the expected `hash` (default: none)")
-    options = parser.parse_args(arguments)
-    violations = validate(options.path)
-    if options.manifest is not None:
-        violations += _against_manifest_file(options.path, options.manifest)
+def report(path: Path, manifest_file: Path | None = None) -> int:
+    """Print whether the store is valid, or every violation; 0 where it is, else 1.
+
+    `manifest_file`: JSON with the expected `hash`.
+    """
+    violations = validate(path)
+    if manifest_file is not None:
+        violations += _against_manifest_file(path, manifest_file)
     if violations:
-        print(SchemaError(str(options.path), violations, CURE))
+        print(SchemaError(str(path), violations, CURE))
         return 1
-    manifest = read_manifest(options.path)
-    print(f"{options.path}: valid {manifest.schema} store, version {manifest.schema_version}, sizes {manifest.sizes}")
+    manifest = read_manifest(path)
+    print(f"{path}: valid {manifest.schema} store, version {manifest.schema_version}, sizes {manifest.sizes}")
     print(f"hash {manifest.hash}")
     return 0
 
@@ -375,7 +382,3 @@ def _against_manifest_file(store: Path, file: Path) -> list[Violation]:
     if found == expected:
         return []
     return [Violation(variable="(store)", where=str(file), problem=f"found hash {found}, expected {expected}")]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

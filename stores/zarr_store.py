@@ -31,29 +31,20 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.errors import ZarrUserWarning
 
 from stores.building import building, store_kind
-from stores.layout import JSON_BYTES, READ_ERRORS, read_header, scan
-from stores.manifest import Manifest, VariableHash, store_hash, strict_json
+from stores.layout import JSON_BYTES, READ_ERRORS, ROW_BYTES, read_header, row_bytes, scan, stored_shapes
+from stores.manifest import CURE, Manifest, VariableHash, store_hash
 from stores.schema import MISSING_TEXT, SchemaError, StoreSchema, Variable, Violation
+from stores.validate import require_valid
 
 __all__ = [
-    "CURE",
     "StoreWriter",
     "compute_manifest",
     "metadata_hash",
     "open_store",
     "read_blocks",
-    "read_manifest",
-    "row_bytes",
-    "shard_rows",
-    "stored_shapes",
     "write_store",
 ]
 
-CURE = "bring it back with `dvc checkout` or `dvc pull`, or make it anew with `dvc repro`"
-CHUNK_BYTES = 128 * 1024
-SHARD_BYTES = 8 * 1024 * 1024
-ROW_BYTES = 256 * 1024 * 1024  # the largest row of one variable; a reader needs memory for one
-STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
 ZSTD_LEVEL = 3
 
 
@@ -173,8 +164,6 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
     Global attributes are those of `dataset`. Raises SchemaError, or OutputRefused where something else lies at `path`;
     either leaves `path` as it was.
     """
-    from stores.validate import require_valid
-
     missing = [v.name for v in schema.all_variables if v.name not in dataset.variables]
     extra = [str(name) for name in dataset.variables if name not in {v.name for v in schema.all_variables}]
     if missing or extra:
@@ -202,7 +191,7 @@ def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Datase
 
     With `schema`, a store of another kind or version raises SchemaError. So does any with a named pipe or the like
     among its files, or with fewer files than its metadata claim. Values are not checked here: stages publish stores
-    only after full validation, and `python -m stores.validate PATH` repeats it.
+    only after full validation, and `latentlaw validate PATH` repeats it.
     """
     if not (Path(path) / "zarr.json").is_file():
         raise FileNotFoundError(
@@ -256,17 +245,6 @@ def check_kind(what: str, attributes: Mapping[Any, Any], schema: StoreSchema) ->
         )
 
 
-def read_manifest(path: str | Path) -> Manifest:
-    """The manifest inside a store, without reading data."""
-    told = strict_json((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
-    if told is None:
-        raise ValueError(f"{path} has no manifest: it was never finished. Make it anew with `dvc repro`")
-    try:
-        return Manifest.parse(told)
-    except ValueError as error:
-        raise ValueError(f"{path} has a damaged manifest: {error}; {CURE}") from None
-
-
 def read_blocks(array: Any) -> Iterator[tuple[int, NDArray[Any]]]:  # noqa: ANN401 - see StoreWriter._create
     """Decode a zarr array shard by shard: first row and rows, in order."""
     step = int((array.shards or array.chunks)[0]) if array.ndim else 1
@@ -300,28 +278,6 @@ def compute_manifest(path: str | Path, schema: StoreSchema) -> Manifest:
 
 def metadata_hash(store: Path, name: str) -> str:
     return hashlib.sha256((store / name / "zarr.json").read_bytes()).hexdigest()
-
-
-def shard_rows(variable: Variable, trailing_shape: tuple[int, ...]) -> tuple[int, int]:
-    """Rows per inner chunk and per shard, powers of two, from the size of one row alone."""
-    row = row_bytes(variable, trailing_shape)
-    return _power_of_two_below(CHUNK_BYTES // row), _power_of_two_below(SHARD_BYTES // row)
-
-
-def stored_shapes(variable: Variable, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of inner chunks and of shards of an array of this shape."""
-    chunk, shard = shard_rows(variable, shape[1:])
-    trailing = tuple(max(1, size) for size in shape[1:])
-    return (chunk, *trailing), (shard, *trailing)
-
-
-def row_bytes(variable: Variable, trailing_shape: tuple[int, ...]) -> int:
-    cell = STRING_BYTES if variable.dtype == "str" else variable.numpy_dtype.itemsize
-    return cell * max(1, math.prod(trailing_shape))
-
-
-def _power_of_two_below(rows: int) -> int:
-    return 1 << max(0, rows.bit_length() - 1)
 
 
 def _sorted(mapping: Mapping[str, Any]) -> dict[str, Any]:

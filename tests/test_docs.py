@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
 
+from pipeline import cli
 from pipeline.runtime.dependencies import DAGS
 
 ROOT = Path(__file__).parents[1]
@@ -46,6 +49,24 @@ def test_every_named_command_exists(page: Path):
     for profile in re.findall(r"profiles/(\w+)\.yaml", text):
         assert (ROOT / "profiles" / f"{profile}.yaml").is_file(), profile
     assert set(re.findall(r"STAGE=(\w+)", text)) <= STAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_command_line_of_latentlaw_has_a_command_and_options_that_exist(page: Path):
+    app = get_command(cli.app)
+    for line in re.findall(r"\blatentlaw ((?:-|[a-z])[^`\n#|]*)", page.read_text().replace("\\\n", " ")):
+        words = line.split()
+        command, *rest = [app, *words]
+        while rest and isinstance(command, TyperGroup) and not rest[0].startswith("-"):
+            named = command.get_command(None, rest[0])
+            if named is None and rest[0].isupper():  # FORMAT
+                break
+            command, *rest = named, *rest[1:]
+            assert command is not None, line
+        known = {option for known in command.params for option in known.opts} | {"--help"}
+        asked = {word.partition("=")[0].strip("[](),.") for word in rest if word.lstrip("[").startswith("--")}
+        free = command.name == "repro"
+        assert free or asked <= known, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

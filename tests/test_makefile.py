@@ -53,7 +53,7 @@ def test_changed_pins_are_installed(folder: Path):
 
 def test_setup_does_not_run_the_pipeline(folder: Path):
     plan = make(folder, "--dry-run", "setup").stdout
-    assert "pipeline.commands.repro" not in plan
+    assert "pipeline.cli" not in plan
     assert "-m pytest" not in plan
 
 

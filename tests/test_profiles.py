@@ -1,40 +1,48 @@
-"""profiles/*.yaml are whole params files: same sections and keys as params.yaml, and every stage accepts them."""
+"""profiles/*.yaml hold what differs from params.yaml, and every stage accepts what comes out."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pipeline.runtime.check_params import section_kinds
-from pipeline.runtime.params import check_sections
+from pipeline.runtime.params import check_sections, read_yaml
+from tests.profiles import ROOT, params_text, raw_section
 
-ROOT = Path(__file__).parents[1]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
-def keys(content: Any, prefix: str = "") -> set[str]:
-    if not isinstance(content, dict):
-        return {prefix}
-    return {name for key, value in content.items() for name in keys(value, f"{prefix}.{key}".lstrip("."))}
+def leaves(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict) or not content:
+        return {prefix: content}
+    return {
+        name: v for key, value in content.items() for name, v in leaves(value, f"{prefix}.{key}".lstrip(".")).items()
+    }
 
 
-def test_the_three_profiles_are_there():
+def test_the_three_profiles_are_there_and_short():
     assert [path.stem for path in PROFILES] == ["cluster", "paper", "tiny"]
+    assert max(len(path.read_text().splitlines()) for path in PROFILES) < 80
+    assert len((ROOT / "params.yaml").read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
-def test_a_profile_has_the_keys_of_params_yaml_and_no_others(path: Path):
-    assert keys(yaml.safe_load(path.read_text())) == keys(yaml.safe_load((ROOT / "params.yaml").read_text()))
+def test_a_profile_states_only_what_differs(path: Path):
+    """A choice of another name (an engine) stands whole, and may share settings with the one it replaces."""
+    base = leaves(read_yaml(ROOT / "params.yaml"))
+    changes = leaves(read_yaml(path))
+    assert {key: value for key, value in changes.items() if key in base and base[key] == value} == {}
 
 
-@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.stem)
-def test_every_stage_accepts_its_section(path: Path):
-    check_sections(section_kinds(), path)
+@pytest.mark.parametrize("profile", ["default", *(path.stem for path in PROFILES)])
+def test_every_stage_accepts_its_section_under_every_profile(profile: str, tmp_path: Path):
+    """So a profile cannot miss a key: what it does not state is that of params.yaml."""
+    (tmp_path / "params.yaml").write_text(params_text(profile))
+    check_sections(section_kinds(), tmp_path / "params.yaml")
 
 
 def test_the_paper_profile_reaches_600_000_spectra():
-    section = yaml.safe_load((ROOT / "profiles" / "paper.yaml").read_text())["spectra"]
+    section = raw_section("spectra", "paper")
     sampling = section["sampling"]
     at_zero = sampling["zero_field_fraction"]
     rows_per_hamiltonian = sampling["n_temperatures"] * (2 * at_zero + 4 * (1 - at_zero))

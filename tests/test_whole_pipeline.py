@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.profiles import params_text
+
 ROOT = Path(__file__).parents[1]
 PARTS = (
     "pipeline",
@@ -66,11 +68,11 @@ def clone(tmp_path_factory) -> Path:
             shutil.copytree(ROOT / part, target, ignore=SCRATCH)
         else:
             shutil.copy(ROOT / part, target)
-    shutil.copy(ROOT / "profiles" / "tiny.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(params_text("tiny"))
     identity = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
     for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "first"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
-    reply = run(folder, "pipeline.commands.repro")
+    reply = run(folder, "pipeline.cli", "repro")
     assert reply.returncode == 0, reply.stdout + reply.stderr
     assert (folder / "reports" / "index.html").resolve().as_uri() in reply.stdout
     return folder
@@ -84,7 +86,7 @@ def test_every_stage_leaves_its_metrics(clone: Path, stage: str):
 
 @pytest.mark.parametrize("store", ["spectra", "kondo_temperatures", "latents", "microstructures"])
 def test_every_store_is_valid(clone: Path, store: str):
-    reply = run(clone, "stores.validate", f"data/{store}.zarr")
+    reply = run(clone, "pipeline.cli", "validate", f"data/{store}.zarr")
     assert reply.returncode == 0, reply.stdout + reply.stderr
 
 
@@ -107,7 +109,7 @@ def test_a_second_run_does_nothing_in_less_than_three_cpu_seconds(clone: Path):
     least = math.inf
     for _ in range(5):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        reply = run(clone, "pipeline.commands.repro")
+        reply = run(clone, "pipeline.cli", "repro")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert reply.returncode == 0, reply.stdout + reply.stderr
         assert "Running stage" not in reply.stdout
@@ -130,7 +132,7 @@ def test_a_clone_of_what_is_published_pulls_everything_and_finds_nothing_to_run(
     reply = run(other, "dvc", "pull")
     assert reply.returncode == 0, reply.stdout + reply.stderr
     assert (other / "reports" / "index.html").is_file()
-    reply = run(other, "pipeline.commands.repro")
+    reply = run(other, "pipeline.cli", "repro")
     assert reply.returncode == 0, reply.stdout + reply.stderr
     assert "Running stage" not in reply.stdout
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=other, capture_output=True, text=True, check=True)
@@ -155,10 +157,10 @@ def test_a_wrong_value_in_params_stops_the_run_and_putting_it_right_restores_all
     before = params.read_text()
     params.write_text(re.sub(r"(zero_field_fraction:) \S+", r"\1 1.5", before))
     try:
-        reply = run(clone, "pipeline.commands.repro", "spectra")
+        reply = run(clone, "pipeline.cli", "repro", "spectra")
         assert reply.returncode != 0
         assert "zero_field_fraction" in reply.stdout + reply.stderr
         assert "make doctor" in reply.stderr
     finally:
         params.write_text(before)
-    assert run(clone, "pipeline.commands.repro").returncode == 0
+    assert run(clone, "pipeline.cli", "repro").returncode == 0

@@ -83,6 +83,4 @@ def search(regressor: Any, request: dict[str, Any]) -> dict[str, Any]:  # noqa: 
 
 if __name__ == "__main__":
     reply = answer(json.loads(Path(sys.argv[1]).read_text()))
-    partial = Path(sys.argv[2] + ".part")
-    partial.write_text(json.dumps(reply))
-    partial.replace(sys.argv[2])
+    Path(sys.argv[2]).write_text(json.dumps(reply))

@@ -13,7 +13,6 @@ both are repeated over seeds (`control`). Results are kept in scratch, so that a
 same store.
 """
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -31,15 +30,14 @@ from models.networks.potentials.batched_dynamics import Trajectories
 from models.networks.potentials.ensemble import SPREADS, save_potential
 from models.physics.atoms.engine import EngineMissing
 from models.training.potentials.ensembles import train_member
-from pipeline.atoms.active_scratch import Scratch
-from pipeline.atoms.labelling import SOURCES, engine_problems, engine_versions
+from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
-from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
+from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import SCRATCH, SCRATCH_VARIABLE, content_key
+from pipeline.runtime.progress import tell_training
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
-from pipeline.runtime.training_progress import tell_training
 from stores.atoms import ATOMS, columns_of, dataset_of
 from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
@@ -111,15 +109,12 @@ def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -
 
 def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
     """Workers that keep results; what shapes these is in the names of their folders."""
-    root = Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH))
-    code = Path(__file__).resolve().parents[2]
-    sources = [code / file for file in stage_code(code, "active_learning")]
-    labels = content_key([asdict(params.limits), engine_versions()], SOURCES)
+    labels = content_key("active_learning", asdict(params.limits), engine_versions(), only=CODE)
     shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
-    work = content_key([shaping, engine_versions()], sources)
+    work = content_key("active_learning", shaping, engine_versions())
     return Tasks(
-        labels=Scratch(root / f"labels_{labels}", run).results,
-        work=Scratch(root / f"rounds_{work}", run).results,
+        labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
+        work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
         train=partial(train_member, tell=tell_training),
         tell=partial(print, flush=True),
     )

@@ -41,8 +41,8 @@ from pipeline.atoms.labelling import (
     generate_labels,
 )
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns
 from pipeline.runtime.stage import run_stage
 from stores.atoms import columns_of
 
@@ -124,10 +124,10 @@ def generate(params: AluminiumParams) -> None:
     if problems := problems_of(params):
         raise ValueError("\n".join(["aluminium cannot be labelled:", *(f"  {problem}" for problem in problems)]))
     store = LabelledStore(
+        stage="aluminium",
         out=OUT,
         metrics=METRICS,
         params=params,
-        sources=[Path(__file__)],
         engine=params.engine.make(),
         jobs=[(job, job.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
@@ -188,7 +188,7 @@ def draw_start(params: AluminiumParams, kind: str, index: int) -> Frames:
     return sample_random_packed(params.number, replace(packing, n_frames=1), rng)[0].changed(source=kind)
 
 
-def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Columns:
+def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
     job, engine = items[0], params.engine.make()
     known: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]

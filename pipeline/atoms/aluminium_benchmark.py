@@ -22,8 +22,7 @@ from models.physics.atoms.properties.engine_calculator import gpaw
 from models.physics.atoms.properties.gpaw_values import beside_recorded
 from models.physics.atoms.properties.suite import BenchmarkSettings, CalculatorFactory, benchmark
 from models.settings import settings
-from pipeline.commands.benchmark_potential import spread_over, table
-from pipeline.commands.calculator_choice import CalculatorChoice, calculator_problems
+from pipeline.atoms.property_measurement import CalculatorChoice, calculator_problems, spread_over, table
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics

@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import models.physics.atoms
 from models.frames import Frames
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, version_of
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import Execution
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store
+from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.shards import Recipe, generate_store
 from pipeline.runtime.stage import write_metrics
 from stores.atoms import ATOMS, place_after
 from stores.manifest import Manifest
@@ -19,15 +20,14 @@ from stores.outcome import OK
 from stores.zarr_store import open_store
 
 __all__ = [
-    "SOURCES",
+    "CODE",
     "LabelledStore",
     "engine_problems",
     "engine_versions",
     "generate_labels",
 ]
 
-ATOMS_FOLDER = Path(models.physics.atoms.__file__).parent
-SOURCES = [*sorted(ATOMS_FOLDER.glob("*.py")), ATOMS_FOLDER / "sampling", Path(__file__)]  # code that shapes labels
+CODE = ("models/frames.py", "models/physics/atoms", "pipeline/atoms/labelling.py")  # that shapes labels for anyone
 SHARDING = "frames_per_shard"  # shapes no content
 PACKAGES = ("gpaw", "gpaw-data", "pyscf", "tblite", "ase")
 
@@ -56,13 +56,13 @@ def engine_versions() -> dict[str, str]:
 class LabelledStore:
     """A store of labels to make: jobs (each with its number of frames) and what turns one into columns."""
 
+    stage: str
     out: Path
     metrics: Path
     params: Any  # a dataclass
-    sources: Sequence[Path]  # the stage's own code
     engine: Engine
     jobs: Sequence[tuple[Any, int]]
-    solve_shard: Callable[[Sequence[Any]], Columns]  # gets one job, repeated once for each frame
+    solve_shard: Callable[[Sequence[Any]], Arrays]  # gets one job, repeated once for each frame
 
 
 def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
@@ -70,7 +70,7 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
     recipe = Recipe(
         out=store.out,
         schema=ATOMS,
-        key=content_key([asdict(store.params), engine_versions()], [*SOURCES, *store.sources]),  # names the shards
+        key=content_key(store.stage, asdict(store.params), engine_versions()),
         shards=[[job] * n_frames for job, n_frames in store.jobs],
         solve_shard=store.solve_shard,
         coordinates={},

@@ -41,8 +41,8 @@ from pipeline.atoms.labelling import (
     generate_labels,
 )
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns
 from pipeline.runtime.stage import run_stage
 from stores.atoms import columns_of
 
@@ -128,10 +128,10 @@ def generate(params: MoleculesParams) -> None:
     if problems := problems_of(params):
         raise ValueError("\n".join(["molecules cannot be labelled:", *(f"  {problem}" for problem in problems)]))
     store = LabelledStore(
+        stage="molecules",
         out=OUT,
         metrics=METRICS,
         params=params,
-        sources=[Path(__file__)],
         engine=params.engine.make(),
         jobs=[(job, job.sampler.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
@@ -185,7 +185,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
     return jobs
 
 
-def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Columns:
+def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
     job, engine, driver = items[0], params.engine.make(), params.driver.make()
     first = job.sampler.first if isinstance(job.sampler, NormalModes) else 0

@@ -20,12 +20,11 @@ import numpy as np
 from pipeline.atoms.potential_data import load_training_data
 from pipeline.atoms.potential_params import MODELS, NETWORKS, STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
-from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import content_key
 from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
 from stores.building import building, require_replaceable
-from stores.zarr_store import read_manifest
+from stores.manifest import read_manifest
 
 __all__ = ["main"]
 
@@ -40,7 +39,8 @@ KIND = "folder of potentials"
 def main() -> None:
     params = load_params(PotentialParams, "potential")
     require_replaceable(RUNS, KIND)
-    scratch = SCRATCH / _content_key(params)
+    key = content_key("potential", asdict(params), *(read_manifest(path).hash for path in DATA.values()))
+    scratch = SCRATCH / key
     whole = [_ensemble(store, model, params) for store in STORES for model in MODELS]
     curve = _curve(params)
     trained = train_ensembles([*whole, *curve], scratch, "potential")
@@ -78,13 +78,6 @@ def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: floa
 def _curve(params: PotentialParams) -> list[EnsembleJob]:
     curve = params.learning_curve
     return [_ensemble(curve.store, curve.model, params, fraction=fraction) for fraction in curve.fractions]
-
-
-def _content_key(params: PotentialParams) -> str:
-    """Names what the trainings depend on, so that an interrupted stage goes on with its own checkpoints only."""
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "potential")]
-    return content_key([asdict(params), *(read_manifest(path).hash for path in DATA.values())], sources)[:16]
 
 
 def _metrics(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:

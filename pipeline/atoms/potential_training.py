@@ -33,12 +33,12 @@ from models.training.potentials.ensembles import (
     train_member,
 )
 from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.active_scratch import Scratch
 from pipeline.atoms.potential_data import TrainingData
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
+from pipeline.runtime.kept_results import KeptResults
+from pipeline.runtime.progress import tell_training
 from pipeline.runtime.stage import plain
-from pipeline.runtime.training_progress import tell_training
 from stores.building import building
 
 __all__ = ["KIND", "UNITS", "EnsembleJob", "Trained", "measured", "publish", "train_ensembles"]
@@ -105,9 +105,11 @@ def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> li
     tasks = [task for job in jobs for task in _member_tasks(job, scratch)]
     longest_first = sorted(tasks, key=_cost, reverse=True)
     names = [task.name for task in longest_first]
-    kept = Scratch(scratch, partial(run_tasks, execution=for_training(load_execution())))
+    kept = KeptResults(scratch, partial(run_tasks, execution=for_training(load_execution())))
     train = partial(train_member, devices=n_devices(), tell=tell_training)
-    members = dict(zip(names, kept.results(Member, names, train, longest_first), strict=True))
+    members = dict(
+        zip(names, kept.results(Member, names, train, longest_first, what=what, unit="trainings"), strict=True)
+    )
     return [Trained(job=job, members=[members[name] for name in _names(job)]) for job in jobs]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
 from models.settings import settings
-from pipeline.commands.label_options import references_by
+from pipeline.atoms.reference_choice import references_by
 from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import plain, run_stage, write_metrics
 from stores.atoms import load_atoms

@@ -1,9 +1,7 @@
-"""`make doctor`: look at this machine and this clone, say what is there, what is missing, and what to do.
+"""`latentlaw doctor`: look at this machine and this clone, say what is there, what is missing, and what to do.
 
 One line per finding: `ok` is fine, `--` an optional part that is not there, `!!` stops the pipeline (exit status 1).
 Solvers and engines are looked for, not run; only TRIQS, where it is set up, solves one small problem.
-
-    python -m pipeline.commands.doctor
 """
 
 import importlib.metadata
@@ -24,6 +22,7 @@ from models.laws.operon_engine import OperonEngine
 from models.laws.pysr_engine import PySREngine
 from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
 from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from pipeline.commands.options.clone import DoctorOptions
 from pipeline.commands.repro import RWLOCK, live_runs
 from pipeline.runtime.check_params import wrong_params
 
@@ -43,7 +42,7 @@ class Finding:
     cure: str = ""
 
 
-def main() -> int:
+def main(options: DoctorOptions) -> int:
     results = list(findings(Path.cwd()))
     for result in results:
         print(f"{MARKS[result.fine]} {result.subject:<12} {result.found}")
@@ -243,7 +242,3 @@ def gpu() -> Finding:
     return Finding(
         subject="gpu", fine=None, found="none seen by torch: training runs on the CPU, as the default profile expects"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

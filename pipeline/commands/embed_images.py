@@ -1,8 +1,6 @@
 """Map your own micrographs: a folder of images -> texture coordinates of their tiles, as a table and a page.
 
-    python -m pipeline.commands.embed_images FOLDER [--out DIR] [--tile 128] [--stride 128] [--crop-bottom 0.07]
-        [--grey dtype|image] [--descriptor efficientnet] [--layer b7] [--method isomap|mds]
-        [--beyond-two-point] [--windows 64 128 256]
+    latentlaw embed-images FOLDER [--out DIR] [--tile 128] [--crop-bottom 0.07] [--beyond-two-point]
 
 Writes into DIR (default: micrograph_map)
 
@@ -10,13 +8,11 @@ Writes into DIR (default: micrograph_map)
     map.html        the tiles as thumbnails at their coordinates; opens anywhere, needs nothing beside it
     summary.json    settings, images skipped with the reason, dimension, and the diagnostics asked for
 
-`--beyond-two-point` tells tiles from surrogates of equal two-point function (pipeline.commands.own_images_beyond);
-`--windows` says how large tiles must be to stand for their image (models.descriptors.window), with layer b3 for all
-sizes. Images that cannot be used are named and skipped; the exit status is 1 only where none can be used. Nothing of
-params.yaml is read, and no stage depends on this.
+`--beyond-two-point` measures how well tiles differ from surrogates of equal two-point function
+(pipeline.commands.own_images_beyond); `--windows` says how large tiles must be to stand for their image
+(models.descriptors.window), with layer b3 for all sizes. No stage depends on this.
 """
 
-import argparse
 import csv
 import sys
 import tempfile
@@ -30,7 +26,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from models.descriptors.choice import (
-    DESCRIPTORS,
     DescriptorSettings,
     EfficientNetLayer,
     EfficientNetSettings,
@@ -42,14 +37,12 @@ from models.descriptors.descriptor import Descriptor
 from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
 from pipeline.commands.image_map import MappedTile, image_map
+from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.own_images_beyond import beyond_two_point
-from pipeline.commands.tiling_options import add_tiling_options, image_settings
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
-from pipeline.runtime.command_line import CommandParser, message_of
-from pipeline.runtime.outputs import OutputFolder
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import write_metrics
 from stores.building import building
-from stores.importers.images import SMALLEST_TILE_PX, ImageSettings, ImportReport, find_images, import_images, read_grey
+from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
 from stores.zarr_store import open_store
 
@@ -66,8 +59,8 @@ MAX_IMAGES = 100  # in diagnostics
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What is known of the tiles."""
+class TileMap:
+    """The tiles, their features and their coordinates."""
 
     tiles: xr.Dataset
     features_NF: NDArray[np.float32]
@@ -76,9 +69,8 @@ class Found:
     report: ImportReport
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().read(arguments, lambda given: message_of(lambda: image_settings(given)))
-    settings = image_settings(options)
+def main(options: EmbedOptions) -> None:
+    settings = options.image_settings()
     descriptor = make_descriptor(options.descriptor, _descriptor_settings(options), (options.tile, options.tile))
     find_images(options.folder)  # before anything is written
     with building(options.out, KIND) as written:
@@ -89,17 +81,17 @@ def main(arguments: list[str] | None = None) -> None:
             for name, reason in report.skipped.items():
                 print(f"skipped {name}: {reason}", file=sys.stderr)
             tiles = open_store(store, MICROGRAPHS)
-            found = _embed(tiles, report, descriptor, options.method)
-            extra = _diagnostics(options, settings, found, descriptor)
-            sentence = _sentence(descriptor, found)
+            tile_map = _embed(tiles, report, descriptor, options.method)
+            extra = _diagnostics(options, settings, tile_map, descriptor)
+            sentence = _sentence(descriptor, tile_map)
             summary = {"settings": asdict(settings), "skipped": report.skipped} | extra
-            _write(options.folder, written, found, sentence, summary)
-    for line in _told(extra):
+            _write(options.folder, written, tile_map, sentence, summary)
+    for line in _diagnostic_lines(extra):
         print(line)
     print(f"{options.out}: {sentence}")
 
 
-def _embed(tiles: xr.Dataset, report: ImportReport, descriptor: Descriptor, method: str) -> Found:
+def _embed(tiles: xr.Dataset, report: ImportReport, descriptor: Descriptor, method: str) -> TileMap:
     n_tiles = tiles.sizes["sample"]
     if n_tiles < 3:
         raise ValueError(
@@ -118,19 +110,19 @@ def _embed(tiles: xr.Dataset, report: ImportReport, descriptor: Descriptor, meth
         else isomap(points_NK, landmarks_L, n_components, n_neighbours=n_neighbours)
     )
     dimension = choose_dimension(embedding, n_neighbours=n_neighbours, minimum_gain=MINIMUM_GAIN)
-    return Found(tiles=tiles, features_NF=features_NF, embedding=embedding, dimension=dimension, report=report)
+    return TileMap(tiles=tiles, features_NF=features_NF, embedding=embedding, dimension=dimension, report=report)
 
 
 def _diagnostics(
-    options: argparse.Namespace, settings: ImageSettings, found: Found, descriptor: Descriptor
+    options: EmbedOptions, settings: ImageSettings, tile_map: TileMap, descriptor: Descriptor
 ) -> dict[str, Any]:
     extra: dict[str, Any] = {}
-    images = found.report.images  # some of them, evenly taken
+    images = tile_map.report.images  # some of them, evenly taken
     chosen = [images[k] for k in np.unique(np.linspace(0, len(images) - 1, MAX_IMAGES).round().astype(int))]
     owners = np.array([image.group for image in chosen])  # pages of one file stay together
 
     def whole() -> Iterator[NDArray[np.float32]]:
-        return (read_grey(image.file, settings, page=image.page, peaks=found.report.peaks) for image in chosen)
+        return (read_grey(image.file, settings, page=image.page, peaks=tile_map.report.peaks) for image in chosen)
 
     if options.beyond_two_point:
         extra["beyond_two_point"] = beyond_two_point(whole(), owners, descriptor, options.tile, SEED)
@@ -142,9 +134,9 @@ def _diagnostics(
     return extra
 
 
-def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str, Any]) -> None:
-    tiles, shown = found.tiles, max(2, found.dimension.dimension)
-    coordinates_ND = found.embedding.coordinates_ND[:, :shown]
+def _write(images: Path, out: Path, tile_map: TileMap, sentence: str, extra: dict[str, Any]) -> None:
+    tiles, shown = tile_map.tiles, max(2, tile_map.dimension.dimension)
+    coordinates_ND = tile_map.embedding.coordinates_ND[:, :shown]
     number: dict[str, int] = {}
     rows = []
     for source, top, left in zip(
@@ -163,23 +155,23 @@ def _write(images: Path, out: Path, found: Found, sentence: str, extra: dict[str
         tiles["image"],  # read from the disk as far as shown
         coordinates_ND,
         title=f"Micrographs of {images.resolve().name}",
-        notes=[f"{sentence[0].upper()}{sentence[1:]}.", *_told(extra)],
+        notes=[f"{sentence[0].upper()}{sentence[1:]}.", *_diagnostic_lines(extra)],
     )
     (out / "map.html").write_text(page, encoding="utf-8")
-    dimension = {key: value for key, value in asdict(found.dimension).items() if np.isfinite(value).all()}
+    dimension = {key: value for key, value in asdict(tile_map.dimension).items() if np.isfinite(value).all()}
     write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
 
 
-def _sentence(descriptor: Descriptor, found: Found) -> str:
-    report = found.report
-    residual = found.dimension.residual_variance[found.dimension.dimension - 1]
+def _sentence(descriptor: Descriptor, tile_map: TileMap) -> str:
+    report = tile_map.report
+    residual = tile_map.dimension.residual_variance[tile_map.dimension.dimension - 1]
     return (
         f"{report.n_tiles} tiles of {report.n_images} images ({len(report.skipped)} skipped), {descriptor.name}, "
-        f"{found.embedding.method} of dimension {found.dimension.dimension} leaves {residual:.1%} of the variance"
+        f"{tile_map.embedding.method} of dimension {tile_map.dimension.dimension} leaves {residual:.1%} of the variance"
     )
 
 
-def _told(extra: dict[str, Any]) -> list[str]:
+def _diagnostic_lines(extra: dict[str, Any]) -> list[str]:
     lines = []
     if beyond := extra.get("beyond_two_point"):
         parts = [
@@ -192,7 +184,7 @@ def _told(extra: dict[str, Any]) -> list[str]:
         )
         held = f"{beyond['n_tiles']} tiles, held out by {beyond['held_out']}"
         lines.append(
-            f"Told from surrogates with the {', '.join(parts)}; Gaussian fields, cut out alike: {blind} ({held})."
+            f"Against surrogates with the {', '.join(parts)}; Gaussian fields, cut out alike: {blind} ({held})."
         )
     if window := extra.get("window"):
         ratios = ", ".join(f"{size} px {ratio:.2f}" for size, ratio in window["ratios"].items())
@@ -202,7 +194,7 @@ def _told(extra: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
+def _descriptor_settings(options: EmbedOptions) -> DescriptorSettings:
     if options.layer is None:
         lag = max(1, min(TwoPointSettings().maximum_lag, (options.tile - 1) // 2))  # the largest that fits the tile
         return DescriptorSettings(two_point=TwoPointSettings(maximum_lag=lag))
@@ -211,36 +203,3 @@ def _descriptor_settings(options: argparse.Namespace) -> DescriptorSettings:
     if options.descriptor.endswith("efficientnet"):
         return DescriptorSettings(efficientnet=EfficientNetSettings(layers=(options.layer,)))
     return DescriptorSettings(vgg19=VGG19Settings(layers=(options.layer,)))
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(
-        description="Texture coordinates of your own micrographs, as a table and a page.", inputs=("folder",)
-    )
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="PNG, TIFF and JPEG, searched with folders below")
-    out = OutputFolder(kind=KIND)
-    parser.add_output("--out", out, "folder to write", metavar="DIR", default=Path("micrograph_map"))
-    add_tiling_options(parser)
-    parser.add_argument("--descriptor", choices=DESCRIPTORS, default="efficientnet", help="of the textures")
-    default = DescriptorSettings()
-    layers = f"{default.efficientnet.layers[0]} of efficientnet, {default.vgg19.layers[0]} of vgg19"
-    parser.add_argument(
-        "--layer", help=f"of the network; earlier ones see less and fit smaller tiles (default: {layers})"
-    )
-    parser.add_argument("--method", choices=("isomap", "mds"), default="isomap", help="of the map")
-    parser.add_argument("--beyond-two-point", action="store_true", help="tell tiles from their phase surrogates")
-    parser.add_number(
-        "--windows",
-        int,
-        "tile sizes to compare",
-        unit="px",
-        nargs="+",
-        metavar="PX",
-        low=SMALLEST_TILE_PX,
-        unset="none",
-    )
-    return parser
-
-
-if __name__ == "__main__":
-    run_stage("embed_images", main)

@@ -1,6 +1,6 @@
 """Write a trained HIP-NN so that hippynn, and LAMMPS through it, can use it.
 
-python -m pipeline.commands.export_potential MODEL_DIR --format hippynn --out DIR
+latentlaw export-potential MODEL_DIR --format hippynn --out DIR
 
 DIR/member_<i>/hippynn.npz    weights under hippynn's names, float64, energies in eV with reference energies
 DIR/member_<i>/hippynn.json   settings of the network, elements, units, where it came from
@@ -16,9 +16,7 @@ import numpy as np
 from models.networks.potentials.ensemble import Ensemble, load_potential
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.hippynn_weights import hippynn_settings, to_hippynn
-from pipeline.runtime.command_line import CommandParser
-from pipeline.runtime.outputs import OutputFolder
-from pipeline.runtime.stage import run_stage
+from pipeline.commands.options.potentials import ExportOptions
 from stores.building import building
 
 __all__ = ["main"]
@@ -28,21 +26,20 @@ LOADER = "hippynn_loader.py"
 UNITS = {"energy": "eV", "length": "A"}
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().read(arguments)
+def main(options: ExportOptions) -> None:
     members = _hipnn(load_potential(options.model), options.model)
     with building(options.out, KIND) as workplace:
         for number, member in enumerate(members):
             folder = workplace / f"member_{number}"
             folder.mkdir(parents=True)
             np.savez(folder / "hippynn.npz", **{name: t.numpy() for name, t in to_hippynn(member).items()})  # type: ignore[arg-type]
-            told = {
+            description = {
                 "module_kwargs": hippynn_settings(member.config),
                 "species": list(member.config.species),
                 "units": UNITS,
                 "origin": {"folder": str(options.model), "member": number},
             }
-            (folder / "hippynn.json").write_text(json.dumps(told, indent=2) + "\n")
+            (folder / "hippynn.json").write_text(json.dumps(description, indent=2) + "\n")
         shutil.copy(Path(__file__).with_name(LOADER), workplace / "load_hippynn.py")
     print(
         f"{options.out}: {len(members)} members; python {options.out}/load_hippynn.py --help in the other environment"
@@ -58,15 +55,3 @@ def _hipnn(ensemble: Ensemble, folder: Path) -> list[HIPNN]:
             "models.networks.potentials.calculator.PotentialCalculator through ASE"
         )
     return found
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(description="A trained potential for other programs.", inputs=("model",))
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder with potential.json")
-    parser.add_argument("--format", choices=("hippynn",), required=True, help="of the other program")
-    parser.add_output("--out", OutputFolder(kind=KIND), "folder to write", metavar="DIR")
-    return parser
-
-
-if __name__ == "__main__":
-    run_stage("export_potential", main)

@@ -1,7 +1,6 @@
 """Energies and forces of the frames of a file by a trained potential, with what the potential says of its own error.
 
-    latentlaw predict MODEL_DIR FILE.extxyz --out OUT.extxyz [--energy-key KEY] [--force-key KEY] [--units eV]
-        [--batch-atoms 2000] [--chunk 20000] [--precision float64] [--overwrite]
+    latentlaw predict MODEL_DIR FILE.extxyz --out OUT.extxyz
 
 OUT has the frames of FILE with all their keys, and
 
@@ -16,7 +15,6 @@ written one after the other; one of more than `--chunk` atoms is evaluated in ch
 (models.networks.potentials.chunked). OUT appears when it is complete.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +32,8 @@ from models.networks.potentials.calculator import check_distances, check_structu
 from models.networks.potentials.chunked import evaluate_in_chunks
 from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, load_potential
 from models.networks.potentials.graph import collate, pair_vectors
-from pipeline.runtime.command_line import CommandParser
-from pipeline.runtime.outputs import OutputFile, writing
-from pipeline.runtime.stage import run_stage
+from pipeline.commands.options.potentials import PredictOptions
+from pipeline.runtime.outputs import writing
 from stores.importers.label_units import ENERGY_EV, energy_units_of
 
 __all__ = ["main"]
@@ -76,23 +73,23 @@ class Comparison:
     forces_spread: list[FloatArray] = field(default_factory=list)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().read(arguments, _problems)
+def main(options: PredictOptions) -> None:
     ensemble = load_potential(options.model).to(dtype=getattr(torch, options.precision))
     labels = Labels(energy_key=options.energy_key, force_key=options.force_key, units=options.units)
-    told = Comparison()
+    comparison = Comparison()
     with writing(options.out, overwrite=options.overwrite) as partial, partial.open("w", encoding="utf-8") as file:
         for batch in _batches(_frames(options.file, labels), options.batch_atoms):
             for frame, results in zip(batch, _predict(ensemble, batch, options), strict=True):
                 write(file, _written(frame, results), format="extxyz")
-                _compare(told, frame, results)
-    print("\n".join([f"{options.out}: {told.n_frames} frames, {told.n_atoms} atoms", *_summary(told, ensemble)]))
-
-
-def _problems(options: argparse.Namespace) -> list[str]:
-    if options.file.is_file():
-        return []
-    return [f"{options.file}: found no file, expected frames of extended XYZ"]
+                _compare(comparison, frame, results)
+    print(
+        "\n".join(
+            [
+                f"{options.out}: {comparison.n_frames} frames, {comparison.n_atoms} atoms",
+                *_summary(comparison, ensemble),
+            ]
+        )
+    )
 
 
 def _frames(file: Path, labels: Labels) -> Iterator[Frame]:
@@ -119,16 +116,16 @@ def _frames(file: Path, labels: Labels) -> Iterator[Frame]:
 
 def _labelled(where: str, number: int, atoms: ase.Atoms, labels: Labels) -> Frame:
     results = {} if atoms.calc is None else atoms.calc.results
-    there = {**atoms.info, **{k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}, **results}
+    known = {**atoms.info, **{k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}, **results}
     unit = ENERGY_EV[labels.units]
-    energy = _label(where, there, labels.energy_key, (), "--energy-key")
-    forces = _label(where, there, labels.force_key, (len(atoms), 3), "--force-key")
+    energy = _label(where, known, labels.energy_key, (), "--energy-key")
+    forces = _label(where, known, labels.force_key, (len(atoms), 3), "--force-key")
     if energy is not None:
-        betrayed = str(energy_units_of(np.array([float(energy)]), atoms.numbers.astype(np.int64), np.array([0]))[0])
-        if betrayed and betrayed != labels.units:
+        unit_found = str(energy_units_of(np.array([float(energy)]), atoms.numbers.astype(np.int64), np.array([0]))[0])
+        if unit_found and unit_found != labels.units:
             raise ValueError(
-                f"{where}, key {labels.energy_key!r}: found {float(energy):.6g}, a total energy in {betrayed}, "
-                f"expected {labels.units}; name the unit with --units {betrayed}"
+                f"{where}, key {labels.energy_key!r}: found {float(energy):.6g}, a total energy in {unit_found}, "
+                f"expected {labels.units}; name the unit with --units {unit_found}"
             )
     return Frame(
         number=number,
@@ -138,14 +135,14 @@ def _labelled(where: str, number: int, atoms: ase.Atoms, labels: Labels) -> Fram
     )
 
 
-def _label(where: str, there: dict[str, Any], key: str | None, shape: tuple[int, ...], option: str) -> Any:  # noqa: ANN401
+def _label(where: str, found: dict[str, Any], key: str | None, shape: tuple[int, ...], option: str) -> Any:  # noqa: ANN401
     if key is None:
         return None
-    if key not in there:
-        known = ", ".join(sorted(there)[:N_SHOWN]) or "no keys at all"
-        raise ValueError(f"{where}: found {known}, expected the key {key!r}; name one that is there with {option}")
+    if key not in found:
+        shown = ", ".join(sorted(found)[:N_SHOWN]) or "no keys at all"
+        raise ValueError(f"{where}: found {shown}, expected the key {key!r}; name one that is there with {option}")
     try:
-        value = np.asarray(there[key], dtype=np.float64)
+        value = np.asarray(found[key], dtype=np.float64)
     except (TypeError, ValueError):
         value = np.full(shape, np.nan)  # words
     if value.shape != shape or not np.isfinite(value).all():
@@ -168,14 +165,14 @@ def _batches(frames: Iterator[Frame], batch_atoms: int) -> Iterator[list[Frame]]
         yield batch
 
 
-def _predict(ensemble: Ensemble, batch: list[Frame], options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _predict(ensemble: Ensemble, batch: list[Frame], options: PredictOptions) -> Iterator[dict[str, Any]]:
     for frame in batch:
         check_structure(frame.atoms, ensemble.species, f"{options.file}, record {frame.number}")
     dtype = getattr(torch, options.precision)
     if len(batch) == 1 and len(batch[0].atoms) > options.chunk:
         atoms = batch[0].atoms
         cell = atoms.cell.complete().array
-        found = evaluate_in_chunks(
+        prediction = evaluate_in_chunks(
             ensemble, atoms.numbers, atoms.positions, cell, atoms.pbc, chunk_atoms=options.chunk, dtype=dtype
         )
     else:
@@ -184,29 +181,29 @@ def _predict(ensemble: Ensemble, batch: list[Frame], options: argparse.Namespace
             near = made.neighbours
             vectors = pair_vectors(made.positions_A, made.cell_A, near)
             check_distances(vectors, near.first, near.second, f"{options.file}, record {frame.number}")
-        found = ensemble.evaluate(*collate(configurations, dtype))
+        prediction = ensemble.evaluate(*collate(configurations, dtype))
     start = 0
     for row, frame in enumerate(batch):
-        yield _results(found, row, slice(start, start + len(frame.atoms)), periodic=bool(frame.atoms.pbc.all()))
+        yield _results(prediction, row, slice(start, start + len(frame.atoms)), periodic=bool(frame.atoms.pbc.all()))
         start += len(frame.atoms)
 
 
-def _results(found: EnsemblePrediction, row: int, own: slice, *, periodic: bool) -> dict[str, Any]:
+def _results(prediction: EnsemblePrediction, row: int, atoms: slice, *, periodic: bool) -> dict[str, Any]:
     results: dict[str, Any] = {
-        "energy": float(found.energy_M[row]),
-        "energies": found.energy_N[own].numpy(),
-        "forces": found.forces_N3[own].double().numpy(),
+        "energy": float(prediction.energy_M[row]),
+        "energies": prediction.energy_N[atoms].numpy(),
+        "forces": prediction.forces_N3[atoms].double().numpy(),
     }
     if periodic:
-        results["stress"] = found.stress_M33[row].double().numpy()[VOIGT]
-    if len(found.energy_EM) > 1:
-        results["energy_spread"] = float(found.energy_spread_M[row])
-        results["forces_spread_mean"] = float(found.forces_spread_mean_M[row])
-        results["forces_spread_max"] = float(found.forces_spread_max_M[row])
-        results["forces_spread"] = found.forces_spread_N3[own].double().numpy()
-    if found.terms_ENT.shape[2] > 1:
-        results["hierarchicality_mean"] = float(found.hierarchicality_M[row])
-        results["hierarchicality"] = found.hierarchicality_N[own].double().numpy()
+        results["stress"] = prediction.stress_M33[row].double().numpy()[VOIGT]
+    if len(prediction.energy_EM) > 1:
+        results["energy_spread"] = float(prediction.energy_spread_M[row])
+        results["forces_spread_mean"] = float(prediction.forces_spread_mean_M[row])
+        results["forces_spread_max"] = float(prediction.forces_spread_max_M[row])
+        results["forces_spread"] = prediction.forces_spread_N3[atoms].double().numpy()
+    if prediction.terms_ENT.shape[2] > 1:
+        results["hierarchicality_mean"] = float(prediction.hierarchicality_M[row])
+        results["hierarchicality"] = prediction.hierarchicality_N[atoms].double().numpy()
     return results
 
 
@@ -231,27 +228,27 @@ def _attach(atoms: ase.Atoms, name: str, value: Any) -> None:  # noqa: ANN401 - 
         atoms.info[name] = value
 
 
-def _compare(told: Comparison, frame: Frame, results: dict[str, Any]) -> None:
-    told.n_frames += 1
-    told.n_atoms += len(frame.atoms)
+def _compare(comparison: Comparison, frame: Frame, results: dict[str, Any]) -> None:
+    comparison.n_frames += 1
+    comparison.n_atoms += len(frame.atoms)
     n = len(frame.atoms)
     if frame.energy_eV is not None:
-        told.energy_per_atom.append((results["energy"] - frame.energy_eV) / n)
-        told.energy_spread.append(results.get("energy_spread", 0.0) / n)
+        comparison.energy_per_atom.append((results["energy"] - frame.energy_eV) / n)
+        comparison.energy_spread.append(results.get("energy_spread", 0.0) / n)
     if frame.forces_eV_A is not None:
-        told.forces.append(results["forces"] - frame.forces_eV_A)
-        told.forces_spread.append(results.get("forces_spread", np.zeros((n, 3))))
+        comparison.forces.append(results["forces"] - frame.forces_eV_A)
+        comparison.forces_spread.append(results.get("forces_spread", np.zeros((n, 3))))
 
 
-def _summary(told: Comparison, ensemble: Ensemble) -> list[str]:
+def _summary(comparison: Comparison, ensemble: Ensemble) -> list[str]:
     lines = []
     kinds = (
-        ("energy per atom", "meV", np.array(told.energy_per_atom), np.array(told.energy_spread)),
+        ("energy per atom", "meV", np.array(comparison.energy_per_atom), np.array(comparison.energy_spread)),
         (
             "force components",
             "meV/A",
-            np.concatenate(told.forces or [np.zeros((0, 3))]).ravel(),
-            np.concatenate(told.forces_spread or [np.zeros((0, 3))]).ravel(),
+            np.concatenate(comparison.forces or [np.zeros((0, 3))]).ravel(),
+            np.concatenate(comparison.forces_spread or [np.zeros((0, 3))]).ravel(),
         ),
     )
     for name, unit, error, spread in kinds:
@@ -259,32 +256,11 @@ def _summary(told: Comparison, ensemble: Ensemble) -> list[str]:
             continue
         mae, rmse = 1e3 * np.abs(error).mean(), 1e3 * np.sqrt((error**2).mean())
         line = f"{name}: MAE {mae:.3g}, RMSE {rmse:.3g} {unit}"
-        if len(ensemble.members) > 1 and told.n_frames >= ENOUGH:
-            groups = np.arange(told.n_frames)
+        if len(ensemble.members) > 1 and comparison.n_frames >= ENOUGH:
+            groups = np.arange(comparison.n_frames)
             if name != "energy per atom":
-                groups = np.repeat(groups, [part.size for part in told.forces])
+                groups = np.repeat(groups, [part.size for part in comparison.forces])
             ranked = rank_correlation(spread, error, groups, n_bootstrap=100, seed=0)
             line += f"; Spearman of spread and error {ranked.value:.2f} [{ranked.low:.2f}, {ranked.high:.2f}]"
         lines.append(line)
     return lines
-
-
-def _parser() -> CommandParser:
-    parser = CommandParser(
-        description="Energies and forces of the frames of a file by a trained potential.", inputs=("model", "file")
-    )
-    parser.add_argument("model", type=Path, metavar="MODEL_DIR", help="folder with potential.json")
-    parser.add_argument("file", type=Path, metavar="FILE.extxyz", help="frames")
-    out = OutputFile(suffixes=(".extxyz", ".xyz"))
-    parser.add_output("--out", out, "the frames with their predictions", metavar="OUT.extxyz")
-    parser.add_argument("--energy-key", metavar="KEY", help="label to compare energies with (default: none)")
-    parser.add_argument("--force-key", metavar="KEY", help="label to compare forces with (default: none)")
-    parser.add_argument("--units", choices=sorted(ENERGY_EV), default="eV", help="of the labels; forces: unit/A")
-    parser.add_number("--batch-atoms", int, "atoms in a batch, about", default=2000, low=1, metavar="N")
-    parser.add_number("--chunk", int, "larger frames in chunks of N atoms", default=20_000, low=1, metavar="N")
-    parser.add_argument("--precision", choices=("float64", "float32"), default="float64", help="of the network")
-    return parser
-
-
-if __name__ == "__main__":
-    run_stage("predict", main)

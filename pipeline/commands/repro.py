@@ -1,4 +1,4 @@
-"""`make repro`: `dvc repro` that can always be run again.
+"""`latentlaw repro`, and `make repro`: `dvc repro` that can always be run again.
 
 A `dvc repro` that is killed while it rewrites `.dvc/tmp/rwlock` leaves an empty or torn file, and every later run
 stops at it. This wrapper waits for what still works in this clone, deletes such a file, refuses a params.yaml that any
@@ -7,8 +7,6 @@ on. It imports next to nothing: a run with nothing to do must stay cheap.
 
 Stages that run only when they are named, such as a public dataset that needs a large download, stand in a dvc.yaml of
 their own, which DVC leaves alone without a target. Here their name is enough.
-
-    python -m pipeline.commands.repro [STAGE ...] [arguments of `dvc repro`]
 """
 
 import json
@@ -22,6 +20,7 @@ from pathlib import Path
 
 import psutil
 
+from pipeline.commands.options.clone import ReproOptions
 from pipeline.runtime.check_params import wrong_params
 
 __all__ = ["addresses", "heal_rwlock", "live_runs"]
@@ -33,7 +32,7 @@ NO_STAGES = {"runtime", "commands"}  # folders of pipeline
 WAIT_S = 0.5
 
 
-def main() -> int:
+def main(options: ReproOptions) -> int:
     if not Path("dvc.yaml").is_file():
         return complain(f"found no dvc.yaml in {Path.cwd()}; expected the top folder of the clone. Go there first.")
     try:
@@ -50,10 +49,10 @@ def main() -> int:
         print(f"repro: {healed}", flush=True)
     adapt_to_git(Path.cwd())
     start = time.monotonic()
-    status = run_dvc(["repro", *addresses(sys.argv[1:])])
+    status = run_dvc(["repro", *addresses(options.words)])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"repro: {minutes} min {seconds} s")
-    print(farewell(status), file=sys.stderr if status else sys.stdout, flush=True)
+    print(closing_message(status), file=sys.stderr if status else sys.stdout, flush=True)
     return status
 
 
@@ -64,11 +63,14 @@ def complain(message: str) -> int:
 
 def wait_for_others(root: Path) -> None:
     """Return when no DVC and no stage runs in this clone: also those whose `make` or terminal was killed."""
-    told = 0
+    reported = 0
     while others := live_runs(root):
-        if others[0] != told:
-            told = others[0]
-            print(f"repro: process {told} already works in this clone: waiting (to stop it: kill {told})", flush=True)
+        if others[0] != reported:
+            reported = others[0]
+            print(
+                f"repro: process {reported} already works in this clone: waiting (to stop it: kill {reported})",
+                flush=True,
+            )
         time.sleep(WAIT_S)
 
 
@@ -108,12 +110,12 @@ def adapt_to_git(root: Path) -> None:
     command = ["git", "-C", str(root), "rev-parse", "--quiet", "--verify", "HEAD"]
     has_commit = shutil.which("git") and subprocess.run(command, capture_output=True, check=False).returncode == 0
     local = root / ".dvc" / "config.local"
-    told = local.is_file() and "no_scm" in local.read_text()
+    without_git = local.is_file() and "no_scm" in local.read_text()
     config = [sys.executable, "-m", "dvc", "config", "--local"]
-    if not has_commit and not told:
+    if not has_commit and not without_git:
         print(f"repro: found no git commit here; {local.relative_to(root)} now tells DVC so (core.no_scm)", flush=True)
         subprocess.run([*config, "core.no_scm", "true"], check=True)
-    elif has_commit and told:
+    elif has_commit and without_git:
         subprocess.run([*config, "--unset", "core.no_scm"], check=True)
 
 
@@ -141,7 +143,7 @@ def run_dvc(arguments: list[str]) -> int:
     return 128 + signal.SIGINT if interrupted else 128 - status if status < 0 else status
 
 
-def farewell(status: int) -> str:
+def closing_message(status: int) -> str:
     if status == 128 + signal.SIGINT:
         return "repro: stopped. What was finished is kept: `make repro` goes on from there."
     if status:
@@ -152,7 +154,3 @@ def farewell(status: int) -> str:
     if REPORT.is_file():
         return f"repro: done. The report: {REPORT.resolve().as_uri()}"
     return "repro: done. No report yet: `make repro` without STAGE makes it."
-
-
-if __name__ == "__main__":
-    sys.exit(main())

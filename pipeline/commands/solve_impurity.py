@@ -1,7 +1,7 @@
 """Solve one Anderson impurity at production settings and write its spectrum.
 
-    python -m pipeline.commands.solve_impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 \
-        --temperature 1e-6 --out spectrum.npz [--plot spectrum.png] [--overwrite]
+    latentlaw solve-impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 --temperature 1e-6 \
+        --out spectrum.npz [--plot spectrum.png]
 
 Prints one JSON object: occupations, double occupancy, the spectral weight within the band, how well Friedel's sum rule
 is kept (null where T is too high for it), the definitions of T_K (null outside their range), notes, CPU seconds and the
@@ -9,7 +9,6 @@ settings. The NPZ holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1
 bandwidth.
 """
 
-import argparse
 import dataclasses
 import json
 import math
@@ -30,14 +29,9 @@ from models.physics.impurity.kondo import (
     outside_haldane_range,
 )
 from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
-from models.physics.impurity.solver import (
-    HIGHEST_TEMPERATURE,
-    LOWEST_TEMPERATURE,
-    ImpuritySolution,
-    SolverError,
-)
-from pipeline.runtime.command_line import CommandParser, OptionsError, message_of
-from pipeline.runtime.outputs import OutputFile, writing
+from models.physics.impurity.solver import ImpuritySolution, SolverError
+from pipeline.commands.options.impurity import ImpurityOptions
+from pipeline.runtime.outputs import writing
 
 __all__ = ["main"]
 
@@ -45,13 +39,8 @@ N_POINTS_PER_SIGN = 400
 HIGHEST_OMEGA = 3.0  # [D]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    try:
-        options = parser().read(arguments, problems)
-    except OptionsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    impurity, temperature, settings = impurity_of(options), options.temperature, settings_of(options)
+def main(options: ImpurityOptions) -> int:
+    impurity, temperature, settings = options.impurity(), options.temperature, options.settings()
     solver = NRGSolver(settings)
     omega = symmetric_grid(temperature)
     warm_up()
@@ -59,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         solution = solver.solve(impurity, temperatures=np.array([temperature]), omega=omega)
     except SolverError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"solve-impurity: {error}", file=sys.stderr)
         return 1
     cpu_s = time.process_time() - start
     with writing(options.out, overwrite=options.overwrite) as path:
@@ -74,52 +63,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-SETTINGS = {
-    "discretization": "Lambda > 1 of the logarithmic grid",
-    "n_keep": "states kept, from 16 on",
-    "n_z": "shifted grids to average over, from 1 on",
-    "broadening": "alpha > 0, width of the logarithmic Gaussian",
-}
-
-
-def parser() -> CommandParser:
-    result = CommandParser(description="Spectrum of one Anderson impurity; energies in half bandwidths D.")
-    result.add_number("--interaction", float, "U", unit="D", required=True)
-    result.add_number("--level", float, "eps_d", unit="D", required=True)
-    result.add_number("--hybridization", float, "Gamma", unit="D", required=True, above=0)
-    result.add_number(
-        "--temperature", float, "T", unit="D", required=True, low=LOWEST_TEMPERATURE, high=HIGHEST_TEMPERATURE
-    )
-    result.add_number("--field", float, "B, in H = ... - B S_z", unit="D", default=0.0)
-    result.add_output("--out", OutputFile(suffixes=(".npz",)), "NPZ file to write", metavar="FILE.npz")
-    result.add_output(
-        "--plot", OutputFile(suffixes=(".png", ".svg", ".pdf")), "picture to write", metavar="FILE.png", required=False
-    )
-    defaults = NRGSettings()
-    for name, what in SETTINGS.items():
-        value = getattr(defaults, name)
-        result.add_number(f"--{name.replace('_', '-')}", type(value), what, default=value)
-    return result
-
-
-def problems(options: argparse.Namespace) -> list[str]:
-    """Everything wrong with the request that single numbers do not tell."""
-    return [*message_of(lambda: impurity_of(options)), *message_of(lambda: settings_of(options))]
-
-
-def impurity_of(options: argparse.Namespace) -> AndersonImpurity:
-    return AndersonImpurity(
-        interaction=options.interaction,
-        level=options.level,
-        hybridization=options.hybridization,
-        field=options.field,
-    )
-
-
-def settings_of(options: argparse.Namespace) -> NRGSettings:
-    return dataclasses.replace(NRGSettings(), **{name: getattr(options, name) for name in SETTINGS})
-
-
 def symmetric_grid(temperature: float) -> np.ndarray:
     """+-log grid with zero; it resolves a tenth of the temperature and steps over the band edge."""
     lowest = min(temperature / 10, 1e-4)
@@ -129,7 +72,7 @@ def symmetric_grid(temperature: float) -> np.ndarray:
 
 
 def warm_up() -> None:
-    """Load (or, the first time, compile) the kernels, so that cpu_s tells the solver's own cost."""
+    """Load (or, the first time, compile) the kernels, so that cpu_s is the cost of the solver alone."""
     tiny = NRGSolver(NRGSettings(n_keep=16, n_z=1))
     for field in (0.0, 0.1):
         impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.1, field=field)
@@ -140,7 +83,7 @@ def write_npz(path: Path, solution: ImpuritySolution) -> None:
     np.savez(path, omega=solution.omega, spectrum_up=solution.spectrum_up[0], spectrum_dn=solution.spectrum_dn[0])
 
 
-BAND_WEIGHT = 0.99  # of A_s; less than this inside the band is told
+BAND_WEIGHT = 0.99  # of A_s; less than this inside the band is noted
 
 
 def summary(
@@ -218,7 +161,3 @@ def plot(path: Path, impurity: AndersonImpurity, solution: ImpuritySolution) -> 
     near.legend()
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

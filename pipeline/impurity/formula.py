@@ -32,7 +32,7 @@ from pipeline.impurity.formula_tables import write_fronts, write_laws
 from pipeline.impurity.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.stage import run_stage, write_json
 
 __all__ = ["FormulaParams", "main"]
@@ -146,12 +146,12 @@ def run_searches(
     """What was found, in the order of `searches`, by as many processes as there are; the longest begin first."""
     order = sorted(range(len(searches)), key=lambda index: -searches[index].cost)
     found: dict[int, Discovery | LinkedFinding] = {}
-    with Progress("formula", len(searches), "searches") as progress:
+    with progress_bar("formula", len(searches), "searches") as progress:
         for position, result in run_tasks(run_search, [searches[index] for index in order], load_execution()):
             if isinstance(result, Exception):
                 raise result
             found[order[position]] = result
-            progress.advance()
+            progress.update()
     plain, linked = [], []
     for index, search in enumerate(searches):
         result, problem = found[index], search.problem

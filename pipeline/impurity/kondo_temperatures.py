@@ -18,14 +18,15 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-import models.physics.impurity
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import SolverError
 from models.settings import Range, settings
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.outcome import FAILED, OK
@@ -70,7 +71,7 @@ def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperatur
     recipe = Recipe(
         out=OUT,
         schema=KONDO_TEMPERATURES,
-        key=content_key(asdict(params), [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key("kondo_temperatures", asdict(params)),
         shards=shards_of(impurities, params.hamiltonians_per_shard),
         solve_shard=partial(measure_shard, kondo_temperature=kondo_temperature),
         coordinates={},
@@ -92,7 +93,7 @@ def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpuri
     )
 
 
-def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Columns:
+def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Arrays:
     """One row per impurity; one whose T_K cannot be measured is recorded."""
     measured = [_measure(impurity, kondo_temperature) for impurity in impurities]
     return {

@@ -34,7 +34,7 @@ from models.training.spectra.elbo import latent_activity
 from pipeline.impurity.latent_quantities import WORDS, quantities
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
@@ -93,14 +93,14 @@ def main() -> None:
     spectra = open_store(SPECTRA_STORE, SPECTRA).load()
     selection = json.loads((RUNS / "selection.json").read_text())
     selected, report = [], {}
-    with Progress("latents", len(SUBSETS), "subsets") as progress:
+    with progress_bar("latents", len(SUBSETS), "subsets") as progress:
         for subset in SUBSETS:
             chosen = selection[subset]
             encoded = _encode(spectra, subset, chosen["seed"])
             selected.append(encoded)
             report[subset] = _report(encoded, spectra, params)
             report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
-            progress.advance()
+            progress.update()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
     write_metrics(DETAILS, {"subsets": report})
     write_metrics(METRICS, {"best_abs_spearman": _best_abs_spearman(report)})

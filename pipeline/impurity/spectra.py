@@ -27,16 +27,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-import models.physics.impurity
 from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
 from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
 from models.settings import Fraction, Range, settings
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
@@ -129,7 +130,7 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
-        key=content_key([asdict(params), versions], [Path(models.physics.impurity.__file__).parent, Path(__file__)]),
+        key=content_key("spectra", asdict(params), versions),
         shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
         solve_shard=partial(solve_shard, omega=omega, solver=solver, kondo_temperature=kondo_temperature),
         coordinates={"omega": omega},
@@ -194,7 +195,7 @@ def solve_shard(
     omega: FloatArray,
     solver: ImpuritySolver,
     kondo_temperature: KondoTemperature,
-) -> Columns:
+) -> Arrays:
     """Rows of all these Hamiltonians; one that cannot be solved is recorded in its rows."""
     blocks = [_solve_one(h, omega=omega, solver=solver, kondo_temperature=kondo_temperature) for h in hamiltonians]
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
@@ -216,7 +217,7 @@ def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, low
 
 def _solve_one(
     hamiltonian: Hamiltonian, *, omega: FloatArray, solver: ImpuritySolver, kondo_temperature: KondoTemperature
-) -> Columns:
+) -> Arrays:
     impurity = hamiltonian.impurity
     at_zero_field = AndersonImpurity(
         interaction=impurity.interaction, level=impurity.level, hybridization=impurity.hybridization
@@ -277,7 +278,7 @@ def _rows(
     *,
     spin: int,
     mirrored: bool,
-) -> Columns:
+) -> Arrays:
     spectrum = solution.spectrum_up if spin > 0 else solution.spectrum_dn
     n_d, s_z = solution.n_up + solution.n_dn, spin * (solution.n_up - solution.n_dn) / 2
     pairs = solution.double_occupancy
@@ -299,10 +300,10 @@ def _rows(
     }
 
 
-def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Columns:
+def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Arrays:
     n_rows = len(hamiltonian.temperatures)
     zeros = ("n_d", "s_z", "double_occupancy", "spectral_weight")
-    empty: Columns = {name: np.zeros(n_rows) for name in zeros} | {
+    empty: Arrays = {name: np.zeros(n_rows) for name in zeros} | {
         "spectrum": np.zeros((n_rows, omega.size), dtype=np.float32),
         "friedel_residual": np.full(n_rows, np.nan),
         "kondo_temperature": np.full(n_rows, np.nan),
@@ -316,7 +317,7 @@ def _failed_rows(hamiltonian: Hamiltonian, omega: FloatArray, reason: str) -> Co
     return {name: np.concatenate([view[name] for view in views]) for name in views[0]}
 
 
-def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Columns:
+def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Arrays:
     """Parameters of the impurity whose A_up is this view of the solution."""
     impurity = hamiltonian.impurity if spin > 0 else hamiltonian.impurity.spin_flipped()
     impurity = impurity.particle_hole_mirror() if mirrored else impurity

@@ -11,7 +11,6 @@ where pipeline.runtime.execution says; on a machine with GPUs one after the othe
 """
 
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,29 +18,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.laws.consistency import Candidate, most_consistent
 from models.training.spectra.elbo import latent_activity
 from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
-from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
+from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import Progress
-from pipeline.runtime.shards import content_key
+from pipeline.runtime.progress import tell_training
 from pipeline.runtime.stage import run_stage, write_metrics
-from pipeline.runtime.training_progress import tell_training
 from stores.building import building, require_replaceable
+from stores.manifest import read_manifest
 from stores.spectra import SPECTRA
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
 METRICS = Path("reports/metrics/spectrum_vae.json")
-SCRATCH = Path(".cache/spectrum_vae")
 KIND = "folder of trained autoencoders"
 
 
@@ -52,30 +51,41 @@ class Job:
     subset: str
     beta: float
     seed: int
-    folder: Path  # scratch of this job: checkpoints, live, and at the end model and result.json
+    folder: Path  # scratch of this job: checkpoints, live, and at the end model
     data: Path  # spectra, split and mirrored flags of the subset
     params: SpectrumVAEParams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A training that is done, what was measured of it, and its active latents of the validation rows."""
+
+    job: Job
+    measured: dict[str, Any]
+    validation_latents: NDArray[np.float32]
 
 
 def main() -> None:
     params = load_params(SpectrumVAEParams, "spectrum_vae")
     require_replaceable(RUNS, KIND)
-    scratch = SCRATCH / _content_key(params)
+    key = content_key("spectrum_vae", asdict(params), read_manifest(SPECTRA_STORE).hash)
+    scratch = scratch_folder(f"spectrum_vae_{key}")
     jobs = [
         Job(subset=subset, beta=beta, seed=seed, folder=scratch / f"{subset}_{beta:g}_{seed}", data=data, params=params)
         for subset, data in _subset_files(params, scratch).items()
         for beta in params.betas
         for seed in params.seeds
     ]
-    results = _run(jobs)
-    selection = {subset: _choose(subset, jobs, results, params) for subset in SUBSETS}
-    _publish(jobs, selection)
-    write_metrics(METRICS, _metrics(results, selection, params))
-    shutil.rmtree(scratch)
+    trained = _train(jobs, scratch)
+    selection = {subset: _choose(subset, trained, params) for subset in SUBSETS}
+    _publish(trained, selection)
+    write_metrics(METRICS, _metrics([one.measured for one in trained], selection, params))
+    for job in jobs:
+        shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
 
 
-def train_one(job: Job) -> dict[str, Any]:
-    """Train and measure; leave model, live and result.json in the job's folder, or take those that lie there."""
+def train_one(job: Job) -> Arrays:
+    """Train and measure; leaves model and live in the job's folder."""
     import torch
     from dvclive.lightning import DVCLiveLogger
     from dvclive.live import Live
@@ -83,10 +93,6 @@ def train_one(job: Job) -> dict[str, Any]:
     from models.networks.potentials.weights import save_network
     from models.training.spectra.spectrum_module import train_spectrum_vae
 
-    told = job.folder / "result.json"
-    if told.is_file():
-        found: dict[str, Any] = json.loads(told.read_text())
-        return found
     with np.load(job.data) as data:
         spectra, split, redundant = data["spectra"], data["split"], data["redundant"]
     training = (split == 0) & ~redundant
@@ -113,8 +119,7 @@ def train_one(job: Job) -> dict[str, Any]:
             latent_activity(posterior, variational=trained.model.config.variational)[split == 0].mean(0).numpy()
         )
     active = np.flatnonzero(activity_L > job.params.active_nats)
-    np.save(job.folder / "validation_latents.npy", posterior.mean_BL.numpy()[split == 1][:, active])
-    result = {
+    measured = {
         "subset": job.subset,
         "beta": job.beta,
         "seed": job.seed,
@@ -127,16 +132,8 @@ def train_one(job: Job) -> dict[str, Any]:
         "max_field": job.params.max_field,
         "split": job.params.split,
     }
-    told.with_suffix(".tmp").write_text(json.dumps(result))
-    os.replace(told.with_suffix(".tmp"), told)
-    return result
-
-
-def _content_key(params: SpectrumVAEParams) -> str:
-    """Names what the trainings depend on, so that an interrupted stage goes on with its own checkpoints only."""
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "spectrum_vae")]
-    return content_key([asdict(params), read_manifest(SPECTRA_STORE).hash], sources)[:16]
+    latents_BL = posterior.mean_BL.numpy()[split == 1][:, active]
+    return {"measured": np.array(json.dumps(measured)), "validation_latents": latents_BL}
 
 
 def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
@@ -160,31 +157,25 @@ def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
     return files
 
 
-def _run(jobs: list[Job]) -> list[dict[str, Any]]:
-    """Results in order of `jobs`. Raises RuntimeError that lists every training that failed."""
-    execution = for_training(load_execution())
-    order = sorted(range(len(jobs)), key=lambda index: -SUBSETS.index(jobs[index].subset))  # the longest first
-    results: dict[int, dict[str, Any]] = {}
-    failures = []
-    with Progress("spectrum_vae", len(jobs), "trainings") as progress:
-        for position, result in run_tasks(train_one, [jobs[index] for index in order], execution):
-            job = jobs[order[position]]
-            if isinstance(result, Exception):
-                failures.append(f"{job.subset}, beta {job.beta:g}, seed {job.seed}: {type(result).__name__}: {result}")
-            else:
-                results[order[position]] = result
-            progress.advance()
-    if failures:
-        raise RuntimeError("\n".join([f"{len(failures)} of {len(jobs)} trainings failed", *sorted(failures)]))
-    return [results[index] for index in range(len(jobs))]
+def _train(jobs: list[Job], scratch: Path) -> list[Trained]:
+    """In order of `jobs`. Raises GenerationError that lists every training that failed."""
+    longest_first = sorted(jobs, key=lambda job: -SUBSETS.index(job.subset))
+    kept = KeptResults(scratch, partial(run_tasks, execution=for_training(load_execution())))
+    kept.make(train_one, {job.folder.name: job for job in longest_first}, what="spectrum_vae", unit="trainings")
+    trained = []
+    for job in jobs:
+        result = kept.read(job.folder.name)
+        measured = json.loads(str(result["measured"]))
+        trained.append(Trained(job=job, measured=measured, validation_latents=result["validation_latents"]))
+    return trained
 
 
-def _choose(subset: str, jobs: list[Job], results: list[dict[str, Any]], params: SpectrumVAEParams) -> dict[str, Any]:
+def _choose(subset: str, trained: list[Trained], params: SpectrumVAEParams) -> dict[str, Any]:
     candidates = []
     for beta in params.betas:
-        mine = [i for i, job in enumerate(jobs) if (job.subset, job.beta) == (subset, beta)]
-        latents = [np.load(jobs[i].folder / "validation_latents.npy") for i in mine]
-        error = float(np.mean([results[i]["validation_mae"] for i in mine]))
+        siblings = [one for one in trained if (one.job.subset, one.job.beta) == (subset, beta)]
+        latents = [one.validation_latents for one in siblings]
+        error = float(np.mean([one.measured["validation_mae"] for one in siblings]))
         candidates.append(Candidate(setting=beta, latents=latents, error=error))
     choice = most_consistent(candidates, error_slack=params.error_slack)
     return {
@@ -201,15 +192,16 @@ def _choose(subset: str, jobs: list[Job], results: list[dict[str, Any]], params:
     }
 
 
-def _publish(jobs: list[Job], selection: dict[str, Any]) -> None:
+def _publish(trained: list[Trained], selection: dict[str, Any]) -> None:
     """Every seed of the chosen beta and selection.json go to runs/, replacing those of an earlier run."""
     with building(RUNS, KIND) as workplace:
-        for job in jobs:
+        for one in trained:
+            job = one.job
             if job.beta == selection[job.subset]["beta"]:
                 target = workplace / job.subset / f"seed_{job.seed}"
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
-                shutil.copy(job.folder / "result.json", target / "result.json")
+                (target / "result.json").write_text(json.dumps(one.measured))
         (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
 
 

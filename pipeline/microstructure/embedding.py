@@ -11,6 +11,7 @@ it. R2 at all other dimensions stands in the details, so that the choice can be 
 """
 
 import csv
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -31,8 +32,9 @@ from pipeline.microstructure.embedding_law import law_record, search_engine
 from pipeline.microstructure.embedding_params import EmbeddingParams, MapName
 from pipeline.microstructure.embedding_targets import JUDGED, Samples, read_samples
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import Progress
+from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.stage import run_stage, write_json
+from stores.atomic import write_text
 from stores.microstructures import MICROSTRUCTURES
 from stores.textures import schema_of
 from stores.zarr_store import open_store
@@ -75,13 +77,13 @@ def main() -> None:
     samples = [found for name in JUDGED if len((found := read_samples(images, textures, name)).rows_N)]
     check(samples, descriptors, params)
     maps: list[Map] = []
-    with Progress("embedding", len(samples) * len(descriptors) * len(params.methods), "maps") as progress:
+    with progress_bar("embedding", len(samples) * len(descriptors) * len(params.methods), "maps") as progress:
         for own in samples:
             for descriptor in descriptors:
                 points_NK, kept = principal_points(textures, descriptor, own.rows_N, params)
                 for method in params.methods:
                     maps.append(judged_map(points_NK, kept, method, descriptor, own, params))
-                    progress.advance()
+                    progress.update()
     chosen = [m for m in maps if (m.descriptor, m.embedding.method) == (params.search.descriptor, params.search.method)]
     laws = [law_record(m.coordinates_ND, m.samples, params, engine) for m in chosen]
     for one in maps:
@@ -206,15 +208,13 @@ def details_record(own: Map, params: EmbeddingParams) -> dict[str, Any]:
 
 def write_coordinates(folder: Path, own: Map) -> None:
     """Whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{own.samples.generator}_{own.descriptor}_{own.embedding.method}.csv"
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image_row", "group", *(f"coordinate_{i + 1}" for i in range(own.choice.dimension))])
-        for image, group, place in zip(own.samples.image_rows_N, own.samples.groups_N, own.coordinates_ND, strict=True):
-            writer.writerow([image, group, *(f"{value:.8g}" for value in place)])
-    partial.replace(path)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["image_row", "group", *(f"coordinate_{i + 1}" for i in range(own.choice.dimension))])
+    for image, group, place in zip(own.samples.image_rows_N, own.samples.groups_N, own.coordinates_ND, strict=True):
+        writer.writerow([image, group, *(f"{value:.8g}" for value in place)])
+    write_text(path, lines.getvalue())
 
 
 if __name__ == "__main__":

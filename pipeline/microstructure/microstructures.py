@@ -26,15 +26,16 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from scipy.stats import qmc
 
-import models.physics.microstructure
 from models.physics.microstructure.cahn_hilliard import CahnHilliard, cahn_hilliard
 from models.physics.microstructure.lamellae import Lamellae, lamellae
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from models.physics.microstructure.voronoi import Voronoi, voronoi
 from models.settings import Fraction, Range, settings
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
 from stores.outcome import FAILED, OK
@@ -142,7 +143,7 @@ def generate(params: MicrostructuresParams) -> None:
     recipe = Recipe(
         out=OUT,
         schema=MICROSTRUCTURES,
-        key=content_key(asdict(params), [Path(models.physics.microstructure.__file__).parent, Path(__file__)]),
+        key=content_key("microstructures", asdict(params)),
         shards=shards_of(draw_micrographs(params), params.images_per_shard),
         solve_shard=partial(make_shard, seed=params.seed),
         coordinates={},
@@ -232,11 +233,11 @@ DRAWS: dict[str, tuple[Callable[..., FloatArray], Callable[..., Any]]] = {
 }
 
 
-def make_shard(micrographs: Sequence[Micrograph], *, seed: int) -> Columns:
+def make_shard(micrographs: Sequence[Micrograph], *, seed: int) -> Arrays:
     """Rows of these images; one that cannot be made is recorded in its row."""
     images, failures = zip(*(_make_one(m, seed=seed) for m in micrographs), strict=True)
     failed = np.array([reason != "" for reason in failures])
-    columns: Columns = {
+    columns: Arrays = {
         name: np.array([float(getattr(m.params, name, np.nan)) for m in micrographs]) for name in PARAMETERS
     }
     return columns | {

@@ -12,7 +12,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cache, partial
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +20,17 @@ from pydantic import PositiveInt
 from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
 from models.descriptors.descriptor import Descriptor, require_images
 from models.settings import Some, settings
-from pipeline.runtime.dependencies import stage_code
+from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
+from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
-from pipeline.runtime.shards import Columns, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage, write_metrics
+from stores.manifest import read_manifest
 from stores.microstructures import MICROSTRUCTURES
 from stores.outcome import OK
 from stores.textures import textures_schema
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["TexturesParams", "describe_shard", "generate", "main"]
 
@@ -65,7 +66,7 @@ def generate(params: TexturesParams) -> None:
     recipe = Recipe(
         out=OUT,
         schema=textures_schema(params.descriptors),
-        key=_content_key(params, device),
+        key=content_key("textures", asdict(params), read_manifest(IMAGES).hash, device),
         shards=shards_of(rows.tolist(), params.images_per_shard),
         solve_shard=partial(describe_shard, names=params.descriptors, settings=params.settings, shape=shape),
         coordinates={},
@@ -86,13 +87,13 @@ def generate(params: TexturesParams) -> None:
 
 def describe_shard(
     rows: Sequence[int], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
-) -> Columns:
+) -> Arrays:
     """Features of the images in these rows. Raises ValueError that names the rows which cannot be described."""
     store = open_store(IMAGES, MICROSTRUCTURES)
     index = np.asarray(rows)
     images_BHW = store["image"][index].values
     require_images(images_BHW, shape, rows=rows)
-    columns: Columns = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
+    columns: Arrays = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
     return columns | {made.name: made.describe(images_BHW) for made in _descriptors(names, settings, shape)}
 
 
@@ -106,13 +107,6 @@ def _device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _content_key(params: TexturesParams, device: str) -> str:
-    root = Path(__file__).resolve().parents[2]
-    sources = [root / file for file in stage_code(root, "textures")]
-    told = [asdict(params), read_manifest(IMAGES).hash, version("torch"), device]
-    return content_key(told, sources)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ writes  reports/index.html              opens anywhere, needs no network and not
         reports/metrics/headline.json   for `dvc metrics show`: pipeline/report/headline.py
 """
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +24,7 @@ from pipeline.report.layout import render
 from pipeline.report.page import LaneReport
 from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import run_stage, write_json
+from stores.atomic import write_text
 
 __all__ = ["ReportParams", "build_report", "main"]
 
@@ -59,15 +59,8 @@ def build_report(root: Path, params: ReportParams, lanes: Sequence[Lane] = LANES
         for name, picture in report.pictures.items():
             save_png(picture, reports / f"figures/{name}.png")
         for name, contents in report.tables.items():
-            write_whole(reports / f"plots/{name}.csv", contents)
-    write_whole(reports / "index.html", page)
-
-
-def write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+            write_text(reports / f"plots/{name}.csv", contents)
+    write_text(reports / "index.html", page)
 
 
 if __name__ == "__main__":

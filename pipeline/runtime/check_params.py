@@ -13,10 +13,11 @@ what it makes.
 
 import hashlib
 import importlib
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from stores.atomic import write_text
 
 __all__ = ["SECTIONS", "section_kinds", "wrong_params"]
 
@@ -36,7 +37,7 @@ SECTIONS = {  # section -> module of pipeline: dataclass
     "potential": "atoms.potential_params:PotentialParams",
     "hierarchy": "atoms.hierarchy:HierarchyParams",
     "force_training": "atoms.force_training_params:ForceTrainingParams",
-    "active_learning": "atoms.active_params:ActiveLearningParams",
+    "active_learning": "atoms.active_learning:ActiveLearningParams",
     "aluminium_benchmark": "atoms.aluminium_benchmark:AluminiumBenchmarkParams",
     "report": "report.report:ReportParams",
 }
@@ -81,10 +82,7 @@ def wrong_params(root: Path) -> str:
     reply = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if reply.returncode:
         return reply.stderr.strip() or f"{PARAMS}: the check ended with status {reply.returncode}"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    partial = note.with_name(f"{note.name}.{os.getpid()}.partial")
-    partial.write_text(state)
-    os.replace(partial, note)
+    write_text(note, state)
     return ""
 
 

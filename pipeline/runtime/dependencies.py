@@ -1,13 +1,13 @@
-"""Which project files does a stage import? DVC does not follow imports, so dvc.yaml must list them all.
+"""Does dvc.yaml list all code that shapes what a stage makes? DVC does not follow imports; this walk does.
 
 A file belongs to a stage when `pipeline/<lane>/<stage>.py` reaches it, at any depth, through an import (also inside a
-function), the dotted name of a module in a string ("models.laws.pysr_child", run as a subprocess), or the name of a
-file beside the module in a string ("report.html.j2", "triqs_child.py"). Empty `__init__.py` files hold nothing and
-are left out. So are the modules of NOT_FOLLOWED, which shape nothing that a stage makes.
+function), the dotted name of a module in a string ("models.laws.pysr_child", run as a subprocess), that of a package
+(a registry imports all its modules), or the name of a file beside the module in a string ("report.html.j2",
+"triqs_child.py"). Left out are empty `__init__.py` files and MACHINERY (pipeline.runtime.content_key), with what only
+machinery imports.
 
     python -m pipeline.runtime.dependencies            exits 1 and says what a dvc.yaml lacks or lists in vain
     python -m pipeline.runtime.dependencies spectra    prints the files of one stage
-    python -m pipeline.runtime.dependencies --write    brings the code part of every `deps` up to date
 """
 
 import argparse
@@ -15,74 +15,40 @@ import ast
 import sys
 from pathlib import Path
 
-from ruamel.yaml import YAML
+from pipeline.runtime.content_key import DAGS, MACHINERY, PACKAGES, code_deps, covers, stages_of
 
-__all__ = ["DAGS", "PACKAGES", "imported_modules", "module_files", "project_files", "stage_code", "stage_file"]
-
-PACKAGES = ("pipeline", "stores", "models")
-DAGS = ("dvc.yaml", "pipeline/atoms/dvc.yaml")
-NOT_FOLLOWED = {
-    "pipeline.runtime.check_params"
-}  # knows the settings of all stages, and decides only whether one begins
+__all__ = ["check", "imported_modules", "module_files", "project_files", "stage_code", "stage_file"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="The project files that each stage of dvc.yaml imports.")
     parser.add_argument("stage", nargs="?", help="print the files of this stage (default: check all)")
-    rewrite = "rewrite the code part of every deps list in dvc.yaml (default: off)"
-    parser.add_argument("--write", action="store_true", help=rewrite)
     arguments = parser.parse_args()
     root = Path.cwd()
-    if arguments.stage:
-        print("\n".join(stage_code(root, arguments.stage)))
-        return 0
-    problems = check(root, write=arguments.write)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    if problems and not arguments.write:
-        print("cure: python -m pipeline.runtime.dependencies --write", file=sys.stderr)
-        return 1
-    return 0
+    lines = stage_code(root, arguments.stage) if arguments.stage else check(root)
+    print("\n".join(lines), file=sys.stdout if arguments.stage else sys.stderr, end="\n" if lines else "")
+    return 1 if lines and not arguments.stage else 0
 
 
-def check(root: Path, *, write: bool = False) -> list[str]:
-    """Compare the `deps` of every stage with its imports; with `write`, correct them."""
-    return [problem for dag_file in DAGS for problem in _check_file(root, dag_file, write)]
-
-
-def _check_file(root: Path, dag_file: str, write: bool) -> list[str]:
-    yaml = YAML()
-    yaml.width = 140
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    path = root / dag_file
-    dag = yaml.load(path.read_text())
+def check(root: Path) -> list[str]:
+    """Every difference between the code that stages list in `deps` and what they import, each with its cure."""
     problems = []
-    for name, stage in dag["stages"].items():
-        found = list(stage.get("deps", []))
-        listed = [dep for dep in found if is_code(dep)]
-        expected = stage_code(root, name)
-        problems += [
-            f"{dag_file}: stage {name} imports {dep} but does not list it" for dep in expected if dep not in listed
-        ]
-        problems += [
-            f"{dag_file}: stage {name} lists {dep} but does not import it" for dep in listed if dep not in expected
-        ]
-        if set(listed) != set(expected):
-            stage["deps"] = [dep for dep in found if not is_code(dep)] + expected
-    if write and problems:
-        partial = path.with_name(".dvc.yaml.partial")
-        with partial.open("w") as file:
-            yaml.dump(dag, file)
-        partial.replace(path)
+    for dag in DAGS:
+        for stage in stages_of(root / dag):
+            listed, files = code_deps(root, stage), stage_code(root, stage)
+            if lacking := [file for file in files if not any(covers(dep, file) for dep in listed)]:
+                problems.append(
+                    f"{dag}: stage {stage} imports what its deps do not hold: {', '.join(lacking)}; add the files or "
+                    "their folder, or name them in MACHINERY of pipeline/runtime/content_key.py where they shape "
+                    "nothing that a stage makes"
+                )
+            if idle := [dep for dep in listed if not any(covers(dep, file) for file in files)]:
+                problems.append(f"{dag}: stage {stage} imports nothing of its deps {', '.join(idle)}; remove them")
     return problems
 
 
-def is_code(dep: str) -> bool:
-    return dep.partition("/")[0] in PACKAGES
-
-
 def stage_code(root: Path, stage: str) -> list[str]:
-    """The project files of one stage, its own file first, as paths relative to `root`."""
+    """The project files that shape what a stage makes, its own file first, as paths relative to `root`."""
     start = stage_file(root, stage)
     return [start, *sorted(project_files(root, start) - {start})]
 
@@ -95,18 +61,17 @@ def stage_file(root: Path, stage: str) -> str:
 
 
 def project_files(root: Path, start: str) -> set[str]:
-    """`start` (relative to `root`) and every project file it imports, transitively."""
+    """`start` (relative to `root`) and every project file it imports, transitively, without MACHINERY."""
     found: set[str] = set()
     waiting = [start]
     while waiting:
         file = waiting.pop()
-        if file in found or not (root / file).read_bytes():
+        if file in found or not (root / file).read_bytes() or any(covers(path, file) for path in MACHINERY):
             continue
         found.add(file)
         if file.endswith(".py"):
-            modules = imported_modules(root / file) - NOT_FOLLOWED
-            waiting += [path for module in modules for path in module_files(root, module)]
-            waiting += files_beside(root, file)
+            waiting += [path for module in imported_modules(root / file) for path in module_files(root, module)]
+            waiting += [*files_beside(root, file), *files_of_packages(root, file)]
     return found
 
 
@@ -133,12 +98,23 @@ def module_files(root: Path, module: str) -> list[str]:
     return [name for name in ["/".join(parts) + ".py", *inits] if (root / name).is_file()]
 
 
+def files_of_packages(root: Path, file: str) -> list[str]:
+    """All modules of each package whose dotted name is a string in a module."""
+    named = [word for word in strings(root / file) if "." in word and module_files(root, word)]
+    folders = [root / word.replace(".", "/") for word in named]
+    return [path.relative_to(root).as_posix() for folder in folders for path in sorted(folder.rglob("*.py"))]
+
+
 def files_beside(root: Path, file: str) -> list[str]:
     """Files in the folder of a module whose name stands in one of its strings."""
-    nodes = ast.walk(ast.parse((root / file).read_text()))
-    words = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     neighbours = {path.name: path for path in (root / file).parent.iterdir() if path.is_file()}
-    return [str(neighbours[word].relative_to(root)) for word in sorted(words & set(neighbours))]
+    return [neighbours[word].relative_to(root).as_posix() for word in sorted(strings(root / file) & set(neighbours))]
+
+
+def strings(path: Path) -> set[str]:
+    """All strings of a Python file."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
 if __name__ == "__main__":

@@ -25,11 +25,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from models.registry import Registry
+from pipeline.runtime.moved_params import new_home
 
 __all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "read_yaml"]
 
 T = TypeVar("T")
 PARAMS_FILE = "params.yaml"
+UNKNOWN = "unexpected_keyword_argument"  # pydantic's word for a key that is no field
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -100,8 +102,8 @@ def _build(kind: type[T], given: object, section: str, problems: list[str]) -> T
     try:
         return TypeAdapter(kind).validate_json(json.dumps(given, default=str))
     except ValidationError as error:
-        found = [_problem(kind, given, section, detail) for detail in error.errors(include_url=False)]
-        problems += dict.fromkeys(found)
+        unknown_first = sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != UNKNOWN)
+        problems += dict.fromkeys(_problem(kind, given, section, detail) for detail in unknown_first)
         return None
 
 
@@ -120,7 +122,9 @@ def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa:
         return f"{where}: {detail['ctx']['error']}"
     if kind_of_error == "missing":
         return f"{where}: found nothing, expected {_expected(hint)}; add the key"
-    if kind_of_error == "unexpected_keyword_argument":
+    if kind_of_error == UNKNOWN:
+        if new := new_home(where):
+            return f"{where}: found a key of an older version, expected it as {new}; move its value there"
         known = sorted(f.name for f in fields(_at(kind, given, keys[:-1])))
         return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
     if kind_of_error == "ascending":
@@ -182,7 +186,8 @@ def _expected(hint: Any) -> str:  # noqa: ANN401 - an annotation
     """What a value must be, with its range, in words."""
     bare, ranges = _bare(hint), []
     for constraint in _constraints(hint):
-        ranges += [f"{sign} {getattr(constraint, side):g}" for side, sign in SIGNS.items() if hasattr(constraint, side)]
+        limits = [(sign, getattr(constraint, side)) for side, sign in SIGNS.items() if hasattr(constraint, side)]
+        ranges += [f">= {limit + 1}" if bare is int and sign == ">" else f"{sign} {limit:g}" for sign, limit in limits]
     if is_dataclass(bare):
         return "a mapping of settings"
     if get_origin(bare) is Literal:

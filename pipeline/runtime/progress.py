@@ -1,85 +1,77 @@
-"""How far a stage is: what, how many of how many, rate, time left.
+"""How far a stage is: what, how many of how many, rate, time left, by tqdm.
 
 On a terminal one line that renews itself; elsewhere (DVC, logs, CI) plain lines, at most one every few seconds.
 """
 
+import math
 import sys
-import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-__all__ = ["Progress", "clock_text", "note"]
+from tqdm import tqdm
+
+if TYPE_CHECKING:  # Lightning is slow to import, and this process may train nothing
+    from models.training.telling import HowFar
+
+__all__ = ["note", "progress_bar", "tell_training"]
 
 LINE_EVERY_S = 5.0
 RENEW_EVERY_S = 0.2
+LINE = "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
+
+tqdm.monitor_interval = 0  # no thread that watches over bars
 
 
-class Progress:
-    """`with Progress("spectra", 400, "Hamiltonians") as progress: ... progress.advance(16)`.
+class Lines:
+    """A log that gets the states of one renewed line as lines."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream, self.last = stream, ""
+
+    def write(self, text: str) -> None:
+        if (line := text.strip()) and line != self.last:
+            self.stream.write(f"{line}\n")
+            self.last = line
+
+    def flush(self) -> None:
+        self.stream.flush()
+
+
+def progress_bar(what: str, total: int, unit: str, *, done_before: int = 0, stream: TextIO | None = None) -> Any:  # noqa: ANN401 - tqdm has no types
+    """`with progress_bar("spectra", 400, "Hamiltonians") as progress: ... progress.update(16)`; silent without `what`.
 
     `done_before` counts what an earlier run left; it is shown but kept out of the rate.
     """
-
-    def __init__(
-        self,
-        what: str,
-        total: int,
-        unit: str,
-        *,
-        done_before: int = 0,
-        stream: TextIO | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.what, self.total, self.unit = what, total, unit
-        self.done, self.done_before = done_before, done_before
-        self._stream = sys.stdout if stream is None else stream
-        self._clock = clock
-        self._is_terminal = self._stream.isatty()
-        self._started = clock()
-        self._shown_at = -float("inf")
-
-    def __enter__(self) -> Self:
-        self._show()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._is_terminal:
-            self._stream.write("\n")
-            self._stream.flush()
-
-    def advance(self, n: int = 1) -> None:
-        self.done += n
-        wait = RENEW_EVERY_S if self._is_terminal else LINE_EVERY_S
-        if self.done >= self.total or self._clock() - self._shown_at >= wait:
-            self._show()
-
-    def line(self) -> str:
-        elapsed = self._clock() - self._started
-        fresh = self.done - self.done_before
-        text = f"{self.what}: {self.done} of {self.total} {self.unit}"
-        if fresh and elapsed > 0:
-            rate = fresh / elapsed
-            text += f", {rate:.3g} {self.unit}/s"
-            text += f", {clock_text((self.total - self.done) / rate)} left" if self.done < self.total else ""
-        elif self.done_before:
-            text += " (from an earlier run)"
-        return text
-
-    def _show(self) -> None:
-        self._shown_at = self._clock()
-        self._stream.write(f"\r\x1b[K{self.line()}" if self._is_terminal else f"{self.line()}\n")
-        self._stream.flush()
+    out = sys.stdout if stream is None else stream
+    terminal = out.isatty()
+    return tqdm(
+        desc=what,
+        total=total,
+        unit=f" {unit}",
+        initial=done_before,
+        disable=not what,
+        file=out if terminal else Lines(out),
+        mininterval=RENEW_EVERY_S if terminal else LINE_EVERY_S,
+        miniters=1,
+        smoothing=0,
+        dynamic_ncols=terminal,
+        bar_format=None if terminal else LINE,
+    )
 
 
 def note(text: str) -> None:
-    """A line beside the progress, on stderr: on a terminal it takes the place of the line that renews itself."""
-    print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
+    """A line beside the progress, on stderr; a bar on the same terminal is drawn anew below it."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()
 
 
-def clock_text(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def tell_training(name: str, far: "HowFar", *, stream: TextIO | None = None) -> None:
+    """How far a training is, as a line of its own, also where another process keeps renewing one on the same terminal.
+
+    It comes from where the training runs: local workers write to the terminal or log of the stage, others to their own.
+    """
+    out = sys.stdout if stream is None else stream
+    loss = "" if math.isnan(far.objective) else f", validation loss {far.objective:.4g}"
+    left = tqdm.format_interval(far.seconds_left)
+    text = f"{name}: epoch {far.epoch} of {far.n_epochs}, step {far.step}{loss}, {left} left"
+    out.write(f"\r\x1b[K{text}\n" if out.isatty() else f"{text}\n")
+    out.flush()

@@ -13,13 +13,15 @@ import numpy as np
 
 from pipeline.runtime.check_params import SECTIONS, wrong_params
 from pipeline.runtime.interrupts import interrupted
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import GenerationError
+from stores.atomic import write_text
 from stores.schema import SchemaError
 
-__all__ = ["OptionsError", "plain", "run_stage", "write_json", "write_metrics"]
+__all__ = ["OptionsError", "explained", "plain", "run_stage", "write_json", "write_metrics"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
-WRONG_OPTIONS = 2  # as argparse does
+WRONG_OPTIONS = 2
+EXPLAINED = (ValueError, ConnectionError, FileNotFoundError, GenerationError, SchemaError)
 
 
 class OptionsError(ValueError):
@@ -35,14 +37,6 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
     Beside dvc.yaml a stage begins only when params.yaml fits all stages: what follows must not fail on it hours later.
     `also_told`: errors of this stage that explain themselves, such as a missing optional program.
     """
-    told: tuple[type[Exception], ...] = (
-        ValueError,
-        ConnectionError,
-        FileNotFoundError,
-        GenerationError,
-        SchemaError,
-        *also_told,
-    )
     words = sys.argv[1:]
     if words and not inspect.signature(main).parameters:
         _answer(name, words, inspect.getmodule(main))
@@ -50,15 +44,20 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
         if name in SECTIONS and Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
             raise ValueError(wrong)
         main()
-    except (KeyboardInterrupt, SystemError) as error:
-        if not interrupted(error):
-            raise
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(explained(name, error, also_told))
+    sys.exit(0)
+
+
+def explained(name: str, error: BaseException, also_told: tuple[type[Exception], ...] = ()) -> int:
+    """The exit status after an error that a user can cure, which is printed as one message; raises any other."""
+    if isinstance(error, KeyboardInterrupt | SystemError) and interrupted(error):
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)
         _leave(INTERRUPTED)
-    except told as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(WRONG_OPTIONS if isinstance(error, OptionsError) else 1)
-    sys.exit(0)
+    if not isinstance(error, (*EXPLAINED, *also_told)):
+        raise error
+    print(f"{name}: {error}", file=sys.stderr)
+    return WRONG_OPTIONS if isinstance(error, OptionsError) else 1
 
 
 def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
@@ -72,21 +71,12 @@ def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
 
 def write_metrics(path: Path, values: Mapping[str, object]) -> None:
     """Write a small JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """The whole file or none, keys in their order, the same bytes for the same numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(plain(content), indent=2) + "\n")
-    partial.replace(path)
+    write_text(path, json.dumps(plain(content), indent=2) + "\n")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from stores.building import OutputRefused, building, refusal, store_kind
+from stores.manifest import read_manifest
 from stores.micrographs import MICROGRAPHS
 from stores.micrographs import tiny as tiny_micrographs
 from stores.spectra import SPECTRA, tiny
-from stores.zarr_store import read_manifest, write_store
+from stores.zarr_store import write_store
 
 ROOT = Path(__file__).parents[2]
 

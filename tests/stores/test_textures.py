@@ -5,7 +5,7 @@ import pytest
 
 from stores.schema import SchemaError
 from stores.textures import schema_of, textures_schema, tiny
-from stores.validate import find_schema, main
+from stores.validate import find_schema, report
 from stores.zarr_store import open_store, write_store
 
 SCHEMA = textures_schema(["efficientnet", "two_point"])
@@ -13,7 +13,7 @@ SCHEMA = textures_schema(["efficientnet", "two_point"])
 
 def test_example_is_valid_and_found_by_its_own_attributes(tmp_path, capsys):
     write_store(tmp_path / "textures.zarr", SCHEMA, tiny())
-    assert main([str(tmp_path / "textures.zarr")]) == 0
+    assert report(tmp_path / "textures.zarr") == 0
     assert "valid textures store" in capsys.readouterr().out
     attributes = open_store(tmp_path / "textures.zarr").attrs
     assert [v.name for v in schema_of(attributes).variables] == [v.name for v in SCHEMA.variables]

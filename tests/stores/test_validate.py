@@ -1,4 +1,4 @@
-"""`python -m stores.validate PATH` rejects every kind of damage and says where it is; it passes what is sound."""
+"""`latentlaw validate PATH` rejects every kind of damage and says where it is; it passes what is sound."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import zarr
 
 from stores import spectra
 from stores.spectra import SPECTRA
-from stores.validate import find_schema, main
+from stores.validate import find_schema, report
 from stores.zarr_store import write_store
 
 
@@ -27,8 +27,8 @@ def store(sound, tmp_path):
     return shutil.copytree(sound, tmp_path / "spectra.zarr")
 
 
-def rejection(path, capsys, *arguments):
-    assert main([str(path), *arguments]) == 1
+def rejection(path, capsys, manifest_file=None):
+    assert report(path, manifest_file) == 1
     return capsys.readouterr().out
 
 
@@ -39,7 +39,9 @@ def edit_json(path, change):
 
 
 def test_a_sound_store_passes_in_its_own_process(sound):
-    done = subprocess.run([sys.executable, "-m", "stores.validate", sound], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", "validate", sound], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "valid spectra store, version 2" in done.stdout
 
@@ -155,9 +157,9 @@ def test_all_damages_are_told_at_once(store, capsys):
 def test_a_manifest_beside_the_store_is_compared(store, capsys, tmp_path):
     manifest = tmp_path / "spectra.json"
     manifest.write_text(json.dumps({"hash": "0" * 64}))
-    assert "expected 0000" in rejection(store, capsys, "--manifest", str(manifest))
+    assert "expected 0000" in rejection(store, capsys, manifest)
     manifest.write_text("{}")
-    assert "no hash can be compared" in rejection(store, capsys, "--manifest", str(manifest))
+    assert "no hash can be compared" in rejection(store, capsys, manifest)
 
 
 def test_what_is_no_store_is_told(tmp_path, capsys):

@@ -9,11 +9,12 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import kondo_temperatures, spectra, zarr_store
-from stores.manifest import VariableHash
+from stores import kondo_temperatures, layout, spectra
+from stores.layout import shard_rows
+from stores.manifest import VariableHash, read_manifest
 from stores.schema import SchemaError, StoreSchema, Variable
 from stores.validate import validate
-from stores.zarr_store import StoreWriter, open_store, read_manifest, shard_rows, write_store
+from stores.zarr_store import StoreWriter, open_store, write_store
 
 SPECTRA, KONDO_TEMPERATURES = spectra.SPECTRA, kondo_temperatures.KONDO_TEMPERATURES
 
@@ -67,8 +68,8 @@ def test_rows_in_any_portions_make_the_same_store(tmp_path_factory, portions):
     }
     hashes = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zarr_store, "SHARD_BYTES", 2048)  # many shards from few rows
-        patch.setattr(zarr_store, "CHUNK_BYTES", 512)
+        patch.setattr(layout, "SHARD_BYTES", 2048)  # many shards from few rows
+        patch.setattr(layout, "CHUNK_BYTES", 512)
         for i, steps in enumerate((portions, [n_rows])):
             writer = StoreWriter(
                 root / f"{i}", KONDO_TEMPERATURES, sizes={"sample": n_rows}, coordinates={}, attributes={}
@@ -148,7 +149,7 @@ def test_shards_hold_whole_chunks_of_bounded_size():
         for variable in SPECTRA.variables:
             chunk, shard = shard_rows(variable, trailing)
             assert shard % chunk == 0
-            assert chunk == 1 or chunk * np.prod(trailing, dtype=int) <= zarr_store.CHUNK_BYTES
+            assert chunk == 1 or chunk * np.prod(trailing, dtype=int) <= layout.CHUNK_BYTES
 
 
 def test_the_hash_of_a_variable_does_not_depend_on_blocks():

@@ -40,7 +40,7 @@ ARCHITECTURES = {
 }
 SPREADS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")  # standard deviations over members, of one frame
 ABOUT = "potential.json"
-TRAIN = "train it: python -m pipeline.commands.train_potential --store PATH --model hipnn|ani --out MODEL_DIR"
+TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +153,7 @@ def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info
     (folder / ABOUT).unlink(missing_ok=True)  # a folder without it is not finished
     for number, member in enumerate(members):
         save_network(member, folder / f"member_{number}")
-    partial = folder / f".{ABOUT}.part"
-    partial.write_text(json.dumps({**info, **about}, indent=2, sort_keys=True) + "\n")
-    partial.replace(folder / ABOUT)
+    (folder / ABOUT).write_text(json.dumps({**info, **about}, indent=2, sort_keys=True) + "\n")
 
 
 def load_potential(folder: Path | str) -> Ensemble:

@@ -9,7 +9,8 @@ from typing import Any
 from models.frames import Frames
 from pipeline.atoms.report.inputs import params_hash, refuse_missing
 from stores.atoms import ATOMS, frames_of
-from stores.zarr_store import open_store, read_manifest
+from stores.manifest import read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["AluminiumInputs", "read_aluminium"]
 

@@ -13,8 +13,9 @@ import xarray as xr
 from models.frames import Frames
 from pipeline.runtime.params import read_section
 from stores.atoms import ATOMS, frames_of
+from stores.manifest import read_manifest
 from stores.outcome import OK
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["MODELS", "AtomsInputs", "in_order", "params_hash", "read_atoms", "refuse_missing"]
 
@@ -49,9 +50,7 @@ def read_atoms(root: Path) -> AtomsInputs:
     stores = {name: open_store(root / f"data/{name}.zarr", ATOMS) for name in ("molecules", "aluminium")}
     return AtomsInputs(
         stores=stores,
-        records={
-            name: [frame for frame in frames_of(dataset) if not frame.failure] for name, dataset in stores.items()
-        },
+        records={name: [f for f in frames_of(dataset) if not f.failure] for name, dataset in stores.items()},
         metrics={
             **{name: counts_of(dataset) for name, dataset in stores.items()},
             **{name: json.loads((root / f"reports/metrics/{name}.json").read_text()) for name in PARAMS[2:]},

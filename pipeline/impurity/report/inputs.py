@@ -16,9 +16,10 @@ from pipeline.impurity.report.law_section import LawTable, read_laws
 from pipeline.runtime.params import read_section
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
+from stores.manifest import read_manifest
 from stores.outcome import OK
 from stores.spectra import SPECTRA
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["Lane", "read_lane"]
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.microstructure.report.reconstruction_section import ARRAYS, BEYOND_METRICS
 from pipeline.runtime.params import read_section
+from stores.manifest import read_manifest
 from stores.microstructures import MICROSTRUCTURES
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 
 __all__ = ["MicrostructureInputs", "best_of", "details_of", "read_microstructures"]
 

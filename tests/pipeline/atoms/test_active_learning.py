@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pipeline.atoms.active_params import ActiveLearningParams
+from pipeline.atoms.active_sampling import start_frame
 from ruamel.yaml import YAML
 
 from models.active_learning.acquisition import ThresholdRule
@@ -19,18 +21,18 @@ from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.ase_engine import ASEEngine
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import DETAILS, METRICS, OUT, RUNS, generate
-from pipeline.atoms.active_params import ActiveLearningParams
-from pipeline.atoms.active_sampling import start_frame
 from pipeline.atoms.labelling import EngineParams
-from pipeline.runtime.params import ParamsError, build, load_params, read_section
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import GenerationError
+from pipeline.runtime.params import ParamsError, build
 from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
+from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
-TINY = load_params(ActiveLearningParams, "active_learning", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(ActiveLearningParams, "active_learning", "tiny")
 ALONE = replace(TINY, control=replace(TINY.control, n_seeds=0))
 NEVER = ThresholdRule(kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
 ALWAYS = ThresholdRule(kind="fixed", energy_eV_atom=1e-9, force_mean_eV_A=1e-9, force_max_eV_A=1e-9)
@@ -229,7 +231,7 @@ def run_stage(folder: Path, kill_after_s: float | None) -> int:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_store(tmp_path: Path):
-    section = read_section("active_learning", ROOT / "profiles" / "tiny.yaml")
+    section = raw_section("active_learning", "tiny")
     section["control"]["n_seeds"] = 0
     hashes = []
     for name, kills in (("undisturbed", []), ("killed", [random.Random(n).uniform(0.0, 1.5) for n in range(4)])):
@@ -280,7 +282,7 @@ class _no_work:
 
 
 def section_with(**changes: object) -> dict:
-    section = read_section("active_learning", ROOT / "profiles" / "tiny.yaml")
+    section = raw_section("active_learning", "tiny")
     for path, value in changes.items():
         *parents, last = path.split("__")
         node = section
@@ -319,9 +321,9 @@ def test_an_engine_that_is_not_there_is_refused_before_anything_runs(workplace: 
     assert not (workplace / "scratch").exists()
 
 
-@pytest.mark.parametrize("profile", ["params.yaml", "profiles/cluster.yaml", "profiles/paper.yaml"])
+@pytest.mark.parametrize("profile", ["default", "cluster", "paper"])
 def test_every_profile_holds_a_loop_and_its_control(profile: str):
-    params = load_params(ActiveLearningParams, "active_learning", ROOT / profile)
+    params = section_params(ActiveLearningParams, "active_learning", profile)
     assert params.for_control().engine.name == "ase"
 
 

@@ -1,19 +1,17 @@
 """Numbers of the control: the gain is a geometric mean over paired seeds, its interval Student's of the logarithms."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from scipy.stats import ttest_1samp
-
 from pipeline.atoms.active_params import ActiveLearningParams
 from pipeline.atoms.active_report import control_metrics
 from pipeline.atoms.active_rounds import Lane, Round
 from pipeline.atoms.active_sampling import Arm
 from pipeline.atoms.active_training import Errors
-from pipeline.runtime.params import load_params
+from scipy.stats import ttest_1samp
 
-PARAMS = load_params(ActiveLearningParams, "active_learning", Path(__file__).parents[3] / "profiles" / "tiny.yaml")
+from tests.profiles import section_params
+
+PARAMS = section_params(ActiveLearningParams, "active_learning", "tiny")
 
 
 def lane(seed: int, arm: Arm, force_rmse: list[float]) -> Lane:

@@ -6,22 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from models.physics.atoms.structure import minimum_distance
 
+from models.frames import Frames
 from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.gpaw_engine import GPAWEngine
-from models.physics.atoms.structure import minimum_distance
 from pipeline.atoms import aluminium
 from pipeline.atoms.aluminium import AluminiumParams, draw_jobs, draw_start, generate
 from pipeline.atoms.labelling import EngineParams
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.atoms import ATOMS, frames_of
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
-TINY = load_params(AluminiumParams, "aluminium", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(AluminiumParams, "aluminium", "tiny")
 EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))
 CHEAP = replace(
     TINY,
@@ -42,10 +45,10 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def made(params: AluminiumParams) -> list[AtomsRecord]:
+def made(params: AluminiumParams) -> list[Frames]:
     generate(params)
     assert validate(aluminium.OUT) == []
-    return records_of(open_store(aluminium.OUT, ATOMS).load())
+    return list(frames_of(open_store(aluminium.OUT, ATOMS).load()))
 
 
 def hash_of(params: AluminiumParams) -> str:

@@ -7,7 +7,8 @@ import pytest
 from ase.calculators.calculator import Calculator
 
 from models.physics.atoms.properties.suite import BenchmarkSettings
-from pipeline.commands.benchmark_potential import families_of, main
+from pipeline.commands.benchmark_potential import families_of
+from tests.pipeline.commands.running import run
 
 EMT = ["--calculator", "ase.calculators.emt:EMT"]
 
@@ -24,8 +25,19 @@ def serial(monkeypatch, tmp_path):
 
 def test_the_file_has_each_property_beside_its_references(capsys):
     Path("out").mkdir()
-    main([*EMT, "--oracle", "ase.calculators.lj:LennardJones", "--oracle-args", '{"sigma": 2.6, "epsilon": 0.4}',
-          "--properties", "c44", "equation_of_state", "--out", "out/emt.json"])  # fmt: skip
+    run(
+        "benchmark-potential",
+        *EMT,
+        "--oracle",
+        "ase.calculators.lj:LennardJones",
+        "--oracle-args",
+        '{"sigma": 2.6, "epsilon": 0.4}',
+        "--properties",
+        "c44",
+        "equation_of_state",
+        "--out",
+        "out/emt.json",
+    )
     records = json.loads(Path("out/emt.json").read_text())
     assert list(records)[-3:] == ["c11", "c12", "c44"]
     record = records["bulk_modulus"]
@@ -35,7 +47,10 @@ def test_the_file_has_each_property_beside_its_references(capsys):
 
 
 def test_a_property_that_cannot_be_measured_is_in_the_file_with_its_reason(capsys):
-    main(["--calculator", "ase.calculators.lj:LennardJones", "--properties", "elastic", "--out", "lj.json"])
+    run(
+        "benchmark-potential",
+        *["--calculator", "ase.calculators.lj:LennardJones", "--properties", "elastic", "--out", "lj.json"],
+    )
     record = json.loads(Path("lj.json").read_text())["c11"]
     assert record["value"] is None
     assert "no fcc crystal to measure it in" in record["failure"]
@@ -44,7 +59,7 @@ def test_a_property_that_cannot_be_measured_is_in_the_file_with_its_reason(capsy
 
 def test_settings_come_from_a_file(tmp_path):
     (tmp_path / "s.yaml").write_text("families: [elastic]\nelastic: {strain: 0.002}\n")
-    main([*EMT, "--settings", "s.yaml", "--out", "o.json", "--element", "Cu"])
+    run("benchmark-potential", *EMT, "--settings", "s.yaml", "--out", "o.json", "--element", "Cu")
     records = json.loads(Path("o.json").read_text())
     assert records["c11"]["settings"]["strain"] == 0.002
     assert records["c11"]["experiment"] is None
@@ -72,13 +87,13 @@ def test_settings_come_from_a_file(tmp_path):
 )
 def test_bad_input_is_told_before_anything_runs(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        main([*arguments, "--out", "never.json"])
+        run("benchmark-potential", *arguments, "--out", "never.json")
     assert not (tmp_path / "never.json").exists()
 
 
 def test_all_problems_come_at_once():
     with pytest.raises(ValueError) as told:
-        main(["--calculator", "nowhere:X", "--oracle", "also.nowhere:Y", "--out", "never.json"])
+        run("benchmark-potential", "--calculator", "nowhere:X", "--oracle", "also.nowhere:Y", "--out", "never.json")
     assert "--calculator: cannot import" in str(told.value)
     assert "--oracle: cannot import" in str(told.value)
 

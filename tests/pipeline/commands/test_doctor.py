@@ -26,7 +26,7 @@ def clone(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_sound_clone_is_fit_to_run(clone: Path):
-    command = [sys.executable, "-m", "pipeline.commands.doctor"]
+    command = [sys.executable, "-m", "pipeline.cli", "doctor"]
     environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": str(ROOT)}
     reply = subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
     assert reply.returncode == 0, reply.stdout + reply.stderr

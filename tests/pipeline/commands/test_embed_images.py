@@ -9,7 +9,7 @@ import pytest
 from skimage.io import imsave
 from tifffile import imwrite
 
-from pipeline.commands.embed_images import main
+from tests.pipeline.commands.running import run
 
 SIZE = 150
 
@@ -33,14 +33,14 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def run(folder: Path, out: Path, *options: str) -> dict:
-    main([str(folder), "--out", str(out), "--tile", "48", "--layer", "b3", *options])
+def summary_of(folder: Path, out: Path, *options: str) -> dict:
+    run("embed-images", str(folder), "--out", str(out), "--tile", "48", "--layer", "b3", *options)
     return json.loads((out / "summary.json").read_text())
 
 
 def test_a_folder_becomes_a_table_a_page_and_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     out = tmp_path / "out"
-    summary = run(folder, out)
+    summary = summary_of(folder, out)
     told = capsys.readouterr()
     assert told.out.count("\n") == 1
     assert "54 tiles of 6 images (2 skipped), efficientnet, isomap of dimension" in told.out
@@ -62,7 +62,7 @@ def test_a_folder_becomes_a_table_a_page_and_one_line(folder: Path, tmp_path: Pa
 
 
 def test_tiles_of_one_kind_lie_together(folder: Path, tmp_path: Path):
-    run(folder, tmp_path / "out", "--method", "mds")
+    summary_of(folder, tmp_path / "out", "--method", "mds")
     with (tmp_path / "out/embedding.csv").open() as file:
         rows = list(csv.DictReader(file))
     first = np.array([float(row["coordinate_1"]) for row in rows])
@@ -71,7 +71,7 @@ def test_tiles_of_one_kind_lie_together(folder: Path, tmp_path: Path):
 
 
 def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
-    summary = run(folder, tmp_path / "out", "--beyond-two-point", "--windows", "32", "48", "900")
+    summary = summary_of(folder, tmp_path / "out", "--beyond-two-point", "--windows", "32", "48", "900")
     beyond, window = summary["beyond_two_point"], summary["window"]
     assert (beyond["n_tiles"], beyond["held_out"]) == (54, "image")
     assert 0 <= beyond["phases"]["low"] <= beyond["phases"]["auc"] <= 1
@@ -97,21 +97,24 @@ def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys:
 )
 def test_what_does_not_fit_is_one_message(folder: Path, tmp_path: Path, options: list[str], said: str):
     with pytest.raises(ValueError, match=f"(?s){said}"):
-        main([str(folder), "--out", str(tmp_path / "out"), *options])
+        run("embed-images", str(folder), "--out", str(tmp_path / "out"), *options)
 
 
 @pytest.mark.parametrize("descriptor", ["two_point", "two_point_radial", "log_power_spectrum"])
 def test_every_descriptor_fits_a_small_tile(folder: Path, tmp_path: Path, descriptor: str):
-    main([str(folder), "--out", str(tmp_path / "out"), "--tile", "60", "--descriptor", descriptor, "--method", "mds"])
+    run(
+        "embed-images",
+        *[str(folder), "--out", str(tmp_path / "out"), "--tile", "60", "--descriptor", descriptor, "--method", "mds"],
+    )
     assert descriptor in json.loads((tmp_path / "out" / "summary.json").read_text())["summary"]
 
 
 def test_a_folder_without_images_is_told_and_nothing_is_written(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"empty: found no \.png.* file"):
-        run(tmp_path / "empty", tmp_path / "out")
+        summary_of(tmp_path / "empty", tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="found no folder"):
-        run(tmp_path / "nowhere", tmp_path / "out")
+        summary_of(tmp_path / "nowhere", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -119,7 +122,7 @@ def test_two_tiles_are_too_few(tmp_path: Path):
     (tmp_path / "in").mkdir()
     imsave(tmp_path / "in" / "only.png", stripes(0, 7, 0, (60, 100)), check_contrast=False)
     with pytest.raises(ValueError, match="found 2 tiles in 1 images that differ, expected at least 3 tiles"):
-        run(tmp_path / "in", tmp_path / "out")
+        summary_of(tmp_path / "in", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
@@ -128,7 +131,7 @@ def test_copies_of_one_image_are_told_and_no_map_is_made_of_them(tmp_path: Path,
     for i in range(20):
         imsave(tmp_path / "in" / f"{i:02d}.png", stripes(0, 7, 0, (60, 60)), check_contrast=False)
     with pytest.raises(ValueError, match=r"found 1 tiles in 1 images that differ, .* \(19 skipped\).*add images"):
-        run(tmp_path / "in", tmp_path / "out")
+        summary_of(tmp_path / "in", tmp_path / "out")
     assert "skipped 19.png: found the pixels of 00.png again, expected images that differ" in capsys.readouterr().err
 
 
@@ -141,7 +144,7 @@ def test_tiles_that_repeat_themselves_have_a_map(tmp_path: Path, method: str):
         wave = 0.5 + 0.4 * np.cos(2 * np.pi * x / period)
         pixels = np.tile((wave * 255).astype(np.uint8), (96, 1))
         imsave(tmp_path / "in" / f"{period}.png", pixels, check_contrast=False)
-    assert run(tmp_path / "in", tmp_path / "out", "--method", method)["dimension"]["dimension"] in (1, 2)
+    assert summary_of(tmp_path / "in", tmp_path / "out", "--method", method)["dimension"]["dimension"] in (1, 2)
 
 
 def test_pages_of_a_stack_are_images_of_their_own_also_in_the_diagnostics(tmp_path: Path):
@@ -149,7 +152,7 @@ def test_pages_of_a_stack_are_images_of_their_own_also_in_the_diagnostics(tmp_pa
     for name in ("a", "b"):
         pages = np.stack([stripes(0.2 if name == "a" else 1.4, 7, i) for i in range(3)])
         imwrite(tmp_path / "in" / f"{name}.tif", pages, photometric="minisblack")
-    summary = run(tmp_path / "in", tmp_path / "out", "--windows", "48")
+    summary = summary_of(tmp_path / "in", tmp_path / "out", "--windows", "48")
     assert "54 tiles of 6 images" in summary["summary"]
     assert 0 < summary["window"]["ratios"]["48"] < 0.5  # slices of one stack are one image
     assert "b.tif#3" in (tmp_path / "out" / "embedding.csv").read_text()
@@ -157,4 +160,4 @@ def test_pages_of_a_stack_are_images_of_their_own_also_in_the_diagnostics(tmp_pa
 
 def test_names_that_are_no_utf_8_reach_the_diagnostics(folder: Path, tmp_path: Path):
     (folder / "fine_0.png").rename(folder / "fine\udcff.png")
-    assert "window" in run(folder, tmp_path / "out", "--windows", "48")
+    assert "window" in summary_of(folder, tmp_path / "out", "--windows", "48")

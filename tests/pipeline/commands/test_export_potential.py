@@ -7,8 +7,8 @@ import torch
 from models.networks.potentials.ensemble import load_potential, save_potential
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.hippynn_weights import from_hippynn
-from pipeline.commands.export_potential import main
 from tests.models.networks.potentials.morse import known_to_folders, morse_members
+from tests.pipeline.commands.running import run
 
 CONFIG = HIPNN.Config(species=(1, 8), n_features=4, n_sensitivities=4, reference_energies_eV=(-13.0, -2040.0))
 
@@ -20,7 +20,7 @@ def model(tmp_path):
 
 
 def test_every_member_can_be_read_back_from_the_export(model, tmp_path):
-    main([str(model), "--format", "hippynn", "--out", str(tmp_path / "out")])
+    run("export-potential", str(model), "--format", "hippynn", "--out", str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         ".latentlaw.json",
         "load_hippynn.py",
@@ -39,7 +39,7 @@ def test_every_member_can_be_read_back_from_the_export(model, tmp_path):
 
 
 def test_the_loader_needs_nothing_of_this_project(model, tmp_path):
-    main([str(model), "--format", "hippynn", "--out", str(tmp_path / "out")])
+    run("export-potential", str(model), "--format", "hippynn", "--out", str(tmp_path / "out"))
     text = (tmp_path / "out" / "load_hippynn.py").read_text()
     assert not any(f"from {package}" in text or f"import {package}" in text for package in ("pipeline", "models"))
 
@@ -48,7 +48,7 @@ def test_only_hipnn_goes_to_hippynn_and_nothing_is_overwritten(model, tmp_path, 
     known_to_folders(monkeypatch)
     save_potential(tmp_path / "other", morse_members(1), {})
     with pytest.raises(ValueError, match=r"found a Morse, expected HIP-NN"):
-        main([str(tmp_path / "other"), "--format", "hippynn", "--out", str(tmp_path / "out")])
+        run("export-potential", str(tmp_path / "other"), "--format", "hippynn", "--out", str(tmp_path / "out"))
     (tmp_path / "out").mkdir()
     with pytest.raises(ValueError, match=r"--out: found .*name another one"):
-        main([str(model), "--format", "hippynn", "--out", str(tmp_path / "out")])
+        run("export-potential", str(model), "--format", "hippynn", "--out", str(tmp_path / "out"))

@@ -10,9 +10,9 @@ import ase.io
 import numpy as np
 import pytest
 
-from pipeline.commands.import_dataset import main
-from stores.atom_arrays import load_atoms
+from stores.atoms import load_atoms
 from stores.validate import validate
+from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import HARTREE, TOTAL_EV, frames
 from tests.stores.importers.qm9_tables import write_tables
 from tests.stores.importers.test_ani_h5 import ani_1x
@@ -28,7 +28,10 @@ def extxyz(path: Path) -> Path:
 
 def test_extxyz_with_named_keys_and_units_makes_a_valid_store(tmp_path: Path, capsys):
     file, out = extxyz(tmp_path / "a.xyz"), tmp_path / "a.zarr"
-    main(["extxyz", str(file), "--out", str(out), "--energy-key", "energy", "--force-key", "forces", "--units", "eV"])
+    run(
+        "import-dataset",
+        *["extxyz", str(file), "--out", str(out), "--energy-key", "energy", "--force-key", "forces", "--units", "eV"],
+    )
     assert validate(out) == []
     told = capsys.readouterr().out
     assert "read 40 configurations, kept 40 with 150 atoms (H, C, N, O)" in told
@@ -51,7 +54,7 @@ def test_every_format_has_its_command(tmp_path: Path):
     levels = {}
     for name, words in commands.items():
         out = tmp_path / f"{name}.zarr"
-        main([name, *map(str, words), "--out", str(out)])
+        run("import-dataset", name, *map(str, words), "--out", str(out))
         assert validate(out) == []
         levels[name] = load_atoms(out).level
     assert levels == {
@@ -70,18 +73,18 @@ def test_reference_energies_are_fitted_given_or_left_out(tmp_path: Path):
         ("none", {}),
         ("H=-1,C=-2,N=-3,O=-4.5", {1: -1.0, 6: -2.0, 7: -3.0, 8: -4.5}),
     ):
-        main(["extxyz", str(file), "--out", str(out), "--references", how, "--level", "mine"])
+        run("import-dataset", "extxyz", str(file), "--out", str(out), "--references", how, "--level", "mine")
         assert load_atoms(out).reference_energies_eV == pytest.approx(expected, abs=0.5)
         assert load_atoms(out).level == "mine"
     with pytest.raises(ValueError, match=r"found none for the elements \[6, 7, 8\]"):
-        main(["extxyz", str(file), "--out", str(out), "--references", "H=-1"])
+        run("import-dataset", "extxyz", str(file), "--out", str(out), "--references", "H=-1")
     with pytest.raises(ValueError, match="references: found 'spline', expected least_squares"):
-        main(["extxyz", str(file), "--out", str(out), "--references", "spline"])
+        run("import-dataset", "extxyz", str(file), "--out", str(out), "--references", "spline")
 
 
 def test_several_files_become_one_store(tmp_path: Path):
     files = [str(extxyz(tmp_path / f"{name}.xyz")) for name in "ab"]
-    main(["extxyz", *files, "--out", str(tmp_path / "a.zarr"), "--group", "file"])
+    run("import-dataset", "extxyz", *files, "--out", str(tmp_path / "a.zarr"), "--group", "file")
     arrays_ = load_atoms(tmp_path / "a.zarr")
     np.testing.assert_array_equal(arrays_.group, np.repeat([0, 1], 40))
 
@@ -89,14 +92,14 @@ def test_several_files_become_one_store(tmp_path: Path):
 def test_wrong_options_are_all_told_at_once(tmp_path: Path):
     words = ["extxyz", "a.xyz", "--out", str(tmp_path / "a.zarr"), "--group", "x", "--force-units", "eV", "--level", ""]
     with pytest.raises(ValueError, match=r"level: found nothing.*force units: found 'eV'.*group: found 'x'"):
-        main(words)
+        run("import-dataset", *words)
 
 
 def test_bad_data_is_one_message_and_exit_status_1_without_a_traceback(tmp_path: Path):
     (tmp_path / "a.xyz").write_text("")
     words = ["extxyz", str(tmp_path / "a.xyz"), "--out", str(tmp_path / "a.zarr")]
     reply = subprocess.run(
-        [sys.executable, "-m", "pipeline.commands.import_dataset", *words],
+        [sys.executable, "-m", "pipeline.cli", "import-dataset", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -112,7 +115,7 @@ def test_dropped_records_are_reported(tmp_path: Path, capsys):
     made = frames()
     made[5].positions[1] = made[5].positions[0]
     ase.io.write(tmp_path / "a.xyz", made, format="extxyz")
-    main(["extxyz", str(tmp_path / "a.xyz"), "--out", str(tmp_path / "a.zarr"), "--drop-bad"])
+    run("import-dataset", "extxyz", str(tmp_path / "a.xyz"), "--out", str(tmp_path / "a.zarr"), "--drop-bad")
     assert f"dropped 1: atoms too close: {tmp_path / 'a.xyz'}, record 5" in capsys.readouterr().out
     assert load_atoms(tmp_path / "a.zarr").row.size == 11
     settings = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())["attributes"]["settings"]

@@ -5,8 +5,8 @@ import pytest
 
 from models.networks.potentials.calculator import PotentialCalculator
 from models.networks.potentials.ensemble import Ensemble, save_potential
-from pipeline.commands.predict import main
 from tests.models.networks.potentials.morse import known_to_folders, morse_members
+from tests.pipeline.commands.running import run
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def labelled(path, model, n=12, shift_eV=0.0):
 def test_the_written_frames_have_what_the_calculator_says(tmp_path, model, more):
     frames = labelled(tmp_path / "in.extxyz", model)
     (tmp_path / "new").mkdir()
-    main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "new" / "out.extxyz"), *more])
+    run("predict", str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "new" / "out.extxyz"), *more)
     found = ase.io.read(tmp_path / "new" / "out.extxyz", ":")
     assert len(found) == len(frames)
     for atoms, source in zip(found, frames, strict=True):
@@ -71,7 +71,7 @@ def test_the_written_frames_have_what_the_calculator_says(tmp_path, model, more)
 def test_errors_against_labels_are_printed(tmp_path, model, capsys):
     labelled(tmp_path / "in.extxyz", model, shift_eV=0.002)
     arguments = [str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz")]
-    main([*arguments, "--energy-key", "REF_energy", "--force-key", "REF_forces"])
+    run("predict", *arguments, "--energy-key", "REF_energy", "--force-key", "REF_forces")
     told = capsys.readouterr().out
     assert "12 frames, 112 atoms" in told
     assert "energy per atom: MAE 2, RMSE 2 meV; Spearman of spread and error" in told
@@ -85,7 +85,10 @@ def test_labels_under_the_names_of_ase_are_kept_aside(tmp_path, model):
         atoms.calc = PotentialCalculator(Ensemble(morse_members(1)))
         atoms.get_forces()
     ase.io.write(tmp_path / "in.extxyz", frames, format="extxyz")
-    main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), "--energy-key", "energy"])
+    run(
+        "predict",
+        *[str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), "--energy-key", "energy"],
+    )
     found = ase.io.read(tmp_path / "out.extxyz", ":")
     for atoms, source in zip(found, frames, strict=True):
         assert atoms.info["label_energy"] == pytest.approx(source.get_potential_energy())
@@ -96,7 +99,7 @@ def test_labels_under_the_names_of_ase_are_kept_aside(tmp_path, model):
 def test_a_single_member_has_no_spread(tmp_path):
     save_potential(tmp_path / "one", morse_members(1), {})
     ase.io.write(tmp_path / "in.extxyz", structures(1), format="extxyz")
-    main([str(tmp_path / "one"), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz")])
+    run("predict", str(tmp_path / "one"), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"))
     found = ase.io.read(tmp_path / "out.extxyz")
     assert not {"energy_spread", "forces_spread"} & {*found.info, *found.arrays}
     assert "hierarchicality" in found.arrays
@@ -149,7 +152,7 @@ def spoiled(tmp_path, model, name):
 def test_bad_input_gets_one_message_and_no_output(tmp_path, model, name, told):
     arguments = spoiled(tmp_path, model, name)
     with pytest.raises(ValueError, match=told):
-        main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), *arguments])
+        run("predict", str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), *arguments)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
@@ -158,11 +161,11 @@ def test_an_older_output_survives_a_failure(tmp_path, model):
     spoiled(tmp_path, model, "element")
     arguments = [str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), "--batch-atoms", "1"]
     with pytest.raises(ValueError, match="record 1"):
-        main([*arguments, "--overwrite"])
+        run("predict", *arguments, "--overwrite")
     assert (tmp_path / "out.extxyz").read_text() == "old"
 
 
 def test_the_input_is_never_the_output(tmp_path, model):
     labelled(tmp_path / "in.extxyz", model, 1)
     with pytest.raises(ValueError, match=r"--out: found the file that is read.*name another one"):
-        main([str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "in.extxyz")])
+        run("predict", str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "in.extxyz"))

@@ -49,7 +49,7 @@ def commit(folder: Path) -> None:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
-    command = [sys.executable, "-m", "pipeline.commands.repro", *arguments]
+    command = [sys.executable, "-m", "pipeline.cli", "repro", *arguments]
     return subprocess.Popen(
         command,
         cwd=folder,

@@ -5,15 +5,27 @@ import json
 import numpy as np
 import pytest
 
-from pipeline.commands.solve_impurity import main
+from pipeline.runtime.stage import OptionsError
+from tests.pipeline.commands.running import run
 
 PARAMETERS = ["--interaction", "0.2", "--level", "-0.06", "--hybridization", "0.02", "--temperature", "1e-3"]
 
 
 def test_it_prints_one_json_object_and_writes_both_spins(tmp_path, capsys):
     out, picture = tmp_path / "spectrum.npz", tmp_path / "spectrum.png"
-    code = main(
-        [*PARAMETERS, "--field", "0.01", "--out", str(out), "--plot", str(picture), "--n-keep", "64", "--n-z", "1"]
+    code = run(
+        "solve-impurity",
+        *PARAMETERS,
+        "--field",
+        "0.01",
+        "--out",
+        str(out),
+        "--plot",
+        str(picture),
+        "--n-keep",
+        "64",
+        "--n-z",
+        "1",
     )
     printed = json.loads(capsys.readouterr().out)
     assert code == 0
@@ -29,17 +41,19 @@ def test_it_prints_one_json_object_and_writes_both_spins(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["spectrum.npz", "spectrum.png"]
 
 
-def test_all_that_is_wrong_is_said_at_once_and_nothing_written(tmp_path, capsys):
+def test_all_that_is_wrong_is_said_at_once_and_nothing_written(tmp_path):
     wrong = ["--interaction", "nan", "--level", "0", "--hybridization", "0", "--temperature", "-1"]
-    assert main([*wrong, "--out", str(tmp_path / "missing" / "s.npz")]) == 2
-    message = capsys.readouterr().err
+    with pytest.raises(OptionsError) as raised:
+        run("solve-impurity", *wrong, "--out", str(tmp_path / "missing" / "s.npz"))
+    message = str(raised.value)
     assert all(word in message for word in ("interaction", "temperature", "does not exist"))
     assert not list(tmp_path.iterdir())
 
 
-def test_bad_settings_are_refused(tmp_path, capsys):
-    assert main([*PARAMETERS, "--out", str(tmp_path / "s.npz"), "--discretization", "1"]) == 2
-    assert "Lambda" in capsys.readouterr().err
+def test_bad_settings_are_refused(tmp_path):
+    with pytest.raises(OptionsError) as raised:
+        run("solve-impurity", *PARAMETERS, "--out", str(tmp_path / "s.npz"), "--discretization", "1")
+    assert "Lambda" in str(raised.value)
 
 
 QUICK = ["--n-keep", "32", "--n-z", "1", "--temperature", "1e-3"]
@@ -57,7 +71,7 @@ QUICK = ["--n-keep", "32", "--n-z", "1", "--temperature", "1e-3"]
 def test_bound_states_outside_the_band_are_told(tmp_path, capsys, interaction, level, hybridization, field):
     """Their weight is missing from the spectrum that is written; before, an empty spectrum came without a word."""
     impurity = ["--interaction", interaction, "--level", level, "--hybridization", hybridization, "--field", field]
-    assert main([*impurity, *QUICK, "--out", str(tmp_path / "s.npz")]) == 0
+    assert run("solve-impurity", *impurity, *QUICK, "--out", str(tmp_path / "s.npz")) == 0
     told = capsys.readouterr()
     printed = json.loads(told.out)
     assert printed["weight_in_band"]["up"] < 0.5
@@ -79,7 +93,7 @@ def test_bound_states_outside_the_band_are_told(tmp_path, capsys, interaction, l
 )
 def test_haldanes_formula_is_told_to_be_outside_its_range(tmp_path, capsys, interaction, level, hybridization, reason):
     impurity = ["--interaction", interaction, "--level", level, "--hybridization", hybridization]
-    assert main([*impurity, *QUICK, "--out", str(tmp_path / "s.npz")]) == 0
+    assert run("solve-impurity", *impurity, *QUICK, "--out", str(tmp_path / "s.npz")) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["kondo_temperature"]["haldane"] is None
     assert printed["kondo_temperature"]["haldane_corrected"] is None
@@ -88,7 +102,7 @@ def test_haldanes_formula_is_told_to_be_outside_its_range(tmp_path, capsys, inte
 
 def test_inside_the_range_there_is_nothing_to_note(tmp_path, capsys):
     low = [*PARAMETERS[:-1], "1e-6", "--n-keep", "128", "--n-z", "2"]
-    assert main([*low, "--out", str(tmp_path / "s.npz")]) == 0
+    assert run("solve-impurity", *low, "--out", str(tmp_path / "s.npz")) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["notes"] == []
     assert printed["kondo_temperature"]["haldane_corrected"] > 0
@@ -96,8 +110,9 @@ def test_inside_the_range_there_is_nothing_to_note(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("temperature", ["1e-100", "1e10", "0", "nan"])
-def test_temperatures_that_no_chain_serves_are_refused_at_once(tmp_path, capsys, temperature):
+def test_temperatures_that_no_chain_serves_are_refused_at_once(tmp_path, temperature):
     """1e-100 ran for minutes in silence, 1e10 ended in a traceback."""
-    assert main([*PARAMETERS[:-1], temperature, "--out", str(tmp_path / "s.npz")]) == 2
-    assert "temperature" in capsys.readouterr().err
+    with pytest.raises(OptionsError) as raised:
+        run("solve-impurity", *PARAMETERS[:-1], temperature, "--out", str(tmp_path / "s.npz"))
+    assert "temperature" in str(raised.value)
     assert not list(tmp_path.iterdir())

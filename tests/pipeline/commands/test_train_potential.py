@@ -9,6 +9,7 @@ from pipeline.atoms import potential_training
 from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
 from pipeline.commands import train_potential
 from tests.pipeline.atoms.atom_stores import write_clusters
+from tests.pipeline.commands.running import run as run_command
 
 QUICK = ["--model", "hipnn", "--epochs", "2", "--features", "4", "--cutoff", "4", "--batch-size", "8"]
 
@@ -20,9 +21,8 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr("sys.argv", ["train_potential", *map(str, arguments)])
-    train_potential.main()
+def run(*arguments):
+    return run_command("train-potential", *arguments)
 
 
 def weights(folder):
@@ -33,7 +33,7 @@ def weights(folder):
 def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, capsys):
     group = write_clusters(place / "a.zarr")
     write_clusters(place / "b.zarr", 6, seed=5)
-    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--members", 2, "--test-store", "b.zarr", *QUICK)
+    run("--store", "a.zarr", "--out", "mine", "--members", 2, "--test-store", "b.zarr", *QUICK)
     told = json.loads((place / "mine" / "potential.json").read_text())
     assert (told["model"], told["n_members"], told["level"], told["species"]) == ("hipnn", 2, "Morse pairs", [1, 8])
     assert told["units"]["force"] == "eV/A"
@@ -56,23 +56,23 @@ def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, caps
 def test_both_networks_train_on_mixed_boundaries_with_stress(place, monkeypatch, model):
     write_clusters(place / "a.zarr", 24, stress=True)
     options = ["--model", model, "--stress-weight", 1, "--epochs", 1, "--cutoff", 4, "--features", 4]
-    run(monkeypatch, "--store", "a.zarr", "--out", "mine", *options)
+    run("--store", "a.zarr", "--out", "mine", *options)
     assert all(bool(torch.isfinite(member).all()) for member in weights("mine"))
 
 
 @pytest.mark.slow
 def test_members_are_the_same_however_many_workers_train_them(place, monkeypatch):
     write_clusters(place / "a.zarr", 24)
-    run(monkeypatch, "--store", "a.zarr", "--out", "serial", "--members", 2, *QUICK)
+    run("--store", "a.zarr", "--out", "serial", "--members", 2, *QUICK)
     monkeypatch.setenv("LATENTLAW_SCHEDULER", "local")
     monkeypatch.setenv("LATENTLAW_WORKERS", "2")
-    run(monkeypatch, "--store", "a.zarr", "--out", "parallel", "--members", 2, *QUICK)
+    run("--store", "a.zarr", "--out", "parallel", "--members", 2, *QUICK)
     assert all(torch.equal(a, b) for a, b in zip(weights("serial"), weights("parallel"), strict=True))
     one, other = ((place / name / "potential.json").read_text() for name in ("serial", "parallel"))
     assert one == other
 
 
-def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch):
+def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch, capsys):
     write_clusters(place / "a.zarr", 24)
     arguments = ["--store", "a.zarr", "--out", "mine", "--members", 2, *QUICK]
     train = potential_training.train_member
@@ -85,8 +85,8 @@ def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch):
         return train(job)
 
     monkeypatch.setattr(potential_training, "train_member", fails_second)
-    with pytest.raises(RuntimeError, match=r"1 of 2 trainings failed\npotential, seed 1: RuntimeError: the machine"):
-        run(monkeypatch, *arguments)
+    assert run(*arguments) == 1
+    assert "1 of 2 trainings failed\npotential, seed 1: RuntimeError: the machine" in capsys.readouterr().err
     (result,) = (place / ".cache" / "potential").glob("*/potential/seed_0/result.json")
     before = result.stat().st_mtime_ns
     seen = []
@@ -98,14 +98,14 @@ def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch):
         return found
 
     monkeypatch.setattr(potential_training, "train_member", watched)
-    run(monkeypatch, *arguments)
+    run(*arguments)
     assert (0, before) in seen
     assert len(weights("mine")) == 2
 
 
 def test_a_source_that_is_held_out_is_in_no_set_and_measured(place, monkeypatch):
     write_clusters(place / "a.zarr", 40)
-    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--hold-out", "odd", *QUICK)
+    run("--store", "a.zarr", "--out", "mine", "--hold-out", "odd", *QUICK)
     split = np.load("mine/split.npy")
     assert (split == -1).sum() == 20 and set(split[np.arange(40) // 2 % 2 == 1]) == {-1}
     assert json.loads((place / "mine/potential.json").read_text())["metrics"]["odd"]["force_mae_eV_A"] > 0
@@ -115,7 +115,7 @@ def test_smaller_training_sets_are_parts_of_larger_ones(place, monkeypatch):
     write_clusters(place / "a.zarr", 40)
     chosen = {}
     for n_train in (5, 15):
-        run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--n-train", n_train, *QUICK)
+        run("--store", "a.zarr", "--out", "mine", "--n-train", n_train, *QUICK)
         split = np.load("mine/split.npy")
         chosen[n_train] = set(np.flatnonzero(split == 0)), set(np.flatnonzero(split == 2))
     assert len(chosen[5][0]) == 5 and chosen[5][0] < chosen[15][0]
@@ -124,7 +124,7 @@ def test_smaller_training_sets_are_parts_of_larger_ones(place, monkeypatch):
 
 def test_energies_alone_are_enough_when_forces_weigh_nothing(place, monkeypatch, capsys):
     write_clusters(place / "a.zarr", 24, forces=False)
-    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--force-weight", 0, *QUICK)
+    run("--store", "a.zarr", "--out", "mine", "--force-weight", 0, *QUICK)
     assert json.loads((place / "mine/potential.json").read_text())["metrics"]["force_mae_eV_A"] is None
     assert "test groups: energy MAE" in capsys.readouterr().out
 
@@ -133,7 +133,7 @@ def test_minutes_become_epochs_once(place, monkeypatch):
     write_clusters(place / "a.zarr", 24)
     asked = []
     monkeypatch.setattr(train_potential, "_epochs_within", lambda minutes, *_: asked.append(minutes) or 3)
-    run(monkeypatch, "--store", "a.zarr", "--out", "mine", "--minutes", 0.5, *QUICK)
+    run("--store", "a.zarr", "--out", "mine", "--minutes", 0.5, *QUICK)
     assert asked == [0.5]
     assert json.loads((place / "mine/potential.json").read_text())["settings"]["max_epochs"] == 3
 
@@ -161,9 +161,9 @@ def test_what_stands_against_training_is_said_before_it_begins(place, monkeypatc
     }
     for arguments, message in cases.items():
         with pytest.raises(ValueError, match=message):
-            run(monkeypatch, "--store", *arguments, "--out", "mine", *QUICK)
+            run("--store", *arguments, "--out", "mine", *QUICK)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.zarr: no store found"):
-        run(monkeypatch, "--store", "nowhere.zarr", "--out", "mine", *QUICK)
+        run("--store", "nowhere.zarr", "--out", "mine", *QUICK)
     assert not (place / "mine").exists()
 
 

@@ -27,9 +27,10 @@ from pipeline.impurity.spectra import (
     solve_shard,
 )
 from pipeline.runtime.params import load_params
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 from tests.models.physics.impurity.test_triqs import wrapper_script
 
 ROOT = Path(__file__).parents[3]
@@ -265,7 +266,7 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
     expected = finished_hash(roots[0])
     for n_shards, how in ((1, signal.SIGKILL), (2, signal.SIGINT)):
         process = stage(roots[1])
-        while process.poll() is None and len(list(roots[1].glob(".cache/generation/*/*.shard"))) < n_shards:
+        while process.poll() is None and len(list(roots[1].glob(".cache/generation/*/*.task"))) < n_shards:
             time.sleep(0.005)
         os.killpg(process.pid, how)
         _, err = process.communicate()
@@ -281,7 +282,7 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
 def test_ctrl_c_ends_worker_processes_quietly(tmp_path):
     tiny_params(tmp_path, n_hamiltonians="400")
     process = stage(tmp_path, LATENTLAW_SCHEDULER="local", LATENTLAW_WORKERS="2")
-    while process.poll() is None and not list(tmp_path.glob(".cache/generation/*/*.shard")):
+    while process.poll() is None and not list(tmp_path.glob(".cache/generation/*/*.task")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     _, err = process.communicate(timeout=30)
@@ -320,7 +321,7 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
     (here / "tools" / "kk").write_text("#!/bin/sh\necho 'kk: no libgsl.so.27' >&2; exit 127\n")
     with pytest.raises(SolverUnavailable, match=r"does not solve even the free level.*kk: no libgsl\.so\.27"):
         generate(params, solver, toy_kondo_temperature)
-    assert not list(here.glob(".cache/generation/*/*.shard"))
+    assert not list(here.glob(".cache/generation/*/*.task"))
     (here / "tools" / "kk").write_text(sound)
     generate(params, solver, toy_kondo_temperature)
     dataset = open_store(spectra.OUT, SPECTRA)

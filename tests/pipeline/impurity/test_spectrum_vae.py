@@ -19,10 +19,11 @@ from pipeline.impurity.subsets import split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import ParamsError
 from stores.building import OutputRefused
 from stores.latents import read_latents
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
 from stores.spectra import SPECTRA
-from stores.zarr_store import read_manifest, write_store
+from stores.zarr_store import write_store
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PARAMS = """
@@ -131,7 +132,16 @@ def test_stage_leaves_weights_curves_selection_and_metrics(finished):
             assert load_network(SpectrumVAE, folder).config.n_omega == 41
             curve = (folder / "live/plots/metrics/objective.tsv").read_text().splitlines()
             assert len(curve) > 5
-    assert not list((finished / ".cache/spectrum_vae").iterdir())
+    assert not list(finished.glob(".cache/generation/spectrum_vae_*/*/checkpoints"))
+
+
+def test_a_stage_that_runs_again_trains_nothing_twice(finished, monkeypatch):
+    """As after an edited comment: DVC runs the stage, and it finds its trainings."""
+    before = {file: file.read_bytes() for file in sorted((finished / "runs").rglob("*")) if file.is_file()}
+    monkeypatch.chdir(finished)
+    monkeypatch.setattr(spectrum_vae, "train_one", lambda job: pytest.fail("a network was trained"))
+    spectrum_vae.main()
+    assert before == {file: file.read_bytes() for file in sorted((finished / "runs").rglob("*")) if file.is_file()}
 
 
 def test_choice_of_a_network_needs_no_label(finished, tmp_path, monkeypatch):
@@ -201,7 +211,7 @@ def test_a_killed_stage_goes_on_to_the_same_weights(finished, tmp_path):
     environment = {"PYTHONPATH": str(REPOSITORY), "LATENTLAW_SCHEDULER": "serial", "PATH": "/usr/bin:/bin"}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".cache/spectrum_vae/*/*/result.json")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(".cache/generation/spectrum_vae_*/*.task")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait()

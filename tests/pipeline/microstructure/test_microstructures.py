@@ -10,14 +10,16 @@ import pytest
 from pipeline.microstructure import microstructures
 from pipeline.microstructure.microstructures import MicrostructuresParams, draw_micrographs, generate, make_shard
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
+from stores.manifest import read_manifest
 from stores.microstructures import GENERATORS, MICROSTRUCTURES
 from stores.outcome import FAILED
 from stores.validate import validate
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
+from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MicrostructuresParams, "microstructures", ROOT / "params.yaml")
-TINY = load_params(MicrostructuresParams, "microstructures", ROOT / "profiles" / "tiny.yaml")
+TINY = section_params(MicrostructuresParams, "microstructures", "tiny")
 
 
 @pytest.fixture

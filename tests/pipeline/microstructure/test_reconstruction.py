@@ -13,6 +13,7 @@ from pipeline.microstructure.report.reconstruction_section import reconstruction
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios, tiles_of
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
 from stores.zarr_store import write_store
+from tests.profiles import params_text
 
 ROOT = Path(__file__).parents[3]
 SIZE = 64
@@ -51,8 +52,7 @@ def make_store(path: Path, n: int = 12, *, periodic: bool = True) -> None:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     make_store(tmp_path / "data/microstructures.zarr")
-    params = yaml.safe_load((ROOT / "profiles/tiny.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    (tmp_path / "params.yaml").write_text(params_text("tiny"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

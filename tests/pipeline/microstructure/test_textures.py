@@ -11,12 +11,13 @@ from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, 
 from models.descriptors.weights import WeightsError
 from pipeline.microstructure import textures
 from pipeline.microstructure.textures import TexturesParams, describe_shard, generate
-from pipeline.runtime.shards import GenerationError
+from pipeline.runtime.kept_results import GenerationError
+from stores.manifest import read_manifest
 from stores.microstructures import MICROSTRUCTURES
 from stores.microstructures import tiny as tiny_microstructures
 from stores.outcome import FAILED
 from stores.textures import textures_schema
-from stores.zarr_store import open_store, read_manifest, write_store
+from stores.zarr_store import open_store, write_store
 
 SETTINGS = DescriptorSettings(
     efficientnet=EfficientNetSettings(layers=("b2",)), two_point=TwoPointSettings(maximum_lag=8)

@@ -17,8 +17,9 @@ from pipeline.report.report import ReportParams, build_report
 from stores import kondo_temperatures, latents, spectra
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS
+from stores.manifest import read_manifest
 from stores.spectra import SPECTRA
-from stores.zarr_store import read_manifest, write_store
+from stores.zarr_store import write_store
 
 PARAMS = ReportParams(max_points=100)
 LANES = (spectra_lane,)

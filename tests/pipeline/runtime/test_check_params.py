@@ -14,7 +14,8 @@ import yaml
 from models.descriptors.choice import EfficientNetLayer, VGG19Layer
 from pipeline.runtime import check_params
 from pipeline.runtime.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
-from pipeline.runtime.dependencies import DAGS, stage_code, stage_file
+from pipeline.runtime.content_key import DAGS
+from pipeline.runtime.dependencies import stage_code, stage_file
 from pipeline.runtime.params import ParamsError, check_sections
 
 ROOT = Path(__file__).parents[3]
@@ -89,11 +90,7 @@ def test_misspelt_names_of_layers_are_refused(folder: Path):
             "  layers: [stm, b0,",
             "reconstruction: layers: found ['stm'], expected some of ['stem'",
         ),
-        (
-            "    layer: b3 ",
-            "    layer: b 3 ",
-            "reconstruction.window.layer: found 'b 3' (str), expected one of ['stem'",
-        ),
+        ("layer: b3,layer: b 3,reconstruction.window.layer: found 'b 3' (str), expected one of ['stem'",),
     ):
         assert text.count(old) == 1, old
         (folder / "params.yaml").write_text(text.replace(old, new))

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,18 +14,10 @@ from skimage.io import imsave
 
 from models.networks.potentials.ensemble import save_potential
 from models.networks.potentials.hipnn import HIPNN
-from pipeline.commands import (
-    benchmark_potential,
-    embed_images,
-    export_potential,
-    import_dataset,
-    predict,
-    solve_impurity,
-    train_potential,
-)
 from pipeline.runtime import outputs
 from pipeline.runtime.outputs import OutputFile, output_problems, writing
 from tests.pipeline.atoms.atom_stores import write_clusters
+from tests.pipeline.commands.running import run as run_command
 from tests.stores.importers.frames import frames
 
 ROOT = Path(__file__).parents[3]
@@ -36,7 +27,6 @@ ROOT = Path(__file__).parents[3]
 class Command:
     """`words` without --out, of files in the folder `inputs`; `reads` is what nothing may be written into."""
 
-    main: Callable
     words: str
     suffix: str = ""  # of a file
     reads: str = ""
@@ -49,16 +39,14 @@ class Command:
 QUICK = "--epochs 1 --features 4 --cutoff 4 --batch-size 8"
 IMPURITY = "--interaction 0.2 --level -0.06 --hybridization 0.02 --temperature 1e-2 --n-keep 16 --n-z 1"
 COMMANDS = {
-    "solve_impurity": Command(solve_impurity.main, IMPURITY, ".npz"),
-    "embed_images": Command(embed_images.main, "images --tile 32 --descriptor power_spectrum", reads="images"),
-    "import_dataset": Command(import_dataset.main, "extxyz frames.xyz", ".zarr", reads="frames.xyz"),
-    "import_images": Command(import_dataset.main, "images images --tile 32", ".zarr", reads="images"),
-    "train_potential": Command(train_potential.main, f"--store a.zarr --model hipnn {QUICK}", reads="a.zarr"),
-    "predict": Command(predict.main, "model frames.xyz", ".extxyz", reads="model"),
-    "export_potential": Command(export_potential.main, "model --format hippynn", reads="model"),
-    "benchmark_potential": Command(
-        benchmark_potential.main, "--calculator ase.calculators.emt:EMT --properties a0", ".json"
-    ),
+    "solve_impurity": Command(f"solve-impurity {IMPURITY}", ".npz"),
+    "embed_images": Command("embed-images images --tile 32 --descriptor power_spectrum", reads="images"),
+    "import_dataset": Command("import-dataset extxyz frames.xyz", ".zarr", reads="frames.xyz"),
+    "import_images": Command("import-dataset images images --tile 32", ".zarr", reads="images"),
+    "train_potential": Command(f"train-potential --store a.zarr --model hipnn {QUICK}", reads="a.zarr"),
+    "predict": Command("predict model frames.xyz", ".extxyz", reads="model"),
+    "export_potential": Command("export-potential model --format hippynn", reads="model"),
+    "benchmark_potential": Command("benchmark-potential --calculator ase.calculators.emt:EMT --properties a0", ".json"),
 }
 
 
@@ -110,10 +98,8 @@ def contents(folder: Path) -> dict[str, bytes | str | None]:
 def run(command: Command, out: str, *more: str) -> tuple[int, str]:
     """Exit status and message; 2 where options are refused."""
     words = [*command.words.split(), "--out", out, *more]
-    if command.main is solve_impurity.main:
-        return solve_impurity.main(words), ""
     try:
-        command.main(words)
+        run_command(*words)
     except outputs.OutputRefused as error:
         return 1, str(error)
     except ValueError as error:
@@ -221,14 +207,15 @@ def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is
     assert (left / "notes.txt").read_text() == "mine"
 
 
-def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path, capsys):
+def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path):
     before = contents(place)
-    assert run(COMMANDS["solve_impurity"], "spectrum.txt", "--plot", "x.xyz")[0] == 2
-    told = capsys.readouterr().err
-    assert "--out: found spectrum.txt, expected a name that ends in .npz" in told
-    assert "--plot: found x.xyz, expected a name that ends in .png or .svg or .pdf" in told
-    assert run(COMMANDS["solve_impurity"], "new.npz", "--plot", "mine.png")[0] == 2
-    assert "--plot: found mine.png, which exists already" in capsys.readouterr().err
+    status, message = run(COMMANDS["solve_impurity"], "spectrum.txt", "--plot", "x.xyz")
+    assert status == 2
+    assert "--out: found spectrum.txt, expected a name that ends in .npz" in message
+    assert "--plot: found x.xyz, expected a name that ends in .png or .svg or .pdf" in message
+    status, message = run(COMMANDS["solve_impurity"], "new.npz", "--plot", "mine.png")
+    assert status == 2
+    assert "--plot: found mine.png, which exists already" in message
     assert contents(place) == before
 
 
@@ -250,7 +237,8 @@ def test_a_folder_that_cannot_be_written_to_is_told(place: Path, monkeypatch):
 def test_a_refused_output_is_exit_status_2_without_a_traceback(place: Path):
     before = contents(place)
     words = [
-        "pipeline.commands.train_potential",
+        "pipeline.cli",
+        "train-potential",
         "--store",
         "a.zarr",
         "--model",

@@ -13,13 +13,15 @@ import pytest
 
 from pipeline.runtime import shards
 from pipeline.runtime.execution import Execution
-from pipeline.runtime.shards import GenerationError, Recipe, content_key, generate_store, shards_of
+from pipeline.runtime.kept_results import GenerationError
+from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from stores.atoms import ATOMS, columns_of, place_after
 from stores.building import OutputRefused
 from stores.kondo_temperatures import KONDO_TEMPERATURES
+from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
 from stores.schema import SchemaError
-from stores.zarr_store import open_store, read_manifest
+from stores.zarr_store import open_store
 from tests.stores.test_atoms import records
 
 ROOT = Path(__file__).parents[3]
@@ -93,7 +95,7 @@ def expected(tmp_path_factory):
 
 
 def shard_files(root):
-    return sorted(root.glob(".cache/generation/test/*.shard"))
+    return sorted(root.glob(".cache/generation/test/*.task"))
 
 
 def start(root, **environment):
@@ -124,7 +126,7 @@ def test_only_what_is_missing_is_made(here, expected, capsys):
     again = generate_store(recipe(solve_shard=lambda numbers: made.append(list(numbers)) or solve(numbers)), SERIAL)
     assert made == [[6, 7]]
     assert again.hash == expected
-    assert "reused 23 of 24 shards" in capsys.readouterr().out
+    assert "reused 23 of 24 results" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
@@ -136,8 +138,8 @@ def test_a_damaged_shard_is_made_anew(damage, here, expected, capsys):
     file.write_bytes({"truncated": content[:-9], "flipped": content, "empty": b""}[damage])
     assert generate_store(recipe(), SERIAL).hash == expected
     told = capsys.readouterr()
-    assert "000005.shard: checksum does not fit, it is made anew" in told.err
-    assert "reused 23 of 24 shards" in told.out
+    assert "000005.task: checksum does not fit, it is made anew" in told.err
+    assert "reused 23 of 24 results" in told.out
 
 
 def test_killed_at_any_point_it_goes_on_to_the_same_store(here, expected):
@@ -157,9 +159,9 @@ def test_killed_at_any_point_it_goes_on_to_the_same_store(here, expected):
     process.communicate()
     output, _ = start(here).communicate()
     assert output.splitlines()[-1] == expected, output
-    assert "reused 24 of 24 shards" in output
+    assert "reused 24 of 24 results" in output
     assert [entry.name for entry in (here / "data").iterdir()] == [OUT.name]
-    assert not list(here.rglob("*.tmp"))
+    assert not list(here.rglob("*.partial"))
 
 
 @pytest.mark.parametrize("workers", ["1", "3"])
@@ -187,7 +189,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(where, here, expect
         with pytest.raises(GenerationError, match=r"the disk is full .* run again: finished shards are kept"):
             generate_store(recipe(), SERIAL)
     assert len(shard_files(here)) == (24 if where == "assembly" else 5)
-    assert not [file for file in here.rglob("*") if file.suffix in (".tmp", ".building", ".zarr")]
+    assert not [file for file in here.rglob("*") if file.suffix in (".partial", ".building", ".zarr")]
     assert generate_store(recipe(), SERIAL).hash == expected
 
 
@@ -217,7 +219,7 @@ def test_an_error_of_the_code_is_told_once_and_the_other_shards_are_kept(here):
             raise TypeError("no such thing")
         return solve(numbers)
 
-    with pytest.raises(GenerationError, match=r"2 of 24 shards failed.*\n  shards \[2, 4\]: TypeError: no such thing"):
+    with pytest.raises(GenerationError, match=r"2 of 24 tasks failed.*\n  000002, 000004: TypeError: no such thing"):
         generate_store(recipe(solve_shard=broken), SERIAL)
     assert len(shard_files(here)) == 22
     assert not OUT.exists()
@@ -279,13 +281,4 @@ def test_rows_that_break_the_contract_are_not_published(here):
 def test_the_scratch_place_can_be_moved(here, monkeypatch):
     monkeypatch.setenv("LATENTLAW_SCRATCH", str(here / "elsewhere"))
     generate_store(recipe(), SERIAL)
-    assert len(list((here / "elsewhere" / "test").glob("*.shard"))) == 24
-
-
-def test_the_key_knows_params_and_sources(tmp_path):
-    (tmp_path / "code.py").write_text("x = 1\n")
-    key = content_key({"a": 1}, [tmp_path])
-    assert key == content_key({"a": 1}, [tmp_path])
-    assert key != content_key({"a": 2}, [tmp_path])
-    (tmp_path / "code.py").write_text("x = 2\n")
-    assert key != content_key({"a": 1}, [tmp_path / "code.py"])
+    assert len(list((here / "elsewhere" / "test").glob("*.task"))) == 24

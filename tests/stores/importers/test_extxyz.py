@@ -10,7 +10,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from stores.atoms import ATOMS, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.importers.ase_db import read_ase_db
 from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.label_store import store_reading
@@ -29,7 +29,7 @@ def write(path: Path, made: list) -> Path:
 def imported(path: Path, keys: FrameKeys = FrameKeys(), settings: LabelSettings = NAMED, read=read_extxyz):  # noqa: B008
     out = path.with_suffix(".zarr")
     report = store_reading(read([path], keys), out, settings)
-    return report, records_of(open_store(out, ATOMS))
+    return report, frames_of(open_store(out, ATOMS))
 
 
 def assert_labels(records: list, made: list, tolerance: float = 1e-7) -> None:

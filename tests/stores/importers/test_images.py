@@ -9,12 +9,12 @@ import pytest
 from skimage.io import imsave
 from tifffile import TiffWriter, imwrite
 
-from pipeline.commands.import_dataset import main
 from stores.importers.images import ImageSettings, UnusableImage, find_images, import_images, read_grey, tiles_of
 from stores.micrographs import MICROGRAPHS, tiny
 from stores.schema import SchemaError
 from stores.validate import validate
 from stores.zarr_store import open_store, write_store
+from tests.pipeline.commands.running import run
 
 SMALL = ImageSettings(tile_px=16, stride_px=16)
 
@@ -342,7 +342,10 @@ def test_all_bad_settings_are_told_at_once():
 
 def test_the_command_tells_what_it_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "m.zarr"
-    main(["images", str(mixed_folder(tmp_path / "in")), "--out", str(out), "--tile", "16", "--crop-bottom", "0.1"])
+    run(
+        "import-dataset",
+        *["images", str(mixed_folder(tmp_path / "in")), "--out", str(out), "--tile", "16", "--crop-bottom", "0.1"],
+    )
     told = capsys.readouterr()
     assert "skipped half.png: cannot be read" in told.err
     assert "of 1 images, 10 skipped" in told.out  # b.jpg has only 14 rows left

@@ -13,10 +13,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from models.physics.atoms.reference_energies import least_squares
 from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.potential_data import SplitParams, load_training_data
-from pipeline.commands.import_dataset import main
 from stores.atoms import ATOMS
 from stores.importers.energy_outliers import far_energies
 from stores.zarr_store import open_store
+from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import TOTAL_EV, frames
 from tests.stores.importers.test_rmd17 import arrays, save
 
@@ -51,7 +51,7 @@ def test_the_table_names_keys_records_units_and_what_was_ignored(tmp_path: Path,
         atoms.info["temperature"] = 300
         if index < 4:
             del atoms.calc.results["forces"]
-    main(write(tmp_path, made))
+    run("import-dataset", *write(tmp_path, made))
     told = capsys.readouterr().out
     lines = [line.split() for line in told.splitlines()]
     assert ["energy", "energy", "30", "eV"] in lines
@@ -77,7 +77,7 @@ def test_a_store_is_the_same_wherever_its_files_lay(tmp_path: Path):
         (tmp_path / name).mkdir()
         made = frames(30)
         made[5].positions[1] = made[5].positions[0]
-        main([*write(tmp_path / name, made), "--drop-bad"])
+        run("import-dataset", *write(tmp_path / name, made), "--drop-bad")
         hashes.append(open_store(tmp_path / name / "a.zarr", ATOMS).attrs["manifest"])
         assert told_by(tmp_path / name / "a.zarr")["dropped"] == {
             "atoms too close": {"records": 1, "first": ["a.xyz, record 5"]}
@@ -93,8 +93,8 @@ def test_records_without_forces_are_dropped_where_forces_are_wanted(tmp_path: Pa
     with pytest.raises(
         ValueError, match=r"2 of 30 records(.|\n)*record 3, key 'forces': found no such(.|\n)*--drop-bad"
     ):
-        main(words)
-    main([*words, "--drop-bad"])
+        run("import-dataset", *words)
+    run("import-dataset", *words, "--drop-bad")
     assert "dropped 2: no forces: " in capsys.readouterr().out
     assert told_by(tmp_path / "a.zarr")["dropped"]["no forces"]["first"] == ["a.xyz, record 3", "a.xyz, record 7"]
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 28
@@ -102,7 +102,7 @@ def test_records_without_forces_are_dropped_where_forces_are_wanted(tmp_path: Pa
 
 @pytest.mark.parametrize("how", [{}, {"cell": np.eye(3) * 12, "pbc": True}])
 def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, capsys, how: dict):
-    main(write(tmp_path, [*isolated(**how), *frames(30)]))
+    run("import-dataset", *write(tmp_path, [*isolated(**how), *frames(30)]))
     store = open_store(tmp_path / "a.zarr", ATOMS)
     assert store["n_atoms"].values.min() == 3
     assert store.sizes["config"] == 30
@@ -115,10 +115,10 @@ def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, cap
 def test_elements_without_an_isolated_atom_are_fitted_to_the_rest(tmp_path: Path):
     some = {1: TOTAL_EV[1], 6: TOTAL_EV[6]}
     words = write(tmp_path, [*isolated(some), *frames(30)])
-    main(words)
+    run("import-dataset", *words)
     assert references_of(tmp_path / "a.zarr")["H"] == some[1]
     assert references_of(tmp_path / "a.zarr")["O"] == pytest.approx(TOTAL_EV[8], abs=1.0)
-    main([*words, "--references", "least_squares"])
+    run("import-dataset", *words, "--references", "least_squares")
     assert references_of(tmp_path / "a.zarr")["H"] != some[1]
 
 
@@ -127,9 +127,9 @@ def test_isolated_atoms_of_another_method_are_refused(tmp_path: Path):
     with pytest.raises(
         ValueError, match=r"a.xyz, record 0 and others: found isolated atoms whose energies leave .* take"
     ):
-        main(words)
+        run("import-dataset", *words)
     with pytest.raises(ValueError, match="found isolated atoms alone, expected configurations to learn from"):
-        main(write(tmp_path, isolated()))
+        run("import-dataset", *write(tmp_path, isolated()))
 
 
 def test_a_crystal_with_one_atom_is_no_isolated_atom(tmp_path: Path):
@@ -138,7 +138,7 @@ def test_a_crystal_with_one_atom_is_no_isolated_atom(tmp_path: Path):
         atoms = bulk("Al", a=a)
         atoms.calc = SinglePointCalculator(atoms, energy=-3.7 + (a - 4.05) ** 2, forces=np.zeros((1, 3)))
         made.append(atoms)
-    main(write(tmp_path, made))
+    run("import-dataset", *write(tmp_path, made))
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 12
 
 
@@ -150,10 +150,10 @@ def test_a_record_that_is_off_by_thousands_of_eV_is_named_or_dropped(tmp_path: P
     with pytest.raises(
         ValueError, match=r"1 of 40 records(.|\n)*record 9, key 'energy': found .*eV/atom .*--far-energy"
     ):
-        main(words)
-    main([*words, "--drop-bad"])
+        run("import-dataset", *words)
+    run("import-dataset", *words, "--drop-bad")
     assert told_by(tmp_path / "a.zarr")["dropped"]["energy far from the others"]["first"] == ["a.xyz, record 9"]
-    main([*words, "--far-energy", "1e9"])
+    run("import-dataset", *words, "--far-energy", "1e9")
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 40
 
 
@@ -161,12 +161,12 @@ def test_a_record_that_is_odd_is_noted_and_refused_on_demand(tmp_path: Path, cap
     made = frames(40)
     made[9].calc.results["energy"] += 40.0  # 10 eV/atom
     words = write(tmp_path, made)
-    main(words)
+    run("import-dataset", *words)
     assert "1 records have energies more than" in capsys.readouterr().out
     with pytest.raises(ValueError, match=r"record 9, key 'energy': found .* expected at most 3 eV/atom"):
-        main([*words, "--far-energy", "3"])
+        run("import-dataset", *words, "--far-energy", "3")
     with pytest.raises(ValueError, match="far-energy: found -1, expected a number > 0"):
-        main([*words, "--far-energy", "-1"])
+        run("import-dataset", *words, "--far-energy", "-1")
 
 
 def test_far_energies_are_those_that_were_moved():
@@ -191,7 +191,7 @@ def test_far_energies_are_those_that_were_moved():
 
 def test_a_small_rmd17_file_trains_with_the_default_split(tmp_path: Path):
     save(tmp_path / "a.npz", arrays(60))
-    main(["rmd17", str(tmp_path / "a.npz"), "--out", str(tmp_path / "a.zarr")])
+    run("import-dataset", "rmd17", str(tmp_path / "a.npz"), "--out", str(tmp_path / "a.zarr"))
     data = load_training_data(tmp_path / "a.zarr", SplitParams(), PotentialLoss())
     sizes = [len(some.n_atoms_M) for some in (data.train, data.validation, data.test)]
     assert sum(sizes) == 60

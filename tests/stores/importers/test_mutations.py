@@ -16,10 +16,10 @@ from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from PIL import Image
 
-from pipeline.commands.import_dataset import main
 from stores.importers import label_store
 from stores.manifest import Manifest
 from stores.schema import SchemaError, rules_of
+from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import frames
 from tests.stores.importers.qm9_tables import write_tables
 from tests.stores.importers.test_ani_h5 import ani_1x, ani_al
@@ -128,7 +128,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 def outcome(words: list[str], name: str) -> str:
     """ "" for an import that worked, else its message. Any other end is an error of the test."""
     try:
-        main(words)
+        run("import-dataset", *words)
     except SchemaError as error:
         raise AssertionError(f"only the check of the store found {error}") from error
     except (ValueError, FileNotFoundError) as error:
@@ -247,4 +247,4 @@ def test_numbers_out_of_all_range_name_their_record(tmp_path: Path, format_: str
 def test_a_row_of_qm9_that_cannot_be_read_is_named(tmp_path: Path, replace: tuple[str, str], told: str):
     write_tables(tmp_path / "in", replace=replace)
     with pytest.raises(ValueError, match=told):
-        main(["qm9", str(tmp_path / "in"), "--out", str(tmp_path / "out.zarr")])
+        run("import-dataset", "qm9", str(tmp_path / "in"), "--out", str(tmp_path / "out.zarr"))

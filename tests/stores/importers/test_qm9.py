@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stores.atoms import ATOMS, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
 from stores.importers.qm9 import LEVEL, find_tables, read_qm9
@@ -17,7 +17,7 @@ from tests.stores.importers.qm9_tables import write_tables
 def imported(folder: Path, **choices):
     reading = read_qm9(find_tables(folder), **choices)
     report = store_reading(reading, folder / "q.zarr", LabelSettings(level=LEVEL))
-    return report, records_of(open_store(folder / "q.zarr", ATOMS))
+    return report, frames_of(open_store(folder / "q.zarr", ATOMS))
 
 
 def test_molecules_come_back_with_energies_and_charges(tmp_path: Path):

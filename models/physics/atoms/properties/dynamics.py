@@ -35,16 +35,16 @@ KINETIC_LIMIT = 5.0  # times the temperature of the bath, without one of the sta
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicsSettings:
-    """Of all runs of one property; `friction_per_ps` acts only with a bath."""
+    """Of all runs of one property; `friction_1_fs` acts only with a bath."""
 
-    timestep_fs: float = 2.0
-    friction_per_ps: float = 5.0
+    time_step_fs: float = 2.0
+    friction_1_fs: float = 0.005
 
     def __post_init__(self) -> None:
-        refuse(self, number_problems(self, above=("timestep_fs", "friction_per_ps")))
+        refuse(self, number_problems(self, above=("time_step_fs", "friction_1_fs")))
 
     def steps(self, time_ps: float) -> int:
-        return max(1, round(1000 * time_ps / self.timestep_fs))
+        return max(1, round(1000 * time_ps / self.time_step_fs))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +88,8 @@ def run_dynamics(
     atoms.calc = calculator
     mass = atoms.get_masses()[:, None]
     free = np.ones_like(mass) if held is None else 1.0 - np.asarray(held, dtype=float)[:, None]
-    dt = settings.timestep_fs * ase.units.fs
-    keep = 1.0 if temperature_K is None else float(np.exp(-settings.friction_per_ps * settings.timestep_fs / 1000))
+    dt = settings.time_step_fs * ase.units.fs
+    keep = 1.0 if temperature_K is None else float(np.exp(-settings.friction_1_fs * settings.time_step_fs))
     noise = np.sqrt((1 - keep**2) * ase.units.kB * (temperature_K or 0.0) / mass)
     distance, volume = shortest_distance_A(atoms), atoms.get_volume()
     limit = KINETIC_LIMIT * max(temperature_K or atoms.get_temperature(), 300.0)
@@ -129,7 +129,7 @@ def run_dynamics(
     positions, temperatures, volumes, energies = (np.array(column) for column in zip(*samples, strict=True))
     return Trajectory(
         atoms=atoms,
-        interval_ps=sample_every * settings.timestep_fs / 1000,
+        interval_ps=sample_every * settings.time_step_fs / 1000,
         positions_FN3=positions,
         temperatures_K=temperatures,
         volumes_A3=volumes,
@@ -142,7 +142,7 @@ def _scale(
 ) -> None:
     kinetic = (atoms.get_masses()[:, None] * velocities**2).sum() / (3 * atoms.get_volume()) / ase.units.GPa
     pressure = -float(stress_GPa(atoms, calculator)[:3].mean()) + kinetic
-    share = BAROSTAT_EVERY * settings.timestep_fs / 1000 / BAROSTAT_TIME_PS
+    share = BAROSTAT_EVERY * settings.time_step_fs / 1000 / BAROSTAT_TIME_PS
     strain = share * (pressure - pressure_GPa) / (3 * ASSUMED_MODULUS_GPA)
     strain = float(np.clip(strain, -LARGEST_STRAIN, LARGEST_STRAIN))
     atoms.set_cell(atoms.cell.array * (1 + strain), scale_atoms=True)

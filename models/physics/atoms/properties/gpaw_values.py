@@ -1,6 +1,6 @@
 """Properties of fcc aluminium by GPAW, the engine that labels the training data, measured once with
 
-    python -m pipeline.commands.benchmark_potential --calculator models.physics.atoms.properties.engine_calculator:gpaw
+    latentlaw benchmark-potential --calculator models.physics.atoms.properties.engine_calculator:gpaw
         --properties equation_of_state --settings seven_points.yaml --out gpaw.json
 
 GPAW 26.7.0, gpaw-data 1.2.1, PBE, plane waves to 250 eV, Fermi-Dirac 0.1 eV, 12 x 12 x 12 k-points of primitive cells;

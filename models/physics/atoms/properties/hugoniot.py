@@ -45,7 +45,7 @@ class HugoniotSettings:
     run_ps: float = 1.0
     tolerance_K: float = 50.0
     max_runs: int = 12
-    dynamics: DynamicsSettings = field(default_factory=lambda: DynamicsSettings(timestep_fs=1.0))
+    dynamics: DynamicsSettings = field(default_factory=lambda: DynamicsSettings(time_step_fs=1.0))
 
     def __post_init__(self) -> None:
         positive = ("initial_temperature_K", "run_ps", "tolerance_K")

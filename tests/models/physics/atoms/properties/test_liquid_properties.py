@@ -41,7 +41,7 @@ def test_thermal_velocities_have_the_temperature_and_no_drift():
 def test_energy_is_conserved_to_the_square_of_the_time_step():
     errors = []
     for step in (4.0, 2.0):
-        settings = DynamicsSettings(timestep_fs=step)
+        settings = DynamicsSettings(time_step_fs=step)
         run = run_dynamics(
             warm(300.0), NearestNeighbours(), 0.4, settings, np.random.default_rng(0), sample_every=round(8 / step)
         )
@@ -51,7 +51,7 @@ def test_energy_is_conserved_to_the_square_of_the_time_step():
 
 
 def test_the_bath_holds_its_temperature():
-    settings = DynamicsSettings(timestep_fs=4.0, friction_per_ps=40.0)
+    settings = DynamicsSettings(time_step_fs=4.0, friction_1_fs=0.04)
     run = run_dynamics(warm(100.0), NearestNeighbours(), 2.4, settings, np.random.default_rng(1), temperature_K=400.0)
     late = run.temperatures_K[len(run.temperatures_K) // 4 :]
     assert late.mean() == pytest.approx(400, rel=0.1)
@@ -60,7 +60,7 @@ def test_the_bath_holds_its_temperature():
 def test_the_barostat_brings_a_squeezed_crystal_back_to_its_volume():
     atoms = bulk("Al", a=0.98 * LATTICE_CONSTANT, cubic=True).repeat(2)
     thermal_velocities(atoms, 1.0, np.random.default_rng(0))
-    settings = DynamicsSettings(timestep_fs=4.0)
+    settings = DynamicsSettings(time_step_fs=4.0)
     run = run_dynamics(
         atoms, NearestNeighbours(), 1.6, settings, np.random.default_rng(0), temperature_K=1.0, pressure_GPa=0.0
     )
@@ -87,7 +87,7 @@ def test_held_atoms_stay_and_the_same_seed_gives_the_same_run():
 def test_a_run_that_breaks_says_how(temperature, step, message):
     atoms = warm(temperature)
     with pytest.raises(PropertyFailed, match=message):
-        settings = DynamicsSettings(timestep_fs=step)
+        settings = DynamicsSettings(time_step_fs=step)
         run_dynamics(atoms, EMT(), 100 * step / 1000, settings, np.random.default_rng(0), temperature_K=300.0)
 
 
@@ -209,7 +209,7 @@ def test_a_shock_heats_and_ends_above_the_cold_curve():
         (CompressionSettings, {"ratios": (1.2,)}, "from 0.3 to 1"),
         (HugoniotSettings, {"ratios": (0.2,)}, "from 0.55 to below 1"),
         (MeltingPointSettings, {"coexistence_ps": 0.0}, "coexistence_ps: found 0.0"),
-        (DynamicsSettings, {"timestep_fs": -2.0}, "timestep_fs: found -2.0"),
+        (DynamicsSettings, {"time_step_fs": -2.0}, "time_step_fs: found -2.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(kind, change, message):

@@ -1,7 +1,7 @@
-"""An ASE calculator by name: "module:factory" and the keyword arguments of the factory. Can be sent to a worker."""
+"""Measuring an ASE calculator: named as "module:factory" with keyword arguments, on workers, printed as a table."""
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,8 +12,12 @@ from models.physics.atoms.properties.crystals import (
     energy_per_atom,
     starting_lattice_constant_A,
 )
+from models.physics.atoms.properties.suite import FamilyResult, Task
+from pipeline.runtime.execution import Execution, run_tasks
 
-__all__ = ["CalculatorChoice", "calculator_problems"]
+__all__ = ["CalculatorChoice", "calculator_problems", "spread_over", "table"]
+
+COLUMNS = ("value", "oracle", "literature_dft", "experiment")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,34 @@ def calculator_problems(choice: CalculatorChoice, element: str, option: str) -> 
     except PropertyFailed as error:
         return [f"{option}: {choice.target} gives no energy of fcc {element}: {error}"]
     except Exception as error:
-        told = f"{type(error).__name__}: {error}"
-        return [f"{option}: {choice.target} cannot compute fcc {element} ({told}); choose an element that it knows"]
+        reason = f"{type(error).__name__}: {error}"
+        return [f"{option}: {choice.target} cannot compute fcc {element} ({reason}); choose an element that it knows"]
     return []
+
+
+def spread_over(
+    execution: Execution,
+) -> Callable[[Callable[[Task], FamilyResult], Sequence[Task]], Iterator[tuple[int, FamilyResult | Exception]]]:
+    """How `benchmark` runs its tasks on the workers of `execution`."""
+
+    def run(
+        function: Callable[[Task], FamilyResult], tasks: Sequence[Task]
+    ) -> Iterator[tuple[int, FamilyResult | Exception]]:
+        return run_tasks(function, tasks, execution)
+
+    return run
+
+
+def table(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """One line per property; reasons of failures below."""
+    lines = [f"{'property':36s}{'unit':10s}" + "".join(f"{name:>16s}" for name in COLUMNS)]
+    for name, record in records.items():
+        cells = [_number(record[column]) for column in COLUMNS]
+        lines.append(f"{name:36s}{record['unit']:10s}" + "".join(f"{cell:>16s}" for cell in cells))
+    lines += [f"{name}: {record['failure']}" for name, record in records.items() if record["failure"]]
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:  # noqa: ANN401 - a number, a sourced number or nothing
+    number = value["value"] if isinstance(value, Mapping) else value
+    return "-" if number is None else f"{number:.5g}"

@@ -1,0 +1,51 @@
+"""What the commands about the clone itself are asked: repro, doctor, validate."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pipeline.commands.options.declaring import Option, Options
+
+__all__ = ["DoctorOptions", "ReproOptions", "ValidateOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproOptions(Options):
+    """Run the pipeline, or a stage and what it needs.
+
+    Goes on where it was stopped, and ends by saying where the report lies.
+
+    Whatever `dvc repro` takes may be added, such as --force or --single-item.
+    """
+
+    free: ClassVar[bool] = True
+
+    words: Annotated[
+        list[str], Option("stages, and arguments of `dvc repro`", argument=True, metavar="STAGE", unset="all")
+    ] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(Options):
+    """Say what this machine lacks, and what to do.
+
+    Exit status 1 where the pipeline cannot run; an optional part that is missing is no failure.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateOptions(Options):
+    """Check stores against their schemas.
+
+    Every shard is read; every violation is listed with its place.
+    """
+
+    paths: Annotated[list[Path], Option("stores, such as data/spectra.zarr", argument=True, metavar="PATH", read=True)]
+    manifest: Annotated[
+        Path | None, Option("JSON with the `hash` expected of the store", metavar="FILE", read=True, unset="none")
+    ] = None
+
+    def problems(self) -> list[str]:
+        if self.manifest is not None and len(self.paths) > 1:
+            return [f"--manifest: found {len(self.paths)} stores, expected one, which the manifest is of"]
+        return []

@@ -1,0 +1,95 @@
+"""What commands that read the user's micrographs are asked: how images become tiles, and what is made of the tiles."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pipeline.commands.options.declaring import Option, Options, message_of
+
+if TYPE_CHECKING:
+    from stores.importers.images import ImageSettings
+
+__all__ = ["EmbedOptions", "ImportImagesOptions", "TilingOptions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TilingOptions(Options):
+    """How images are read and cut."""
+
+    folder: Annotated[
+        Path,
+        Option("PNG, TIFF and JPEG, searched with all folders below", argument=True, metavar="FOLDER", read=True),
+    ]
+    tile: Annotated[int, Option("width of a tile", unit="px")] = 128
+    stride: Annotated[int | None, Option("distance of tiles", unit="px", unset="the tile, no overlap")] = None
+    crop_bottom: Annotated[
+        float,
+        Option("strip with the scale bar: fraction of the height below 1, rows [px] from 1 on", metavar="H"),
+    ] = 0.0
+    grey: Annotated[
+        Literal["dtype", "image"], Option("grey 0 to 1 is the range of the number type, or of each image")
+    ] = "dtype"
+
+    def problems(self) -> list[str]:
+        return message_of(self.image_settings)
+
+    def image_settings(self, pixel_size_um: float | None = None) -> "ImageSettings":
+        """Raises ValueError that lists all that is out of range."""
+        from stores.importers.images import ImageSettings
+
+        return ImageSettings(
+            tile_px=self.tile,
+            stride_px=self.tile if self.stride is None else self.stride,
+            crop_bottom=self.crop_bottom,
+            grey=self.grey,
+            pixel_size_um=pixel_size_um,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportImagesOptions(TilingOptions):
+    """Micrographs: PNG, TIFF, JPEG.
+
+    They are cut into square grey tiles. Files that cannot be used are named and skipped; the exit status is 1 only
+    where none can be used.
+    """
+
+    out: Annotated[
+        Path,
+        Option("the store to write", metavar="STORE.zarr", kind="store of micrographs", suffixes=(".zarr",)),
+    ]
+    pixel_size_um: Annotated[float | None, Option("width of a pixel", unit="um", metavar="UM", unset="not known")] = (
+        None
+    )
+
+    def problems(self) -> list[str]:
+        return message_of(lambda: self.image_settings(self.pixel_size_um))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions(TilingOptions):
+    """Map your own micrographs by their textures.
+
+    A folder of images becomes texture coordinates of their tiles: embedding.csv (one row per tile), map.html
+    (thumbnails at their coordinates) and summary.json in a folder. Images that cannot be used are named and skipped;
+    the exit status is 1 only where none can be used. Nothing of params.yaml is read.
+    """
+
+    out: Annotated[Path, Option("folder to write", metavar="DIR", kind="map of micrographs")] = Path("micrograph_map")
+    descriptor: Annotated[
+        str,
+        Option("of the textures: efficientnet, vgg19, scattering, ...", names="models.descriptors.choice:DESCRIPTORS"),
+    ] = "efficientnet"
+    layer: Annotated[
+        str | None,
+        Option(
+            "of the network; earlier ones see less and fit smaller tiles", unset="b7 of efficientnet, conv3_4 of vgg19"
+        ),
+    ] = None
+    method: Annotated[Literal["isomap", "mds"], Option("of the map")] = "isomap"
+    beyond_two_point: Annotated[
+        bool, Option("how well tiles can be distinguished from their phase surrogates (AUROC)")
+    ] = False
+    windows: Annotated[list[int], Option("tile sizes to compare", unit="px", metavar="PX", low=8, unset="none")] = (
+        field(default_factory=list)
+    )

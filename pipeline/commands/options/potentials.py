@@ -1,0 +1,200 @@
+"""What the commands about interatomic potentials are asked: train, predict, export, benchmark."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pipeline.commands.options.declaring import Option, Options, message_of
+
+if TYPE_CHECKING:
+    from models.training.potentials.potential_loss import PotentialLoss
+    from models.training.potentials.potential_settings import PotentialSettings
+    from pipeline.atoms.potential_data import SplitParams
+
+__all__ = ["BenchmarkOptions", "ExportOptions", "PredictOptions", "TrainOptions"]
+
+LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
+ModelFolder = Annotated[Path, Option("folder with potential.json", argument=True, metavar="MODEL_DIR", read=True)]
+Overwrite = Annotated[bool, Option("replace output files that are there already")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(Options):
+    """Train a potential, or an ensemble, on an atoms store.
+
+    Splits by group; all is measured on groups that no member saw. The same command again goes on where it was stopped
+    (on the same data and code).
+
+    \b
+    latentlaw train-potential --store data/molecules.zarr --model hipnn --out runs/mine --members 4
+    latentlaw train-potential --store qm9.zarr --model hipnn --out runs/qm9 --force-weight 0 --minutes 60
+    latentlaw train-potential --store a.zarr --model ani --out runs/a --test-fraction 0 --test-store b.zarr
+    """
+
+    store: Annotated[
+        Path, Option("an atoms store (latentlaw import-dataset makes one of other formats)", metavar="PATH", read=True)
+    ]
+    model: Annotated[
+        str, Option("the network: hipnn, ani", metavar="NAME", names="pipeline.atoms.potential_params:NETWORKS")
+    ]
+    out: Annotated[Path, Option("folder of the trained potential", metavar="MODEL_DIR", kind="potential")]
+    members: Annotated[int, Option("networks that differ in their seed; their spread is the uncertainty", low=1)] = 1
+    seed: Annotated[int, Option("of the first member", low=0)] = 0
+    epochs: Annotated[int, Option("passes over the training set", low=1)] = 100
+    minutes: Annotated[
+        float | None, Option("as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
+    ] = None
+    batch_size: Annotated[int, Option("configurations in a step", low=1)] = 4
+    learning_rate: Annotated[float | None, Option("largest one", above=0, unset="0.01 of hipnn, 0.003 of ani")] = None
+    schedule: Annotated[Literal["one_cycle", "plateau"], Option("plateau: HIP-NN's, open-ended")] = "one_cycle"
+    max_batch_size: Annotated[int, Option("of plateau, in configurations", low=1)] = 128
+    patience: Annotated[int, Option("of plateau, in epochs", low=0)] = 25
+    termination_patience: Annotated[int, Option("stop after so many epochs without a new best; 0: never", low=0)] = 0
+    method: Annotated[
+        Literal["double_backward", "forward_over_reverse", "finite_difference"],
+        Option("gradient of the force loss; all agree"),
+    ] = "double_backward"
+    energy_weight: Annotated[float, Option("of the energy error per atom, in eV", low=0)] = 3.0
+    force_weight: Annotated[float, Option("of the errors of force components, in eV/A", low=0)] = 0.1
+    stress_weight: Annotated[float, Option("of the errors of the virial per atom, in eV", low=0)] = 0.0
+    hierarchicality_weight: Annotated[float, Option("of HIP-NN's regulariser", low=0)] = 1e-4
+    loss: Annotated[Literal["squared", "huber", "rmse_mae"], Option("what is made of an error")] = "squared"
+    l2: Annotated[float, Option("weight of the squared weights", low=0)] = 0.0
+    ema_decay: Annotated[float, Option("moving average of the weights, per step; 0: none", low=0, below=1)] = 0.99
+    gradient_clip: Annotated[float, Option("largest norm of the gradient; 0: any", low=0)] = 10.0
+    cutoff: Annotated[
+        float | None,
+        Option("largest distance of neighbours", unit="A", above=0, unset="5.5 of hipnn, 5.2 of ani; of metals 7"),
+    ] = None
+    features: Annotated[int, Option("width of HIP-NN", low=1)] = 20
+    split: Annotated[Literal["group", "frame"], Option("frame: every configuration by itself")] = "group"
+    validation_fraction: Annotated[float, Option("of the groups", above=0, below=1)] = 0.1
+    test_fraction: Annotated[float, Option("of the groups", low=0, below=1)] = 0.1
+    split_seed: Annotated[int, Option("of the split", low=0)] = 0
+    hold_out: Annotated[
+        str | None,
+        Option("keep a source (its first word, such as a molecule) from all sets", metavar="SOURCE", unset="none"),
+    ] = None
+    n_train: Annotated[int | None, Option("keep so many training configurations", low=1, unset="all")] = None
+    test_store: Annotated[
+        list[Path], Option("measured too; may be repeated", metavar="STORE", read=True, unset="none")
+    ] = field(default_factory=list)
+    dtype: Annotated[Literal["float32", "float64"], Option("of the network")] = "float32"
+    autocast: Annotated[bool, Option("matrix products in bfloat16")] = False
+    tf32: Annotated[bool, Option("matrix products in TF32, on GPUs that have it")] = False
+    compile: Annotated[bool, Option("torch.compile; energies alone or finite_difference")] = False
+
+    def problems(self) -> list[str]:
+        return [*message_of(self.split_params), *message_of(self.settings)]
+
+    def split_params(self) -> "SplitParams":
+        """Raises ValueError, as the others below."""
+        from pipeline.atoms.potential_data import SplitParams
+
+        return SplitParams(
+            validation_fraction=self.validation_fraction,
+            test_fraction=self.test_fraction,
+            seed=self.split_seed,
+            by=self.split,
+        )
+
+    def potential_loss(self) -> "PotentialLoss":
+        from models.training.potentials.potential_loss import PotentialLoss
+
+        return PotentialLoss(
+            energy=self.energy_weight,
+            forces=self.force_weight,
+            stress=self.stress_weight,
+            hierarchicality=self.hierarchicality_weight if self.model == "hipnn" else 0.0,
+            kind=self.loss,
+        )
+
+    def settings(self) -> "PotentialSettings":
+        from models.training.potentials.potential_settings import PotentialSettings
+
+        return PotentialSettings(
+            loss=self.potential_loss(),
+            method=self.method,
+            schedule=self.schedule,
+            learning_rate=self.learning_rate or LEARNING_RATES[self.model],
+            batch_size=self.batch_size,
+            max_batch_size=self.max_batch_size,
+            patience=self.patience,
+            termination_patience=self.termination_patience or 10**9,
+            max_epochs=self.epochs,
+            l2=self.l2,
+            gradient_clip=self.gradient_clip,
+            ema_decay=self.ema_decay,
+            dtype=self.dtype,
+            autocast=self.autocast,
+            tf32=self.tf32,
+            compile=self.compile,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(Options):
+    """Energies and forces of the frames of a file.
+
+    By a trained potential, with its own estimate of the error. The output has the frames of FILE with all their
+    keys, and the prediction (eV, A) as ASE reads it back; of an ensemble also the spread over its members. With
+    --energy-key or --force-key the errors are printed, and how well the spread ranks them.
+    """
+
+    model: ModelFolder
+    file: Annotated[Path, Option("frames", argument=True, metavar="FILE.extxyz", read=True)]
+    out: Annotated[
+        Path, Option("the frames with their predictions", metavar="OUT.extxyz", suffixes=(".extxyz", ".xyz"))
+    ]
+    overwrite: Overwrite = False
+    energy_key: Annotated[str | None, Option("label to compare energies with", metavar="KEY", unset="none")] = None
+    force_key: Annotated[str | None, Option("label to compare forces with", metavar="KEY", unset="none")] = None
+    units: Annotated[
+        str, Option("of the labels: eV, Ha, ...; forces: unit/A", names="stores.importers.label_units:ENERGY_EV")
+    ] = "eV"
+    batch_atoms: Annotated[int, Option("atoms in a batch, about", low=1, metavar="N")] = 2000
+    chunk: Annotated[int, Option("larger frames in chunks of N atoms", low=1, metavar="N")] = 20_000
+    precision: Annotated[Literal["float64", "float32"], Option("of the network")] = "float64"
+
+    def problems(self) -> list[str]:
+        return [] if self.file.is_file() else [f"{self.file}: found no file, expected frames of extended XYZ"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Options):
+    """Write a trained HIP-NN for hippynn and LAMMPS."""
+
+    model: ModelFolder
+    format: Annotated[Literal["hippynn"], Option("of the other program")]
+    out: Annotated[Path, Option("folder to write", metavar="DIR", kind="export for hippynn")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkOptions(Options):
+    """Measure properties of any ASE calculator.
+
+    They are set beside an oracle, the literature and experiment. Properties are measured side by side on the
+    workers. One that cannot be measured is recorded with the reason. The settings file has the fields of
+    models.physics.atoms.properties.suite.BenchmarkSettings.
+
+    \b
+    --calculator ase.calculators.emt:EMT
+    --calculator models.networks.potentials.calculator:PotentialCalculator
+        --calculator-args '{"potential": "runs/aluminium"}'
+    --oracle models.physics.atoms.properties.engine_calculator:gpaw --oracle-args '{"k_mesh": [12, 12, 12]}'
+    """
+
+    calculator: Annotated[str, Option("what is measured", metavar="MODULE:FACTORY")]
+    calculator_args: Annotated[str, Option("keyword arguments of its factory", metavar="JSON")] = "{}"
+    oracle: Annotated[str | None, Option("what it is compared with", metavar="MODULE:FACTORY", unset="none")] = None
+    oracle_args: Annotated[str, Option("keyword arguments of its factory", metavar="JSON")] = "{}"
+    out: Annotated[Path, Option("the file to write", metavar="FILE.json", suffixes=(".json",))]
+    overwrite: Overwrite = False
+    properties: Annotated[
+        list[str], Option("families or properties", metavar="NAME", unset="those of the settings, all but long ones")
+    ] = field(default_factory=list)
+    long: Annotated[bool, Option("also those that take long")] = False
+    element: Annotated[str, Option("an fcc element", metavar="SYMBOL")] = "Al"
+    settings: Annotated[
+        Path | None, Option("settings of the measurements", metavar="FILE.yaml", read=True, unset="none")
+    ] = None

@@ -1,0 +1,109 @@
+"""docs/results.md says what `reports/metrics` of the published run holds."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "results.md").read_text()
+ALUMINIUM = {
+    "a0": ("lattice constant", 3),
+    "bulk_modulus": ("bulk modulus, strain to 3 %", 1),
+    "local_bulk_modulus": ("bulk modulus, strain to 0.5 %", 1),
+    "c11": ("C11", 1),
+    "c12": ("C12", 1),
+    "c44": ("C44", 1),
+    "bcc_minus_fcc": ("bcc above fcc", 3),
+    "phonon_lowest": ("lowest phonon", 1),
+    "phonon_L_longitudinal": ("longitudinal phonon at L", 2),
+    "surface_111": ("surface 111", 3),
+    "surface_100": ("surface 100", 3),
+    "surface_110": ("surface 110", 3),
+    "vacancy_formation": ("vacancy formation", 3),
+    "intrinsic_stacking_fault": ("stacking fault", 1),
+}
+MAPS = {
+    "EfficientNet-Lite0, pretrained": "efficientnet",
+    "EfficientNet-Lite0, random weights": "random_efficientnet",
+    "two-point function, raw": "two_point",
+    "two-point function, centred": "two_point_centred",
+    "log power spectrum": "log_power_spectrum",
+}
+
+
+def metrics(name: str) -> dict:
+    return json.loads((ROOT / "reports" / "metrics" / f"{name}.json").read_text())
+
+
+def row(begin: str) -> str:
+    """The row of a table that begins so; there is one."""
+    (found,) = [line for line in PAGE.splitlines() if line.startswith(f"| {begin}")]
+    return found
+
+
+@pytest.mark.parametrize("name", ALUMINIUM)
+def test_every_property_of_aluminium_is_the_measured_one_misses_among_them(name: str):
+    words, digits = ALUMINIUM[name]
+    assert f"{metrics('aluminium_properties')[name]['value']:.{digits}f}" in row(words)
+
+
+def test_the_migration_of_a_vacancy_is_told_to_fail_while_it_does():
+    record = metrics("aluminium_properties")["vacancy_migration"]
+    assert (record["value"] is None) == ("**none**" in row("vacancy migration"))
+
+
+@pytest.mark.parametrize("words", MAPS)
+def test_raw_pair_statistics_stand_beside_centred_ones(words: str):
+    results = metrics("embedding")["results"]
+    for generator, parameter in (("lamellae", "mean"), ("phase_order", "phase_order")):
+        best = max(
+            r["linear_r2"][parameter] for r in results if (r["generator"], r["descriptor"]) == (generator, MAPS[words])
+        )
+        assert f"{best:.3f}" in row(words)
+
+
+def test_spectra_latents_and_the_fit_are_the_measured_ones():
+    spectra, headline = metrics("spectra"), metrics("headline")
+    assert f"{spectra['n_spectra']:,}" in row("spectra |") and f", {spectra['n_failed']} failed" in row("spectra |")
+    friedel = row("Friedel's sum rule")
+    assert f"{spectra['friedel']['percentile_99']:.4f}" in friedel and f"{spectra['friedel']['worst']:.4f}" in friedel
+    assert f"{spectra['friedel']['n_rows']:,}" in friedel
+    latents = metrics("latents")["best_abs_spearman"]
+    for begin, name in (
+        ("one latent against log T_K", "log_T_K"),
+        ("one latent against the asymmetry", "asymmetry"),
+        ("the same latent against the occupation", "n_d"),
+    ):
+        found = latents[name]
+        if name != "n_d":
+            assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in row(begin)
+        assert f"{found['value']:.3f}" in row(begin)
+    assert f"{latents['log_max_scale']['value']:.3f}" in PAGE
+    assert f"{headline['T_K_exponent']:.4f}" in row("exponent")
+    assert f"{headline['T_K_prefactor']:.3f}" in row("power of the prefactor")
+    correction = metrics("formula")["correction_resolved"]
+    assert f"{correction['coefficient']:.2f} [{correction['low']:.2f}, {correction['high']:.2f}]" in row("term Gamma/U")
+
+
+def test_force_errors_and_rounds_are_the_measured_ones():
+    stores = metrics("potential")["stores"]
+    for begin, errors in (
+        ("molecules, held-out", [stores["molecules"][name] for name in ("hipnn", "ani")]),
+        ("a molecule that is in no", [stores["molecules"][name]["held_out"] for name in ("hipnn", "ani")]),
+        ("aluminium, held-out", [stores["aluminium"][name] for name in ("hipnn", "ani")]),
+    ):
+        assert all(f"{found['force_rmse_eV_A']:.3f} eV/A" in row(begin) for found in errors)
+        assert f"{errors[0]['force_rms_eV_A']:.3f} eV/A" in row(begin)
+    learning = metrics("active_learning")
+    for begin, rounds in (("force RMSE, three rounds", "rounds"), ("the same with labels drawn", "random")):
+        first, last = (learning[rounds][k]["force_rmse"] for k in (0, -1))
+        assert f"{first:.3f} to {last:.3f} eV/A" in row(begin)
+
+
+def test_the_report_beside_the_page_has_the_same_two_point_control():
+    cells = [
+        r for r in metrics("beyond_two_point")["results"]
+        if (r["generator"], r["descriptor"], r["surrogate"]) == ("phase_order", "efficientnet", "phases")
+    ]  # fmt: skip
+    assert f"AUC {cells[0]['auc']:.2f} [{cells[0]['low']:.2f}, {cells[0]['high']:.2f}] for cells" in PAGE
