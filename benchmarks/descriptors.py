@@ -29,9 +29,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, VGG19Settings, make_descriptor
-from models.descriptors.efficientnet import STEM_CHANNELS, block_shapes
-from models.descriptors.vgg19 import GROUPS
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import STEM_CHANNELS, EfficientNetSettings, block_shapes
+from models.descriptors.vgg19 import GROUPS, VGG19Settings
 
 LAYERS = {"efficientnet": "b7", "vgg19": "conv3_4"}
 BLOCK = 100
@@ -60,12 +60,8 @@ def networks(images: np.ndarray, runs: int) -> None:
         some = images if kind == "efficientnet" else images[:8]
         tasks[f"{kind} loop"] = lambda network=loops[kind], some=some: plain_loop(network, some)
         for statistic in ("means", "gram"):
-            settings = DescriptorSettings(
-                efficientnet=EfficientNetSettings(layers=(layer,), statistic=statistic)
-                if kind == "efficientnet"
-                else EfficientNetSettings(),
-                vgg19=VGG19Settings(layers=(layer,), statistic=statistic) if kind == "vgg19" else VGG19Settings(),
-            )
+            family = EfficientNetSettings if kind == "efficientnet" else VGG19Settings
+            settings = DescriptorSettings(family(layers=(layer,), statistic=statistic))
             made = make_descriptor(f"random_{kind}", settings, images.shape[1:])
             tasks[f"{kind} {statistic}"] = lambda made=made, some=some: made.describe(some)
     seconds = best_of(tasks, runs)

@@ -14,8 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.laws.dimension import choose_dimension
-from models.laws.manifold import classical_mds, draw_landmarks, isomap, principal_axes
+from models.laws.manifold import choose_dimension, classical_mds, draw_landmarks, isomap, principal_axes
 
 N_FEATURES, N_LANDMARKS = 112, 1000
 

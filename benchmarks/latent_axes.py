@@ -7,7 +7,7 @@ Hamiltonians, agreement of the seeds (no label), and with labels |Spearman| of t
 neighbours over all active latents, where T_K > T. Variants:
 
     plain      beta-VAE                         mirror     even and odd latents
-    prefix     prefix dropout                   transport  distance of cumulated spectra in the objective
+    nested dropout                              Cramer distance of cumulated spectra in the objective
 """
 
 import argparse
@@ -18,24 +18,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.laws.associations import explained
 from models.laws.consistency import agreement
 from models.laws.correlation import spearman
-from models.laws.explained import explained
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
-from pipeline.impurity.latent_quantities import quantities
-from pipeline.impurity.subsets import split_by_hamiltonian, subset_rows
+from pipeline.impurity.subsets import quantities, split_by_hamiltonian, subset_rows
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
 VARIANTS = {
     "plain": ("plain", 0.0, 0.0),
-    "plain + prefix + transport": ("plain", 0.3, 10.0),
+    "plain + nested dropout + Cramer": ("plain", 0.3, 10.0),
     "mirror": ("mirror", 0.0, 0.0),
-    "mirror + prefix": ("mirror", 0.3, 0.0),
-    "mirror + transport": ("mirror", 0.0, 10.0),
-    "mirror + prefix + transport": ("mirror", 0.3, 10.0),
+    "mirror + nested dropout": ("mirror", 0.3, 0.0),
+    "mirror + Cramer": ("mirror", 0.0, 10.0),
+    "mirror + nested dropout + Cramer": ("mirror", 0.3, 10.0),
 }
 COLUMNS = ("MAE", "agreement", "log_T_K", "asymmetry", "R2 log_T_K", "R2 asymmetry")
 
@@ -56,14 +55,14 @@ def main() -> None:
     judged, known = quantities(spectra, rows, "low_temperature")
     print(f"{len(np.unique(hamiltonian))} Hamiltonians, {len(rows)} spectra, {judged.sum()} with T_K > T")
     print(f"{'':30}" + "".join(f"{column:>14}" for column in COLUMNS))
-    for name, (architecture, prefix, transport) in VARIANTS.items():
+    for name, (architecture, nested_dropout, cramer_weight) in VARIANTS.items():
         training = (split == 0) & ~(mirrored & (architecture == "mirror"))
         config = SpectrumVAE.Config(architecture=architecture, n_omega=x.shape[1], n_latent=6, n_odd=2)
         epochs = max(1, arguments.steps // max(1, int(training.sum()) // 128))
         settings = TrainingSettings(
             beta=arguments.beta,
-            prefix=prefix,
-            transport=transport,
+            nested_dropout=nested_dropout,
+            cramer_weight=cramer_weight,
             learning_rate=3e-3,
             batch_size=128,
             max_epochs=epochs,

@@ -8,7 +8,9 @@
 Without `settings` the class is its own settings (a settings class that fulfils the contract), or a function needs none.
 A choice in params is a tagged union, `{name: operon, population: 500}`; `operon` alone where all settings are stated by
 nobody. A params class declares it as `Annotated[Chosen, SYMBOLIC_ENGINES]`, and `SYMBOLIC_ENGINES.make(params.engine)`
-makes the object. All modules of the folder are imported at the first look-up: no table names them.
+makes the object. Several choices are a mapping, `{operon: {population: 500}, library: {beam: 100}}`, declared as
+`Annotated[dict[str, Any], SYMBOLIC_ENGINES.by_name]`. All modules of the folder are imported at the first look-up, but
+for those of other interpreters, `*_child`: no table names them.
 """
 
 import importlib
@@ -19,10 +21,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, create_model
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["Chosen", "Entry", "Registry"]
+__all__ = ["Chosen", "Entry", "NamedSettings", "Registry"]
 
 C = TypeVar("C")
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -42,6 +44,29 @@ class Entry:
 
     make: Callable[..., Any]
     settings: type | None
+
+
+class NamedSettings:
+    """In params a mapping, name -> settings; in Python the same, `dict[str, Any]`. At least one.
+
+    `kind_of` gives the settings class of a name as it is known when params are read, or raises ValueError.
+    """
+
+    def __init__(self, kind_of: Callable[[str], type]) -> None:
+        self.kind_of = kind_of
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:  # noqa: ANN401 - pydantic's types
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def read(self, given: object) -> dict[str, Any]:
+        """Raises ValueError for unknown names, pydantic's ValidationError for settings that do not fit."""
+        if not isinstance(given, Mapping) or not given:
+            raise ValueError(f"found {given!r}, expected a mapping of names to their settings")
+        kinds: dict[str, Any] = {str(name): self.kind_of(str(name)) for name in given}
+        if all(isinstance(value, kinds[name]) for name, value in given.items()):
+            return dict(given)
+        fields: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
+        return dict(create_model("settings", **fields).model_validate_json(json.dumps(given)))
 
 
 @dataclass(eq=False)
@@ -79,7 +104,8 @@ class Registry(Generic[C]):
         if self.package is not None and not self._walked:
             folder = importlib.import_module(self.package)
             for module in sorted(m.name for m in pkgutil.iter_modules(folder.__path__, f"{self.package}.")):
-                importlib.import_module(module)
+                if not module.endswith("_child"):
+                    importlib.import_module(module)
             self._walked = True
         return sorted(self._entries)
 
@@ -88,6 +114,16 @@ class Registry(Generic[C]):
         if name not in names:
             raise ValueError(f"{self.contract}: found {name!r}, expected one of {names}; choose one of them")
         return self._entries[name]
+
+    @property
+    def by_name(self) -> NamedSettings:
+        return NamedSettings(self._settings_of)
+
+    def _settings_of(self, name: str) -> type:
+        kind = self[name].settings
+        if kind is None:
+            raise ValueError(f"{self.contract} {name!r}: found settings, expected none; it has none")
+        return kind
 
     def choose(self, name: str, **settings: Any) -> Chosen:  # noqa: ANN401 - the fields of any settings class
         """The entry `name` with these settings. Raises ValueError for an unknown name or settings that do not fit."""

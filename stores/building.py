@@ -1,12 +1,15 @@
 """Where results are built, and what they may replace: nothing but what was made here as the same.
 
-    .NAME.building    beside NAME: what is not complete; a run that was killed leaves it, the next one clears it
+    .NAME.building    beside NAME: what is not complete, locked by the run that makes it; one that was killed leaves it,
+                      the next one clears it
     NAME              complete, moved there at the end
 
 A store tells by its manifest what it is and which files are its own, any other folder by `.latentlaw.json`, which lists
 them. A folder of another kind, a file that somebody added, a link: each is refused, with the reason and a cure.
 """
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -23,15 +26,16 @@ __all__ = [
     "NEW",
     "OutputRefused",
     "building",
+    "folder_beside",
     "occupied",
-    "place_beside",
     "refusal",
     "require_replaceable",
     "store_kind",
 ]
 
 MARKER = ".latentlaw.json"
-NEW, OLD = "latentlaw_new", "latentlaw_old"  # no user has these names in a folder of that name
+NEW, OLD, LOCK = "latentlaw_new", "latentlaw_old", "latentlaw_lock"  # no user has these in a folder of that name
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # file systems that have none
 SETTLE_S = 0.2
 N_SHOWN = 3  # files named in a message
 
@@ -42,7 +46,7 @@ class OutputRefused(ValueError):
 
 @contextmanager
 def building(path: str | Path, kind: str) -> Iterator[Path]:
-    """A place beside `path` to build in; on success it is moved to `path`, on failure it is removed.
+    """A folder beside `path` to build in; on success it is moved to `path`, on failure it is removed.
 
     What lies at `path` is replaced only where an earlier run made it as the same `kind` ("potential", `store_kind`)
     and nobody added a file: a store tells by its manifest, any other folder by MARKER. Raises OutputRefused for
@@ -50,33 +54,38 @@ def building(path: str | Path, kind: str) -> Iterator[Path]:
     """
     target = Path(path)
     require_replaceable(target, kind)
-    with place_beside(target) as place:
-        yield place / NEW
-        if not (place / NEW / "zarr.json").is_file():
-            _write_marker(place / NEW, kind)
+    with folder_beside(target) as folder:
+        yield folder / NEW
+        if not (folder / NEW / "zarr.json").is_file():
+            _write_marker(folder / NEW, kind)
         require_replaceable(target, kind)
         if target.exists():
-            os.replace(target, place / OLD)
-        os.replace(place / NEW, target)
+            os.replace(target, folder / OLD)
+        os.replace(folder / NEW, target)
 
 
 @contextmanager
-def place_beside(target: Path) -> Iterator[Path]:
-    """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first."""
-    place = _place_beside(target)
+def folder_beside(target: Path) -> Iterator[Path]:
+    """Folder `.NAME.building` for what begins with NEW or OLD; what a killed run left of it is removed first.
+
+    Raises OutputRefused where something else is there, or another run that builds the same.
+    """
+    folder = _folder_beside(target)
     if reason := occupied(target):
         raise OutputRefused(f"{target}: {reason}")
     target.parent.mkdir(parents=True, exist_ok=True)
-    _clear(place, target)
-    place.mkdir()
+    lock = _lock(folder, target)
     try:
-        yield place
+        _clear(folder, target)
+        yield folder
     except BaseException:
-        _clear(place, target)
+        _clear(folder, target)
         time.sleep(SETTLE_S)  # what threads of zarr had begun to write comes after an interrupt
         raise
     finally:
-        _clear(place, target)
+        _clear(folder, target)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def store_kind(schema: StoreSchema) -> str:
@@ -110,12 +119,12 @@ def refusal(path: str | Path, kind: str) -> str:
 
 
 def occupied(target: Path) -> str:
-    """Why `place_beside` would refuse to begin: something is there that no killed run left."""
-    place = _place_beside(target)
-    names = set(os.listdir(place)) if place.is_dir() and not place.is_symlink() else None
-    if not os.path.lexists(place) or (names is not None and all(name.startswith((NEW, OLD)) for name in names)):
+    """Why `folder_beside` would refuse to begin: something is there that no killed run left."""
+    folder = _folder_beside(target)
+    names = set(os.listdir(folder)) if folder.is_dir() and not folder.is_symlink() else None
+    if not os.path.lexists(folder) or (names is not None and all(name.startswith((NEW, OLD, LOCK)) for name in names)):
         return ""
-    return f"found {place}, where it would be built and which was not made here; move it away, or name another path"
+    return f"found {folder}, where it would be built and which was not made here; move it away, or name another path"
 
 
 def require_replaceable(path: str | Path, kind: str) -> None:
@@ -128,8 +137,8 @@ def _files_made(folder: Path, kind: str) -> set[str] | None:
     """Paths inside `folder` of all that an earlier run made there as this `kind`; None where none did."""
     try:
         if not (folder / "zarr.json").is_file():
-            told = json.loads((folder / MARKER).read_text())
-            return {MARKER, *map(str, told["files"])} if told["kind"] == kind else None
+            marker = json.loads((folder / MARKER).read_text())
+            return {MARKER, *map(str, marker["files"])} if marker["kind"] == kind else None
         attributes = json.loads((folder / "zarr.json").read_text())["attributes"]
         if kind != f"store of {attributes['schema']}":
             return None
@@ -154,12 +163,43 @@ def _write_marker(folder: Path, kind: str) -> None:
     (folder / MARKER).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def _place_beside(target: Path) -> Path:
+def _folder_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.building") if target.name else target / ".building"
 
 
-def _clear(place: Path, target: Path) -> None:
+def _lock(folder: Path, target: Path) -> int:
+    """Make `folder` and hold its lock, until the file descriptor is closed or this process ends, however it does."""
+    while True:
+        folder.mkdir(exist_ok=True)
+        try:
+            lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR)
+        except FileNotFoundError:  # a run that ended just now removed the folder
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(lock).st_nlink:
+                return lock
+        except BlockingIOError:
+            os.close(lock)
+            raise OutputRefused(
+                f"{target}: found another run that is making it, expected one at a time; wait for its end"
+            ) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                return lock
+            os.close(lock)
+            raise
+        os.close(lock)  # of a run that ended between the two steps
+
+
+def _clear(folder: Path, target: Path) -> None:
     """Remove what a run left beside `target`; where it was killed between two moves the old one comes back."""
-    if (place / OLD).exists() and not target.exists():
-        os.replace(place / OLD, target)
-    shutil.rmtree(place, ignore_errors=True)
+    if (folder / OLD).exists() and not target.exists():
+        os.replace(folder / OLD, target)
+    for entry in folder.glob("*") if folder.is_dir() else ():
+        if entry.name == LOCK:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)

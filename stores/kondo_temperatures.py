@@ -21,7 +21,7 @@ ROW = ("sample",)
 
 
 def _energy(name: str, description: str, **bounds: Any) -> Variable:  # noqa: ANN401 - fields of Variable
-    return Variable(name=name, dims=ROW, dtype="float64", units="D", description=description, **bounds)
+    return Variable(name, ROW, "float64", "D", description, **bounds)
 
 
 def _missing_without_failure(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -48,17 +48,12 @@ KONDO_TEMPERATURES = StoreSchema(
     facts=(
         FAILURE_TOLD,
         Fact(
-            name="measured_where_ok",
-            expected="a number exactly where status is 0",
-            variables=("status", "kondo_temperature"),
-            violated=_missing_without_failure,
+            "measured_where_ok",
+            "a number exactly where status is 0",
+            ("status", "kondo_temperature"),
+            _missing_without_failure,
         ),
-        Fact(
-            name="local_moment",
-            expected="eps_d < 0 < eps_d + U",
-            variables=("interaction", "level"),
-            violated=_no_local_moment,
-        ),
+        Fact("local_moment", "eps_d < 0 < eps_d + U", ("interaction", "level"), _no_local_moment),
     ),
     attributes=("settings", "solver"),
 )
@@ -74,7 +69,4 @@ def tiny() -> xr.Dataset:
         "status": np.array([OK, OK, FAILED], dtype=np.int8),
         "failure": np.array(["", "", "example"], dtype=object),
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in KONDO_TEMPERATURES.variables},
-        attrs={"settings": "{}", "solver": "example"},
-    )
+    return KONDO_TEMPERATURES.dataset(columns, {"settings": "{}", "solver": "example"})

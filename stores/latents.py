@@ -28,13 +28,11 @@ PATH = ("subset", "latent", "step")
 
 
 def _index(name: str, description: str, **more: Any) -> Variable:  # noqa: ANN401 - fields of Variable
-    return Variable(name=name, dims=ROW, dtype="int64", units="dimensionless", description=description, low=0, **more)
+    return Variable(name, ROW, "int64", "dimensionless", description, low=0, **more)
 
 
 def _value(name: str, dims: tuple[str, ...], dtype: str, description: str, **more: Any) -> Variable:  # noqa: ANN401
-    return Variable(
-        name=name, dims=dims, dtype=dtype, units="dimensionless", description=description, nan_allowed=True, **more
-    )
+    return Variable(name, dims, dtype, "dimensionless", description, nan_allowed=True, **more)
 
 
 def _ragged(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -51,9 +49,7 @@ def _split_leaks(block: xr.Dataset) -> NDArray[np.bool_]:
 LATENTS = StoreSchema(
     name="latents",
     version="1",
-    coordinates=(
-        Variable(name="omega", dims=("omega",), dtype="float64", units="D", description="frequency", increasing=True),
-    ),
+    coordinates=(Variable("omega", ("omega",), "float64", "D", "frequency", increasing=True),),
     variables=(
         _index("subset_index", "number of the subset in the attribute `subsets`"),
         _index("spectrum_row", "row in spectra.zarr"),
@@ -67,16 +63,16 @@ LATENTS = StoreSchema(
     ),
     facts=(
         Fact(
-            name="columns_agree",
-            expected="NaN in mean and std together, only after the active latents",
-            variables=("latent_mean", "latent_std"),
-            violated=_ragged,
+            "columns_agree",
+            "NaN in mean and std together, only after the active latents",
+            ("latent_mean", "latent_std"),
+            _ragged,
         ),
         Fact(
-            name="split_by_hamiltonian",
-            expected="one split for all rows of a Hamiltonian in a subset",
-            variables=("hamiltonian", "subset_index", "split"),
-            violated=_split_leaks,
+            "split_by_hamiltonian",
+            "one split for all rows of a Hamiltonian in a subset",
+            ("hamiltonian", "subset_index", "split"),
+            _split_leaks,
             whole=True,
         ),
     ),
@@ -141,10 +137,9 @@ def tiny() -> xr.Dataset:
         "traversal_position": position,
         "traversal_spectrum": spectrum,
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
-        coords={"omega": ("omega", omega, LATENTS.variable("omega").attrs)},
-        attrs={
+    return LATENTS.dataset(
+        columns | {"omega": omega},
+        {
             "subsets": json.dumps(["low_temperature", "full"]),
             "latent_names": json.dumps({"low_temperature": ["even 1", "odd 1"], "full": ["even 1"]}),
         },

@@ -229,16 +229,16 @@ def _storage(document: Mapping[str, Any], data_type: str, n_dims: int) -> tuple[
         raise ValueError("expected a regular grid of shards with the keys c/0/0, c/1/0, ...")
     if _names(codecs) != ["sharding_indexed"]:
         raise ValueError(f"found codecs {_names(codecs)}, expected ['sharding_indexed']")
-    told = codecs[0]["configuration"]
+    sharding = codecs[0]["configuration"]
     expected = ["vlen-utf8" if data_type == "string" else "bytes", "zstd", "crc32c"]
-    if _names(told["codecs"]) != expected:
-        raise ValueError(f"found codecs of chunks {_names(told['codecs'])}, expected {expected}")
-    if _names(told["index_codecs"]) != ["bytes", "crc32c"] or told.get("index_location", "end") != "end":
+    if _names(sharding["codecs"]) != expected:
+        raise ValueError(f"found codecs of chunks {_names(sharding['codecs'])}, expected {expected}")
+    if _names(sharding["index_codecs"]) != ["bytes", "crc32c"] or sharding.get("index_location", "end") != "end":
         raise ValueError("expected the index of a shard at its end, as bytes with a crc32c")
-    if told["index_codecs"][0]["configuration"] != {"endian": "little"}:
+    if sharding["index_codecs"][0]["configuration"] != {"endian": "little"}:
         raise ValueError("expected a little-endian index")
     shard = _sizes(grid["configuration"]["chunk_shape"], "shape of shards", lowest=1)
-    chunk = _sizes(told["chunk_shape"], "shape of chunks", lowest=1)
+    chunk = _sizes(sharding["chunk_shape"], "shape of chunks", lowest=1)
     if not len(shard) == len(chunk) == n_dims or any(whole % part for whole, part in zip(shard, chunk, strict=True)):
         raise ValueError(
             f"found shards of shape {shard} with chunks of {chunk}, expected whole chunks in {n_dims} dims"

@@ -41,12 +41,12 @@ class Manifest:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
-    def parse(cls, told: object) -> "Manifest":
+    def parse(cls, attribute: object) -> "Manifest":
         """The manifest from the attribute of a store, a text of JSON or, in older stores, an object.
 
         Raises ValueError that tells everything which is wrong with it.
         """
-        found = strict_json(told) if isinstance(told, str) else told
+        found = strict_json(attribute) if isinstance(attribute, str) else attribute
         if not isinstance(found, Mapping):
             raise ValueError(f"found a manifest of type {type(found).__name__}, expected an object")
         names = {field.name for field in fields(cls)}
@@ -92,17 +92,17 @@ class VariableHash:
 
 def store_hash(attributes: Mapping[str, Any], variables: Mapping[str, str]) -> str:
     """Hash of a whole store from its global attributes (any manifest among them is left out) and variable hashes."""
-    told = {key: value for key, value in attributes.items() if key != "manifest"}
-    return hashlib.sha256(canonical_json([told, dict(variables)]).encode()).hexdigest()
+    shaping = {key: value for key, value in attributes.items() if key != "manifest"}
+    return hashlib.sha256(canonical_json([shaping, dict(variables)]).encode()).hexdigest()
 
 
 def read_manifest(path: str | Path) -> Manifest:
     """The manifest inside a store, without reading data."""
-    told = strict_json((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
-    if told is None:
+    text = strict_json((Path(path) / "zarr.json").read_text())["attributes"].get("manifest")
+    if text is None:
         raise ValueError(f"{path} has no manifest: it was never finished. Make it anew with `dvc repro`")
     try:
-        return Manifest.parse(told)
+        return Manifest.parse(text)
     except ValueError as error:
         raise ValueError(f"{path} has a damaged manifest: {error}; {CURE}") from None
 

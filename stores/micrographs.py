@@ -25,7 +25,7 @@ SKIPPED = ("skipped",)
 
 
 def _column(name: str, dtype: str, units: str, description: str, **rules: Any) -> Variable:  # noqa: ANN401 - fields of Variable
-    return Variable(name=name, dims=ROW, dtype=dtype, units=units, description=description, **rules)
+    return Variable(name, ROW, dtype, units, description, **rules)
 
 
 def _flat(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -52,36 +52,20 @@ MICROGRAPHS = StoreSchema(
     version="1",
     coordinates=(),
     variables=(
-        Variable(
-            name="image",
-            dims=("sample", "y", "x"),
-            dtype="float32",
-            units="dimensionless",
-            description="grey value",
-            low=0,
-            high=1,
-        ),
+        Variable("image", ("sample", "y", "x"), "float32", "dimensionless", "grey value", low=0, high=1),
         _column("group", "int64", "dimensionless", "number of the image file; split by it", low=0),
         _column("source", "str", "dimensionless", "path of the file inside the imported folder"),
         _column("tile_y", "int64", "px", "first row of the tile in its file", low=0),
         _column("tile_x", "int64", "px", "first column of the tile in its file", low=0),
         _column("pixel_size_um", "float64", "um", "width of a pixel, NaN where unknown", above=0, nan_allowed=True),
-        Variable(
-            name="skipped_file", dims=SKIPPED, dtype="str", units="dimensionless", description="file that is not used"
-        ),
-        Variable(
-            name="skipped_reason", dims=SKIPPED, dtype="str", units="dimensionless", description="why it is not used"
-        ),
+        Variable("skipped_file", SKIPPED, "str", "dimensionless", "file that is not used"),
+        Variable("skipped_reason", SKIPPED, "str", "dimensionless", "why it is not used"),
     ),
     facts=(
-        Fact(name="some_tiles", expected="at least one tile", variables=("group",), violated=_empty, whole=True),
-        Fact(name="contrast", expected="contrast in every tile", variables=("image",), violated=_flat),
+        Fact("some_tiles", "at least one tile", ("group",), _empty, whole=True),
+        Fact("contrast", "contrast in every tile", ("image",), _flat),
         Fact(
-            name="one_group_per_file",
-            expected="one group for each file",
-            variables=("group", "source"),
-            violated=_groups_and_files_differ,
-            whole=True,
+            "one_group_per_file", "one group for each file", ("group", "source"), _groups_and_files_differ, whole=True
         ),
     ),
     attributes=("settings",),
@@ -102,6 +86,4 @@ def tiny() -> xr.Dataset:
         "skipped_file": np.array(["c.jpg"], dtype=object),
         "skipped_reason": np.array(["example"], dtype=object),
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROGRAPHS.variables}, attrs={"settings": "{}"}
-    )
+    return MICROGRAPHS.dataset(columns, {"settings": "{}"})

@@ -1,17 +1,20 @@
 """Schema of `data/microstructures.zarr`: one row per synthetic micrograph, with the parameters that made it.
 
     image[i, y, x]   grey in [0, 1]
-    generator[i]     code of the generator, the position in GENERATORS
-    group[i]         parameter point: realisations of one point share it. Split by it, or sisters of a test image are
-                     trained on
+    generator[i]     code of the generator, its position in the attribute `generators`
+    group[i]         parameter point: realisations of one point share it. Split by it, or other
+                     realisations of a test image are trained on
 
 Parameters that a generator does not have are NaN. An image that could not be made keeps its row: status 1, the reason
 in `failure`, zeros as image. Attributes: `generators` (JSON list of names by code), `periodic` (true where opposite
 edges of the lamellae and grains fit together; phase_order and cahn_hilliard are always periodic), `settings` (JSON of
-the params).
+the params). A store with generators beyond the four below also says which parameters they have, and their units:
+`parameters`, JSON of {generator: {parameter: units}}. So the schema is a function of the attributes, `schema_of`.
 """
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +23,20 @@ from numpy.typing import NDArray
 
 from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
+from stores.zarr_store import open_store
 
-__all__ = ["GENERATORS", "MICROSTRUCTURES", "PARAMETERS", "tiny"]
+__all__ = [
+    "GENERATORS",
+    "MICROSTRUCTURES",
+    "PARAMETERS",
+    "generator_attributes",
+    "microstructures_schema",
+    "open_microstructures",
+    "parameter_columns",
+    "rows_of",
+    "schema_of",
+    "tiny",
+]
 
 GENERATORS = ("lamellae", "phase_order", "voronoi", "cahn_hilliard")
 PARAMETERS = {  # column -> generators which have it
@@ -33,17 +48,70 @@ PARAMETERS = {  # column -> generators which have it
 ROW = ("sample",)
 
 
-def _parameter(name: str, units: str, description: str, **bounds: Any) -> Variable:  # noqa: ANN401 - fields of Variable
-    owners = ", ".join(PARAMETERS[name])
+KNOWN = {  # units, description, range
+    "angle": ("rad", "direction of the wave vector against x, period pi", {"low": 0, "high": np.pi}),
+    "noise_strength": ("rad", "rms of the phase noise", {"low": 0}),
+    "scale_px": ("px", "wavelength, or mean distance of cells: one cell per scale^2", {"above": 0}),
+    "phase_order": ("dimensionless", "0: cells; 1: random Fourier phases", {"low": 0, "high": 1}),
+}
+Owners = Mapping[str, Sequence[int]]  # parameter -> codes of the generators that have it
+Parameters = Mapping[str, Mapping[str, str]]  # generator -> parameter -> units, in the order of the codes
+
+
+def _parameter(name: str, owners: Sequence[str], units: str) -> Variable:
+    units, description, bounds = KNOWN.get(name, (units, name, {}))
     return Variable(
         name=name,
         dims=ROW,
         dtype="float64",
         units=units,
-        description=f"{description} ({owners}; NaN of others)",
+        description=f"{description} ({', '.join(owners)}; NaN of others)",
         nan_allowed=True,
-        **bounds,
+        **bounds,  # type: ignore[arg-type]
     )
+
+
+def parameter_columns(parameters: Parameters) -> list[str]:
+    """The columns of parameters: those of the four known generators, and what others bring."""
+    return list(dict.fromkeys([*PARAMETERS, *(name for own in parameters.values() for name in own)]))
+
+
+def generator_attributes(parameters: Parameters) -> dict[str, str]:
+    """What the attributes say of these generators; `schema_of` reads it."""
+    more = {name: dict(own) for name, own in parameters.items() if name not in GENERATORS}
+    said = {"generators": json.dumps(list(parameters))}
+    return said | ({"parameters": json.dumps(more, sort_keys=True)} if more else {})
+
+
+def schema_of(attributes: Mapping[str, Any]) -> StoreSchema:
+    """The schema of a store with these global attributes. Raises ValueError where they tell no generators."""
+    try:
+        names, more = json.loads(attributes["generators"]), json.loads(attributes.get("parameters", "{}"))
+        return microstructures_schema({name: more[name] if name in more else _known(name) for name in names})
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"microstructures: found generators {attributes.get('generators')!r} with parameters "
+            f"{attributes.get('parameters')!r} in the attributes ({error!r}), expected JSON: names, and for all but "
+            f" {list(GENERATORS)} their parameters with units"
+        ) from None
+
+
+def open_microstructures(path: Path | str) -> xr.Dataset:
+    """The store, lazily, by the schema that its own attributes tell."""
+    return open_store(path, schema_of(open_store(path).attrs))
+
+
+def rows_of(images: xr.Dataset, generator: str, rows: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Positions in `rows` (all rows of the store where not given) whose image is of this generator."""
+    names = json.loads(images.attrs["generators"])
+    codes = images["generator"].values if rows is None else images["generator"].values[rows]
+    return np.flatnonzero(codes == names.index(generator)) if generator in names else np.zeros(0, dtype=np.int64)
+
+
+def _known(generator: str) -> dict[str, str]:
+    if generator not in GENERATORS:
+        raise KeyError(generator)
+    return {name: KNOWN[name][0] for name, owners in PARAMETERS.items() if generator in owners}
 
 
 def _empty_where_made(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -54,86 +122,77 @@ def _empty_where_made(block: xr.Dataset) -> NDArray[np.bool_]:
     return np.asarray(np.where(made, flat, (images != 0).any(axis=(1, 2))))
 
 
-def _parameters_of_another_generator(block: xr.Dataset) -> NDArray[np.bool_]:
+def _parameters_of_another_generator(block: xr.Dataset, owners: Owners) -> NDArray[np.bool_]:
     generator = block["generator"].values
     bad = np.zeros(generator.shape, dtype=bool)
-    for name, owners in PARAMETERS.items():
-        has_it = np.isin(generator, [GENERATORS.index(owner) for owner in owners])
-        bad |= np.isnan(block[name].values) == has_it
+    for name, codes in owners.items():
+        bad |= np.isnan(block[name].values) == np.isin(generator, codes)
     return bad
 
 
-def _sisters_differ(block: xr.Dataset) -> NDArray[np.bool_]:
+def _realisations_differ(block: xr.Dataset, columns: Sequence[str]) -> NDArray[np.bool_]:
     """Rows of one group share the generator and all its parameters."""
     _, first, group = np.unique(block["group"].values, return_index=True, return_inverse=True)
     bad = np.zeros(group.shape, dtype=bool)
-    for name in ("generator", *PARAMETERS):
+    for name in ("generator", *columns):
         values = block[name].values
         same = (values == values[first][group]) | (np.isnan(values) & np.isnan(values[first][group]))
         bad |= ~same
     return bad
 
 
-MICROSTRUCTURES = StoreSchema(
-    name="microstructures",
-    version="2",
-    coordinates=(),
-    variables=(
-        Variable(
-            name="image",
-            dims=("sample", "y", "x"),
-            dtype="float32",
-            units="dimensionless",
-            description="grey value",
-            low=0,
-            high=1,
+def microstructures_schema(parameters: Parameters) -> StoreSchema:
+    """The contract of a store with these generators."""
+    columns = parameter_columns(parameters)
+    names = list(parameters)
+    owners = {
+        column: [*PARAMETERS.get(column, ()), *(g for g in names if g not in GENERATORS and column in parameters[g])]
+        for column in columns
+    }
+    codes = {column: [names.index(owner) for owner in owners[column] if owner in names] for column in columns}
+    units = {column: unit for own in parameters.values() for column, unit in own.items()}
+    return StoreSchema(
+        name="microstructures",
+        version="2",
+        coordinates=(),
+        variables=(
+            Variable("image", ("sample", "y", "x"), "float32", "dimensionless", "grey value", low=0, high=1),
+            Variable(
+                "generator",
+                ROW,
+                "int8",
+                "dimensionless",
+                ", ".join(f"{code} {name}" for code, name in enumerate(names)),
+                choices=tuple(range(len(names))),
+            ),
+            *(_parameter(column, owners[column], units.get(column, "")) for column in columns),
+            Variable("group", ROW, "int64", "dimensionless", "parameter point; split by it", low=0),
+            *outcome_variables("made"),
         ),
-        Variable(
-            name="generator",
-            dims=ROW,
-            dtype="int8",
-            units="dimensionless",
-            description=", ".join(f"{code} {name}" for code, name in enumerate(GENERATORS)),
-            choices=tuple(range(len(GENERATORS))),
+        facts=(
+            FAILURE_TOLD,
+            Fact(
+                "made_where_ok", "contrast where status is 0, zeros elsewhere", ("status", "image"), _empty_where_made
+            ),
+            Fact(
+                "own_parameters",
+                "numbers in the parameters of the generator, NaN in those of others",
+                ("generator", *columns),
+                lambda block: _parameters_of_another_generator(block, codes),
+            ),
+            Fact(
+                "realisations_agree",
+                "one generator and one set of parameters in all rows of a group",
+                ("group", "generator", *columns),
+                lambda block: _realisations_differ(block, columns),
+                whole=True,
+            ),
         ),
-        _parameter("angle", "rad", "direction of the wave vector against x, period pi", low=0, high=np.pi),
-        _parameter("noise_strength", "rad", "rms of the phase noise", low=0),
-        _parameter("scale_px", "px", "wavelength, or mean distance of cells: one cell per scale^2", above=0),
-        _parameter("phase_order", "dimensionless", "0: cells; 1: random Fourier phases", low=0, high=1),
-        Variable(
-            name="group",
-            dims=ROW,
-            dtype="int64",
-            units="dimensionless",
-            description="parameter point; split by it",
-            low=0,
-        ),
-        *outcome_variables("made"),
-    ),
-    facts=(
-        FAILURE_TOLD,
-        Fact(
-            name="made_where_ok",
-            expected="contrast where status is 0, zeros elsewhere",
-            variables=("status", "image"),
-            violated=_empty_where_made,
-        ),
-        Fact(
-            name="own_parameters",
-            expected="numbers in the parameters of the generator, NaN in those of others",
-            variables=("generator", *PARAMETERS),
-            violated=_parameters_of_another_generator,
-        ),
-        Fact(
-            name="sisters_agree",
-            expected="one generator and one set of parameters in all rows of a group",
-            variables=("group", "generator", *PARAMETERS),
-            violated=_sisters_differ,
-            whole=True,
-        ),
-    ),
-    attributes=("generators", "periodic", "settings"),
-)
+        attributes=("generators", "periodic", "settings"),
+    )
+
+
+MICROSTRUCTURES = microstructures_schema({name: _known(name) for name in GENERATORS})
 
 
 def tiny() -> xr.Dataset:
@@ -155,7 +214,4 @@ def tiny() -> xr.Dataset:
         "status": np.array([OK] * 6 + [FAILED], dtype=np.int8),
         "failure": np.array([""] * 6 + ["example"], dtype=object),
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in MICROSTRUCTURES.variables},
-        attrs={"generators": json.dumps(GENERATORS), "periodic": False, "settings": "{}"},
-    )
+    return MICROSTRUCTURES.dataset(columns, {"generators": json.dumps(GENERATORS), "periodic": False, "settings": "{}"})

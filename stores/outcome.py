@@ -17,17 +17,8 @@ OK, FAILED = 0, 1
 
 def outcome_variables(done: str, *, dim: str = "sample") -> tuple[Variable, Variable]:
     """`status` and `failure` of the rows along `dim`; `done` is the word for success, e.g. "solved"."""
-    status = Variable(
-        name="status",
-        dims=(dim,),
-        dtype="int8",
-        units="dimensionless",
-        description=f"0 {done}, 1 failed",
-        choices=(OK, FAILED),
-    )
-    failure = Variable(
-        name="failure", dims=(dim,), dtype="str", units="dimensionless", description="why it failed, or empty"
-    )
+    status = Variable("status", (dim,), "int8", "dimensionless", f"0 {done}, 1 failed", choices=(OK, FAILED))
+    failure = Variable("failure", (dim,), "str", "dimensionless", "why it failed, or empty")
     return status, failure
 
 
@@ -36,9 +27,4 @@ def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
     return np.asarray(said != (block["status"].values != OK))
 
 
-FAILURE_TOLD = Fact(
-    name="failure_told",
-    expected="a reason exactly where status is not 0",
-    variables=("status", "failure"),
-    violated=_failure_untold,
-)
+FAILURE_TOLD = Fact("failure_told", "a reason exactly where status is not 0", ("status", "failure"), _failure_untold)

@@ -38,7 +38,7 @@ MISSING_TEXT = "\u2400"  # symbol for null: what columns of text name as missing
 FACT_ERRORS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Variable:
     """One array of a store. `dtype` is a NumPy name or "str"; `low` and `high` are allowed, `above` is not."""
 
@@ -63,7 +63,7 @@ class Variable:
         return {"description": self.description, "units": self.units}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Fact:
     """A relation between variables which share their leading dimension.
 
@@ -136,6 +136,14 @@ class StoreSchema:
     @property
     def all_variables(self) -> tuple[Variable, ...]:
         return self.coordinates + self.variables
+
+    def dataset(self, columns: Mapping[str, NDArray[Any]], attributes: Mapping[str, Any]) -> xr.Dataset:
+        """The variables and coordinates by name, with their dimensions and units, not yet validated."""
+
+        def arrays(variables: Sequence[Variable]) -> dict[str, Any]:
+            return {v.name: (v.dims, columns[v.name], v.attrs) for v in variables}
+
+        return xr.Dataset(arrays(self.variables), coords=arrays(self.coordinates), attrs=dict(attributes))
 
     def variable(self, name: str) -> Variable:
         for variable in self.all_variables:
@@ -275,8 +283,8 @@ def _breaches(fact: Fact, dataset: xr.Dataset, first_row: int = 0) -> list[Viola
         with np.errstate(all="ignore"):
             rows = np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
     except FACT_ERRORS as error:
-        told = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
-        return [Violation(variable=" + ".join(fact.variables), where="values", problem=told)]
+        problem = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
+        return [Violation(variable=" + ".join(fact.variables), where="values", problem=problem)]
     return [_broken_fact(fact, _rows(rows + first_row))] if rows.size else []
 
 

@@ -7,7 +7,7 @@ Rows that come from one diagonalisation (both spins, the particle-hole mirror, s
 `hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its
 rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
 
-Two columns tell the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
+Two columns give the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
 where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine
 mesh. The trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a
 level of width Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
@@ -29,13 +29,11 @@ ROW = ("sample",)
 
 
 def _parameter(name: str, description: str, **bounds: float) -> Variable:
-    return Variable(name=name, dims=ROW, dtype="float64", units="D", description=description, **bounds)  # type: ignore[arg-type]
+    return Variable(name, ROW, "float64", "D", description, **bounds)  # type: ignore[arg-type]
 
 
 def _measured(name: str, description: str, low: float, high: float) -> Variable:
-    return Variable(
-        name=name, dims=ROW, dtype="float64", units="dimensionless", description=description, low=low, high=high
-    )
+    return Variable(name, ROW, "float64", "dimensionless", description, low=low, high=high)
 
 
 def _not_a_grid(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -57,7 +55,7 @@ def _too_many_pairs(block: xr.Dataset) -> NDArray[np.bool_]:
     return np.asarray(block["double_occupancy"].values > np.minimum(n_up, n_dn) + ROUNDING)
 
 
-def _kin_differ(block: xr.Dataset) -> NDArray[np.bool_]:
+def _rows_of_a_hamiltonian_differ(block: xr.Dataset) -> NDArray[np.bool_]:
     """Rows of one Hamiltonian share U, Gamma and |B| (mirroring keeps them) and its outcome."""
     _, first, group = np.unique(block["hamiltonian"].values, return_index=True, return_inverse=True)
     bad = np.zeros(block.sizes["sample"], dtype=bool)
@@ -72,16 +70,7 @@ ROUNDING = 1e-8
 SPECTRA = StoreSchema(
     name="spectra",
     version="2",
-    coordinates=(
-        Variable(
-            name="omega",
-            dims=("omega",),
-            dtype="float64",
-            units="D",
-            description="frequency, symmetric",
-            increasing=True,
-        ),
-    ),
+    coordinates=(Variable("omega", ("omega",), "float64", "D", "frequency, symmetric", increasing=True),),
     variables=(
         Variable(
             name="spectrum",
@@ -101,82 +90,52 @@ SPECTRA = StoreSchema(
         _measured("s_z", "<S_z> = <n_up - n_dn> / 2", -0.5 - ROUNDING, 0.5 + ROUNDING),
         _measured("double_occupancy", "<n_up n_dn>", -ROUNDING, 1 + ROUNDING),
         Variable(
-            name="spectral_weight",
-            dims=ROW,
-            dtype="float64",
-            units="dimensionless",
-            description="integral of A over the range of omega, by the solver",
+            "spectral_weight",
+            ROW,
+            "float64",
+            "dimensionless",
+            "integral of A over the range of omega, by the solver",
             low=0,
             high=1.02,
         ),
         Variable(
-            name="friedel_residual",
-            dims=ROW,
-            dtype="float64",
-            units="dimensionless",
-            description="pi Gamma A(0) - sin^2(pi N), Friedel's sum rule; NaN unless T << Gamma, max(T_K, |B|)",
+            "friedel_residual",
+            ROW,
+            "float64",
+            "dimensionless",
+            "pi Gamma A(0) - sin^2(pi N), Friedel's sum rule; NaN unless T << Gamma, max(T_K, |B|)",
             low=-FRIEDEL_LIMIT,
             high=FRIEDEL_LIMIT,
             nan_allowed=True,
         ),
         Variable(
-            name="kondo_temperature",
-            dims=ROW,
-            dtype="float64",
-            units="D",
-            description="T_K = 1 / (4 chi_loc(T -> 0)) at B = 0; NaN below the lowest energy of the chain",
+            "kondo_temperature",
+            ROW,
+            "float64",
+            "D",
+            "T_K = 1 / (4 chi_loc(T -> 0)) at B = 0; NaN below the lowest energy of the chain",
             above=0,
             nan_allowed=True,
         ),
         Variable(
-            name="hamiltonian",
-            dims=ROW,
-            dtype="int64",
-            units="dimensionless",
-            description="rows of one diagonalisation share it; split by it",
-            low=0,
+            "hamiltonian", ROW, "int64", "dimensionless", "rows of one diagonalisation share it; split by it", low=0
         ),
-        Variable(
-            name="mirrored",
-            dims=ROW,
-            dtype="bool",
-            units="dimensionless",
-            description="particle-hole mirror of the solved Hamiltonian",
-        ),
+        Variable("mirrored", ROW, "bool", "dimensionless", "particle-hole mirror of the solved Hamiltonian"),
         *outcome_variables("solved"),
     ),
     facts=(
-        Fact(
-            name="symmetric_grid",
-            expected="omega = -omega[::-1]",
-            variables=("omega",),
-            violated=_not_a_grid,
-            whole=True,
-        ),
+        Fact("symmetric_grid", "omega = -omega[::-1]", ("omega",), _not_a_grid, whole=True),
         FAILURE_TOLD,
+        Fact("failed_rows_empty", "zeros where status is not 0", ("status", "spectrum", "n_d"), _failed_row_not_empty),
+        Fact("solved_rows_filled", "a positive spectrum where status is 0", ("status", "spectrum"), _solved_row_empty),
         Fact(
-            name="failed_rows_empty",
-            expected="zeros where status is not 0",
-            variables=("status", "spectrum", "n_d"),
-            violated=_failed_row_not_empty,
+            "pairs_bounded", "<n_up n_dn> <= min(<n_up>, <n_dn>)", ("n_d", "s_z", "double_occupancy"), _too_many_pairs
         ),
         Fact(
-            name="solved_rows_filled",
-            expected="a positive spectrum where status is 0",
-            variables=("status", "spectrum"),
-            violated=_solved_row_empty,
-        ),
-        Fact(
-            name="pairs_bounded",
-            expected="<n_up n_dn> <= min(<n_up>, <n_dn>)",
-            variables=("n_d", "s_z", "double_occupancy"),
-            violated=_too_many_pairs,
-        ),
-        Fact(
-            name="kin_agree",
-            expected="equal U, Gamma, |B| and status in all rows of one Hamiltonian",
-            variables=("hamiltonian", "interaction", "hybridization", "field", "status"),
-            violated=_kin_differ,
+            "rows_of_a_hamiltonian_agree",
+            "equal U, Gamma, |B| and status in all rows of one Hamiltonian",
+            ("hamiltonian", "interaction", "hybridization", "field", "status"),
+            _rows_of_a_hamiltonian_differ,
             whole=True,
         ),
     ),
@@ -213,8 +172,4 @@ def tiny() -> xr.Dataset:
         "status": np.where(solved, OK, FAILED).astype(np.int8),
         "failure": np.array(["", "", "", "", "example"], dtype=object),
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in SPECTRA.variables},
-        coords={"omega": ("omega", omega, SPECTRA.variable("omega").attrs)},
-        attrs={"settings": "{}", "solver": "example"},
-    )
+    return SPECTRA.dataset(columns | {"omega": omega}, {"settings": "{}", "solver": "example"})

@@ -53,8 +53,8 @@ def schema_of(attributes: Mapping[str, Any]) -> StoreSchema:
     except (KeyError, TypeError, json.JSONDecodeError):
         names = None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        told = attributes.get("descriptors")
-        raise ValueError(f"textures: found descriptors {told!r} in the attributes, expected a JSON list of names")
+        stated = attributes.get("descriptors")
+        raise ValueError(f"textures: found descriptors {stated!r} in the attributes, expected a JSON list of names")
     return textures_schema(names)
 
 
@@ -70,23 +70,20 @@ def tiny() -> xr.Dataset:
     }
     for name in ("efficientnet", "two_point"):
         columns[name] = (columns[name] / np.linalg.norm(columns[name], axis=1, keepdims=True)).astype(np.float32)
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in schema.variables},
-        attrs={"descriptors": json.dumps(["efficientnet", "two_point"]), "settings": "{}"},
-    )
+    return schema.dataset(columns, {"descriptors": json.dumps(["efficientnet", "two_point"]), "settings": "{}"})
 
 
 def _index(name: str, description: str) -> Variable:
-    return Variable(name=name, dims=ROW, dtype="int64", units="dimensionless", description=description, low=0)
+    return Variable(name, ROW, "int64", "dimensionless", description, low=0)
 
 
 def _features(name: str) -> Variable:
     return Variable(
-        name=name,
-        dims=("sample", f"{name}_feature"),
-        dtype="float32",
-        units="dimensionless",
-        description=f"features of the descriptor {name}, unit length",
+        name,
+        ("sample", f"{name}_feature"),
+        "float32",
+        "dimensionless",
+        f"features of the descriptor {name}, unit length",
         low=-1 - ROUNDING,
         high=1 + ROUNDING,
     )

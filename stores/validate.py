@@ -141,7 +141,7 @@ class _Layout:
                 try:
                     self.headers[folder] = read_header(root / folder / "zarr.json")
                 except READ_ERRORS as error:
-                    self._add(folder, "zarr.json", f"metadata cannot be read: {_told(error)}")
+                    self._add(folder, "zarr.json", f"metadata cannot be read: {_message(error)}")
                     let_be.append(folder)
         for name, header in self.headers.items():
             expected.add(f"{name}/zarr.json")
@@ -172,8 +172,8 @@ class _Layout:
             return False
         chunk, shard = stored_shapes(variable, header.shape)
         if (header.chunk, header.shard) != (chunk, shard):
-            told = f"claims chunks of {header.chunk} in shards of {header.shard}, expected {chunk} in {shard}"
-            self._add(name, "zarr.json", told)
+            problem = f"claims chunks of {header.chunk} in shards of {header.shard}, expected {chunk} in {shard}"
+            self._add(name, "zarr.json", problem)
             return False
         return True
 
@@ -197,7 +197,7 @@ class _Layout:
                 try:
                     problem = shard_problem(self.root / file, header)
                 except READ_ERRORS as error:
-                    problem = _told(error)
+                    problem = _message(error)
                 problem = f"{DAMAGED}: {problem}" if problem else ""
             else:
                 problem = "" if file in self.entries.irregular else f"shard {shard} is missing"
@@ -232,7 +232,7 @@ class _Layout:
         self.violations.append(Violation(variable=variable, where=where, problem=problem))
 
 
-def _told(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
@@ -250,7 +250,7 @@ def _group(root: Path) -> tuple[dict[str, Any], list[Violation]]:
             raise ValueError(f"found attributes of type {type(group['attributes']).__name__}, expected an object")
         return group, []
     except READ_ERRORS as error:
-        problem = f"metadata cannot be read: {_told(error)}"
+        problem = f"metadata cannot be read: {_message(error)}"
         return {}, [Violation(variable="(store)", where=str(root / "zarr.json"), problem=problem)]
 
 
@@ -260,8 +260,8 @@ def _template(layout: _Layout, attributes: Mapping[str, Any]) -> xr.Dataset:
     for name, header in layout.headers.items():
         dtype = np.dtype(object) if header.data_type == "string" else np.dtype(header.data_type)
         variables[name] = (header.dims, np.zeros((1,) * len(header.shape), dtype), header.attributes)
-    told = {key: value for key, value in attributes.items() if key != "manifest"}
-    return xr.Dataset(variables, attrs=told)
+    attrs = {key: value for key, value in attributes.items() if key != "manifest"}
+    return xr.Dataset(variables, attrs=attrs)
 
 
 def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[Violation]]:
@@ -278,7 +278,7 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
         names = list(group)
         headers = {name: layout.headers[name] for name in names}
         arrays: dict[str, Any] = {}
-        told = {n: VariableHash(n, schema.variable(n).dtype, h.shape, h.dims, h.attributes) for n, h in headers.items()}
+        sums = {n: VariableHash(n, schema.variable(n).dtype, h.shape, h.dims, h.attributes) for n, h in headers.items()}
         step = min(header.shard[0] for header in headers.values() if header.shard is not None)
         broken: set[str] = set()
         for start in range(0, n_rows, step):
@@ -291,14 +291,14 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
                     if problem:
                         found.append(Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem))
                     continue
-                told[name].update(values)
+                sums[name].update(values)
                 block[name] = (header.dims, values)
                 if name in wanted_whole:
                     whole.setdefault(name, []).append(values)
             found += block_violations(block, schema, first_row=start)
         for name in broken:
             whole.pop(name, None)
-        hashes |= {name: told[name].hexdigest() for name in names if name not in broken}
+        hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
         pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
         found += whole_violations(xr.Dataset(pieces), schema)
@@ -313,7 +313,7 @@ def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: 
             arrays[name] = zarr.open_array(layout.root / name, mode="r", zarr_format=3)
         values = np.asarray(arrays[name][start:stop])
     except READ_ERRORS as error:
-        return None, f"{DAMAGED}: {_told(error)}"
+        return None, f"{DAMAGED}: {_message(error)}"
     return (values.astype(object) if values.dtype.kind in "UT" else values), ""
 
 
@@ -323,9 +323,10 @@ def _consolidated(group: Mapping[str, Any], layout: _Layout) -> list[Violation]:
         older = not isinstance(group["attributes"].get("manifest"), str)  # both came with one version of the writer
         missing = Violation(variable="(store)", where="zarr.json", problem="found no consolidated metadata")
         return [] if older else [missing]
-    told = group["consolidated_metadata"]
-    copies = told.get("metadata") if isinstance(told, Mapping) else None
-    if not isinstance(copies, Mapping) or told != {"kind": "inline", "must_understand": False, "metadata": copies}:
+    consolidated = group["consolidated_metadata"]
+    copies = consolidated.get("metadata") if isinstance(consolidated, Mapping) else None
+    expected = {"kind": "inline", "must_understand": False, "metadata": copies}
+    if not isinstance(copies, Mapping) or consolidated != expected:
         problem = "found another form of consolidated metadata than xarray reads"
         return [Violation(variable="(store)", where="zarr.json", problem=problem)]
     return [
@@ -339,12 +340,12 @@ def _identity(
     attributes: Mapping[str, Any], hashes: Mapping[str, str], schema: StoreSchema, layout: _Layout
 ) -> list[Violation]:
     """Compare with the manifest inside, which was written last: cells, metadata files, sizes and global attributes."""
-    if (told := attributes.get("manifest")) is None:
+    if (text := attributes.get("manifest")) is None:
         return [Violation(variable="(store)", where="manifest", problem="no manifest: the store was never finished")]
     try:
-        manifest = Manifest.parse(told)
+        manifest = Manifest.parse(text)
     except READ_ERRORS as error:
-        return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_told(error)}")]
+        return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_message(error)}")]
     names = {variable.name for variable in schema.all_variables}
     found = [
         Violation(variable=name, where="manifest", problem=f"{key}: a name that the schema does not have")
@@ -378,7 +379,7 @@ def _against_manifest_file(store: Path, file: Path) -> list[Violation]:
         expected = read_json(file)[0]["hash"]
         found = read_manifest(store).hash
     except READ_ERRORS as error:
-        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_told(error)}")]
+        return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_message(error)}")]
     if found == expected:
         return []
     return [Violation(variable="(store)", where=str(file), problem=f"found hash {found}, expected {expected}")]

@@ -261,10 +261,10 @@ def compute_manifest(path: str | Path, schema: StoreSchema) -> Manifest:
     for variable in schema.all_variables:
         array: Any = group[variable.name]
         sizes.update(zip(variable.dims, (int(size) for size in array.shape), strict=True))
-        told = VariableHash(variable.name, variable.dtype, array.shape, variable.dims, dict(array.attrs))
+        sha256 = VariableHash(variable.name, variable.dtype, array.shape, variable.dims, dict(array.attrs))
         for _, values in read_blocks(array):
-            told.update(values)
-        hashes[variable.name] = told.hexdigest()
+            sha256.update(values)
+        hashes[variable.name] = sha256.hexdigest()
     attributes = {key: value for key, value in group.attrs.items() if key != "manifest"}
     return Manifest(
         schema=schema.name,

@@ -46,7 +46,7 @@ def test_every_named_command_exists(page: Path):
     )
     for module in re.findall(r"python -m ((?:pipeline|stores|models)[\w.]*)", text):
         assert (ROOT / (module.replace(".", "/") + ".py")).is_file(), module
-    for profile in re.findall(r"profiles/(\w+)\.yaml", text):
+    for profile in re.findall(r"profiles/([a-z]\w*)\.yaml", text):
         assert (ROOT / "profiles" / f"{profile}.yaml").is_file(), profile
     assert set(re.findall(r"STAGE=(\w+)", text)) <= STAGES
 

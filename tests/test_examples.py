@@ -6,6 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 
+from models.descriptors.descriptor import DESCRIPTORS
+from models.laws.symbolic_engine import SYMBOLIC_ENGINES
+from models.physics.microstructure.generator import GENERATORS
+from pipeline.report.page import PAGES as PAGES_OF_LANES
 from stores import atoms, microstructures, spectra
 from stores.atoms import ATOMS
 from stores.microstructures import MICROSTRUCTURES
@@ -13,7 +17,7 @@ from stores.spectra import SPECTRA
 from stores.zarr_store import write_store
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("how-to/reading-a-store.md",)
+PAGES = ("how-to/reading-a-store.md", "how-to/extending.md")
 
 
 def blocks(page: str) -> list[tuple[int, str]]:
@@ -37,9 +41,24 @@ def at_home(tmp_path, monkeypatch):
     plt.close("all")
 
 
+@pytest.fixture
+def registries_as_before():
+    """What a page registers is gone after the test."""
+    registries = (DESCRIPTORS, SYMBOLIC_ENGINES, GENERATORS)
+    before = [(registry.names(), registry) for registry in registries]
+    pages = dict(PAGES_OF_LANES)
+    yield
+    for names, registry in before:
+        for name in set(registry.names()) - set(names):
+            del registry._entries[name]
+    for name in set(PAGES_OF_LANES) - set(pages):
+        del PAGES_OF_LANES[name]
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_of_a_page_runs_after_the_ones_before(page, at_home):
-    names: dict[str, object] = {}
+@pytest.mark.usefixtures("at_home", "registries_as_before")
+def test_every_block_of_a_page_runs_after_the_ones_before(page):
+    names: dict[str, object] = {"__name__": page}
     found = blocks(page)
     assert found
     for line, code in found:

@@ -97,9 +97,9 @@ def test_a_clean_clone_gets_all_that_was_published_and_finds_nothing_stale(place
 @pytest.mark.parametrize("command", ["dvc pull", "dvc repro --pull", "dvc exp run", "make repro"])
 def test_no_command_without_a_target_makes_qm9_or_fails_on_it(place: Path, tmp_path: Path, command: str):
     follow(f"git clone -q {place}/origin latentlaw", tmp_path)
-    told = follow(command, tmp_path / "latentlaw")
+    message = follow(command, tmp_path / "latentlaw")
     assert (tmp_path / "latentlaw" / "data" / "spectra.zarr").is_dir()
-    assert "qm9" not in told
+    assert "qm9" not in message
     assert not (tmp_path / "latentlaw" / "data" / "qm9.zarr").exists()
 
 
@@ -127,5 +127,5 @@ def test_a_committed_lock_of_qm9_is_not_in_the_way_either(place: Path, tmp_path:
 
 def test_the_numbers_of_two_runs_are_compared_as_the_page_says(place: Path, tmp_path: Path):
     follow(f"git clone -q {place}/origin latentlaw && cd latentlaw && git tag data-v1 HEAD~1", tmp_path)
-    told = follow(recipe("Compare numbers", place), tmp_path / "latentlaw")
-    assert told.count("n_spectra") == 3
+    message = follow(recipe("Compare numbers", place), tmp_path / "latentlaw")
+    assert message.count("n_spectra") == 3

@@ -17,14 +17,24 @@ Random weights (the control) are He-normal, with unit gain for the linear convol
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.descriptors.cnn_texture import CNNTexture, Statistic
+from models.descriptors.descriptor import DESCRIPTORS
 from models.descriptors.weights import PUBLISHED, WeightsError, find_weights, load_state
+from models.settings import settings
 
-__all__ = ["EfficientNetLite0", "pretrained_efficientnet", "random_efficientnet"]
+__all__ = [
+    "EfficientNetLayer",
+    "EfficientNetLite0",
+    "EfficientNetSettings",
+    "pretrained_efficientnet",
+    "random_efficientnet",
+]
 
 BN_EPSILON = 1e-3
 # output channels, repeats, stride of the first, kernel, expansion
@@ -38,6 +48,27 @@ STAGES = (
     (320, 1, 1, 3, 6),
 )
 STEM_CHANNELS = 32
+EfficientNetLayer = Literal[
+    "stem", "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9", "b10", "b11", "b12", "b13", "b14", "b15"
+]
+
+
+@settings
+class EfficientNetSettings:
+    family: ClassVar[str] = "efficientnet"
+    layers: tuple[EfficientNetLayer, ...] = ("b7",)
+    statistic: Statistic = "means"
+
+
+@DESCRIPTORS.register("efficientnet", settings=EfficientNetSettings)
+@DESCRIPTORS.register("random_efficientnet", settings=EfficientNetSettings)
+def efficientnet_texture(
+    chosen: EfficientNetSettings, name: str, shape: tuple[int, int], random_seed: int
+) -> CNNTexture:
+    """Texture of the pretrained network, or of one with random weights: what the architecture alone sees."""
+    random = name.startswith("random")
+    network = random_efficientnet(chosen.layers, random_seed) if random else pretrained_efficientnet(chosen.layers)
+    return CNNTexture(name=name, network=network, layers=chosen.layers, statistic=chosen.statistic, shape=shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,17 +11,42 @@ as for the two-point function.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 from scipy import fft
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, describe_in_blocks
+from models.settings import settings
 
-__all__ = ["PowerSpectrum", "power_spectrum"]
+__all__ = ["PowerSpectrum", "PowerSpectrumSettings", "power_spectrum"]
 
 BLOCK = 64  # images transformed at once
+
+
+@settings
+class PowerSpectrumSettings:
+    family: ClassVar[str] = "power_spectrum"
+    smoothing: NonNegativeFloat = 3.0  # Fourier bins
+    maximum_frequency: Annotated[float, Field(gt=0, le=0.5)] = 0.25  # cycles per pixel
+    floor: PositiveFloat = 10.0  # of the logarithm, in units of the mean power
+
+
+@DESCRIPTORS.register("power_spectrum", settings=PowerSpectrumSettings)
+@DESCRIPTORS.register("log_power_spectrum", settings=PowerSpectrumSettings)
+def smoothed_power(
+    chosen: PowerSpectrumSettings, name: str, shape: tuple[int, int], random_seed: int
+) -> "PowerSpectrum":
+    return PowerSpectrum(
+        name=name,
+        shape=shape,
+        smoothing=chosen.smoothing,
+        maximum_frequency=chosen.maximum_frequency,
+        logarithmic=name.startswith("log"),
+        floor=chosen.floor,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +79,9 @@ class PowerSpectrum:
         return ((2 * y + 1) * (2 * x + 1) + 1) // 2
 
     def describe(self, images_BHW: NDArray[Any]) -> FloatArray:
-        require_images(images_BHW, self.shape)
-        blocks = [self._block(images_BHW[i : i + BLOCK]) for i in range(0, len(images_BHW), BLOCK)]
-        return np.concatenate([np.zeros((0, self.n_features), dtype=np.float32), *blocks])
+        return describe_in_blocks(self, images_BHW, BLOCK, self._features)
 
-    def _block(self, images_BHW: NDArray[Any]) -> FloatArray:
+    def _features(self, images_BHW: NDArray[Any]) -> NDArray[Any]:
         power_BHK = power_spectrum(images_BHW, self.smoothing)
         if self.logarithmic:
             mean_B = np.var(np.asarray(images_BHW, dtype=np.float64), axis=(1, 2))  # of P over all k, by Parseval
@@ -66,8 +89,7 @@ class PowerSpectrum:
         y, x = self.bins
         half_BXY = power_BHK[:, np.arange(-y, y + 1), : x + 1].transpose(0, 2, 1)
         features = half_BXY.reshape(len(half_BXY), -1)[:, y:]  # without k_x = 0, k_y < 0
-        features = np.concatenate([features[:, :1], np.sqrt(2) * features[:, 1:]], axis=1)
-        return unit_rows(features)
+        return np.concatenate([features[:, :1], np.sqrt(2) * features[:, 1:]], axis=1)
 
 
 def power_spectrum(images_BHW: NDArray[Any], smoothing: float) -> NDArray[np.float64]:

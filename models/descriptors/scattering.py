@@ -12,18 +12,35 @@ imported, and no longer, that name stands for today's sph_harm_y with the order 
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import scipy.special
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, describe_in_blocks
+from models.settings import settings
 
-__all__ = ["DescriptorUnavailable", "Scattering", "import_scattering2d"]
+__all__ = ["DescriptorUnavailable", "Scattering", "ScatteringSettings", "import_scattering2d"]
 
 LOG_FLOOR = 1e-3
 BATCH = 16
+
+
+@settings
+class ScatteringSettings:
+    family: ClassVar[str] = "scattering"
+    scales: PositiveInt = 4
+    angles: PositiveInt = 8
+    logarithmic: bool = True
+
+
+@DESCRIPTORS.register("scattering", settings=ScatteringSettings)
+def scattering(chosen: ScatteringSettings, name: str, shape: tuple[int, int], random_seed: int) -> "Scattering":
+    return Scattering(
+        name=name, shape=shape, scales=chosen.scales, angles=chosen.angles, logarithmic=chosen.logarithmic
+    )
 
 
 class DescriptorUnavailable(ValueError):
@@ -55,15 +72,13 @@ class Scattering:
         return self.scales * self.angles + self.angles**2 * self.scales * (self.scales - 1) // 2
 
     def describe(self, images_BHW: NDArray[Any]) -> FloatArray:
-        require_images(images_BHW, self.shape)
-        blocks = [self._block(images_BHW[i : i + BATCH]) for i in range(0, len(images_BHW), BATCH)]
-        return np.concatenate([np.zeros((0, self.n_features), dtype=np.float32), *blocks])
+        return describe_in_blocks(self, images_BHW, BATCH, self._features)
 
-    def _block(self, images_BHW: NDArray[Any]) -> FloatArray:
+    def _features(self, images_BHW: NDArray[Any]) -> NDArray[Any]:
         images = np.asarray(images_BHW, dtype=np.float64)
         images = (images - images.mean((1, 2), keepdims=True)) / images.std((1, 2), keepdims=True)
         paths_BP = self.transform(np.ascontiguousarray(images)).mean((-2, -1))[:, 1:]  # without the mean of the image
-        return unit_rows(np.log1p(np.maximum(paths_BP, 0) / LOG_FLOOR) if self.logarithmic else paths_BP)
+        return np.asarray(np.log1p(np.maximum(paths_BP, 0) / LOG_FLOOR) if self.logarithmic else paths_BP)
 
 
 def import_scattering2d() -> Any:  # noqa: ANN401 - kymatio has no types

@@ -2,10 +2,10 @@
 
 Used to ask how much of a data set is beyond two-point statistics: real images against their phase surrogates
 (models.descriptors.surrogates). Logistic regression on standardised features, scored out of fold: an image, its
-surrogate and all images of the same group are held out together, so nothing is judged that was learnt from.
+surrogate and all images of the same group are held out together, so nothing is scored that was learnt from.
 
     AUC = P(score of a real image > score of a surrogate) + P(equal) / 2
-          0.5: not told apart by these features           1: always told apart
+          0.5: indistinguishable by these features        1: always distinguished
 
 AUC near 0.5 says that this classifier sees no difference, not that there is none. The interval is a bootstrap over
 groups of the out-of-fold scores: it does not contain the scatter of training itself.

@@ -6,8 +6,8 @@ a mode is its own conjugate),
     u' = DFT^-1( F exp(i psi) ),        psi(0) = 0
 
 is real, and |DFT(u')| = |F|: mean, variance and the whole periodic two-point correlation are those of u, to rounding
-(Theiler et al., Physica D 58, 77). A Gaussian random field cannot be told from its surrogates: given |F|, uniform
-phases are its law. What can be told from them has structure beyond two-point statistics.
+(Theiler et al., Physica D 58, 77). A Gaussian random field cannot be distinguished from its surrogates: given |F|,
+uniform phases are its law. What can be distinguished from them has structure beyond two-point statistics.
 
 Two things other than that may betray a surrogate, and both can be taken away:
 

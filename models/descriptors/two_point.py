@@ -15,17 +15,40 @@ transform and nothing of its phases.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 from scipy import fft
 
-from models.descriptors.descriptor import FloatArray, require_images, unit_rows
+from models.descriptors.descriptor import DESCRIPTORS, FloatArray, describe_in_blocks
+from models.settings import settings
 
-__all__ = ["TwoPoint", "autocorrelation", "half_plane", "radial_mean"]
+__all__ = ["TwoPoint", "TwoPointSettings", "autocorrelation", "half_plane", "radial_mean"]
 
 BLOCK = 64  # images transformed at once
+
+
+@settings
+class TwoPointSettings:
+    family: ClassVar[str] = "two_point"
+    maximum_lag: PositiveInt = 32
+    periodic: bool = True
+
+
+@DESCRIPTORS.register("two_point", settings=TwoPointSettings)
+@DESCRIPTORS.register("two_point_centred", settings=TwoPointSettings)
+@DESCRIPTORS.register("two_point_radial", settings=TwoPointSettings)
+def two_point(chosen: TwoPointSettings, name: str, shape: tuple[int, int], random_seed: int) -> "TwoPoint":
+    return TwoPoint(
+        name=name,
+        shape=shape,
+        maximum_lag=chosen.maximum_lag,
+        periodic=chosen.periodic,
+        centred=name != "two_point",
+        radial=name.endswith("radial"),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +78,11 @@ class TwoPoint:
         return lag + 1 if self.radial else lag * (2 * lag + 1) + lag + 1
 
     def describe(self, images_BHW: NDArray[Any]) -> FloatArray:
-        require_images(images_BHW, self.shape)
-        blocks = [self._block(images_BHW[i : i + BLOCK]) for i in range(0, len(images_BHW), BLOCK)]
-        return np.concatenate([np.zeros((0, self.n_features), dtype=np.float32), *blocks])
+        return describe_in_blocks(self, images_BHW, BLOCK, self._features)
 
-    def _block(self, images_BHW: NDArray[Any]) -> FloatArray:
+    def _features(self, images_BHW: NDArray[Any]) -> NDArray[Any]:
         full_BYX = autocorrelation(images_BHW, self.maximum_lag, periodic=self.periodic, centred=self.centred)
-        return unit_rows(radial_mean(full_BYX) if self.radial else half_plane(full_BYX))
+        return radial_mean(full_BYX) if self.radial else half_plane(full_BYX)
 
 
 def autocorrelation(

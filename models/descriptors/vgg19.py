@@ -16,19 +16,46 @@ sees pixels as with the weights of torchvision.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from models.descriptors.cnn_texture import CNNTexture, Statistic
+from models.descriptors.descriptor import DESCRIPTORS
 from models.descriptors.weights import PUBLISHED, WeightsError, find_weights, load_state, read_arrays
+from models.settings import settings
 
-__all__ = ["VGG19", "pretrained_vgg19", "random_vgg19"]
+__all__ = ["VGG19", "VGG19Layer", "VGG19Settings", "pretrained_vgg19", "random_vgg19"]
 
 Pooling = Literal["average", "maximum"]
 GROUPS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
 RGB_MEAN, RGB_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision, pixels 0 .. 1
 NAMES = tuple(f"conv{i + 1}_{j + 1}" for i, (_, repeats) in enumerate(GROUPS) for j in range(repeats))
+VGG19Layer = Literal[
+    "conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3", "conv3_4",
+    "conv4_1", "conv4_2", "conv4_3", "conv4_4", "conv5_1", "conv5_2", "conv5_3", "conv5_4",
+]  # fmt: skip
+
+
+@settings
+class VGG19Settings:
+    family: ClassVar[str] = "vgg19"
+    layers: tuple[VGG19Layer, ...] = ("conv3_4",)
+    statistic: Statistic = "gram"
+    weights: Literal["normalised", "torchvision"] = "normalised"
+    pooling: Pooling = "average"
+
+
+@DESCRIPTORS.register("vgg19", settings=VGG19Settings)
+@DESCRIPTORS.register("random_vgg19", settings=VGG19Settings)
+def vgg19_texture(chosen: VGG19Settings, name: str, shape: tuple[int, int], random_seed: int) -> CNNTexture:
+    """Texture of the pretrained network, or of one with random weights: what the architecture alone sees."""
+    if name.startswith("random"):
+        network = random_vgg19(chosen.layers, random_seed, pooling=chosen.pooling)
+    else:
+        network = pretrained_vgg19(chosen.layers, chosen.weights, pooling=chosen.pooling)
+    return CNNTexture(name=name, network=network, layers=chosen.layers, statistic=chosen.statistic, shape=shape)
 
 
 def pretrained_vgg19(

@@ -76,16 +76,16 @@ PUBLISHED = {
 
 def find_weights(published: Published) -> Path:
     """The file, its hash checked. Raises WeightsError."""
-    if told := os.environ.get(published.variable):
-        if not Path(told).is_file():
+    if stated := os.environ.get(published.variable):
+        if not Path(stated).is_file():
             raise WeightsError(
-                f"{published.variable}: found no file at {told}; correct or unset it. {_ways(published)}"
+                f"{published.variable}: found no file at {stated}; correct or unset it. {_ways(published)}"
             )
-        return _checked(Path(told), published)
-    places = [place for place in (_in_package(published), _in_cache(published)) if place is not None]
-    for place in places:
-        if place.is_file():
-            return _checked(place, published)
+        return _checked(Path(stated), published)
+    files = [file for file in (_in_package(published), _in_cache(published)) if file is not None]
+    for file in files:
+        if file.is_file():
+            return _checked(file, published)
     if published.url and os.environ.get(DOWNLOAD_VARIABLE) == "1":
         return _download(published)
     raise WeightsError(f"{published.name}: found no weights on this machine. {_ways(published)}")

@@ -1,7 +1,7 @@
 """Controls of the whole procedure: the same search and the same rules where the answer is known.
 
 shuffled    the target permuted over the training rows: nothing may be found (R2 on test rows < 0.5, no law matched)
-rival laws  the target replaced by each judge law, or by a power law, plus scatter: each must be told apart
+rival laws  the target replaced by each reference law, or by a power law, plus scatter: each must be recognised
 dummy       two inputs added that have nothing to do with the target: the selected equation must not use them
 """
 
@@ -57,7 +57,7 @@ def dummy_control(problem: Problem, engine: SymbolicEngine, rules: Rules) -> Con
 def rival_control(
     problem: Problem, engine: SymbolicEngine, rules: Rules, rivals: Mapping[str, FloatArray], scatter: float
 ) -> list[ControlResult]:
-    """`rivals` maps a law's name to its values (n_samples,); one that is no judge of the problem must match none.
+    """`rivals` maps a law's name to its values (n_samples,); one that is no reference law must match none.
 
     Over n_seeds draws of the scatter: a wrong law may never match, and the right answer must come in most draws. The
     share of right answers is the power of the procedure on these rows.

@@ -112,9 +112,9 @@ def distance_correlation(x_N: Array, y_N: Array, weights_RN: Array) -> Array:
         return np.asarray(((p_RN @ product) * p_RN).sum(1) - 2 * (p_RN * a_RN * b_RN).sum(1) + total_a * total_b)
 
     cross = covariance(distance_x * distance_y, row_x_RN, row_y_RN)
-    own = covariance(distance_x**2, row_x_RN, row_x_RN) * covariance(distance_y**2, row_y_RN, row_y_RN)
+    variances = covariance(distance_x**2, row_x_RN, row_x_RN) * covariance(distance_y**2, row_y_RN, row_y_RN)
     tiny = np.finfo(float).tiny
-    return np.sqrt(np.clip(cross, 0, None) / np.sqrt(np.maximum(own, tiny)))
+    return np.sqrt(np.clip(cross, 0, None) / np.sqrt(np.maximum(variances, tiny)))
 
 
 def mutual_information(x_N: Array, y_N: Array, weights_RN: Array) -> Array:

@@ -1,4 +1,4 @@
-"""One search, judged: split the rows, run an engine over several seeds, select by rule, compare with the judge laws.
+"""One search: split the rows, run an engine over several seeds, select by rule, compare with the reference laws.
 
 Rows: the largest values of one quantity (U/Gamma, the deepest Kondo regime) are held out as extrapolation box; of the
 rest a random part is the test set; engines see only the training rows, at most max_rows of them. The fronts of all
@@ -19,9 +19,8 @@ from models.laws.intervals import Interval, bootstrap_coefficients, interval_of,
 from models.laws.selection import best_index, canonical_front
 from models.laws.symbolic_engine import FloatArray, FrontResult, SymbolicEngine
 
-__all__ = ["Discovery", "Finding", "Problem", "Rules", "coefficient_intervals", "discover", "judge", "split_rows"]
+__all__ = ["Discovery", "Finding", "Problem", "Rules", "coefficient_intervals", "discover", "score", "split_rows"]
 
-DETERMINISTIC = ("library",)
 IntArray = npt.NDArray[np.intp]
 
 
@@ -39,7 +38,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """inputs (n_samples, n_inputs), values (n_samples,); `laws` maps the name of a judge to its equation."""
+    """inputs (n_samples, n_inputs), values (n_samples,); `laws` maps the name of a reference law to its equation."""
 
     target: str
     encoding: str
@@ -51,13 +50,13 @@ class Problem:
     test: IntArray
     extrapolation: IntArray
     laws: Mapping[str, str]
-    exponent: str | None  # what all laws share; its presence is judged by itself
+    exponent: str | None  # what all laws share; its presence is tested by itself
     free_scale: bool = False  # the target has no scale of its own: of the exponent only ratios count
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One equation with everything that judges it."""
+    """One equation with all its scores."""
 
     equation: Equation
     r2_test: float
@@ -72,7 +71,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Discovery:
-    """`law_members`: members of the front with exactly the terms of a judge law, that were not selected."""
+    """`law_members`: members of the front with exactly the terms of a reference law, that were not selected."""
 
     engine: str
     front: list[Equation]
@@ -96,13 +95,13 @@ def split_rows(
 
 
 def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_constraint: bool = False) -> Discovery:
-    """Run `engine` n_seeds times on the training rows, select and judge."""
+    """Run `engine` n_seeds times on the training rows, select and score."""
     inputs, values = problem.inputs[problem.train], problem.values[problem.train]
     units = problem.units if unit_constraint else None
     fronts: list[FrontResult] = []
     for run in range(rules.n_seeds):
         rows = np.arange(len(values))
-        if engine.name in DETERMINISTIC and run > 0:
+        if engine.deterministic and run > 0:
             rows = np.random.default_rng([rules.seed, run]).integers(len(values), size=len(values))
         fronts.append(engine.fit(inputs[rows], values[rows], problem.names, seed=rules.seed + run, units=units))
     singles = [canonical_front([front], inputs, values) for front in fronts]
@@ -113,14 +112,14 @@ def discover(problem: Problem, engine: SymbolicEngine, rules: Rules, *, unit_con
     return Discovery(
         engine=engine.name,
         front=merged,
-        selected=judge(chosen, problem, rules),
-        law_members=[judge(member, problem, rules) for member in members],
+        selected=score(chosen, problem, rules),
+        law_members=[score(member, problem, rules) for member in members],
         seed_stability=sum(same) / rules.n_seeds,
-        stability_by="bootstrap" if engine.name in DETERMINISTIC else "seed",
+        stability_by="bootstrap" if engine.deterministic else "seed",
     )
 
 
-def judge(equation: Equation, problem: Problem, rules: Rules) -> Finding:
+def score(equation: Equation, problem: Problem, rules: Rules) -> Finding:
     """R2 on rows that no engine saw, both equivalence tests, coefficient intervals."""
     train, values = problem.train, problem.values
     predicted = equation.predict(problem.inputs)

@@ -15,7 +15,7 @@ def split_by_group(
 ) -> NDArray[np.int64]:
     """0 train, 1 validation, 2 test per row; the same for all rows of a group, at least one group in each.
 
-    A group's lot depends on `seed` and its own number alone, so that a larger store keeps the lots of a smaller one;
+    A group's draw depends on `seed` and its number alone, so that a larger store keeps the split of a smaller one;
     the shares are met on average. A share of 0 stays empty. `what` names the groups in messages. Raises ValueError
     for fewer groups than parts.
     """
@@ -28,9 +28,9 @@ def split_by_group(
     if len(names) < len(parts):
         wanted = f"at least {len(parts)} ({', '.join(parts.values())})"
         raise ValueError(f"split: found {len(names)} {what}, expected {wanted}")
-    lot = np.array([np.random.SeedSequence(seed, spawn_key=(int(n),)).generate_state(1)[0] / 2**32 for n in names])
-    split = np.where(lot < test, 2, np.where(lot < test + validation, 1, 0))
-    order = np.argsort(lot)
+    draw = np.array([np.random.SeedSequence(seed, spawn_key=(int(n),)).generate_state(1)[0] / 2**32 for n in names])
+    split = np.where(draw < test, 2, np.where(draw < test + validation, 1, 0))
+    order = np.argsort(draw)
     for part, group in ((0, order[-1]), (2, order[0]), (1, order[min(1, len(parts) - 2)])):
         if part in parts and not (split == part).any():
             split[group] = part

@@ -1,4 +1,4 @@
-"""The two judge laws of the Kondo temperature, fixed before any search, and the direct test of their coefficients.
+"""The two reference laws of the Kondo temperature, fixed before any search, and the direct test of their coefficients.
 
     haldane            log T_K = pi eps_d (eps_d + U) / (2 U Gamma) + log sqrt(U Gamma / 2);  PRL 40, 416 (1978)
     haldane_corrected  the same + pi Gamma / (2 U);   symmetric Bethe ansatz, Adv. Phys. 32, 453 (1983)
@@ -86,7 +86,7 @@ def law_equation(law: str, encoding: str, target: str) -> str:
 
 
 def exponent_equation(encoding: str) -> str:
-    """The exponent alone: what makes T_K non-perturbative, and what both judge laws share."""
+    """The exponent alone: what makes T_K non-perturbative, and what both reference laws share."""
     return "pi*epsilon_d*(epsilon_d + U)/(2*U*Gamma)" if encoding == "raw" else "pi*u*x*(1 + x)/2"
 
 

@@ -7,20 +7,27 @@ pair of B(z) and Phi_S (Hotelling 1936), whose squared correlation is the larges
 A beam search over S, then the selection rule of `models.laws.selection` with loss 1 - correlation^2. The scale of h
 is free, so only ratios of coefficients mean anything. A link that is not monotone disqualifies a match; `monotone` =
 |h(end) - h(start)| / total variation.
+
+`discover_linked` searches and scores such an equation by the rules of `models.laws.discovery`. The affine test applies
+to h(z); with h free the coefficient ratios carry the spline's bias, some 10 to 20 percent, which is why no match is
+claimed unless all bootstrap intervals (link refitted each time) stay within the tolerance and h is monotone.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.interpolate import BSpline
 
-from models.laws.canonical import Equation, canonicalise, term_columns
-from models.laws.library_engine import LibraryEngine, beam_width, library_terms
-from models.laws.selection import pareto_front
+from models.laws.canonical import Equation, additive_terms, canonicalise, term_columns
+from models.laws.discovery import Finding, Problem, Rules
+from models.laws.engines.library import KEPT_PER_SIZE, LibraryEngine, beam_width, library_terms
+from models.laws.equivalence import has_part, ratio_match, same_terms
+from models.laws.intervals import interval_of
+from models.laws.selection import best_index, pareto_front
 from models.laws.symbolic_engine import FloatArray, check_problem
 
-__all__ = ["Link", "LinkedEquation", "bootstrap_linked", "linked_front"]
+__all__ = ["Link", "LinkedEquation", "LinkedFinding", "bootstrap_linked", "discover_linked", "linked_front"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +62,7 @@ def linked_front(
     knots = spline_knots(latent, n_spline)
     basis = spline_basis(latent, knots)
     members: dict[tuple[str, ...], LinkedEquation] = {}
-    for subset in search_linked(basis, columns, library.max_terms, library.beam, library.keep_per_size):
+    for subset in search_linked(basis, columns, library.max_terms, library.beam):
         link = first_link(basis, columns[:, subset], knots)
         text = " + ".join(labels[i] for i in subset)
         equation = canonicalise(text, inputs, link(latent), names)
@@ -80,21 +87,19 @@ def spline_basis(latent: FloatArray, knots: FloatArray) -> FloatArray:
     return np.asarray(BSpline.design_matrix(inside, knots, 3).toarray(), dtype=float)
 
 
-def search_linked(
-    basis: FloatArray, columns: FloatArray, max_terms: int, beam: int, keep: int
-) -> list[tuple[int, ...]]:
-    """The `keep` best subsets of each size by canonical correlation."""
+def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: int) -> list[tuple[int, ...]]:
+    """The KEPT_PER_SIZE best subsets of each size by canonical correlation."""
     centred = columns - columns.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)
     shared, gram = orthonormal(basis).T @ centred, centred.T @ centred
     subsets: list[tuple[int, ...]] = [()]
     found: list[tuple[int, ...]] = []
     for size in range(1, min(max_terms, columns.shape[1]) + 1):
-        grown = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
-        index = np.array(grown)  # (n_subsets, size)
+        extended = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
+        index = np.array(extended)  # (n_subsets, size)
         order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
-        subsets = [grown[i] for i in order[: beam_width(beam, size)]]
-        found += subsets[:keep]
+        subsets = [extended[i] for i in order[: beam_width(beam, size)]]
+        found += subsets[:KEPT_PER_SIZE]
     return found
 
 
@@ -140,3 +145,69 @@ def bootstrap_linked(
         fitted = np.linalg.lstsq(design / scale, link(latent[rows]), rcond=None)[0] / scale
         samples.append(fitted[:-1].tolist())
     return np.array(samples)
+
+
+MONOTONE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkedFinding:
+    """R2 of the finding are squared correlations of h(z) and the equation, scale and offset of h being free."""
+
+    finding: Finding
+    front: list[Equation]
+    link_monotone: float
+    seed_stability: float
+
+
+def discover_linked(problem: Problem, library: LibraryEngine, rules: Rules, *, n_spline: int) -> LinkedFinding:
+    """Best equation of h(values); stability over n_seeds fits, all but the first on bootstrap resamples."""
+    inputs, values = problem.inputs[problem.train], problem.values[problem.train]
+    members, chosen = select(inputs, values, problem, library, n_spline)
+    same = 1
+    for run in range(1, rules.n_seeds):
+        rows = np.random.default_rng([rules.seed, run]).integers(len(values), size=len(values))
+        other = select(inputs[rows], values[rows], problem, library, n_spline)[1]
+        same += set(other.equation.terms) == set(chosen.equation.terms)
+    samples = bootstrap_linked(chosen, inputs, values, min(rules.n_bootstrap, 200), rules.seed)
+    spreads = term_columns(chosen.equation, inputs).std(axis=0)
+    terms, affine = list(chosen.equation.terms), {}
+    for law, text in problem.laws.items():
+        if same_terms(chosen.equation, text):
+            expected = additive_terms(text, chosen.equation.symbols)[1]
+            match = ratio_match(terms, samples, expected, spreads, rules.tolerance, rules.confidence)
+            affine[law] = replace(match, matches=match.matches and chosen.link.monotone >= MONOTONE)
+    coefficients = {term: interval_of(samples[:, i], rules.confidence) for i, term in enumerate(terms)}
+    finding = Finding(
+        equation=chosen.equation,
+        r2_test=shared_variance(chosen, problem, problem.test),
+        r2_extrapolation=shared_variance(chosen, problem, problem.extrapolation),
+        equivalent_srbench=False,
+        equivalent_to=None,
+        matches=next((law for law, match in affine.items() if match.matches), None),
+        has_exponent=problem.exponent is not None
+        and has_part(chosen.equation, problem.exponent, coefficients, rules.tolerance, free_scale=True),
+        affine=affine,
+        coefficients=coefficients,
+    )
+    return LinkedFinding(
+        finding=finding,
+        front=[member.equation for member in members],
+        link_monotone=chosen.link.monotone,
+        seed_stability=same / rules.n_seeds,
+    )
+
+
+def select(
+    inputs: np.ndarray, values: np.ndarray, problem: Problem, library: LibraryEngine, n_spline: int
+) -> tuple[list[LinkedEquation], LinkedEquation]:
+    members = linked_front(inputs, values, problem.names, library=library, n_spline=n_spline)
+    return members, members[best_index([member.equation for member in members])]
+
+
+def shared_variance(member: LinkedEquation, problem: Problem, rows: np.ndarray) -> float:
+    """Squared correlation of h(z) and the equation on `rows`; 0 where one of them is constant or not finite."""
+    linked, predicted = member.link(problem.values[rows]), member.equation.predict(problem.inputs[rows])
+    if not np.isfinite(predicted).all() or linked.std() == 0.0 or predicted.std() == 0.0:
+        return 0.0
+    return float(np.corrcoef(linked, predicted)[0, 1] ** 2)

@@ -1,13 +1,14 @@
 """How well does a map give back the parameters that its points were made with?
 
     linear_r2, knn_r2     R2 of each parameter from the coordinates, out of fold: linear regression, and the mean of the
-                          nearest neighbours. Folds go by group (parameter point), so no row is told by its sister.
+                          nearest neighbours. Folds go by group (parameter point), so no row is predicted
+                          from its own group.
                           R2 = 1 - SSE / SST, both summed over the columns of a parameter (an angle has two)
     trustworthiness       of the map's neighbourhoods against those of the parameters (Venna and Kaski 2001)
     spearman_distances    rank correlation of pair distances in the map and in the parameters
-    sister_retrieval      share of rows whose nearest other row in the map comes from the same group (1 of N by chance)
+    same_group_recall     share of rows whose nearest neighbour in the map is of the same group (1 of N by chance)
 
-Parameters are compared in units of their standard deviation. Intervals are 95 %: for R2 and retrieval a bootstrap over
+Parameters are compared in units of their standard deviation. Intervals are 95 %: for R2 and recall a bootstrap over
 groups, pooled over the seeds of the folds; for the two measures of pairs a jackknife that leaves out one fold of
 groups at a time, averaged over the seeds.
 Suffixes: N rows, D coordinates, C columns of a parameter, R replicates.
@@ -51,7 +52,7 @@ class Recovery:
     knn_r2: Mapping[str, Interval]
     trustworthiness: Interval
     spearman_distances: Interval
-    sister_retrieval: Interval
+    same_group_recall: Interval
 
 
 def recovery(
@@ -69,14 +70,14 @@ def recovery(
         knn_r2=_cross_validated(_nearest(rules.n_neighbours), coordinates_ND, scaled, groups_N, counts, rules),
         trustworthiness=_jackknife(_trust(rules.n_neighbours), coordinates_ND, together_NC, groups_N, rules),
         spearman_distances=_jackknife(_distance_ranks, coordinates_ND, together_NC, groups_N, rules),
-        sister_retrieval=_retrieval(coordinates_ND, groups_N, counts),
+        same_group_recall=_same_group_recall(coordinates_ND, groups_N, counts),
     )
 
 
 def linear_recovery(
     coordinates_ND: Array, parameters: Mapping[str, Array], groups_N: Groups, rules: RecoveryRules
 ) -> dict[str, Interval]:
-    """Linear R2 alone, as `recovery` tells it."""
+    """Linear R2 alone, as in `recovery`."""
     check(coordinates_ND, parameters)
     return _cross_validated(_linear, coordinates_ND, _scaled(parameters), groups_N, _counts(groups_N, rules), rules)
 
@@ -119,11 +120,11 @@ def _cross_validated(
     for seed in rules.seeds:
         fold_N = group_folds(groups_N, rules.n_folds, seed)
         for name, y_NC in parameters.items():
-            told_NC = np.empty_like(y_NC)
+            predicted_NC = np.empty_like(y_NC)
             for fold in range(rules.n_folds):
                 held = fold_N == fold
-                told_NC[held] = predict(x_ND[~held], y_NC[~held], x_ND[held])
-            replicates[name].append(_r_squared(y_NC, told_NC, counts_RN))
+                predicted_NC[held] = predict(x_ND[~held], y_NC[~held], x_ND[held])
+            replicates[name].append(_r_squared(y_NC, predicted_NC, counts_RN))
     samples = {name: np.array(values) for name, values in replicates.items()}  # (n_seeds, 1 + n_bootstrap)
     samples = {"mean": np.mean(list(samples.values()), axis=0), **samples}
     return {name: _interval(values) for name, values in samples.items()}
@@ -143,10 +144,10 @@ def _nearest(n_neighbours: int) -> Predictor:
     return predict
 
 
-def _r_squared(y_NC: Array, told_NC: Array, counts_RN: Array) -> Array:
+def _r_squared(y_NC: Array, predicted_NC: Array, counts_RN: Array) -> Array:
     """R2 (R,) under row multiplicities, each replicate with its own mean."""
     p_RN = counts_RN / counts_RN.sum(1, keepdims=True)
-    error_R = p_RN @ ((y_NC - told_NC) ** 2).sum(1)
+    error_R = p_RN @ ((y_NC - predicted_NC) ** 2).sum(1)
     total_R = p_RN @ (y_NC**2).sum(1) - ((p_RN @ y_NC) ** 2).sum(1)
     return np.asarray(1 - error_R / np.maximum(total_R, np.finfo(float).tiny))
 
@@ -185,8 +186,8 @@ def _jackknife(measure: PairMeasure, x_ND: Array, y_NC: Array, groups_N: Groups,
     return Interval(value, max(value - margin, -1.0), min(value + margin, 1.0))
 
 
-def _retrieval(x_ND: Array, groups_N: Groups, counts_RN: Array) -> Interval:
-    """Rows without a sister cannot be found and are left out; NaN where no row has one."""
+def _same_group_recall(x_ND: Array, groups_N: Groups, counts_RN: Array) -> Interval:
+    """Rows alone in their group are left out; NaN where all are."""
     _, cluster_N, sizes = np.unique(groups_N, return_inverse=True, return_counts=True)
     paired = sizes[cluster_N] > 1
     if not paired.any():

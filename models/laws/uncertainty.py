@@ -10,7 +10,7 @@
                        interval of probability p of a normal distribution, expected p. a^2 = mean (e / u)^2 is the scale
                        of largest likelihood.
 
-    told apart         probability that a row which should be distrusted has a larger estimate than one which should not
+    AUROC              probability that a row which should be distrusted has a larger estimate than one which should not
 
 Frames of one trajectory err alike, so groups are drawn whole. Suffixes: N rows, P probabilities, R replicates.
 """
@@ -28,11 +28,11 @@ __all__ = [
     "PROBABILITIES",
     "Calibration",
     "RiskCoverage",
+    "auroc",
     "calibration",
     "calibration_scale",
     "rank_correlation",
     "risk_coverage",
-    "told_apart",
 ]
 
 Array = NDArray[np.float64]
@@ -103,19 +103,19 @@ def risk_coverage(estimate_N: Array, error_N: Array) -> RiskCoverage:
 
 
 def calibration_scale(estimate_N: Array, error_N: Array) -> float:
-    """The factor a that makes a u a standard deviation; fit it on data that nothing else is judged on.
+    """The factor a that makes a u a standard deviation; fit it on data that nothing else is evaluated on.
 
     Rows with estimate 0 and error 0 say nothing and are left out. Raises ValueError where an estimate of 0 meets an
     error, for which no factor is large enough.
     """
     _check(estimate_N, error_N)
-    told = estimate_N > 0
-    if np.any(error_N[~told] != 0):
+    positive = estimate_N > 0
+    if np.any(error_N[~positive] != 0):
         raise ValueError(
-            f"calibration: found {int((~told).sum())} estimates of 0 beside errors, expected all above 0; "
+            f"calibration: found {int((~positive).sum())} estimates of 0 beside errors, expected all above 0; "
             "an ensemble of one has no spread"
         )
-    return float(np.sqrt(np.mean((error_N[told] / estimate_N[told]) ** 2))) if told.any() else 1.0
+    return float(np.sqrt(np.mean((error_N[positive] / estimate_N[positive]) ** 2))) if positive.any() else 1.0
 
 
 def calibration(sd_N: Array, error_N: Array, probabilities: tuple[float, ...] = PROBABILITIES) -> Calibration:
@@ -126,7 +126,7 @@ def calibration(sd_N: Array, error_N: Array, probabilities: tuple[float, ...] = 
     return Calibration(expected_P=np.array(probabilities), observed_P=observed)
 
 
-def told_apart(familiar_N: Array, strange_N: Array) -> float:
+def auroc(familiar_N: Array, strange_N: Array) -> float:
     """P(u of a strange row > u of a familiar one), ties counting half: 1 for never mistaken, 1/2 for blind."""
     _check(familiar_N, familiar_N)
     _check(strange_N, strange_N)

@@ -32,12 +32,14 @@ from models.physics.atoms.engine import EngineMissing
 from models.training.potentials.ensembles import train_member
 from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
+from pipeline.atoms.records import ActiveLearningDetails, ActiveLearningMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
 from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import tell_training
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.records import plain
+from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, columns_of, dataset_of
 from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
@@ -47,8 +49,6 @@ __all__ = ["OUT", "control_metrics", "generate", "main"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
-METRICS = Path("reports/metrics/active_learning.json")
-DETAILS = Path("reports/details/active_learning.json")
 SHAPES_NOTHING = ("frames_per_task",)
 ERRORS = {"energy_rmse": "eV/atom", "force_rmse": "eV/A"}
 CONFIDENCE = 0.95
@@ -71,8 +71,8 @@ def generate(params: ActiveLearningParams) -> Manifest:
     manifest = _write_store(params, test, runs)
     _write_potential(params, runs[0], manifest)
     metrics = metrics_of(params, runs) | {"oracle_control": control_metrics(params, control_runs)}
-    write_metrics(METRICS, plain(metrics))
-    write_json(DETAILS, details_of(runs) | {"oracle_control": control_details(control_runs)})
+    ActiveLearningMetrics.of(metrics).write()
+    ActiveLearningDetails.of(details_of(runs) | {"oracle_control": control_details(control_runs)}).write()
     print(f"{OUT}: {manifest.sizes['config']} configurations, hash {manifest.hash[:16]}", flush=True)
     return manifest
 
@@ -296,4 +296,4 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run_stage("active_learning", main, also_told=(EngineMissing, TooFewLabels))
+    run_stage("active_learning", main, also_explained=(EngineMissing, TooFewLabels))

@@ -220,4 +220,4 @@ def _fewest_atoms(params: AluminiumParams) -> int:
 
 
 if __name__ == "__main__":
-    run_stage("aluminium", main, also_told=(EngineMissing,))
+    run_stage("aluminium", main, also_explained=(EngineMissing,))

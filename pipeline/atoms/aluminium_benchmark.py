@@ -23,15 +23,14 @@ from models.physics.atoms.properties.gpaw_values import beside_recorded
 from models.physics.atoms.properties.suite import BenchmarkSettings, CalculatorFactory, benchmark
 from models.settings import settings
 from pipeline.atoms.property_measurement import CalculatorChoice, calculator_problems, spread_over, table
+from pipeline.atoms.records import AluminiumCurves, AluminiumProperties
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["AluminiumBenchmarkParams", "GPAWOracle", "main", "measure"]
 
 POTENTIAL = Path("runs/aluminium")
-METRICS = Path("reports/metrics/aluminium_properties.json")
-DETAILS = Path("reports/details/aluminium_benchmark.json")
 CURVES = ("curve", "oracle_curve")
 NOT_REPEATED = (*CURVES, "seconds", "oracle_seconds")
 
@@ -62,8 +61,8 @@ def main() -> None:
     params = load_params(AluminiumBenchmarkParams, "aluminium_benchmark")
     PotentialCalculator(POTENTIAL)  # refused here, not in a worker
     records = measure(partial(PotentialCalculator, POTENTIAL.resolve(), n_threads=1), params)
-    write_metrics(METRICS, plain({name: _without(record, NOT_REPEATED) for name, record in records.items()}))
-    write_json(DETAILS, {name: _curves(record) for name, record in records.items() if record.get("curve")})
+    AluminiumProperties.of({name: _without(record, NOT_REPEATED) for name, record in records.items()}).write()
+    AluminiumCurves.of({name: _curves(record) for name, record in records.items() if record.get("curve")}).write()
     print(table(records))
     seconds = {record["family"]: record["seconds"] for record in records.values() if "seconds" in record}
     print("CPU seconds: " + ", ".join(f"{family} {value:.1f}" for family, value in seconds.items()))

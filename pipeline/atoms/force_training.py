@@ -14,7 +14,6 @@ weights: with the energy loss added it would look ten times smaller.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -29,14 +28,13 @@ from pipeline.atoms.equal_time import train_for_equal_times
 from pipeline.atoms.force_training_params import ForceTrainingParams
 from pipeline.atoms.force_training_systems import aluminium_cells, organic_molecules
 from pipeline.atoms.potential_params import NETWORKS
+from pipeline.atoms.records import ForceTrainingDetails, ForceTrainingMetrics
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["main"]
 
-METRICS = Path("reports/metrics/force_training.json")
-DETAILS = Path("reports/details/force_training.json")
 METHODS: tuple[Method, ...] = get_args(Method)
 ENERGY = PotentialLoss(energy=1.0, forces=0.0)
 BOTH = PotentialLoss(energy=1.0, forces=0.1)
@@ -66,8 +64,8 @@ def main() -> None:
         for record in found["results"]:
             print(_line(record), flush=True)
     trainings = train_for_equal_times(params.equal_time, METHODS, seed=params.seed)
-    write_json(DETAILS, {"gradient_errors": errors, "equal_time": trainings})
-    write_metrics(METRICS, plain({"results": results}))
+    ForceTrainingDetails.of({"gradient_errors": errors, "equal_time": trainings}).write()
+    ForceTrainingMetrics.of({"results": results}).write()
 
 
 def measure(case: Case, *, params: ForceTrainingParams) -> dict[str, Any]:

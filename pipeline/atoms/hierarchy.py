@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.frames import Frames
-from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
+from models.laws.uncertainty import auroc, calibration, calibration_scale, rank_correlation, risk_coverage
 from models.networks.potentials.ensemble import Ensemble, load_potential
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.hipnn import HIPNN
@@ -33,8 +33,9 @@ from models.networks.potentials.neighbours import find_neighbours
 from models.settings import settings
 from pipeline.atoms.hierarchy_latents import LatentReportSettings, latent_report
 from pipeline.atoms.potential_data import TEST, UNUSED, VALIDATION
+from pipeline.atoms.records import HierarchyDetails, HierarchyMetrics
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, LabelledAtoms, load_atoms
 from stores.zarr_store import open_store
 
@@ -42,8 +43,6 @@ __all__ = ["HierarchyParams", "main"]
 
 POTENTIAL = Path("runs/potential/molecules_hipnn")
 STORE = Path("data/molecules.zarr")
-METRICS = Path("reports/metrics/hierarchy.json")
-DETAILS = Path("reports/details/hierarchy.json")
 SETS = {"validation": VALIDATION, "held_out": TEST, "out_of_distribution": UNUSED}
 BATCH = 64
 FloatArray = NDArray[np.float64]
@@ -88,8 +87,8 @@ def main() -> None:
         judged[name], terms[name] = _judge(ensemble, data, configurations[name])
     metrics, curves = _figures(judged, params)
     latents = _latents(ensemble, sets, configurations, params)
-    write_metrics(METRICS, plain(metrics | {"sets": _sizes(sets), "latents": latents.get("best")}))
-    write_json(DETAILS, curves | {"terms": terms, "latents": latents})
+    HierarchyMetrics.of(metrics | {"sets": _sizes(sets), "latents": latents.get("best")}).write()
+    HierarchyDetails.of(curves | {"terms": terms, "latents": latents}).write()
 
 
 def _hierarchical(ensemble: Ensemble) -> Ensemble:
@@ -201,7 +200,7 @@ def _figures(
                     curves[quantity][estimate][name] = curve
             parts = [judged[n][quantity] for n in ("held_out", "out_of_distribution") if quantity in judged.get(n, {})]
             if len(parts) == 2:
-                numbers[quantity][estimate]["told_apart"] = told_apart(*(p.estimates[estimate] for p in parts))
+                numbers[quantity][estimate]["told_apart"] = auroc(*(p.estimates[estimate] for p in parts))
     return numbers, curves
 
 

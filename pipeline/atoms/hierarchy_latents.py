@@ -20,10 +20,9 @@ from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
 from models.frames import Frames
-from models.laws.association_report import association_report
+from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import spearman
 from models.laws.groups import group_folds, whole_groups
-from models.laws.meaning import describe_coordinate
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.neighbours import find_neighbours

@@ -12,8 +12,8 @@ from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, ve
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.kept_results import Arrays
+from pipeline.runtime.records import write_json
 from pipeline.runtime.shards import Recipe, generate_store
-from pipeline.runtime.stage import write_metrics
 from stores.atoms import ATOMS, place_after
 from stores.manifest import Manifest
 from stores.outcome import OK
@@ -93,7 +93,7 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
         "sources": dict(sorted(Counter(map(str, dataset["source"].values)).items())),
         "hash": manifest.hash,
     }
-    write_metrics(store.metrics, values)
+    write_json(store.metrics, values, sort_keys=True)
     print(
         f"{store.out}: {n_configs} configurations, {n_failed} failed, {store.engine.level}, hash {manifest.hash[:16]}",
         flush=True,

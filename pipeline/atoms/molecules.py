@@ -215,4 +215,4 @@ def _n_frames(entry: MoleculeFrames) -> int:
 
 
 if __name__ == "__main__":
-    run_stage("molecules", main, also_told=(EngineMissing,))
+    run_stage("molecules", main, also_explained=(EngineMissing,))

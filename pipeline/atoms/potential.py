@@ -20,9 +20,10 @@ import numpy as np
 from pipeline.atoms.potential_data import load_training_data
 from pipeline.atoms.potential_params import MODELS, NETWORKS, STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
+from pipeline.atoms.records import PotentialDetails, PotentialMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_json, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable
 from stores.manifest import read_manifest
 
@@ -30,8 +31,6 @@ __all__ = ["main"]
 
 DATA = {"molecules": Path("data/molecules.zarr"), "aluminium": Path("data/aluminium.zarr")}
 RUNS = Path("runs/potential")
-METRICS = Path("reports/metrics/potential.json")
-DETAILS = Path("reports/details/potential.json")
 SCRATCH = Path(".cache/potential")
 KIND = "folder of potentials"
 
@@ -51,8 +50,8 @@ def main() -> None:
                 workplace / one.job.name,
                 {"store": f"{one.job.name.rpartition('_')[0]}.zarr", "split": asdict(params.split)},
             )
-    write_metrics(METRICS, plain(_metrics(trained, params)))
-    write_json(DETAILS, _details(trained, params))
+    PotentialMetrics.of(_metrics(trained, params)).write()
+    PotentialDetails.of(_details(trained, params)).write()
     shutil.rmtree(scratch)
 
 
@@ -119,4 +118,4 @@ def _parity(one: Trained, max_points: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_stage("potential", main, also_told=(RuntimeError,))
+    run_stage("potential", main, also_explained=(RuntimeError,))

@@ -38,7 +38,7 @@ from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import KeptResults
 from pipeline.runtime.progress import tell_training
-from pipeline.runtime.stage import plain
+from pipeline.runtime.records import plain
 from stores.building import building
 
 __all__ = ["KIND", "UNITS", "EnsembleJob", "Trained", "measured", "publish", "train_ensembles"]

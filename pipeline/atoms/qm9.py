@@ -19,7 +19,8 @@ from pydantic import NonNegativeInt, PositiveInt
 from models.settings import settings
 from pipeline.atoms.reference_choice import references_by
 from pipeline.runtime.params import load_params
-from pipeline.runtime.stage import plain, run_stage, write_metrics
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.atoms import load_atoms
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
@@ -65,7 +66,7 @@ def make(params: Qm9Params, folder: Path | None = None) -> None:
         "hash": report.hash,
         "settings": json.dumps(asdict(params), sort_keys=True),
     }
-    write_metrics(METRICS, plain(metrics))
+    write_json(METRICS, metrics, sort_keys=True)
     print(f"{OUT}: " + "\n  ".join(report.lines()))
 
 

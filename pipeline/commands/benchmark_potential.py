@@ -21,7 +21,7 @@ from pipeline.commands.options.potentials import BenchmarkOptions
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.outputs import writing
 from pipeline.runtime.params import ParamsError, build
-from pipeline.runtime.stage import write_json
+from pipeline.runtime.records import write_json
 
 __all__ = ["families_of", "main"]
 

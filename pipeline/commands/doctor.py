@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import yaml
 
-from models.laws.operon_engine import OperonEngine
-from models.laws.pysr_engine import PySREngine
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from models.laws.engines.operon import OperonEngine
+from models.laws.engines.pysr import PySREngine
+from models.laws.symbolic_engine import EngineError, SymbolicEngine
+from models.physics.impurity.triqs import TriqsSolver, TriqsUnavailable
 from pipeline.commands.options.clone import DoctorOptions
 from pipeline.commands.repro import RWLOCK, live_runs
 from pipeline.runtime.check_params import wrong_params
@@ -190,19 +190,19 @@ def triqs(root: Path) -> Finding:
     """The optional second solver, asked to solve a level whose answer is known, as before a run."""
     try:
         solver = TriqsSolver().checked()
-    except SolverUnavailable as error:
+    except TriqsUnavailable as error:
         return Finding(subject="triqs", fine=None, found=error.reason, cure=f"only for `solver: triqs`: {error.cure}")
     versions = ", ".join(f"{name} {version}" for name, version in solver.versions.items())
     return Finding(subject="triqs", fine=True, found=f"{versions} by {solver.interpreter}")
 
 
 def operon() -> Finding:
-    return engine(OperonEngine(), optional=False)
+    return engine(OperonEngine(population=10, generations=1, raw_generations=1, max_length=5), optional=False)
 
 
 def pysr() -> Finding:
     """Asks the engine itself, which neither starts Julia nor goes to the network for that."""
-    return engine(PySREngine(), optional=True)
+    return engine(PySREngine(iterations=1, max_size=7, timeout_s=30.0), optional=True)
 
 
 def quantum_mechanics() -> Finding:
@@ -219,10 +219,10 @@ def quantum_mechanics() -> Finding:
     )
 
 
-def engine(candidate: OperonEngine | PySREngine, *, optional: bool) -> Finding:
+def engine(candidate: SymbolicEngine, *, optional: bool) -> Finding:
     try:
         candidate.check_available()
-    except (EngineUnavailable, EngineFailed) as error:
+    except EngineError as error:
         prefix = f"only for `engine: {candidate.name}`: " if optional else ""
         fine = None if optional else False
         return Finding(subject=candidate.name, fine=fine, found=error.reason, cure=prefix + error.cure)

@@ -25,22 +25,24 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.descriptors.choice import (
-    DescriptorSettings,
-    EfficientNetLayer,
-    EfficientNetSettings,
-    TwoPointSettings,
-    VGG19Settings,
-    make_descriptor,
+from models.descriptors.descriptor import Descriptor, DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
+from models.descriptors.two_point import TwoPointSettings
+from models.descriptors.vgg19 import VGG19Settings
+from models.laws.manifold import (
+    DimensionChoice,
+    Embedding,
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    isomap,
+    principal_axes,
 )
-from models.descriptors.descriptor import Descriptor
-from models.laws.dimension import DimensionChoice, choose_dimension
-from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes
 from pipeline.commands.image_map import MappedTile, image_map
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.own_images_beyond import beyond_two_point
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
-from pipeline.runtime.stage import write_metrics
+from pipeline.runtime.records import write_json
 from stores.building import building
 from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
@@ -159,7 +161,7 @@ def _write(images: Path, out: Path, tile_map: TileMap, sentence: str, extra: dic
     )
     (out / "map.html").write_text(page, encoding="utf-8")
     dimension = {key: value for key, value in asdict(tile_map.dimension).items() if np.isfinite(value).all()}
-    write_metrics(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra)
+    write_json(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra, digits=17, sort_keys=True)
 
 
 def _sentence(descriptor: Descriptor, tile_map: TileMap) -> str:
@@ -197,9 +199,9 @@ def _diagnostic_lines(extra: dict[str, Any]) -> list[str]:
 def _descriptor_settings(options: EmbedOptions) -> DescriptorSettings:
     if options.layer is None:
         lag = max(1, min(TwoPointSettings().maximum_lag, (options.tile - 1) // 2))  # the largest that fits the tile
-        return DescriptorSettings(two_point=TwoPointSettings(maximum_lag=lag))
+        return DescriptorSettings(TwoPointSettings(maximum_lag=lag))
     if not options.descriptor.endswith(("efficientnet", "vgg19")):
         raise ValueError(f"--layer: found {options.layer} with --descriptor {options.descriptor}, which has no layers")
     if options.descriptor.endswith("efficientnet"):
-        return DescriptorSettings(efficientnet=EfficientNetSettings(layers=(options.layer,)))
-    return DescriptorSettings(vgg19=VGG19Settings(layers=(options.layer,)))
+        return DescriptorSettings(EfficientNetSettings(layers=(options.layer,)))
+    return DescriptorSettings(VGG19Settings(layers=(options.layer,)))

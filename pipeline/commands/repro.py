@@ -21,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from pipeline.commands.options.clone import ReproOptions
+from pipeline.report.published import against_published
 from pipeline.runtime.check_params import wrong_params
 
 __all__ = ["addresses", "heal_rwlock", "live_runs"]
@@ -52,6 +53,9 @@ def main(options: ReproOptions) -> int:
     status = run_dvc(["repro", *addresses(options.words)])
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"repro: {minutes} min {seconds} s")
+    if not status and REPORT.is_file():
+        for line in against_published(Path.cwd()):
+            print(f"repro: {line}", flush=True)
     print(closing_message(status), file=sys.stderr if status else sys.stdout, flush=True)
     return status
 

@@ -25,7 +25,7 @@ from pipeline.atoms.potential_params import NETWORKS
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
 from pipeline.commands.options.potentials import TrainOptions
 from pipeline.runtime.content_key import content_key
-from pipeline.runtime.stage import plain
+from pipeline.runtime.records import plain
 from stores.atomic import write_text
 from stores.atoms import load_atoms
 from stores.manifest import read_manifest
@@ -153,8 +153,8 @@ def _content_key(options: TrainOptions, network: NetworkParams) -> str:
     """Names what the training depends on: the same command finds its checkpoints again."""
     asked = {field.name: str(getattr(options, field.name)) for field in fields(options) if field.name != "out"}
     manifests = [read_manifest(path).hash for path in (options.store, *options.test_store)]
-    shaping = (asked, asdict(network), manifests)
-    return content_key("potential", *shaping, also=("pipeline/commands/train_potential.py",))
+    command = ("pipeline/commands/train_potential.py", "pipeline/commands/options/potentials.py")
+    return content_key("potential", asked, asdict(network), manifests, also=command)
 
 
 def _sentence(name: str, errors: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Stage `formula`: find formulas of the measured Kondo temperature and of the learned latent, and judge them.
+"""Stage `formula`: find formulas of the measured Kondo temperature and of the learned latent, and test them.
 
     reads   params.yaml: formula; data/kondo_temperatures.zarr, data/latents.zarr, data/spectra.zarr,
             reports/metrics/latents.json
@@ -6,48 +6,70 @@
             reports/formula/fronts.csv, reports/metrics/formula.json (the numbers that `dvc metrics show` lists),
             reports/details/formula.json (coefficient test, controls, rules)
 
-Both judge laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
+Both reference laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
 Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds what variants of the fit say
 (models.laws.kondo_law).
 """
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from models.laws.controls import ControlResult, dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
-from models.laws.engine_choice import EngineChoice, choose_engine
+from models.laws.engines.library import LibraryEngine
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
-from models.laws.library_engine import LibraryEngine
-from models.laws.linked_discovery import LinkedFinding, discover_linked
+from models.laws.monotone_link import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, SymbolicEngine
-from pipeline.discover.search_params import library_engine, operon_engine, pysr_engine
-from pipeline.impurity.formula_params import FormulaParams
-from pipeline.impurity.formula_records import METRIC_KEYS, metrics_record
-from pipeline.impurity.formula_tables import write_fronts, write_laws
-from pipeline.impurity.formula_targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
+from models.laws.symbolic_engine import EngineChoice, EngineError, SymbolicEngine
+from models.settings import Some, settings
+from pipeline.discover.search import SearchSettings, linked_record, search_records
+from pipeline.impurity.records import FormulaDetails, FormulaMetrics
+from pipeline.impurity.targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 
 __all__ = ["FormulaParams", "main"]
 
 FOLDER = Path("reports/formula")
-METRICS = Path("reports/metrics/formula.json")
-DETAILS = Path("reports/details/formula.json")
+
+
+@settings
+class FormulaParams(SearchSettings):
+    """Section `formula` of params.yaml. The library is a baseline of every search, so it is always among `engines`."""
+
+    encodings: Some[Literal["dimensionless", "raw"]]
+    tolerance: Annotated[float, Field(gt=0, lt=1)]  # of coefficient ratios in the affine test
+    n_spline: Annotated[int, Field(ge=5)]  # basis functions of the latent's monotone link
+    moment_depth: PositiveFloat  # rows kept: -eps_d and eps_d + U at least this many Gamma
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.encodings)) < len(self.encodings):
+            raise ValueError(f"encodings: found {list(self.encodings)}, expected each of them once")
+        if "library" not in self.engines:
+            raise ValueError("engines: found no library, expected it among them: it is the baseline of every search")
+
+    @property
+    def rules(self) -> Rules:
+        return replace(super().rules, tolerance=self.tolerance)
+
+    @property
+    def library(self) -> LibraryEngine:
+        library: LibraryEngine = self.engines["library"]
+        return library
 
 
 def main() -> None:
     params = load_params(FormulaParams, "formula")
-    library = library_engine(params.library)
-    choice = choose_engine(
-        params.engine, pysr=pysr_engine(params.pysr), operon=operon_engine(params.operon), library=library
-    )
+    library, choice = params.library, params.choose_engine()
     print(f"formula: engine {choice.ran} (asked for: {choice.requested}; {choice.why})", flush=True)
     targets, left_out = read_targets(params)
     searches, linked = run_searches(list_searches(params, choice, library, targets))
@@ -65,8 +87,8 @@ def main() -> None:
     write_fronts(FOLDER / "fronts.csv", searches)
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
     record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
-    write_json(DETAILS, {key: value for key, value in record.items() if key not in METRIC_KEYS})
-    write_json(METRICS, {key: record[key] for key in METRIC_KEYS})
+    for kind in (FormulaDetails, FormulaMetrics):
+        kind.of({key: record[key] for key in kind.model_fields}).write()
     report(record, test)
 
 
@@ -120,15 +142,18 @@ def list_searches(
             )
             engines: list[SymbolicEngine] = [library]
             if choice.ran != "library":
-                budget = operon_engine(params.operon, raw=encoding == "raw")
-                engines.insert(0, budget if choice.ran == "operon" else choice.engine)
+                engines.insert(0, choice.engine.for_raw_inputs() if encoding == "raw" else choice.engine)
             for engine in engines:
                 folder = FOLDER / f"{name}_{engine.name}_{encoding}"
                 searches.append(Search(problem=problem, engine=engine, rules=params.rules, folder=folder))
             if name == "latent":
                 folder = FOLDER / f"{name}_{library.name}_linked_{encoding}"
                 linked = Search(
-                    problem=problem, engine=library, rules=params.rules, folder=folder, n_spline=params.n_spline
+                    problem=problem,
+                    engine=library,
+                    rules=params.rules,
+                    folder=folder,
+                    n_spline=params.n_spline,
                 )
                 searches.append(linked)
     return searches
@@ -162,7 +187,7 @@ def run_searches(
             print(f"{where}, {search.engine.name}: {result.selected.equation.text}", flush=True)
         else:
             linked.append((problem, result))
-            print(f"{where}, up to a monotone map: {result.equation.text}", flush=True)
+            print(f"{where}, up to a monotone map: {result.finding.equation.text}", flush=True)
     return plain, linked
 
 
@@ -180,13 +205,84 @@ def run_controls(
     rivals["power_law"] = -2.0 * np.log(nrg.interaction / nrg.hybridization)
     results = [*rival_control(problem, library, params.rules, rivals, scatter)]
     for engine in [library] if choice.ran == "library" else [library, choice.engine]:
-        results += [shuffled_control(problem, engine, params.rules), dummy_control(problem, engine, params.rules)]
+        results += [
+            shuffled_control(problem, engine, params.rules),
+            dummy_control(problem, engine, params.rules),
+        ]
     return results
 
 
 def headline(searches: list[tuple[Problem, Discovery]], choice: EngineChoice) -> tuple[Problem, Finding]:
     """The chosen engine's equation of the NRG target in the first encoding."""
     return next((p, d.selected) for p, d in searches if p.target == "nrg" and d.engine == choice.ran)
+
+
+def metrics_record(
+    params: FormulaParams,
+    choice: EngineChoice,
+    targets: dict[str, Impurities],
+    left_out: dict[str, str],
+    searches: list[tuple[Problem, Discovery]],
+    linked: list[tuple[Problem, LinkedFinding]],
+    test: dict[str, CoefficientTest],
+    controls: list[ControlResult],
+) -> dict[str, Any]:
+    results = [record for problem, found in searches for record in search_records(problem, found)]
+    results += [linked_record(problem, free) for problem, free in linked]
+    correction = {key: value for key, value in test["correction"].record().items() if key != "variants"}
+    return {
+        "results": results,
+        "correction_resolved": correction,
+        "coefficient_test": {term: outcome.record() for term, outcome in test.items()},
+        "controls": [asdict(control) for control in controls],
+        "controls_passed": sum(control.passed for control in controls),
+        "controls_run": len(controls),
+        "engine_choice": {"requested": choice.requested, "ran": choice.ran, "why": choice.why},
+        "rules": {
+            "selection": "highest score = -d log(loss) / d complexity among equations with loss <= 1.5 min(loss)",
+            "tolerance": params.tolerance,
+            "confidence": params.confidence,
+            "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
+            "library": "a strong prior: its terms span both reference laws",
+        },
+        "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
+        "left_out": left_out,
+    }
+
+
+def write_fronts(path: Path, searches: list[tuple[Problem, Discovery]]) -> None:
+    rows = [
+        (p.target, d.engine, p.encoding, e.complexity, f"{e.loss:.8g}", e.text, int(e is d.selected.equation))
+        for p, d in searches
+        for e in d.front
+    ]
+    write_table(path, ["target", "engine", "encoding", "complexity", "loss", "equation", "selected"], rows)
+
+
+def write_laws(path: Path, nrg: Impurities, found: tuple[Problem, Finding]) -> None:
+    """Rows of the NRG target; `split` is train, test, extrapolation or unused."""
+    problem, finding = found
+    split = np.full(len(nrg.value), "unused", dtype=object)
+    for name in ("train", "test", "extrapolation"):
+        split[getattr(problem, name)] = name
+    log_gamma = np.log(nrg.hybridization)
+    logs = [nrg.value, finding.equation.predict(problem.inputs)]
+    logs += [law_log_ratio(law, nrg.interaction, nrg.level, nrg.hybridization) for law in LAWS]
+    columns = [nrg.interaction, nrg.level, nrg.hybridization, *(log + log_gamma for log in logs)]
+    rows = [
+        (*(f"{v:.10g}" for v in values[:3]), name, *(f"{v:.10g}" for v in values[3:]))
+        for *values, name in zip(*columns, split, strict=True)
+    ]
+    names = ["interaction", "level", "hybridization", "split", "measured", "found", *LAWS]
+    write_table(path, names, rows)
+
+
+def write_table(path: Path, names: list[str], rows: Sequence[tuple[object, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
 
 
 def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
@@ -207,4 +303,4 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
 
 
 if __name__ == "__main__":
-    run_stage("formula", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("formula", main, also_explained=(EngineError,))

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import SolverError
 from models.settings import Range, settings
@@ -62,7 +63,7 @@ class KondoTemperaturesParams:
 
 def main() -> None:
     params = load_params(KondoTemperaturesParams, "kondo_temperatures")
-    generate(params, partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature))
+    generate(params, partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature))
 
 
 def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperature) -> None:
@@ -114,12 +115,6 @@ def _measure(impurity: AndersonImpurity, kondo_temperature: KondoTemperature) ->
     if not np.isfinite(value) or value <= 0:
         return np.nan, "T_K lies below the lowest energy of the chain"
     return value, ""
-
-
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
-    from models.physics.impurity.kondo import kondo_temperature
-
-    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
 
 
 if __name__ == "__main__":

@@ -23,19 +23,18 @@ import xarray as xr
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.laws.association_report import association_report
+from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import Interval, spearman
 from models.laws.groups import whole_groups
-from models.laws.meaning import describe_coordinate
 from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import settings
 from models.training.spectra.elbo import latent_activity
-from pipeline.impurity.latent_quantities import WORDS, quantities
-from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
+from pipeline.impurity.records import LatentsDetails, LatentsMetrics
+from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.building import require_replaceable, store_kind
 from stores.latents import LATENTS
 from stores.spectra import SPECTRA
@@ -46,8 +45,6 @@ __all__ = ["LatentsParams", "main"]
 SPECTRA_STORE = Path("data/spectra.zarr")
 LATENTS_STORE = Path("data/latents.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/latents.json")
-DETAILS = Path("reports/details/latents.json")
 
 Array = NDArray[np.float64]
 HEADLINES = {
@@ -102,20 +99,20 @@ def main() -> None:
             report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
             progress.update()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
-    write_metrics(DETAILS, {"subsets": report})
-    write_metrics(METRICS, {"best_abs_spearman": _best_abs_spearman(report)})
+    LatentsDetails.of({"subsets": report}).write()
+    LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
 
 
 def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
     folder = RUNS / subset / f"seed_{seed}"
     model = load_network(SpectrumVAE, folder)
-    told = json.loads((folder / "result.json").read_text())
-    rows = subset_rows(spectra, subset, max_field=told["max_field"])
-    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **told["split"])
+    result = json.loads((folder / "result.json").read_text())
+    rows = subset_rows(spectra, subset, max_field=result["max_field"])
+    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **result["split"])
     with torch.inference_mode():
         posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
         activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
-    active = told["active"]
+    active = result["active"]
     parities = {
         index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector
     }
@@ -135,10 +132,10 @@ def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
 
 
 def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
-    judged, known = quantities(spectra, encoded.rows, encoded.subset)
-    hamiltonian = spectra["hamiltonian"].values[encoded.rows][judged]
+    compared, known = quantities(spectra, encoded.rows, encoded.subset)
+    hamiltonian = spectra["hamiltonian"].values[encoded.rows][compared]
     sample = whole_groups(hamiltonian, params.max_rows, params.bootstrap_seed)
-    z_NL = encoded.mean[judged][sample]
+    z_NL = encoded.mean[compared][sample]
     report = association_report(
         z_NL,
         encoded.names,
@@ -151,14 +148,14 @@ def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dic
     )
     mirror = encoded.model.config.architecture == "mirror"
     return {
-        "n_rows": int(judged.sum()),
+        "n_rows": int(compared.sum()),
         "associations": report.associations,
         "together": report.together,
         "meaning": [
             describe_coordinate(
                 latent,
                 _named_once({name: association.spearman for name, association in line.items()}),
-                words=WORDS,
+                words=QUANTITY_WORDS,
                 remarks=(f"It carries {float(kl):.1f} nats a spectrum.", *_mirror_remark(latent, mirror=mirror)),
             )
             for (latent, line), kl in zip(report.table.items(), encoded.kl, strict=True)
@@ -181,11 +178,11 @@ def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
 
 def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
     """Best single latent of every trained seed for every quantity; the selected one is among them."""
-    judged, known = quantities(spectra, selected.rows, subset)
+    compared, known = quantities(spectra, selected.rows, subset)
     seeds = {}
     for folder in sorted((RUNS / subset).glob("seed_*")):
         encoded = _encode(spectra, subset, int(folder.name.removeprefix("seed_")))
-        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[judged].T] for name, y_N in known.items()}
+        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[compared].T] for name, y_N in known.items()}
         seeds[folder.name.removeprefix("seed_")] = {
             name: {"value": max(values), "latent": encoded.names[int(np.argmax(values))]}
             for name, values in strength.items()
@@ -205,8 +202,8 @@ def _best_abs_spearman(report: dict[str, Any]) -> dict[str, Any]:
         }
         if not lines:
             continue
-        latent, told = max(lines.items(), key=lambda item: abs(item[1][0]))
-        value, low, high = told
+        latent, interval = max(lines.items(), key=lambda item: abs(item[1][0]))
+        value, low, high = interval
         bounds = sorted((abs(low), abs(high))) if low * high > 0 else [0.0, max(abs(low), abs(high))]
         best[quantity] = {
             "value": abs(value),
@@ -240,14 +237,11 @@ def _dataset(selected: list[Encoded], spectra: xr.Dataset, params: LatentsParams
         "traversal_position": position,
         "traversal_spectrum": decoded,
     }
-    return xr.Dataset(
-        {v.name: (v.dims, columns[v.name], v.attrs) for v in LATENTS.variables},
-        coords={"omega": ("omega", spectra["omega"].values, LATENTS.variable("omega").attrs)},
-        attrs={
-            "subsets": json.dumps([e.subset for e in selected]),
-            "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
-        },
-    )
+    attributes = {
+        "subsets": json.dumps([e.subset for e in selected]),
+        "latent_names": json.dumps({e.subset: e.names for e in selected}, sort_keys=True),
+    }
+    return LATENTS.dataset(columns | {"omega": spectra["omega"].values}, attributes)
 
 
 def traverse(model: SpectrumVAE, latent: int, params: LatentsParams) -> tuple[Array, NDArray[np.float32]]:

@@ -18,10 +18,10 @@ so x >= 0 suffices, and at B = 0, where both spins agree, there are two rows per
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,24 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from models.physics.impurity.friedel import friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings
-from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver, SolverError
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSettings, TriqsSolver
+from models.physics.impurity.solver import (
+    IMPURITY_SOLVERS,
+    ImpuritySolution,
+    ImpuritySolver,
+    SolverError,
+    SolverUnavailable,
+)
+from models.registry import Chosen
 from models.settings import Fraction, Range, settings
+from pipeline.impurity.records import SpectraMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Recipe, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.outcome import FAILED, OK
 from stores.spectra import FRIEDEL_LIMIT, SPECTRA
 from stores.zarr_store import open_store
@@ -56,7 +64,6 @@ __all__ = [
 ]
 
 OUT = Path("data/spectra.zarr")
-METRICS = Path("reports/metrics/spectra.json")
 FloatArray = NDArray[np.float64]
 KondoTemperature = Callable[[AndersonImpurity], float]
 
@@ -94,12 +101,11 @@ class SpectraParams:
     seed: NonNegativeInt
     n_hamiltonians: PositiveInt
     hamiltonians_per_shard: PositiveInt
-    solver: Literal["nrg", "triqs"]
+    solver: Annotated[Chosen, IMPURITY_SOLVERS]
     label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     sampling: SamplingParams
     grid: GridParams
     nrg: NRGSettings
-    triqs: TriqsSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,20 +119,18 @@ class Hamiltonian:
 
 def main() -> None:
     params = load_params(SpectraParams, "spectra")
-    label = partial(_kondo_temperature, settings=params.nrg, lowest=params.label_temperature)
-    generate(params, make_solver(params), label)
+    label = partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature)
+    generate(params, IMPURITY_SOLVERS.make(params.solver, nrg=params.nrg), label)
 
 
 def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: KondoTemperature) -> None:
     """Make the store and its metrics in the working directory."""
     hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians)]
     omega = frequency_grid(params.grid)
-    versions = dict(solver.versions) if isinstance(solver, TriqsSolver) else {}  # no part of this environment
-    settings = (
-        asdict(params.nrg)
-        if params.solver == "nrg"
-        else {"kondo": asdict(params.nrg), "triqs": asdict(params.triqs), "versions": versions}
-    )
+    versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
+    settings = asdict(params.nrg)
+    if params.solver.name != "nrg":
+        settings = {"kondo": settings, params.solver.name: asdict(params.solver.settings), "versions": versions}
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
@@ -134,22 +138,19 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
         shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
         solve_shard=partial(solve_shard, omega=omega, solver=solver, kondo_temperature=kondo_temperature),
         coordinates={"omega": omega},
-        attributes={"solver": params.solver, "settings": json.dumps(settings, sort_keys=True)},
+        attributes={"solver": params.solver.name, "settings": json.dumps(settings, sort_keys=True)},
         unit="Hamiltonians",
         ends_run=(SolverUnavailable,),
     )
     manifest = generate_store(recipe, load_execution())
     store = open_store(OUT, SPECTRA)
     n_failed = int((store["status"] != OK).sum())
-    write_metrics(
-        METRICS,
-        {
-            "n_spectra": manifest.sizes["sample"],
-            "n_failed": n_failed,
-            "friedel": _friedel_summary(store["friedel_residual"].values),
-            "hash": manifest.hash,
-        },
-    )
+    SpectraMetrics(
+        n_spectra=manifest.sizes["sample"],
+        n_failed=n_failed,
+        friedel=_friedel_summary(store["friedel_residual"].values),
+        hash=manifest.hash,
+    ).write()
     print(f"{OUT}: {manifest.sizes['sample']} spectra, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
 
 
@@ -201,27 +202,11 @@ def solve_shard(
     return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
-def make_solver(params: SpectraParams) -> ImpuritySolver:
-    if params.solver == "triqs":
-        return TriqsSolver(settings=params.triqs).checked()
-    from models.physics.impurity.nrg_solver import NRGSolver
-
-    return NRGSolver(params.nrg)
-
-
-def _kondo_temperature(impurity: AndersonImpurity, *, settings: NRGSettings, lowest: float) -> float:
-    from models.physics.impurity.kondo import kondo_temperature
-
-    return kondo_temperature(impurity, settings, lowest_temperature=lowest)
-
-
 def _solve_one(
     hamiltonian: Hamiltonian, *, omega: FloatArray, solver: ImpuritySolver, kondo_temperature: KondoTemperature
 ) -> Arrays:
     impurity = hamiltonian.impurity
-    at_zero_field = AndersonImpurity(
-        interaction=impurity.interaction, level=impurity.level, hybridization=impurity.hybridization
-    )
+    at_zero_field = replace(impurity, field=0.0)
     try:
         solution = solver.solve(impurity, temperatures=np.array(hamiltonian.temperatures), omega=omega)
         label = float(kondo_temperature(at_zero_field))
@@ -344,4 +329,4 @@ def _log_uniform(rng: np.random.Generator, bounds: tuple[float, float]) -> float
 
 
 if __name__ == "__main__":
-    run_stage("spectra", main, also_told=(SolverUnavailable,))
+    run_stage("spectra", main, also_explained=(SolverUnavailable,))

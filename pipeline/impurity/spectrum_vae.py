@@ -15,14 +15,18 @@ import shutil
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.laws.consistency import Candidate, most_consistent
+from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
-from pipeline.impurity.spectrum_vae_params import SpectrumVAEParams
+from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
+from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution, run_tasks
@@ -30,18 +34,82 @@ from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import tell_training
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.records import write_json
+from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable
 from stores.manifest import read_manifest
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
-__all__ = ["main", "train_one"]
+__all__ = ["SpectrumVAEParams", "main", "train_one"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
-METRICS = Path("reports/metrics/spectrum_vae.json")
 KIND = "folder of trained autoencoders"
+
+
+@settings
+class SpectrumVAEParams:
+    """Section `spectrum_vae` of params.yaml, and how its values become a network and a training."""
+
+    seeds: Some[NonNegativeInt]
+    betas: Some[NonNegativeFloat]
+    error_slack: Annotated[float, Field(ge=1)]
+    active_nats: PositiveFloat
+    max_field: NonNegativeFloat
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    split_seed: NonNegativeInt
+    architecture: Literal["mirror", "plain"]
+    n_latent: PositiveInt
+    n_odd: NonNegativeInt
+    hidden: Some[PositiveInt]
+    ramp_fraction: Fraction
+    nested_dropout: Fraction
+    cramer_weight: NonNegativeFloat
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Fraction
+    batch_size: PositiveInt
+    max_epochs: PositiveInt
+    max_steps: PositiveInt
+    patience: PositiveInt
+    validate_every: PositiveInt
+
+    def __post_init__(self) -> None:
+        if len(set(self.seeds)) != len(self.seeds) or len(set(self.betas)) != len(self.betas):
+            raise ValueError(f"found seeds {self.seeds} and betas {self.betas}, expected each value once")
+        self.network(beta=self.betas[0], n_omega=333)
+
+    @property
+    def split(self) -> dict[str, Any]:
+        return {"validation": self.validation_fraction, "test": self.test_fraction, "seed": self.split_seed}
+
+    def network(self, *, beta: float, n_omega: int) -> SpectrumVAE.Config:
+        """beta = 0 is the plain autoencoder: nothing is sampled."""
+        return SpectrumVAE.Config(
+            architecture=self.architecture,
+            n_omega=n_omega,
+            n_latent=self.n_latent,
+            n_odd=self.n_odd,
+            hidden=self.hidden,
+            variational=beta > 0,
+        )
+
+    def training(self, *, beta: float, n_rows: int) -> TrainingSettings:
+        """Large subsets get fewer epochs, so that no run takes more than `max_steps` steps."""
+        epochs = max(1, min(self.max_epochs, self.max_steps // max(1, n_rows // self.batch_size)))
+        return TrainingSettings(
+            beta=beta,
+            ramp_fraction=self.ramp_fraction,
+            nested_dropout=self.nested_dropout,
+            cramer_weight=self.cramer_weight,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+            max_epochs=epochs,
+            patience=self.patience,
+            validate_every=min(self.validate_every, epochs),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +130,7 @@ class Trained:
 
     job: Job
     measured: dict[str, Any]
-    validation_latents: NDArray[np.float32]
+    validation_latents: NDArray[Any]  # (n_rows, n_active)
 
 
 def main() -> None:
@@ -79,7 +147,7 @@ def main() -> None:
     trained = _train(jobs, scratch)
     selection = {subset: _choose(subset, trained, params) for subset in SUBSETS}
     _publish(trained, selection)
-    write_metrics(METRICS, _metrics([one.measured for one in trained], selection, params))
+    SpectrumVAEMetrics.of(_metrics([one.measured for one in trained], selection, params)).write()
     for job in jobs:
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
 
@@ -91,7 +159,6 @@ def train_one(job: Job) -> Arrays:
     from dvclive.live import Live
 
     from models.networks.potentials.weights import save_network
-    from models.training.spectra.spectrum_module import train_spectrum_vae
 
     with np.load(job.data) as data:
         spectra, split, redundant = data["spectra"], data["split"], data["redundant"]
@@ -202,7 +269,7 @@ def _publish(trained: list[Trained], selection: dict[str, Any]) -> None:
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
                 (target / "result.json").write_text(json.dumps(one.measured))
-        (workplace / "selection.json").write_text(json.dumps(selection, indent=2, sort_keys=True) + "\n")
+        write_json(workplace / "selection.json", Selection.of(selection).root, digits=Selection.digits, sort_keys=True)
 
 
 def _metrics(results: list[dict[str, Any]], selection: dict[str, Any], params: SpectrumVAEParams) -> dict[str, Any]:

@@ -6,8 +6,8 @@
             reports/details/embedding.json   all intervals, choice of dimensions, R2 against dimension, goals, formulas
             reports/embedding/<generator>_<descriptor>_<method>.csv   image_row, group, coordinates
 
-The number of dimensions is chosen for every map from distances alone (models.laws.dimension); parameters enter after
-it. R2 at all other dimensions stands in the details, so that the choice can be judged.
+The number of dimensions is chosen for every map from distances alone (models.laws.manifold); parameters enter after
+it. R2 at all other dimensions stands in the details, so that the choice can be checked.
 """
 
 import csv
@@ -16,26 +16,36 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
-from models.laws.dimension import DimensionChoice, choose_dimension
 from models.laws.groups import whole_groups
-from models.laws.manifold import Embedding, classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
-from models.laws.recovery import Recovery, linear_recovery, recovery
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable
+from models.laws.manifold import (
+    DimensionChoice,
+    Embedding,
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    isomap,
+    principal_axes,
+    umap_embedding,
+)
+from models.laws.recovery import Recovery, RecoveryRules, linear_recovery, recovery
+from models.laws.symbolic_engine import EngineError
+from models.settings import Some, settings
+from pipeline.microstructure.coordinate_laws import CoordinateSearch, MapName, law_record
 from pipeline.microstructure.embedding_goals import goals
-from pipeline.microstructure.embedding_law import law_record, search_engine
-from pipeline.microstructure.embedding_params import EmbeddingParams, MapName
-from pipeline.microstructure.embedding_targets import JUDGED, Samples, read_samples
+from pipeline.microstructure.records import EmbeddingDetails, EmbeddingMetrics
+from pipeline.microstructure.targets import JUDGED, Samples, read_samples
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
-from pipeline.runtime.stage import run_stage, write_json
+from pipeline.runtime.stage import run_stage
 from stores.atomic import write_text
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.textures import schema_of
 from stores.zarr_store import open_store
 
@@ -44,22 +54,63 @@ __all__ = ["EmbeddingParams", "main"]
 IMAGES = Path("data/microstructures.zarr")
 TEXTURES = Path("data/textures.zarr")
 FOLDER = Path("reports/embedding")
-METRICS = Path("reports/metrics/embedding.json")
-DETAILS = Path("reports/details/embedding.json")
 BLOCK = 4096  # rows of features in memory at once
 Array = NDArray[np.float64]
 
 
+@settings
+class EmbeddingParams:
+    """Landmarks are used where a generator has more images than `n_landmarks`."""
+
+    methods: Some[MapName]
+    n_axes: Annotated[int, Field(ge=2)]
+    n_landmarks: Annotated[int, Field(ge=10)]
+    landmark_seed: NonNegativeInt
+    n_neighbours: Annotated[int, Field(ge=2)]
+    max_dimension: Annotated[int, Field(ge=2)]
+    minimum_gain: Annotated[float, Field(gt=0, lt=1)]
+    seeds: Some[NonNegativeInt]
+    n_folds: Annotated[int, Field(ge=2)]
+    n_regression_neighbours: PositiveInt
+    n_bootstrap: Annotated[int, Field(ge=2)]
+    max_rows: Annotated[int, Field(ge=20)]
+    max_rows_pairs: Annotated[int, Field(ge=20)]
+    search: CoordinateSearch
+
+    def __post_init__(self) -> None:
+        problems = []
+        if len(set(self.seeds)) < len(self.seeds) or len(self.seeds) < 3:
+            problems.append(f"seeds: found {list(self.seeds)}, expected at least 3 different ones")
+        if len(set(self.methods)) < len(self.methods):
+            problems.append(f"methods: found {list(self.methods)}, expected each of them once")
+        if self.search.method not in self.methods:
+            problems.append(
+                f"search.method: found {self.search.method!r}, expected one of methods {list(self.methods)}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+
+    @property
+    def recovery(self) -> RecoveryRules:
+        return RecoveryRules(
+            seeds=self.seeds,
+            n_folds=self.n_folds,
+            n_neighbours=self.n_regression_neighbours,
+            n_bootstrap=self.n_bootstrap,
+            max_rows_pairs=self.max_rows_pairs,
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """One judged map. Shapes: N rows, D the chosen dimension, K all coordinates computed."""
+    """One map and its scores. Shapes: N rows, D the chosen dimension, K all coordinates computed."""
 
     descriptor: str
     samples: Samples
     embedding: Embedding  # coordinates (N, K)
     choice: DimensionChoice
     kept: float  # share of the features' variance in the principal axes
-    found: Recovery
+    scores: Recovery
     by_dimension: list[dict[str, float]]
 
     @property
@@ -69,8 +120,8 @@ class Map:
 
 def main() -> None:
     params = load_params(EmbeddingParams, "embedding")
-    engine = search_engine(params.search)
-    images = open_store(IMAGES, MICROSTRUCTURES)
+    choice = params.search.choose_engine()
+    images = open_microstructures(IMAGES)
     textures = open_store(TEXTURES)
     textures = open_store(TEXTURES, schema_of(textures.attrs))
     descriptors = json.loads(textures.attrs["descriptors"])
@@ -78,20 +129,24 @@ def main() -> None:
     check(samples, descriptors, params)
     maps: list[Map] = []
     with progress_bar("embedding", len(samples) * len(descriptors) * len(params.methods), "maps") as progress:
-        for own in samples:
+        for made in samples:
             for descriptor in descriptors:
-                points_NK, kept = principal_points(textures, descriptor, own.rows_N, params)
+                points_NK, kept = principal_points(textures, descriptor, made.rows_N, params)
                 for method in params.methods:
-                    maps.append(judged_map(points_NK, kept, method, descriptor, own, params))
+                    maps.append(scored_map(points_NK, kept, method, descriptor, made, params))
                     progress.update()
     chosen = [m for m in maps if (m.descriptor, m.embedding.method) == (params.search.descriptor, params.search.method)]
-    laws = [law_record(m.coordinates_ND, m.samples, params, engine) for m in chosen]
+    laws = [
+        law_record(m.coordinates_ND, m.samples, params.search, choice, rules=params.recovery, max_rows=params.max_rows)
+        for m in chosen
+    ]
     for one in maps:
         write_coordinates(FOLDER, one)
     results = [metrics_record(one) for one in maps]
     reached = goals(results)
-    write_json(DETAILS, {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws})
-    write_json(METRICS, {"results": results})
+    details = {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws}
+    EmbeddingDetails.of(details).write()
+    EmbeddingMetrics.of({"results": results}).write()
     for goal in reached:
         print(
             f"embedding: {goal['goal']}: {goal['found']:.3f} ({goal['wanted']}: {'yes' if goal['reached'] else 'no'})"
@@ -105,16 +160,16 @@ def check(samples: list[Samples], descriptors: list[str], params: EmbeddingParam
         problems.append(
             f"{TEXTURES}: found no described image of {' or '.join(JUDGED)}; raise microstructures.*.n_points"
         )
-    for own in samples:
-        n_points, n_rows = len(np.unique(own.groups_N)), len(own.rows_N)
+    for made in samples:
+        n_points, n_rows = len(np.unique(made.groups_N)), len(made.rows_N)
         if n_points < params.n_folds:
             problems.append(
-                f"{own.generator}: found {n_points} parameter points, expected at least n_folds = {params.n_folds}; "
-                f"raise microstructures.{own.generator}.n_points or lower embedding.n_folds"
+                f"{made.generator}: found {n_points} parameter points, expected at least n_folds = {params.n_folds}; "
+                f"raise microstructures.{made.generator}.n_points or lower embedding.n_folds"
             )
         if n_rows <= params.n_neighbours:
             problems.append(
-                f"{own.generator}: found {n_rows} images, expected more than n_neighbours = {params.n_neighbours}"
+                f"{made.generator}: found {n_rows} images, expected more than n_neighbours = {params.n_neighbours}"
             )
     if params.search.descriptor not in descriptors:
         problems.append(f"search.descriptor: found {params.search.descriptor!r}, expected one of {descriptors}")
@@ -136,7 +191,7 @@ def feature_blocks(features: xr.DataArray, rows_N: NDArray[np.int64]) -> Iterato
         yield features[rows_N[start : start + BLOCK]].values
 
 
-def judged_map(
+def scored_map(
     points_NK: Array, kept: float, method: MapName, descriptor: str, samples: Samples, params: EmbeddingParams
 ) -> Map:
     embedding = embed(points_NK, method, params)
@@ -155,7 +210,7 @@ def judged_map(
         embedding=embedding,
         choice=choice,
         kept=kept,
-        found=recovery(coordinates[:, : choice.dimension], targets, groups, params.recovery),
+        scores=recovery(coordinates[:, : choice.dimension], targets, groups, params.recovery),
         by_dimension=by_dimension,
     )
 
@@ -170,52 +225,52 @@ def embed(points_NK: Array, method: MapName, params: EmbeddingParams) -> Embeddi
     return umap_embedding(points_NK, marks, params.max_dimension, n_neighbours=params.n_neighbours, seed=seed)
 
 
-def metrics_record(own: Map) -> dict[str, Any]:
+def metrics_record(made: Map) -> dict[str, Any]:
     """The record that scripts rely on."""
     return {
-        "generator": own.samples.generator,
-        "descriptor": own.descriptor,
-        "method": own.embedding.method,
-        "dimension": own.choice.dimension,
-        "linear_r2": {name: r2.value for name, r2 in own.found.linear_r2.items()},
-        "knn_r2": {name: r2.value for name, r2 in own.found.knn_r2.items()},
-        "trustworthiness": own.found.trustworthiness.value,
-        "low": own.found.linear_r2["mean"].low,
-        "high": own.found.linear_r2["mean"].high,
+        "generator": made.samples.generator,
+        "descriptor": made.descriptor,
+        "method": made.embedding.method,
+        "dimension": made.choice.dimension,
+        "linear_r2": {name: r2.value for name, r2 in made.scores.linear_r2.items()},
+        "knn_r2": {name: r2.value for name, r2 in made.scores.knn_r2.items()},
+        "trustworthiness": made.scores.trustworthiness.value,
+        "low": made.scores.linear_r2["mean"].low,
+        "high": made.scores.linear_r2["mean"].high,
     }
 
 
-def details_record(own: Map, params: EmbeddingParams) -> dict[str, Any]:
+def details_record(made: Map, params: EmbeddingParams) -> dict[str, Any]:
     """Intervals as [value, low, high]."""
     return {
-        "generator": own.samples.generator,
-        "descriptor": own.descriptor,
-        "method": own.embedding.method,
-        "n_images": len(own.samples.rows_N),
-        "n_points": len(np.unique(own.samples.groups_N)),
-        "n_landmarks": len(own.embedding.landmarks_L),
-        "variance_kept": own.kept,
-        **asdict(own.choice),
-        "at_limit": own.choice.dimension == params.max_dimension,
-        "linear_r2": own.found.linear_r2,
-        "knn_r2": own.found.knn_r2,
-        "trustworthiness": own.found.trustworthiness,
-        "spearman_distances": own.found.spearman_distances,
-        "sister_retrieval": own.found.sister_retrieval,
-        "linear_r2_by_dimension": own.by_dimension,
+        "generator": made.samples.generator,
+        "descriptor": made.descriptor,
+        "method": made.embedding.method,
+        "n_images": len(made.samples.rows_N),
+        "n_points": len(np.unique(made.samples.groups_N)),
+        "n_landmarks": len(made.embedding.landmarks_L),
+        "variance_kept": made.kept,
+        **asdict(made.choice),
+        "at_limit": made.choice.dimension == params.max_dimension,
+        "linear_r2": made.scores.linear_r2,
+        "knn_r2": made.scores.knn_r2,
+        "trustworthiness": made.scores.trustworthiness,
+        "spearman_distances": made.scores.spearman_distances,
+        "sister_retrieval": made.scores.same_group_recall,
+        "linear_r2_by_dimension": made.by_dimension,
     }
 
 
-def write_coordinates(folder: Path, own: Map) -> None:
+def write_coordinates(folder: Path, made: Map) -> None:
     """Whole or not at all."""
-    path = folder / f"{own.samples.generator}_{own.descriptor}_{own.embedding.method}.csv"
+    path = folder / f"{made.samples.generator}_{made.descriptor}_{made.embedding.method}.csv"
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["image_row", "group", *(f"coordinate_{i + 1}" for i in range(own.choice.dimension))])
-    for image, group, place in zip(own.samples.image_rows_N, own.samples.groups_N, own.coordinates_ND, strict=True):
+    writer.writerow(["image_row", "group", *(f"coordinate_{i + 1}" for i in range(made.choice.dimension))])
+    for image, group, place in zip(made.samples.image_rows_N, made.samples.groups_N, made.coordinates_ND, strict=True):
         writer.writerow([image, group, *(f"{value:.8g}" for value in place)])
     write_text(path, lines.getvalue())
 
 
 if __name__ == "__main__":
-    run_stage("embedding", main, also_told=(EngineUnavailable, EngineFailed))
+    run_stage("embedding", main, also_explained=(EngineError,))

@@ -11,7 +11,7 @@
                 window          {generator: {layer, ratios: {tile: W / B}, recommended_px}}
 
 results: a linear classifier tells images from phase surrogates (models.descriptors.surrogates), which have the same
-|F| (`phases`), and nearly that and the same grey levels (`phases_and_grey_levels`). AUC 0.5: not told apart. The
+|F| (`phases`), and nearly that and the same grey levels (`phases_and_grey_levels`). AUC 0.5: indistinguishable. The
 two-point descriptor is the control: of surrogates `phases` it can see nothing. Images that do not wrap around enter as
 their periodic component; one image of a parameter point is used, so no group has two.
 
@@ -21,38 +21,96 @@ reconstruction: beside the image a surrogate, which is what two-point statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.descriptors.choice import DescriptorSettings, make_descriptor
-from models.descriptors.reconstruction import reconstruct
+from models.descriptors.descriptor import DescriptorName, DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer
+from models.descriptors.reconstruction import ReconstructionSettings, reconstruct
 from models.descriptors.separability import Separability, area_under_curve, separability
 from models.descriptors.surrogates import periodic_component, phase_surrogate, phase_surrogates
-from pipeline.microstructure.reconstruction_params import ReconstructionParams
-from pipeline.microstructure.tile_ratios import tile_ratios
+from models.descriptors.vgg19 import VGG19Layer
+from models.settings import Some, settings
+from pipeline.microstructure.records import BeyondMetrics
+from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
 from pipeline.runtime.params import build, load_params, read_section
-from pipeline.runtime.stage import run_stage, write_metrics
-from stores.microstructures import GENERATORS, MICROSTRUCTURES
+from pipeline.runtime.stage import run_stage
+from stores.microstructures import open_microstructures, rows_of
 from stores.outcome import OK
-from stores.zarr_store import open_store
 
 __all__ = ["ReconstructionParams", "beyond_two_point", "main", "rebuild", "stretched"]
 
 IMAGES = Path("data/microstructures.zarr")
 ARRAYS = Path("reports/microstructures/reconstruction.npz")
-METRICS = Path("reports/metrics/beyond_two_point.json")
 SURROGATES = {"phases": False, "phases_and_grey_levels": True}
 ALWAYS_PERIODIC = ("phase_order", "cahn_hilliard")
 FloatArray = NDArray[np.float64]
+GeneratorName = Literal["lamellae", "phase_order", "voronoi", "cahn_hilliard"]
+
+
+@settings
+class BeyondParams:
+    """Real against surrogate."""
+
+    generators: Some[GeneratorName]
+    descriptors: Some[DescriptorName]
+    max_images: Annotated[int, Field(ge=10)]  # of each generator
+    n_iterations: PositiveInt  # of matching grey levels and modulus
+    n_folds: Annotated[int, Field(ge=2)]
+    regularization: PositiveFloat
+    n_bootstrap: Annotated[int, Field(ge=10)]
+
+
+@settings
+class WeightParams:
+    """Of the terms of the loss."""
+
+    texture: NonNegativeFloat
+    two_point: NonNegativeFloat
+    variation: NonNegativeFloat
+    grey: NonNegativeFloat
+
+
+@settings
+class ReconstructionParams:
+    """Section `reconstruction` of params.yaml."""
+
+    seed: NonNegativeInt
+    generators: Some[GeneratorName]
+    network: Literal["efficientnet", "vgg19"]
+    layers: Some[str]
+    weights: WeightParams
+    n_levels: PositiveInt
+    n_iterations: PositiveInt
+    n_restarts: PositiveInt
+    beyond: BeyondParams
+    window: WindowParams
+
+    def settings(self) -> ReconstructionSettings:
+        return ReconstructionSettings(
+            layers=self.layers,
+            weights=vars(self.weights),
+            n_levels=self.n_levels,
+            n_iterations=self.n_iterations,
+            n_restarts=self.n_restarts,
+            seed=self.seed,
+        )
+
+    def __post_init__(self) -> None:
+        known = get_args(EfficientNetLayer if self.network == "efficientnet" else VGG19Layer)
+        if unknown := [layer for layer in self.layers if layer not in known]:
+            raise ValueError(f"layers: found {unknown}, expected some of {list(known)} of {self.network}")
+        self.settings()
 
 
 def main() -> None:
     params = load_params(ReconstructionParams, "reconstruction")
     described = build(DescriptorSettings, read_section("textures")["settings"], "textures.settings", "params.yaml")
-    store = open_store(IMAGES, MICROSTRUCTURES)
+    store = open_microstructures(IMAGES)
     with _one_thread():
         results = [
             record for name in params.beyond.generators for record in beyond_two_point(store, name, params, described)
@@ -60,7 +118,7 @@ def main() -> None:
         window = {name: _window(store, name, params) for name in params.beyond.generators}
         rebuilt = rebuild(store, params)
     _write_arrays(ARRAYS, rebuilt)
-    write_metrics(METRICS, {"results": results, "reconstruction": rebuilt["terms"], "window": window})
+    BeyondMetrics.of({"results": results, "reconstruction": rebuilt["terms"], "window": window}).write()
     for record in results:
         print(
             "{generator}, {descriptor}, {surrogate}: AUC {auc:.3f} [{low:.3f}, {high:.3f}]".format(**record), flush=True
@@ -81,7 +139,7 @@ def beyond_two_point(
             images, params.seed, match_histogram=match_histogram, n_iterations=chosen.n_iterations
         )
         for name in chosen.descriptors:
-            found = _judged(images, surrogates, name, groups, params, described)
+            found = _scored(images, surrogates, name, groups, params, described)
             record = {"generator": generator, "descriptor": name, "surrogate": kind, "n_images": len(rows)}
             records.append(record | {"auc": found.auc, "low": found.low, "high": found.high})
             if not _wraps(store, generator) and kind == "phases":
@@ -91,7 +149,7 @@ def beyond_two_point(
     return records
 
 
-def _judged(
+def _scored(
     real: FloatArray,
     surrogates: FloatArray,
     name: str,
@@ -129,7 +187,7 @@ def _border_null(
     except ValueError:
         return None
     cut = np.array([periodic_component(u[:n_y, :n_x]) for u in surrogates])
-    found = _judged(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
+    found = _scored(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
     return {"auc": found.auc, "low": found.low, "high": found.high}
 
 
@@ -162,9 +220,7 @@ def stretched(image: NDArray[np.floating]) -> FloatArray:
 
 def _one_of_each_group(store: xr.Dataset, generator: str, most: int | None) -> NDArray[np.int64]:
     """Rows of made images, one for each parameter point, thinned evenly to `most`."""
-    fitting = np.flatnonzero(
-        (store["generator"].values == GENERATORS.index(generator)) & (store["status"].values == OK)
-    )
+    fitting = _made_rows(store, generator)
     if len(fitting) == 0:
         raise ValueError(
             f"reconstruction: found no image of {generator} in {IMAGES}, expected some; "
@@ -175,6 +231,11 @@ def _one_of_each_group(store: xr.Dataset, generator: str, most: int | None) -> N
     if most is None or len(rows) <= most:
         return rows
     return np.asarray(rows[np.linspace(0, len(rows) - 1, most).round().astype(int)])
+
+
+def _made_rows(store: xr.Dataset, generator: str) -> NDArray[np.int64]:
+    rows = rows_of(store, generator)
+    return np.asarray(rows[store["status"].values[rows] == OK])
 
 
 def _wrapped(store: xr.Dataset, generator: str, rows: NDArray[np.int64]) -> FloatArray:
@@ -222,8 +283,7 @@ def _network(params: ReconstructionParams) -> Any:  # noqa: ANN401 - a TextureNe
 
 def _window(store: xr.Dataset, generator: str, params: ReconstructionParams) -> dict[str, Any]:
     chosen = params.window
-    is_its = (store["generator"].values == GENERATORS.index(generator)) & (store["status"].values == OK)
-    rows = np.flatnonzero(is_its)[: chosen.max_images]
+    rows = _made_rows(store, generator)[: chosen.max_images]
     return tile_ratios(list(store["image"][rows].values), store["group"].values[rows], chosen)
 
 

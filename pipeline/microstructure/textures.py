@@ -17,26 +17,30 @@ from pathlib import Path
 import numpy as np
 from pydantic import PositiveInt
 
-from models.descriptors.choice import DescriptorName, DescriptorSettings, make_descriptor
-from models.descriptors.descriptor import Descriptor, require_images
+from models.descriptors.descriptor import (
+    Descriptor,
+    DescriptorName,
+    DescriptorSettings,
+    make_descriptor,
+    require_images,
+)
 from models.settings import Some, settings
+from pipeline.microstructure.records import TexturesMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Recipe, generate_store, shards_of
-from pipeline.runtime.stage import run_stage, write_metrics
+from pipeline.runtime.stage import run_stage
 from stores.manifest import read_manifest
-from stores.microstructures import MICROSTRUCTURES
+from stores.microstructures import open_microstructures
 from stores.outcome import OK
 from stores.textures import textures_schema
-from stores.zarr_store import open_store
 
 __all__ = ["TexturesParams", "describe_shard", "generate", "main"]
 
 IMAGES = Path("data/microstructures.zarr")
 OUT = Path("data/textures.zarr")
-METRICS = Path("reports/metrics/textures.json")
 
 
 @settings
@@ -58,10 +62,10 @@ def main() -> None:
 
 def generate(params: TexturesParams) -> None:
     """Make the store and its metrics in the working directory."""
-    images = open_store(IMAGES, MICROSTRUCTURES)
+    images = open_microstructures(IMAGES)
     shape = images.sizes["y"], images.sizes["x"]
     rows = np.flatnonzero(images["status"].values == OK)
-    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is told here
+    made = _descriptors(params.descriptors, params.settings, shape)  # what is missing or does not fit is an error here
     device = _device()
     recipe = Recipe(
         out=OUT,
@@ -72,7 +76,7 @@ def generate(params: TexturesParams) -> None:
         coordinates={},
         attributes={
             "descriptors": json.dumps(params.descriptors),
-            "settings": json.dumps(asdict(params.settings), sort_keys=True),
+            "settings": json.dumps(params.settings.as_dict(), sort_keys=True),
         },
         unit="images",
     )
@@ -81,7 +85,7 @@ def generate(params: TexturesParams) -> None:
         execution = replace(execution, scheduler="serial")
     manifest = generate_store(recipe, execution)
     n_images, n_features = manifest.sizes["sample"], {descriptor.name: descriptor.n_features for descriptor in made}
-    write_metrics(METRICS, {"n_images": n_images, "n_features": n_features, "hash": manifest.hash})
+    TexturesMetrics(n_images=n_images, n_features=n_features, hash=manifest.hash).write()
     print(f"{OUT}: {n_images} images, {len(made)} descriptors, hash {manifest.hash[:16]}", flush=True)
 
 
@@ -89,7 +93,7 @@ def describe_shard(
     rows: Sequence[int], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
 ) -> Arrays:
     """Features of the images in these rows. Raises ValueError that names the rows which cannot be described."""
-    store = open_store(IMAGES, MICROSTRUCTURES)
+    store = open_microstructures(IMAGES)
     index = np.asarray(rows)
     images_BHW = store["image"][index].values
     require_images(images_BHW, shape, rows=rows)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetLayer, EfficientNetSettings, make_descriptor
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
 from models.descriptors.window import recommended_tile, window_ratio
 from models.settings import Some, settings
 
@@ -47,7 +48,7 @@ def tile_ratios(
         except ValueError as error:
             reasons.append(f"{size} px: {error}")
             continue
-        settings = DescriptorSettings(efficientnet=EfficientNetSettings(layers=(params.layer,)))
+        settings = DescriptorSettings(EfficientNetSettings(layers=(params.layer,)))
         features = make_descriptor("efficientnet", settings, (size, size)).describe(tiles[textured])
         ratios[size] = window_ratio(features, owner[textured]).ratio
     if not ratios:

@@ -7,13 +7,14 @@ are rasterised (an embedded PNG inside the SVG); everything else stays vector, t
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import sympy as sp
 from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib import colormaps
@@ -31,6 +32,7 @@ __all__ = [
     "SEQUENTIAL",
     "WARM",
     "drawing",
+    "formula_markup",
     "formula_svg",
     "inline_svg",
     "new_figure",
@@ -134,6 +136,22 @@ def formula_svg(latex: str, *, name: str) -> Markup:
         svg = inline_svg(figure, name=name, description=latex)
         width_em = (box.width + 2 * margin) / dpi * 72 / 13
     return Markup(str(svg).replace('class="figure"', f'class="formula" style="width:{width_em:.2f}em"', 1))
+
+
+def formula_markup(
+    text: str, *, name: str, physical: Mapping[str, Any], symbol_latex: Mapping[Any, str], left: str = ""
+) -> Markup:
+    """The equation drawn, behind `left`; as plain text where it cannot be.
+
+    `physical` maps names in the equation to expressions, `symbol_latex` symbols in these to LaTeX; `name` prefixes ids.
+    """
+    try:
+        expression = sp.sympify(text, locals=dict(physical))
+        rounded = expression.xreplace({f: sp.Float(f, 4) for f in expression.atoms(sp.Float)})
+        latex = sp.latex(rounded, symbol_names=dict(symbol_latex)).replace(r"\frac", r"\dfrac")
+        return formula_svg(left + latex, name=name)
+    except (sp.SympifyError, ValueError, TypeError, AttributeError):
+        return Markup("<code>{}</code>").format(text)
 
 
 def save_png(figure: Figure, path: Path) -> None:

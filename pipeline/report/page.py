@@ -1,30 +1,48 @@
-"""What a page of the report is made of. A lane hands back one `LanePage`; the template lays it out.
+"""What a page of the report is made of. A lane hands back one `LaneReport`; the template lays its page out.
 
-Text may say T_K, n_d, eps_d or Gamma: the layout writes them as physicists do.
-
-To add a lane: write `pipeline/report_pages/<lane>.py` with a function `(root, max_points) -> LaneReport` and name it in
-`LANES` of pipeline/report/report.py. Text is escaped by the template; `Markup`, made by the figure code, passes as it
-is.
+To add a lane: write a module in `pipeline/<lane>/report/` with a function under `@report_page`. All modules of these
+folders are imported, so nothing else is edited. Text may say T_K, n_d, eps_d or Gamma: the layout writes them as
+physicists do. Text is escaped by the template; `Markup`, made by the figure code, passes as it is.
 """
 
+import importlib
 import math
-from collections.abc import Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypeVar
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from pipeline.report.drawing import inline_svg
+
 __all__ = [
+    "HEADLINES",
+    "PAGES",
+    "RESULTS",
+    "Block",
+    "Headline",
     "KeyNumber",
     "LanePage",
     "LaneReport",
     "Notice",
+    "Page",
     "Paragraph",
     "Picture",
+    "ResultRow",
     "Section",
     "Table",
+    "csv_table",
+    "headline_numbers",
+    "in_order",
     "number",
+    "picture",
+    "r_squared",
+    "registered",
+    "report_page",
+    "result_rows",
     "value_with_interval",
 ]
 
@@ -60,6 +78,9 @@ class Notice:
     kind: Literal["notice"] = "notice"
 
 
+Block = Picture | Table | Paragraph | Notice
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeyNumber:
     value: str
@@ -71,7 +92,7 @@ class KeyNumber:
 class Section:
     anchor: str
     title: str
-    blocks: Sequence[Picture | Table | Paragraph | Notice]
+    blocks: Sequence[Block]
     introduction: str = ""
 
 
@@ -93,6 +114,61 @@ class LaneReport:
     page: LanePage
     pictures: Mapping[str, Figure]
     tables: Mapping[str, str]
+
+
+ResultRow = tuple[str, str, str]  # what, result, how it is judged
+Page = Callable[[Path, int], LaneReport]  # top folder, points drawn in a scatter plot at most
+Headline = Callable[[Path], Mapping[str, int | float | None]]
+Results = Callable[[Path], Sequence[ResultRow]]
+LANE_FOLDERS = "pipeline.*.report"
+PAGES: dict[str, tuple[int, Page]] = {}
+HEADLINES: dict[str, tuple[int, Headline]] = {}
+RESULTS: dict[str, tuple[int, Results]] = {}
+Entry = TypeVar("Entry", Page, Headline, Results)
+
+
+def report_page(name: str, *, order: int) -> Callable[[Page], Page]:
+    """Register the page of a lane; pages stand in the order of their numbers."""
+
+    def register(page: Page) -> Page:
+        PAGES[name] = order, page
+        return page
+
+    return register
+
+
+def headline_numbers(name: str, *, order: int) -> Callable[[Headline], Headline]:
+    """Register what a lane adds to reports/metrics/headline.json."""
+
+    def register(numbers: Headline) -> Headline:
+        HEADLINES[name] = order, numbers
+        return numbers
+
+    return register
+
+
+def result_rows(name: str, *, order: int) -> Callable[[Results], Results]:
+    """Register what a lane adds to the README's table of results, from committed metrics alone."""
+
+    def register(rows: Results) -> Results:
+        RESULTS[name] = order, rows
+        return rows
+
+    return register
+
+
+def registered(entries: Mapping[str, tuple[int, Entry]]) -> list[Entry]:
+    """Entries of all lanes in their order, after importing all modules of the lanes' report folders."""
+    for folder in sorted(Path(__file__).parents[2].glob(LANE_FOLDERS.replace(".", "/"))):
+        package = LANE_FOLDERS.replace("*", folder.parent.name)
+        for module in pkgutil.iter_modules([str(folder)], f"{package}."):
+            importlib.import_module(module.name)
+    return [entry for _, entry in sorted(entries.values(), key=lambda pair: pair[0])]
+
+
+def picture(figure: Figure, *, name: str, description: str, caption: str) -> Picture:
+    """`name` prefixes the ids of the figure, `description` is read where it cannot be seen."""
+    return Picture(svg=inline_svg(figure, name=name, description=description), caption=caption)
 
 
 def number(value: float | int | None, digits: int = 3) -> str:
@@ -122,3 +198,16 @@ def value_with_interval(value: float | None, low: float | None, high: float | No
     if low is None or high is None:
         return number(value, digits)
     return f"{number(value, digits)} [{number(low, digits)},\u00a0{number(high, digits)}]"
+
+
+def in_order(given: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Known names first, in their order."""
+    names = list(given)
+    first = [name for name in known if name in names]
+    return first + [name for name in names if name not in first]
+
+
+def csv_table(names: Sequence[str], rows: Iterable[Iterable[float]]) -> str:
+    """A small table for `dvc plots show` and `dvc plots diff`."""
+    lines = [",".join(names), *(",".join(f"{value:.6g}" for value in row) for row in rows)]
+    return "\n".join(lines) + "\n"

@@ -3,8 +3,8 @@
     counts          physics, networks, schemas, the stage's own file: the code among the `deps` of the stage in dvc.yaml
                     params, hashes of stores that are read, versions of NumPy, SciPy and torch
     does not count  how it runs: MACHINERY, which decides where, when and whether work is done, checks settings (their
-                    values count), keeps results and shows progress, and lays a store on disk (what it says is the
-                    schema's, which has a version)
+                    values count), keeps results and shows progress, types the JSON files of metrics, and
+                    lays a store on disk (what it says is the schema's, which has a version)
 
 DVC compares files by their bytes, so an edited comment makes it run the stage. The key of its shards is blind to
 comments and docstrings: the stage finds all its results and makes the same store of them in seconds.
@@ -28,6 +28,7 @@ DAGS = ("dvc.yaml", "pipeline/atoms/dvc.yaml")
 NUMERICAL = ("numpy", "scipy", "torch")
 MACHINERY = (
     "pipeline/runtime",
+    "pipeline/*/records.py",
     "stores/atomic.py",
     "stores/building.py",
     "stores/layout.py",
@@ -78,8 +79,9 @@ def stages_of(dag: Path) -> dict[str, Any]:
 
 
 def covers(listed: str, path: str) -> bool:
-    """Whether `listed`, a file or a folder, is this path or holds it."""
-    return path == listed or path.startswith(f"{listed}/")
+    """Whether `listed`, a file or a folder, is this path or holds it; `*` stands for any one part of a path."""
+    parts, own = listed.split("/"), path.split("/")
+    return len(parts) <= len(own) and all(part in ("*", given) for part, given in zip(parts, own, strict=False))
 
 
 def meaning_of(file: Path) -> str:

@@ -1,7 +1,7 @@
 """Does dvc.yaml list all code that shapes what a stage makes? DVC does not follow imports; this walk does.
 
 A file belongs to a stage when `pipeline/<lane>/<stage>.py` reaches it, at any depth, through an import (also inside a
-function), the dotted name of a module in a string ("models.laws.pysr_child", run as a subprocess), that of a package
+function), the dotted name of a module in a string ("models.laws.x", run as a subprocess), that of a package
 (a registry imports all its modules), or the name of a file beside the module in a string ("report.html.j2",
 "triqs_child.py"). Left out are empty `__init__.py` files and MACHINERY (pipeline.runtime.content_key), with what only
 machinery imports.
@@ -99,9 +99,10 @@ def module_files(root: Path, module: str) -> list[str]:
 
 
 def files_of_packages(root: Path, file: str) -> list[str]:
-    """All modules of each package whose dotted name is a string in a module."""
-    named = [word for word in strings(root / file) if "." in word and module_files(root, word)]
-    folders = [root / word.replace(".", "/") for word in named]
+    """All modules of each package whose dotted name is a string in a module; `*` stands for any one part of a name."""
+    names = [word.split(".") for word in strings(root / file) if "." in word and word.partition(".")[0] in PACKAGES]
+    named = ["/".join(parts) for parts in names if all(part.isidentifier() or part == "*" for part in parts)]
+    folders = [folder for name in named for folder in sorted(root.glob(name)) if folder.is_dir()]
     return [path.relative_to(root).as_posix() for folder in folders for path in sorted(folder.rglob("*.py"))]
 
 

@@ -56,8 +56,8 @@ LOCAL_FILE = "local.yaml"
 ADDRESS = re.compile(r"(tcp|tls|ucx|ws|wss)://\S+")
 CONNECT_TIMEOUT_S = 5
 LOOK_EVERY_S = 5.0  # at the workers
-TELL_AFTER_S = 30.0  # without any worker
-TELL_EVERY_S = 300.0
+NOTE_AFTER_S = 30.0  # without any worker
+NOTE_EVERY_S = 300.0
 ANSWER_S = 60.0  # of the scheduler to one question, of a worker with one result
 MAX_TRIES = 3  # of one task, where a try is Dask's: over when four workers (allowed-failures + 1) died with the task
 WHY_DIED = "Does it need more memory than its worker has, or longer than the worker may live (walltime)?"
@@ -108,16 +108,16 @@ class Execution:
 
 
 def load_execution(environment: Mapping[str, str] | None = None, path: str | Path = LOCAL_FILE) -> Execution:
-    """The choice told by the environment and `local.yaml`. Raises ValueError that lists all that is wrong with it."""
-    told = os.environ if environment is None else environment
+    """The choice of the environment and `local.yaml`. Raises ValueError that lists all that is wrong with it."""
+    variables = os.environ if environment is None else environment
     try:
         content = YAML(typ="safe", pure=True).load(Path(path)) if Path(path).is_file() else {}
     except YAMLError as error:
         raise ParamsError(f"{path}: cannot be read as YAML; correct this: {error}") from None
     given = {"slurm": {}} | (dict(content) if isinstance(content, Mapping) else {"content": content} if content else {})
-    if scheduler := told.get(SCHEDULER_VARIABLE):
+    if scheduler := variables.get(SCHEDULER_VARIABLE):
         given["scheduler"] = scheduler
-    if workers := told.get(WORKERS_VARIABLE):
+    if workers := variables.get(WORKERS_VARIABLE):
         given["workers"] = int(workers) if workers.isdecimal() else workers
     return build(Execution, given, "execution", f"{path}, {SCHEDULER_VARIABLE} and {WORKERS_VARIABLE}")
 
@@ -241,12 +241,14 @@ def _run_on_workers(
         future.release()
         if isinstance(result, KilledWorker) and workers.forgiving:
             n_tries[index] += 1
-            told = f"{n_tries[index] * (result.allowed_failures + 1)} workers died while they had this task. {WHY_DIED}"
+            reason = (
+                f"{n_tries[index] * (result.allowed_failures + 1)} workers died while they had this task. {WHY_DIED}"
+            )
             if n_tries[index] < MAX_TRIES:
-                note(f"task {index} of this run is tried again ({n_tries[index] + 1} of {MAX_TRIES}): {told}")
+                note(f"task {index} of this run is tried again ({n_tries[index] + 1} of {MAX_TRIES}): {reason}")
                 again.append(index)
                 continue
-            result = RuntimeError(told)
+            result = RuntimeError(reason)
         n_left -= 1
         workers.answered()
         yield index, result
@@ -263,7 +265,7 @@ class _Workers:
         self._next_look = 0.0
         self._alone_since: float | None = None
         self._refused_since: float | None = None
-        self._told_at: float | None = None
+        self._noted_at: float | None = None
 
     def look(self, n_left: int) -> bool:
         """Every few seconds: replace SLURM jobs that ended, tell when no worker is there. Was it time to look?"""
@@ -273,12 +275,12 @@ class _Workers:
             return False
         n_threads = self._threads()
         if n_threads is None:
-            self._tell_when_alone(0, f"the Dask scheduler at {self.address} does not answer, {n_left} tasks wait")
+            self._note_when_alone(0, f"the Dask scheduler at {self.address} does not answer, {n_left} tasks wait")
         else:
             if self.forgiving:  # no task waits behind one that may kill its worker, nor is blamed for it
                 self.n_slots = max(1, sum(n_threads.values()))
             state = self.jobs.keep(n_left, len(n_threads)) if self.jobs else f"`dask worker {self.address}` starts one"
-            self._tell_when_alone(len(n_threads), f"no worker is there, {n_left} tasks wait ({state})")
+            self._note_when_alone(len(n_threads), f"no worker is there, {n_left} tasks wait ({state})")
         self._next_look = time.monotonic() + LOOK_EVERY_S
         return True
 
@@ -290,7 +292,7 @@ class _Workers:
             return None
         except OSError:
             self._refused_since = self._refused_since or time.monotonic()
-            if time.monotonic() - self._refused_since >= TELL_AFTER_S:
+            if time.monotonic() - self._refused_since >= NOTE_AFTER_S:
                 raise self._lost() from None
             return None
         self._refused_since = None
@@ -323,25 +325,25 @@ class _Workers:
 
     def answered(self) -> None:
         """A result came: between two looks at the workers they may all have come, worked and gone."""
-        if self._told_at is not None:
+        if self._noted_at is not None:
             note("workers are there, going on")
-        self._alone_since = self._told_at = None
+        self._alone_since = self._noted_at = None
 
-    def _tell_when_alone(self, n_workers: int, text: str) -> None:
+    def _note_when_alone(self, n_workers: int, text: str) -> None:
         now = time.monotonic()
         if n_workers:
             self.answered()
             return
         self._alone_since = now if self._alone_since is None else self._alone_since
-        due = self._alone_since + TELL_AFTER_S if self._told_at is None else self._told_at + TELL_EVERY_S
+        due = self._alone_since + NOTE_AFTER_S if self._noted_at is None else self._noted_at + NOTE_EVERY_S
         if now >= due:
             note(text)
-            self._told_at = now
+            self._noted_at = now
 
 
 def _quiet_logs() -> None:
     for name in ("worker", "nanny", "scheduler", "core", "client"):
-        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)  # failures are told once, by the caller
+        logging.getLogger(f"distributed.{name}").setLevel(logging.CRITICAL)  # failures are reported once, by the caller
 
 
 def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) -> _Workers:

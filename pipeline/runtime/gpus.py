@@ -12,10 +12,10 @@ def n_devices() -> int:
     """1 without GPUs. Raises ValueError for a number that is none."""
     import torch
 
-    told = os.environ.get("LATENTLAW_GPUS", "1")
-    if not told.isdecimal() or int(told) < 1:
-        raise ValueError(f"LATENTLAW_GPUS: found {told!r}, expected a whole number >= 1; correct or unset it")
-    return int(told) if torch.cuda.is_available() else 1
+    given = os.environ.get("LATENTLAW_GPUS", "1")
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"LATENTLAW_GPUS: found {given!r}, expected a whole number >= 1; correct or unset it")
+    return int(given) if torch.cuda.is_available() else 1
 
 
 def for_training(execution: Execution) -> Execution:

@@ -5,6 +5,19 @@ from fnmatch import fnmatchcase
 __all__ = ["new_home"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "spectrum_vae.prefix": "spectrum_vae.nested_dropout",
+    "spectrum_vae.transport": "spectrum_vae.cramer_weight",
+    "spectra.triqs": "spectra.solver, as {name: triqs, ...}",
+    "formula.operon": "formula.engines.operon",
+    "formula.library": "formula.engines.library",
+    "formula.pysr": "formula.engines.pysr",
+    "embedding.search.operon": "embedding.search.engines.operon",
+    "embedding.search.library": "embedding.search.engines.library",
+    "embedding.search.pysr": "embedding.search.engines.pysr",
+    "microstructures.lamellae": "microstructures.generators.lamellae",
+    "microstructures.phase_order": "microstructures.generators.phase_order",
+    "microstructures.voronoi": "microstructures.generators.voronoi",
+    "microstructures.cahn_hilliard": "microstructures.generators.cahn_hilliard",
     "aluminium_benchmark.properties.*.dynamics.timestep_fs": "time_step_fs beside it",
     "aluminium_benchmark.properties.*.dynamics.friction_per_ps": "friction_1_fs beside it, a thousandth of the value",
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from stores.building import NEW, OutputRefused, occupied, place_beside, refusal
+from stores.building import NEW, OutputRefused, folder_beside, occupied, refusal
 
 __all__ = ["OutputFile", "OutputFolder", "output_problems", "writing"]
 
@@ -57,8 +57,8 @@ def output_problems(
         problems.append(f"found {path}, which the stage {stage} makes anew, deleting what is there; name another one")
     parent = path.parent
     if not parent.is_dir():
-        told = "is no folder; name another one" if os.path.lexists(parent) else f"does not exist; mkdir -p {parent}"
-        problems.append(f"found {path}, but the folder {parent} {told}")
+        problem = "is no folder; name another one" if os.path.lexists(parent) else f"does not exist; mkdir -p {parent}"
+        problems.append(f"found {path}, but the folder {parent} {problem}")
     elif not os.access(parent, os.W_OK | os.X_OK):
         problems.append(f"found {path}, but the folder {parent} cannot be written to; name another one")
     return problems
@@ -70,8 +70,8 @@ def writing(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Raises OutputRefused where something else came to lie at `path` meanwhile.
     """
-    with place_beside(path) as place:
-        partial = place / f"{NEW}{path.suffix}"
+    with folder_beside(path) as folder:
+        partial = folder / f"{NEW}{path.suffix}"
         yield partial
         if reason := _file_refused(path, overwrite=overwrite):
             raise OutputRefused(f"{path}: {reason}")

@@ -24,7 +24,7 @@ from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from models.registry import Registry
+from models.registry import NamedSettings, Registry
 from pipeline.runtime.moved_params import new_home
 
 __all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "read_yaml"]
@@ -166,6 +166,10 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
     """The annotation of the value at `keys`; None where a key is unknown."""
     hint = kind
     for depth, key in enumerate(keys):
+        named = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, NamedSettings)), None)
+        if named is not None:
+            hint = named.kind_of(key)
+            continue
         registry = next((m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Registry)), None)
         if registry is not None:
             hint = registry[_value(given, keys[:depth])["name"]].settings

@@ -10,7 +10,6 @@ The file that is written names its profile in the first line. Edits by hand are 
 
 import copy
 import io
-import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from pipeline.runtime.params import PARAMS_FILE, ParamsError, read_yaml
+from stores.atomic import write_text
 
 __all__ = ["DEFAULT", "apply_profile", "profile_names", "profile_text", "write_profile"]
 
@@ -49,9 +49,7 @@ def write_profile(name: str, root: Path, *, overwrite: bool = False) -> Path:
             f"{path}: found edits that are not committed, expected none, since they would be lost; commit them, undo "
             f"them (git checkout {PARAMS_FILE}), or write over them with --overwrite"
         )
-    partial = path.with_name(f".{PARAMS_FILE}.{os.getpid()}.partial")
-    partial.write_text(profile_text(name, root, base))
-    partial.replace(path)
+    write_text(path, profile_text(name, root, base))
     return path
 
 

@@ -98,9 +98,9 @@ def _assemble(recipe: Recipe, kept: KeptResults, names: Sequence[str]) -> Manife
                 n_solved += int(np.sum(columns["status"] == 0))
                 failures.update(reason for reason in columns["failure"].tolist() if reason)
         if failures and n_solved == 0:
-            told = "; ".join(f"{reason} ({n} rows)" for reason, n in failures.most_common(3))
+            reasons = "; ".join(f"{reason} ({n} rows)" for reason, n in failures.most_common(3))
             raise GenerationError(
-                f"{recipe.out}: not one of the {recipe.unit} could be solved: {told}; change the params"
+                f"{recipe.out}: not one of the {recipe.unit} could be solved: {reasons}; change the params"
             )
         manifest = writer.finish()
         require_valid(workplace, recipe.schema)

@@ -112,8 +112,8 @@ class SlurmJobs:
         n_new = len(asked.keys() & set(new))
         self._n_submitted += n_new
         if ended:
-            told = ", ".join(sorted(map(str, ended.values()), key=lambda job_id: (len(job_id), job_id)))
-            note(f"SLURM: jobs ended: {told}; submitted in their place: {n_new}; tasks left: {n_tasks}")
+            numbers = ", ".join(sorted(map(str, ended.values()), key=lambda job_id: (len(job_id), job_id)))
+            note(f"SLURM: jobs ended: {numbers}; submitted in their place: {n_new}; tasks left: {n_tasks}")
         if not refusal:
             self._n_refused = 0
             return []

@@ -1,23 +1,19 @@
 """How every stage ends: errors that a user can cure as one message without a traceback, Ctrl-C with a way to go on."""
 
 import inspect
-import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
-
-import numpy as np
+from typing import NoReturn
 
 from pipeline.runtime.check_params import SECTIONS, wrong_params
 from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import GenerationError
-from stores.atomic import write_text
 from stores.schema import SchemaError
 
-__all__ = ["OptionsError", "explained", "plain", "run_stage", "write_json", "write_metrics"]
+__all__ = ["OptionsError", "explained", "run_stage"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 WRONG_OPTIONS = 2
@@ -28,14 +24,14 @@ class OptionsError(ValueError):
     """The command line does not fit; the message lists every problem."""
 
 
-def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exception], ...] = ()) -> NoReturn:
-    """Run the stage and exit: 0, 1 after a told error, 2 where options are wrong, 130 after Ctrl-C.
+def run_stage(name: str, main: Callable[[], None], *, also_explained: tuple[type[Exception], ...] = ()) -> NoReturn:
+    """Run the stage and exit: 0, 1 after an error that explains itself, 2 where options are wrong, 130 after Ctrl-C.
 
     An unforeseen error keeps its traceback. A `main` without arguments is a stage, which has no options: words after
     its name are refused, and --help prints its description.
 
     Beside dvc.yaml a stage begins only when params.yaml fits all stages: what follows must not fail on it hours later.
-    `also_told`: errors of this stage that explain themselves, such as a missing optional program.
+    `also_explained`: errors of this stage that explain themselves, such as a missing optional program.
     """
     words = sys.argv[1:]
     if words and not inspect.signature(main).parameters:
@@ -45,16 +41,16 @@ def run_stage(name: str, main: Callable[[], None], *, also_told: tuple[type[Exce
             raise ValueError(wrong)
         main()
     except (Exception, KeyboardInterrupt) as error:
-        sys.exit(explained(name, error, also_told))
+        sys.exit(explained(name, error, also_explained))
     sys.exit(0)
 
 
-def explained(name: str, error: BaseException, also_told: tuple[type[Exception], ...] = ()) -> int:
+def explained(name: str, error: BaseException, also_explained: tuple[type[Exception], ...] = ()) -> int:
     """The exit status after an error that a user can cure, which is printed as one message; raises any other."""
     if isinstance(error, KeyboardInterrupt | SystemError) and interrupted(error):
         print(f"\n{name}: interrupted. Finished shards are kept: run the same command again to go on.", file=sys.stderr)
         _leave(INTERRUPTED)
-    if not isinstance(error, (*EXPLAINED, *also_told)):
+    if not isinstance(error, (*EXPLAINED, *also_explained)):
         raise error
     print(f"{name}: {error}", file=sys.stderr)
     return WRONG_OPTIONS if isinstance(error, OptionsError) else 1
@@ -64,32 +60,9 @@ def _answer(name: str, words: list[str], module: ModuleType | None) -> NoReturn:
     if {"-h", "--help"}.intersection(words):
         print(inspect.getdoc(module))
         sys.exit(0)
-    told = f"found {' '.join(words)}, expected no options; its settings stand in params.yaml, section {name}"
-    print(f"{name}: {told}", file=sys.stderr)
+    problem = f"found {' '.join(words)}, expected no options; its settings stand in params.yaml, section {name}"
+    print(f"{name}: {problem}", file=sys.stderr)
     sys.exit(WRONG_OPTIONS)
-
-
-def write_metrics(path: Path, values: Mapping[str, object]) -> None:
-    """Write a small JSON file whole or not at all."""
-    write_text(path, json.dumps(values, indent=2, sort_keys=True) + "\n")
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """The whole file or none, keys in their order, the same bytes for the same numbers."""
-    write_text(path, json.dumps(plain(content), indent=2) + "\n")
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """JSON without NaN or infinity, floats at ten digits, so that the same run writes the same bytes."""
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, float | np.floating):
-        return float(f"{value:.10g}") if np.isfinite(value) else None
-    return value
 
 
 def _leave(status: int) -> NoReturn:

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.importers.foreign_files import readable, real_numbers, whole_numbers
 from stores.importers.labelled import Block, Reading
-from stores.importers.plain_arrays import real_numbers, whole_numbers
 
 __all__ = ["read_ani_h5"]
 
 ATOMS = ("atomic_numbers", "species")
 USUAL = {"energy": ("wb97x_dz.energy", "energies", "energy"), "forces": ("wb97x_dz.forces", "forces", "force")}
-N_TOLD = 12
+N_SHOWN = 12
 
 
 def read_ani_h5(files: Sequence[Path], *, energy_key: str | None = None, force_key: str | None = None) -> Reading:
@@ -51,10 +51,10 @@ def read_ani_h5(files: Sequence[Path], *, energy_key: str | None = None, force_k
         if len(reading.blocks) == n_before:
             raise ValueError(f"{file}: found no group with 'coordinates' and one of {ATOMS}, expected some")
     for label in sorted(reading.named - set(reading.keys)):
-        told = ", ".join(sorted(seen[2])[:N_TOLD])
+        listed = ", ".join(sorted(seen[2])[:N_SHOWN])
         raise ValueError(
             f"{seen[0]}, group {seen[1]!r}: found no key {named[label] or ' or '.join(USUAL[label])!r} for {label}; "
-            f"the keys there are: {told}. Name one of them"
+            f"the keys there are: {listed}. Name one of them"
         )
     return reading
 
@@ -65,23 +65,14 @@ def _groups(file: Path, named: Mapping[str, str | None]) -> Iterator[tuple[str, 
         import h5py
     except ModuleNotFoundError:
         raise ValueError("ani-h5: found no package h5py, expected it installed; run `pip install h5py`") from None
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected an HDF5 file")
     group = "/"
-    try:
-        with h5py.File(file, "r") as content:
-            for group, datasets in _leaves(content):
-                wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
-                yield (
-                    _text(group),
-                    {_text(name): item[()] if name in wanted else None for name, item in datasets.items()},
-                )
-    except Exception as error:  # h5py and NumPy raise errors of many kinds on damaged files
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"{file}, group {group!r}: cannot be read ({type(error).__name__}: {reason}), expected an HDF5 file; it is "
-            "damaged or cut off"
-        ) from error
+    with (
+        readable(file, "an HDF5 file", lambda: f"{file}, group {group!r}"),
+        h5py.File(file, "r") as content,
+    ):
+        for group, datasets in _leaves(content):
+            wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
+            yield _text(group), {_text(name): item[()] if name in wanted else None for name, item in datasets.items()}
 
 
 def _text(name: str | bytes) -> str:
@@ -103,10 +94,10 @@ def _leaves(group: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
 
 def _keys(datasets: Mapping[str, Any], named: Mapping[str, str | None]) -> dict[str, str]:
     """Label -> key, of the labels that are there."""
-    there = {
+    present = {
         label: [name for name in ([key] if key else USUAL[label]) if name in datasets] for label, key in named.items()
     }
-    return {label: names[0] for label, names in there.items() if names}
+    return {label: names[0] for label, names in present.items() if names}
 
 
 def _block(file: Path, group: str, arrays: Mapping[str, Any], keys: Mapping[str, str], reading: Reading) -> Block:
@@ -138,9 +129,9 @@ def _block(file: Path, group: str, arrays: Mapping[str, Any], keys: Mapping[str,
     if "forces" in labels:
         not_computed |= (np.isnan(labels["forces"]) & real[:, :, None]).any(axis=(1, 2))
     not_computed &= ~missing
-    told = " or ".join(repr(key) for key in keys.values())
+    names = " or ".join(repr(key) for key in keys.values())
     left = _names(group, np.flatnonzero(not_computed))
-    reading.leave_out(f"NaN in {told}: not computed", [f"{file}, {name}" for name in left])
+    reading.leave_out(f"NaN in {names}: not computed", [f"{file}, {name}" for name in left])
     kept = np.flatnonzero(~(missing | not_computed))
     real = real[kept]
     return Block(
@@ -164,13 +155,13 @@ def _names(group: str, rows: NDArray[np.intp]) -> list[str]:
 def _numbers(where: str, values: Any, n_rows: int, width: int) -> NDArray[np.int64]:  # noqa: ANN401 - what a file holds
     from ase.data import atomic_numbers
 
-    told = np.asarray(values)
-    if told.dtype.kind in "SOU":
-        words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in told.ravel().tolist()]
+    elements = np.asarray(values)
+    if elements.dtype.kind in "SOU":
+        words = [word.decode("latin-1") if isinstance(word, bytes) else str(word) for word in elements.ravel().tolist()]
         if unknown := sorted({word for word in words if word not in atomic_numbers}):
-            raise ValueError(f"{where}: found the elements {unknown[:N_TOLD]}, expected symbols")
-        told = np.array([atomic_numbers[word] for word in words], dtype=np.int64).reshape(told.shape)
-    numbers = whole_numbers(told, where)
+            raise ValueError(f"{where}: found the elements {unknown[:N_SHOWN]}, expected symbols")
+        elements = np.array([atomic_numbers[word] for word in words], dtype=np.int64).reshape(elements.shape)
+    numbers = whole_numbers(elements, where)
     if numbers.shape not in ((width,), (n_rows, width)):
         raise ValueError(
             f"{where}: found shape {numbers.shape}, expected {(width,)}, for coordinates have {width} atoms"

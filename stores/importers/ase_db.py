@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stores.importers.extxyz import fill_from_frames, labels_of
+from stores.importers.foreign_files import readable
 from stores.importers.frame_keys import Frame, FrameKeys
 from stores.importers.labelled import Reading
 
 __all__ = ["read_ase_db", "read_traj"]
+
+CURE = "the file is damaged, cut off or of another format"
 
 
 def read_ase_db(files: Sequence[Path], keys: FrameKeys) -> Reading:
@@ -35,35 +38,22 @@ def _rows(file: Path) -> Iterator[Frame]:
     from ase.calculators.calculator import all_properties
     from ase.db import connect
 
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected a database of ASE")
     last = 0
-    try:
+    with readable(file, "a database of ASE (.db or .json)", lambda: f"{file}, after row {last}", CURE):
         for row in connect(file, use_lock_file=False).select():
             last = row.id
-            own = {key: row.get(key) for key in all_properties if row.get(key) is not None}
-            yield f"row {row.id}", row.toatoms(), {**row.data, **row.key_value_pairs, **own}
-    except Exception as error:  # SQLite, JSON and ASE raise errors of many kinds on damaged files
-        raise _unreadable(f"{file}, after row {last}", error, "a database of ASE (.db or .json)") from error
+            results = {key: row.get(key) for key in all_properties if row.get(key) is not None}
+            yield f"row {row.id}", row.toatoms(), {**row.data, **row.key_value_pairs, **results}
 
 
 def _frames(file: Path) -> Iterator[Frame]:
     from ase.io.trajectory import TrajectoryReader
 
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected a trajectory of ASE")
     index = -1
-    try:
-        with file.open("rb") as stream, TrajectoryReader(stream) as trajectory:
-            for index, atoms in enumerate(trajectory):
-                yield f"frame {index}", atoms, labels_of(atoms)
-    except Exception as error:  # ASE raises errors of many kinds on damaged files
-        raise _unreadable(f"{file}, frame {index + 1}", error, "a trajectory of ASE (.traj)") from error
-
-
-def _unreadable(where: str, error: Exception, expected: str) -> ValueError:
-    reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return ValueError(
-        f"{where}: cannot be read ({type(error).__name__}: {reason}), expected {expected}; the file is damaged, cut "
-        "off or of another format"
-    )
+    with (
+        readable(file, "a trajectory of ASE (.traj)", lambda: f"{file}, frame {index + 1}", CURE),
+        file.open("rb") as stream,
+        TrajectoryReader(stream) as trajectory,
+    ):
+        for index, atoms in enumerate(trajectory):
+            yield f"frame {index}", atoms, labels_of(atoms)

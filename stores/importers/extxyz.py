@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms_ase import full_stress
+from stores.importers.foreign_files import readable
 from stores.importers.frame_keys import Frame, FrameKeys, choose_keys
 from stores.importers.labelled import Block, Reading
 
@@ -93,21 +94,14 @@ def _frames(file: Path) -> Iterator[Frame]:
     from ase.io import iread
     from ase.io.formats import open_with_compression
 
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected an extended XYZ file")
+    other = OTHER_FORMATS.get(file.suffix.lower())
+    cure = f"import it as {other}" if other else "the file is damaged, cut off or of another format"
     index = -1
-    try:
+    with readable(file, "extended XYZ", lambda: f"{file}, record {index + 1}", cure):
         with open_with_compression(str(file), "r") as stream:
             text = io.StringIO(stream.read())  # ASE seeks to every frame, which costs compressed files dearly
         for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
             yield f"record {index}", atoms, labels_of(atoms)
-    except Exception as error:  # ASE and the decompressors raise errors of many kinds on damaged files
-        other = OTHER_FORMATS.get(file.suffix.lower())
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"{file}, record {index + 1}: cannot be read ({type(error).__name__}: {reason}), expected extended XYZ: "
-            + (f"import it as {other}" if other else "the file is damaged, cut off or of another format")
-        ) from error
 
 
 def _value(where: str, label: str, key: str, value: Any, atoms: "ase.Atoms") -> Any:  # noqa: ANN401 - a label
@@ -146,4 +140,4 @@ def _stress(array: NDArray[np.float64], label: str, atoms: "ase.Atoms") -> NDArr
     if label == "stress" or not all(atoms.pbc):
         return full
     volume = abs(float(np.linalg.det(np.asarray(atoms.cell))))
-    return -full / volume if volume > 0 else np.full((3, 3), np.nan)  # a flat cell is told as such
+    return -full / volume if volume > 0 else np.full((3, 3), np.nan)  # a flat cell is a problem of its own

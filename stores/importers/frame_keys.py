@@ -27,7 +27,7 @@ __all__ = ["ChosenKeys", "Frame", "FrameKeys", "choose_keys"]
 Frame = tuple[str, "ase.Atoms", Mapping[str, Any]]  # name of the record, atoms, labels by key
 
 NONE = "none"
-N_TOLD = 12
+N_SHOWN = 12
 USUAL = {
     "energy": ("energy", "free_energy", "totenergy", "total_energy"),
     "forces": ("forces", "force"),
@@ -97,9 +97,9 @@ def choose_keys(frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> Chose
     _refuse_missing(where, frames, used, unwanted, counts)
     prefixes = {label: _prefix(key) for label, key in used.items() if label in USUAL and label not in keys.named()}
     if len(set(prefixes.values())) > 1:
-        told = ", ".join(f"{label} {used[label]!r}" for label in prefixes)
+        several = ", ".join(f"{label} {used[label]!r}" for label in prefixes)
         notes.append(
-            f"note: {where}: keys of several kinds are used together ({told}); name others if they do not match"
+            f"note: {where}: keys of several kinds are used together ({several}); name others if they do not match"
         )
     ignored = {key: count for key, count in sorted(counts.items()) if key not in used.values()}
     return ChosenKeys(used=used, ignored=ignored, notes=notes)
@@ -127,10 +127,10 @@ def _refuse_absent(frames: Mapping[str, Sequence[Frame]], named: Mapping[str, st
     name, _, labels = some[0]
     for label, key in named.items():
         if key not in counts:
-            told = ", ".join(sorted(labels)[:N_TOLD]) or "no keys at all"
+            listed = ", ".join(sorted(labels)[:N_SHOWN]) or "no keys at all"
             raise ValueError(
                 f"{file}, {name}: found no key {key!r} for {label}, expected it in every record; the keys there "
-                f"are: {told}. Choose one of them"
+                f"are: {listed}. Choose one of them"
             )
 
 
@@ -186,7 +186,7 @@ def _refuse_missing(
         like = [key for key in like if key not in used.values()]
         if label not in used and label not in unwanted and like:
             raise ValueError(
-                f"{where}: found no usual key for {label} but {', '.join(sorted(like)[:N_TOLD])}, expected to know "
+                f"{where}: found no usual key for {label} but {', '.join(sorted(like)[:N_SHOWN])}, expected to know "
                 f"whether that is it; name it: {OPTION[label]} KEY, or {OPTION[label]} none to import without"
             )
 

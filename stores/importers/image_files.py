@@ -1,6 +1,6 @@
 """Images of PNG, TIFF and JPEG files, page by page, as the numbers that stand in the file.
 
-    grey        8 to 64 bits, whole or real numbers, 1 bit; a TIFF in which 0 means white is told by `white_is_zero`
+    grey        8 to 64 bits, whole or real numbers, 1 bit; a TIFF in which 0 means white has `white_is_zero`
     colour      RGB, and what becomes RGB: palettes, YCbCr, CMYK by (1 - C)(1 - K) and so on, without a colour profile
     alpha       kept apart; a colour that was multiplied by it is divided by it
     pages       of a TIFF, in their order, each an image: slices, times, channels. Copies of lower resolution, masks and
@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stores.importers.foreign_files import first_line
 
 __all__ = ["Page", "UnusableImage", "pages_of"]
 
@@ -50,7 +52,7 @@ def pages_of(path: Path) -> Iterator[Sequence[Callable[[], Page]]]:
     import tifffile
     from PIL import Image
 
-    with _told_as_unusable():
+    with _damage_is_unusable():
         with path.open("rb") as stream:
             begin = stream.read(len(SIGNATURES[0]))
         if not begin.startswith(SIGNATURES):
@@ -58,7 +60,7 @@ def pages_of(path: Path) -> Iterator[Sequence[Callable[[], Page]]]:
         file: Any = tifffile.TiffFile(path) if begin.startswith(SIGNATURES[2:]) else Image.open(path)
     with file:
         if isinstance(file, tifffile.TiffFile):
-            with _told_as_unusable():
+            with _damage_is_unusable():
                 pages = _tiff_pages(file, path)
             yield pages
         else:
@@ -66,7 +68,7 @@ def pages_of(path: Path) -> Iterator[Sequence[Callable[[], Page]]]:
 
 
 @contextmanager
-def _told_as_unusable() -> Iterator[None]:
+def _damage_is_unusable() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn of odd metadata, which plays no part here
@@ -74,8 +76,7 @@ def _told_as_unusable() -> Iterator[None]:
     except UnusableImage:
         raise
     except Exception as error:  # decoders raise errors of many kinds on damaged files
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise UnusableImage(f"cannot be read as an image ({type(error).__name__}: {reason})") from error
+        raise UnusableImage(f"cannot be read as an image ({type(error).__name__}: {first_line(error)})") from error
 
 
 def _tiff_pages(file: Any, path: Path) -> Sequence[Callable[[], Page]]:  # noqa: ANN401 - tifffile.TiffFile
@@ -94,7 +95,7 @@ def _tiff_pages(file: Any, path: Path) -> Sequence[Callable[[], Page]]:  # noqa:
 def _tiff_page(page: Any, path: Path, number: int, pixels: Array | None = None) -> Page:  # noqa: ANN401 - tifffile.TiffPage
     from PIL import Image
 
-    with _told_as_unusable():
+    with _damage_is_unusable():
         try:
             values = np.asarray(page.asarray() if pixels is None else pixels)
         except ValueError as error:
@@ -107,7 +108,7 @@ def _tiff_page(page: Any, path: Path, number: int, pixels: Array | None = None) 
         values = np.moveaxis(values, page.axes.index("S"), -1)
     if page.axes.replace("S", "") != "YX":
         raise UnusableImage(f"found a page of shape {values.shape}, expected one grey or colour image; save pages flat")
-    with _told_as_unusable():
+    with _damage_is_unusable():
         return _as_page(values, page)
 
 
@@ -145,7 +146,7 @@ def _as_page(values: Array, page: Any) -> Page:  # noqa: ANN401 - tifffile.TiffP
 
 
 def _pillow_page(image: Any) -> Page:  # noqa: ANN401 - PIL.Image.Image
-    with _told_as_unusable():
+    with _damage_is_unusable():
         zero = 262 in getattr(image, "tag_v2", {}) and image.tag_v2[262] == 0  # Pillow turns 1 and 8 bits over itself
         see_through = image.mode == "PA" or ("transparency" in image.info and image.mode in ("1", "L", "P", "RGB"))
         if see_through or image.mode == "P":

@@ -124,8 +124,8 @@ def import_images(folder: Path, out: Path, settings: ImageSettings) -> ImportRep
     for file in files:
         found.look_at(file)
     if not found.images:
-        told = "\n".join(f"  {name}: {reason}" for name, reason in found.skipped.items())
-        raise ValueError(f"{folder}: none of the {len(files)} image files can be used\n{told}")
+        reasons = "\n".join(f"  {name}: {reason}" for name, reason in found.skipped.items())
+        raise ValueError(f"{folder}: none of the {len(files)} image files can be used\n{reasons}")
     with building(out, store_kind(MICROGRAPHS)) as workplace:
         writer = StoreWriter(
             workplace,

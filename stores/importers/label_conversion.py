@@ -1,14 +1,32 @@
-"""Foreign labels to eV and A in place, refused where magnitudes contradict units or signs that nobody named."""
+"""Foreign labels to eV and A in place, refused where magnitudes contradict units or signs that nobody named.
+
+Forces are compared with energies (label_units), stresses with the energies of the same records. Between two records
+i, j of the same atoms, near each other but for a strain, forces and stress are the gradient of the energy. With the
+strain e and the move of fractional coordinates ds from i to j
+
+    E_j - E_i + (F_i . ds cell_i + F_j . ds cell_j) / 2   ~   q (V_i s_i + V_j s_j) : e / 2,        q = 1
+
+Elsewhere two things still tell. Squeezing raises the pressure: among records of one composition the stress grows with
+the volume, by a bulk modulus that no matter has above 1,600 GPa. And stresses of 100 GPa are rare.
+
+    q = -1            the other sign (positive under compression, as VASP prints it)
+    q = 1/160, 1/1602 GPa or kbar taken as eV/A^3
+"""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.atom_checks import FLATTEST_CELL_A, cell_heights
+from stores.importers.label_problems import composition_shares
 from stores.importers.label_units import (
     ENERGY_EV,
     LENGTH_A,
+    PRESSURE_EV_A3,
     energy_units_of,
     force_factor,
     implausible_forces,
@@ -17,9 +35,8 @@ from stores.importers.label_units import (
     stress_factor,
 )
 from stores.importers.labelled import LabelSettings, Reading
-from stores.importers.stress_check import look_at_stress
 
-__all__ = ["to_eV_A"]
+__all__ = ["StressFinding", "look_at_stress", "to_eV_A"]
 
 SLOPE = (0.75, 1.33)  # energy differences over work between neighbouring records: what counts as agreement
 ATTRACTED = 0.8
@@ -123,7 +140,154 @@ def _check_stress(
     if cures:
         kept = f"--stress-units {units} --stress-sign {settings.stress_sign or 'ase'}"
         raise ValueError(
-            f"{where}, {finding.told}; name what it is: {' '.join(cures)}; or {kept} if it is right as it stands; or "
-            "--stress-key none to import without"
+            f"{where}, {finding.message}; name what it is: {' '.join(cures)}; or {kept} if it is right as it stands; "
+            "or --stress-key none to import without"
         )
-    notes.append(f"{'note' if finding.wrong else 'stress'}: {where}: {finding.told}")
+    notes.append(f"{'note' if finding.wrong else 'stress'}: {where}: {finding.message}")
+
+
+AGREE = (0.4, 2.5)  # strains of ten percent spoil the quotient by a third; units in use differ by ten and more
+ABSURD = (0.1, 10.0)  # no error of a calculation explains a quotient outside of this
+LARGEST_STRAIN, LARGEST_TURN, LARGEST_MOVE_A = 0.2, 0.1, 0.6
+ENOUGH_PAIRS, MAX_PAIRS = 5, 3000
+PAIRS_PER_RECORD = 8
+N_ERRORS = 5.0
+ENOUGH_VOLUMES, LEAST_SPREAD, CLEAR = 20, 0.02, 0.7
+STIFFEST_EV_A3 = 10.0
+USUAL_EV_A3 = 0.6
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StressFinding:
+    """What the numbers say: `wrong` is "" (agrees), "sign", "units", both, "odd" or "unknown"."""
+
+    wrong: str
+    message: str
+    suspected: tuple[str, ...] = ()  # units
+
+
+def look_at_stress(columns: Mapping[str, NDArray[Any]], units: str) -> StressFinding | None:
+    """Stresses [eV/A^3], taken to have stood in `units`; None where there are none."""
+    stress = columns["stress"]
+    solid = (cell_heights(columns["cell"], columns["pbc"]) > FLATTEST_CELL_A).all(axis=1)
+    rows = np.flatnonzero(np.isfinite(stress).all(axis=(1, 2)) & columns["pbc"].all(axis=1) & solid)
+    if not rows.size or not stress[rows].any():
+        return None
+    quotient, n_pairs = _quotient(columns, rows[np.isfinite(columns["energy"][rows])])
+    if quotient is not None:
+        return _verdict(quotient, n_pairs, units)
+    volumes, trace = np.abs(np.linalg.det(columns["cell"][rows])), np.trace(stress[rows], axis1=1, axis2=2) / 3
+    modulus, clarity = _modulus(columns, rows, volumes, trace)
+    usual = float(np.median(np.abs(stress[rows]).max(axis=(1, 2))))
+    if usual > USUAL_EV_A3 or (clarity > CLEAR and modulus > STIFFEST_EV_A3):
+        message = (
+            f"found stresses of {usual:.3g} eV/A^3 ({usual / PRESSURE_EV_A3['GPa']:.0f} GPa) in the typical record, "
+            f"expected at most {USUAL_EV_A3:g}"
+            if usual > USUAL_EV_A3
+            else f"found a bulk modulus of {modulus / PRESSURE_EV_A3['GPa']:.0f} GPa from record to record, expected "
+            f"at most {STIFFEST_EV_A3 / PRESSURE_EV_A3['GPa']:.0f}"
+        )
+        return StressFinding(wrong="units", message=message, suspected=("GPa", "kbar"))
+    if clarity < -CLEAR:
+        message = "found stresses that fall as the volume grows, expected them to rise"
+        return StressFinding(wrong="sign", message=message)
+    return StressFinding(
+        wrong="unknown",
+        message="sign and unit could not be checked: too few records of the same atoms at different strains near each "
+        "other; the size is not suspicious",
+    )
+
+
+def _verdict(quotient: float, n_pairs: int, units: str) -> StressFinding:
+    said = f"found energies that change by {quotient:.3g} times the work of the stress ({n_pairs} pairs of records)"
+    size, sign = abs(quotient), "sign" if quotient < 0 else ""
+    if AGREE[0] < size < AGREE[1]:
+        return StressFinding(wrong=sign, message=f"{said}, expected 1" if sign else f"{said}: sign and unit agree")
+    here = stress_factor(units)
+    suspected = tuple(
+        unit for unit in ("eV/A^3", *PRESSURE_EV_A3) if AGREE[0] < size * here / stress_factor(unit) < AGREE[1]
+    )
+    if suspected or not ABSURD[0] < size < ABSURD[1]:
+        return StressFinding(wrong=f"{sign} units".strip(), message=f"{said}, expected 1", suspected=suspected)
+    return StressFinding(wrong=sign or "odd", message=f"{said}, expected 1 (a small basis has a Pulay stress)")
+
+
+def _quotient(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> tuple[float | None, int]:
+    """The q of least absolute residuals, and of how many pairs; None where it does not stand out of its error."""
+    first, n_atoms = columns["first_atom"], columns["n_atoms"]
+    alike: dict[bytes, list[int]] = {}
+    for row in rows.tolist():
+        alike.setdefault(columns["number"][first[row] : first[row] + n_atoms[row]].tobytes(), []).append(row)
+    groups = [np.array(group) for group in alike.values() if len(group) > 1]
+    found, paired = [], set[int]()
+    for group in groups[:MAX_PAIRS]:
+        for one, other in _pairs(columns, group, most=max(10, MAX_PAIRS // len(groups))):
+            if (pair := _change_and_work(columns, one, other)) is not None:
+                found.append(pair)
+                paired |= {one, other}
+    change, work = np.array(found).reshape(-1, 2).T
+    if len(found) < ENOUGH_PAIRS or not work.any():
+        return None, 0
+    change, work = change[work != 0], work[work != 0]
+    quotients = change / work
+    order = np.argsort(quotients)
+    weight = np.cumsum(np.abs(work[order]))
+    quotient = float(quotients[order][np.searchsorted(weight, weight[-1] / 2)])
+    residual = 1.4826 * float(np.median(np.abs(change - quotient * work)))
+    error = residual / float(np.sqrt((work**2).sum() * min(1.0, len(paired) / len(work))))
+    return (None, 0) if not abs(quotient) > N_ERRORS * error else (quotient, len(work))
+
+
+def _pairs(columns: Mapping[str, NDArray[Any]], group: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+    """Neighbours in volume and in the file, and some at random."""
+    by_volume = group[np.argsort(np.abs(np.linalg.det(columns["cell"][group])), kind="stable")]
+    rng = np.random.default_rng(0)
+    pairs = [*pairwise(by_volume), *pairwise(group)]
+    if len(pairs) > most:
+        pairs = [pairs[k] for k in rng.permutation(len(pairs))[:most]]
+    drawn = rng.choice(group, size=(min(most, PAIRS_PER_RECORD * len(group)), 2))
+    several = {(min(one, other), max(one, other)) for one, other in [*pairs, *drawn.tolist()] if one != other}
+    return [(int(one), int(other)) for one, other in sorted(several)]
+
+
+def _change_and_work(columns: Mapping[str, NDArray[Any]], one: int, other: int) -> tuple[float, float] | None:
+    """Change of the energy that forces do not explain, and work of the stress [eV]; None where too far apart."""
+    cells, places, forces = [], [], []
+    for row in (one, other):
+        atoms = slice(int(columns["first_atom"][row]), int(columns["first_atom"][row] + columns["n_atoms"][row]))
+        cells.append(columns["cell"][row])
+        places.append(np.linalg.solve(columns["cell"][row].T, columns["position"][atoms].T).T)
+        force = columns["force"][atoms]
+        forces.append(force if np.isfinite(force).all() else np.zeros_like(force))
+    deformation = np.linalg.solve(cells[0], cells[1])
+    both = deformation + np.eye(3)
+    if abs(np.linalg.det(both)) < 1.0:  # 8 where they are the same; else they are far from it
+        return None
+    gradient = 2 * np.linalg.solve(both.T, (deformation - np.eye(3)).T).T
+    strain, turn = (gradient + gradient.T) / 2, (gradient - gradient.T) / 2
+    move = places[1] - places[0]
+    move -= np.round(move)
+    move -= move.mean(axis=0)
+    far = np.linalg.norm(move @ (cells[0] + cells[1]) / 2, axis=1).max()
+    if np.abs(strain).max() > LARGEST_STRAIN or np.abs(turn).max() > LARGEST_TURN or far > LARGEST_MOVE_A:
+        return None
+    volumes = [abs(float(np.linalg.det(cell))) for cell in cells]
+    mean = sum(v * columns["stress"][row] for v, row in zip(volumes, (one, other), strict=True)) / 2
+    by_forces = -sum(float((force * (move @ cell)).sum()) for force, cell in zip(forces, cells, strict=True)) / 2
+    change = float(columns["energy"][other] - columns["energy"][one]) - by_forces
+    return change, float((mean * strain).sum())
+
+
+def _modulus(
+    columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], volumes: FloatArray, stress: FloatArray
+) -> tuple[float, float]:
+    """d(stress)/d(ln volume per atom) [eV/A^3] within the commonest composition, and the correlation of the two."""
+    share = composition_shares(columns)[rows].round(6)
+    _, kind, counts = np.unique(share, axis=0, return_inverse=True, return_counts=True)
+    members = np.flatnonzero(kind.ravel() == np.argmax(counts))
+    logarithm = np.log(volumes[members] / columns["n_atoms"][rows[members]])
+    if members.size < ENOUGH_VOLUMES or logarithm.std() < LEAST_SPREAD or not stress[members].std() > 0:
+        return 0.0, 0.0
+    clarity = float(np.corrcoef(logarithm, stress[members])[0, 1])
+    return float(np.polyfit(logarithm, stress[members], 1)[0]), clarity

@@ -1,4 +1,17 @@
-"""What is wrong with single imported records, each told with file, record, key, found and expected."""
+"""What is wrong with single imported records, each with file, record, key, found and expected; and isolated atoms.
+
+Energies far from the others: slips of a decimal, of another program, of a failed SCF.
+
+    E_m / n_m  ~  sum_Z x_mZ e_Z + r_m            x_mZ share of element Z, fitted with least absolute residuals
+
+Residuals r are cohesive: some eV per atom between a gas and its crystal, more where atoms are pressed together. So a
+record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what
+the user says. Fewer eV but 50 deviations are worth a note.
+
+Isolated atoms are energy references of their elements, apart from the configurations to train on. A record is one where
+it has one atom and the file calls it so, or no direction repeats, or all images are at least FAR_A away: the primitive
+cell of a crystal is none. Of several records of an element the lowest energy counts.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores import atom_checks as check
-from stores.importers.energy_outliers import far_energies, far_limit_eV_atom
+from stores.atom_checks import cell_heights
 
-__all__ = ["Problem", "find_problems", "find_unusable"]
+__all__ = [
+    "Problem",
+    "composition_shares",
+    "far_energies",
+    "far_limit_eV_atom",
+    "find_isolated",
+    "find_problems",
+    "find_unusable",
+    "isolated_energies",
+]
 
 FARTHEST = 1e6  # A, or whatever unit the file has
 LARGEST = 1e12  # of labels, in whatever unit: the total energy of 1e6 heavy atoms is 1e9 kcal/mol and more
@@ -30,7 +52,7 @@ class Problem:
         return f"{self.record}, key {self.key!r}: found {self.found}, expected {self.expected}"
 
 
-class _Found:
+class _Problems:
     """The first problem of each row, as they are found."""
 
     def __init__(self, columns: Mapping[str, NDArray[Any]], names: Sequence[str], keys: Mapping[str, str]) -> None:
@@ -45,11 +67,11 @@ class _Found:
             )
             self.problems.setdefault(row, problem)
 
-    def add_atoms(self, bad: NDArray[np.bool_], what: str, kind: str, told: str, expected: str) -> None:
+    def add_atoms(self, bad: NDArray[np.bool_], what: str, kind: str, found: str, expected: str) -> None:
         rows = np.flatnonzero(check.any_atom(bad, self.first))
         counts = [int(bad[self.first[m] : self.first[m] + self.n_atoms[m]].sum()) for m in rows]
-        found = [f"{count} of {self.n_atoms[m]} atoms {told}" for count, m in zip(counts, rows, strict=True)]
-        self.add(rows, what, kind, found, expected)
+        shares = [f"{count} of {self.n_atoms[m]} atoms {found}" for count, m in zip(counts, rows, strict=True)]
+        self.add(rows, what, kind, shares, expected)
 
     def ascending(self) -> dict[int, Problem]:
         return dict(sorted(self.problems.items()))
@@ -64,56 +86,56 @@ def find_unusable(
 ) -> dict[int, Problem]:
     """Row -> what forbids to compute with it, ascending, in the units of the file.
 
-    `keys` tells under which key a label stood, `named` the labels that every row must have, `absent` which rows do
+    `keys` says under which key a label stood, `named` the labels that every row must have, `absent` which rows do
     not have a label's key.
     """
-    found = _Found(columns, names, keys)
+    problems = _Problems(columns, names, keys)
     first, n_atoms, number = columns["first_atom"], columns["n_atoms"], columns["number"]
     none = np.zeros(len(n_atoms), dtype=bool)
     unknown = (number < 1) | (number > 118)
     rows = np.flatnonzero(check.any_atom(unknown, first))
     values = [str(sorted({int(z) for z in number[first[m] : first[m] + n_atoms[m]] if z < 1 or z > 118})) for m in rows]
-    found.add(rows, "numbers", "unknown element", [f"atomic numbers {value}" for value in values], "1 to 118")
+    problems.add(rows, "numbers", "unknown element", [f"atomic numbers {value}" for value in values], "1 to 118")
     position = columns["position"]
     bad = ~np.isfinite(position).all(axis=1)
-    found.add_atoms(bad, "positions", "positions not finite", "NaN or infinite", "finite positions")
+    problems.add_atoms(bad, "positions", "positions not finite", "NaN or infinite", "finite positions")
     farthest = f"coordinates up to {FARTHEST:g} (are these the positions?)"
     bad = (np.abs(position) > FARTHEST).any(axis=1)
-    found.add_atoms(bad, "positions", "positions out of range", f"beyond {FARTHEST:g}", farthest)
+    problems.add_atoms(bad, "positions", "positions out of range", f"beyond {FARTHEST:g}", farthest)
     rows = np.flatnonzero((np.abs(columns["cell"]) > FARTHEST).any(axis=(1, 2)))
-    found.add(rows, "cell", "cell out of range", [f"a vector beyond {FARTHEST:g}"] * rows.size, farthest)
+    problems.add(rows, "cell", "cell out of range", [f"a vector beyond {FARTHEST:g}"] * rows.size, farthest)
     for label in sorted(named):
         rows = np.flatnonzero(absent.get(label, none))
         expected = "it in every record, for it is to be read"
-        found.add(rows, label, f"no {label}", [f"no such key for {label}"] * rows.size, expected)
+        problems.add(rows, label, f"no {label}", [f"no such key for {label}"] * rows.size, expected)
     rows = np.flatnonzero(absent.get("energy", none) & absent.get("forces", none))
-    found.add(rows, "energy", "no label at all", ["neither energy nor forces"] * rows.size, "one of them")
+    problems.add(rows, "energy", "no label at all", ["neither energy nor forces"] * rows.size, "one of them")
     for label, name in (("energy", "energy"), ("forces", "force"), ("stress", "stress"), ("charges", "charge")):
         if label in keys:
-            _check_values(found, label, columns[name], absent.get(label, none), columns["pbc"])
-    return found.ascending()
+            _check_values(problems, label, columns[name], absent.get(label, none), columns["pbc"])
+    return problems.ascending()
 
 
 def _check_values(
-    found: _Found, label: str, values: NDArray[Any], absent: NDArray[np.bool_], pbc: NDArray[np.bool_]
+    problems: _Problems, label: str, values: NDArray[Any], absent: NDArray[np.bool_], pbc: NDArray[np.bool_]
 ) -> None:
     """Labels that are there are finite and of a size that numbers of this kind can have."""
     per_atom = label in ("forces", "charges")
-    there = np.repeat(~absent, found.n_atoms) if per_atom else ~absent
+    there = np.repeat(~absent, problems.n_atoms) if per_atom else ~absent
     if label == "stress":
         there = there & pbc.all(axis=1)
     flat = values.reshape(len(values), -1)
-    for bad, kind, told, expected in (
+    for bad, kind, what, expected in (
         (~np.isfinite(flat), "not finite", "NaN or infinite", "finite"),
         (np.abs(flat) > LARGEST, "out of range", f"beyond {LARGEST:g}", f"at most {LARGEST:g}"),
     ):
         wrong = bad.any(axis=1) & there
         if per_atom:
-            found.add_atoms(wrong, label, f"{label} {kind}", told, f"{expected} {label} on all atoms")
+            problems.add_atoms(wrong, label, f"{label} {kind}", what, f"{expected} {label} on all atoms")
             continue
         rows = np.flatnonzero(wrong)
-        said = [str(values[m]) if label == "energy" else f"components {told}" for m in rows]
-        found.add(rows, label, f"{label} {kind}", said, f"{_a(expected)} {label}")
+        said = [str(values[m]) if label == "energy" else f"components {what}" for m in rows]
+        problems.add(rows, label, f"{label} {kind}", said, f"{_a(expected)} {label}")
 
 
 def _a(words: str) -> str:
@@ -133,29 +155,29 @@ def find_problems(
 
     `far_eV_atom` is how far an energy may be from the others of its composition; what is merely odd goes to `notes`.
     """
-    found = _Found(columns, names, keys)
+    problems = _Problems(columns, names, keys)
     first, n_atoms = columns["first_atom"], columns["n_atoms"]
     heights = check.cell_heights(columns["cell"], columns["pbc"])
     rows = np.flatnonzero(
         ~(heights > check.FLATTEST_CELL_A).all(axis=1) | ~np.isfinite(columns["cell"]).all(axis=(1, 2))
     )
-    told = [str(columns["cell"][m].round(4).tolist()) for m in rows]
-    found.add(rows, "cell", "cell without volume", told, "a volume above 0")
+    values = [str(columns["cell"][m].round(4).tolist()) for m in rows]
+    problems.add(rows, "cell", "cell without volume", values, "a volume above 0")
     rows, distances = check.contacts(columns["position"], first, n_atoms, columns["cell"], columns["pbc"])
-    told = [f"two atoms {distance:.3g} A apart" for distance in distances]
-    found.add(rows, "positions", "atoms too close", told, f"at least {check.CONTACT_A:g} A (are lengths in A?)")
+    values = [f"two atoms {distance:.3g} A apart" for distance in distances]
+    problems.add(rows, "positions", "atoms too close", values, f"at least {check.CONTACT_A:g} A (are lengths in A?)")
     net = check.net_force(columns["force"], first)
     limit = check.NET_FORCE_EV_A * np.sqrt(n_atoms)
     rows = np.flatnonzero((net > limit) & ~columns["pbc"].any(axis=1))
-    told = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
+    values = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
     expected = f"at most {check.NET_FORCE_EV_A:g} eV/A times the root of the number of atoms in an open system"
-    found.add(rows, "forces", "net force on an open system", told, expected)
+    problems.add(rows, "forces", "net force on an open system", values, expected)
     far, deviation = far_energies(columns, ~isolated)
     limit_eV, odd_eV = far_limit_eV_atom(deviation, far_eV_atom)
     rows = np.flatnonzero(np.abs(far) > limit_eV)
-    told = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
+    values = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
     expected = f"at most {limit_eV:.3g} eV/atom (another limit: --far-energy EV)"
-    found.add(rows, "energy", "energy far from the others", told, expected)
+    problems.add(rows, "energy", "energy far from the others", values, expected)
     if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit_eV))).size:
         row = int(odd[np.argmax(np.abs(far[odd]))])
         notes.append(
@@ -163,5 +185,111 @@ def find_problems(
             f"composition, most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
         )
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
-    found.add(rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom")
-    return found.ascending()
+    problems.add(
+        rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom"
+    )
+    return problems.ascending()
+
+
+LEAST_EV_ATOM = 15.0
+N_DEVIATIONS = 20.0
+ODD_EV_ATOM, N_ODD = 1.0, 50.0
+SPARE_RECORDS = 5  # more than unknowns, or nothing can be said
+MAX_FITTED = 20_000
+N_ITERATIONS = 60
+FloatArray = NDArray[np.float64]
+
+
+def far_limit_eV_atom(deviation: float, named: float | None) -> tuple[float, float]:
+    """Beyond the first a record is far off, beyond the second it is odd; of robust deviations [eV/atom]."""
+    limit = max(LEAST_EV_ATOM, N_DEVIATIONS * deviation) if named is None else named
+    return limit, min(limit, max(ODD_EV_ATOM, N_ODD * deviation))
+
+
+def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool_]) -> tuple[FloatArray, float]:
+    """Distance of each energy from what its composition usually has, and the robust deviation of all [eV/atom].
+
+    Zeros where there is no energy, for rows that are not `looked_at`, and everywhere if there are too few to tell.
+    """
+    energy, n_atoms = columns["energy"], columns["n_atoms"].astype(np.float64)
+    rows = np.flatnonzero(np.isfinite(energy) & looked_at)
+    far = np.zeros(len(energy))
+    share = composition_shares(columns)[rows]
+    rank = int(np.linalg.matrix_rank(share)) if rows.size else 0
+    if rows.size < rank + SPARE_RECORDS:
+        return far, 0.0
+    per_atom = energy[rows] / n_atoms[rows]
+    fitted = rows.size if rows.size <= MAX_FITTED else MAX_FITTED
+    some = np.linspace(0, rows.size - 1, fitted).astype(np.int64)
+    residual = per_atom - share @ _least_absolute(share[some], per_atom[some])
+    residual -= np.median(residual)
+    deviation = 1.4826 * float(np.median(np.abs(residual)))
+    far[rows] = residual
+    return far, deviation
+
+
+def composition_shares(columns: Mapping[str, NDArray[Any]]) -> FloatArray:
+    """Share of each element that occurs, ascending, (n_configs, n_elements)."""
+    n_atoms = columns["n_atoms"].astype(np.int64)
+    elements, element = np.unique(columns["number"], return_inverse=True)
+    owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
+    counts = np.bincount(owner * len(elements) + element, minlength=len(n_atoms) * len(elements))
+    return np.asarray(counts.reshape(len(n_atoms), -1) / n_atoms[:, None])
+
+
+def _least_absolute(share: FloatArray, per_atom: FloatArray) -> FloatArray:
+    """Energies of elements by iteratively reweighted least squares, which goes from squares to absolute residuals."""
+    weight = np.ones(len(per_atom))
+    for _ in range(N_ITERATIONS):
+        root = np.sqrt(weight)
+        solution = np.linalg.lstsq(share * root[:, None], per_atom * root, rcond=1e-8)[0]
+        size = np.abs(per_atom - share @ solution)
+        weight = 1 / np.maximum(size, max(1e-6, 1e-3 * float(np.median(size))))
+        weight /= weight.max()
+    return np.asarray(solution)
+
+
+FAR_A = 8.0
+SAME_EV = 1e-3
+MOST_BOUND_EV_ATOM = 30.0
+
+
+def find_isolated(columns: Mapping[str, NDArray[Any]], called_so: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Records that are isolated atoms; lengths in A."""
+    apart = np.asarray((cell_heights(columns["cell"], columns["pbc"]) >= FAR_A).all(axis=1))
+    return np.asarray((columns["n_atoms"] == 1) & (called_so | apart))
+
+
+def isolated_energies(
+    columns: Mapping[str, NDArray[Any]], isolated: NDArray[np.bool_], names: Sequence[str], notes: list[str]
+) -> dict[int, float]:
+    """Atomic number -> eV. Raises ValueError where they cannot be of the same calculation as the other records."""
+    found: dict[int, float] = {}
+    for row in np.flatnonzero(isolated).tolist():
+        number, energy = int(columns["number"][columns["first_atom"][row]]), float(columns["energy"][row])
+        if number in found and abs(found[number] - energy) > SAME_EV:
+            notes.append(
+                f"note: {names[row]}: a second isolated atom of the atomic number {number} with {energy:.8g} eV beside "
+                f"{found[number]:.8g} eV; the lower one is the reference"
+            )
+        found[number] = min(energy, found.get(number, energy))
+    bound = _bound(columns, ~isolated, found)
+    if bound.size and abs(float(np.median(bound))) > MOST_BOUND_EV_ATOM:
+        row = int(np.flatnonzero(isolated)[0])
+        raise ValueError(
+            f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
+            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take "
+            "them out of the file"
+        )
+    return found
+
+
+def _bound(
+    columns: Mapping[str, NDArray[Any]], others: NDArray[np.bool_], energies: Mapping[int, float]
+) -> NDArray[np.float64]:
+    """Energy per atom beyond the isolated atoms, of records all of whose elements have one."""
+    lookup = np.full(int(columns["number"].max()) + 1, np.nan)
+    lookup[list(energies)] = list(energies.values())
+    atoms = np.add.reduceat(lookup[columns["number"].astype(np.int64)], columns["first_atom"])
+    left = (columns["energy"] - atoms) / columns["n_atoms"]
+    return np.asarray(left[others & np.isfinite(left)])

@@ -9,7 +9,7 @@ Every importer of atoms reads blocks; all that follows is here, the same for eve
     atoms      isolated ones become reference energies, not configurations (isolated_atoms)
     groups     what a split must not separate (grouping)
     table      which keys were used, which not, what was dropped: reported, and the attribute `imported` of the store
-    store      written beside its place, validated, moved there
+    store      written beside its path, validated, moved there
 """
 
 import json
@@ -24,16 +24,14 @@ from numpy.typing import NDArray
 from stores.atoms import ATOMS, dataset_of
 from stores.building import require_replaceable, store_kind
 from stores.importers.grouping import group_numbers
-from stores.importers.isolated_atoms import find_isolated, isolated_energies
 from stores.importers.label_conversion import to_eV_A
-from stores.importers.label_problems import Problem, find_problems, find_unusable
-from stores.importers.label_table import dropped_in_short, label_uses
-from stores.importers.labelled import AtomsReport, Block, LabelSettings, Reading
+from stores.importers.label_problems import Problem, find_isolated, find_problems, find_unusable, isolated_energies
+from stores.importers.labelled import AtomsReport, Block, LabelSettings, LabelUse, Reading
 from stores.manifest import canonical_json
 from stores.outcome import OK
 from stores.zarr_store import write_store
 
-__all__ = ["References", "store_reading"]
+__all__ = ["References", "dropped_in_short", "label_uses", "store_reading"]
 
 N_SHOWN = 8
 References = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], Mapping[int, float]]
@@ -81,8 +79,8 @@ def store_reading(
         positions_A=columns["position"],
         n_atoms=columns["n_atoms"].astype(np.int64),
     )
-    told_units = units["energy"] if np.isnan(columns["force"]).all() else f"{units['energy']} and {units['forces']}"
-    provenance = canonical_json({"level": settings.level, "units": told_units, **reading.origin, "keys": reading.keys})
+    units_named = units["energy"] if np.isnan(columns["force"]).all() else f"{units['energy']} and {units['forces']}"
+    provenance = canonical_json({"level": settings.level, "units": units_named, **reading.origin, "keys": reading.keys})
     n_configs = len(rows)
     columns |= {
         "number": columns["number"].astype(np.int16),
@@ -116,7 +114,7 @@ def store_reading(
         n_atoms=len(columns["number"]),
         n_groups=int(group.max()) + 1,
         grouped_by=policy,
-        units=told_units,
+        units=units_named,
         elements=", ".join(_symbols(columns["number"])),
         labels=uses,
         ignored=reading.ignored,
@@ -147,12 +145,12 @@ def _usable(
         if label == "stress":
             mask = mask & columns["pbc"].all(axis=1)
         if mask.any() and label not in reading.named and label in reading.keys:
-            told = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
-            notes.append(f"note: {told}")
+            lacking = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
+            notes.append(f"note: {lacking}")
     problems = find_unusable(columns, names, reading.keys, reading.named, absent)
     rows = np.setdiff1d(np.arange(len(names)), list(problems))
     if not rows.size:
-        raise ValueError(_told(problems, names, settings))
+        raise ValueError(_refusal(problems, names, settings))
     columns = _chosen(columns, rows)
     called_so = np.concatenate(
         [np.zeros(len(b.n_atoms), dtype=bool) if b.isolated is None else b.isolated for b in blocks]
@@ -162,7 +160,7 @@ def _usable(
         units = to_eV_A(columns, settings, reading, kept_names, notes)
     except ValueError as error:
         if problems and not settings.drop_bad:
-            raise ValueError(f"{error}\nbesides, {_told(problems, names, settings)}") from error
+            raise ValueError(f"{error}\nbesides, {_refusal(problems, names, settings)}") from error
         raise
     isolated = find_isolated(columns, called_so[rows])
     far = settings.far_eV_atom
@@ -170,17 +168,17 @@ def _usable(
     problems = dict(sorted({**problems, **{int(rows[row]): problem for row, problem in later.items()}}.items()))
     good = np.setdiff1d(np.arange(rows.size), list(later))
     if problems and (not settings.drop_bad or not good.size):
-        raise ValueError(_told(problems, names, settings))
+        raise ValueError(_refusal(problems, names, settings))
     return _chosen(columns, good), rows[good], isolated[good], units, problems
 
 
-def _told(problems: Mapping[int, Problem], names: Sequence[str], settings: LabelSettings) -> str:
+def _refusal(problems: Mapping[int, Problem], names: Sequence[str], settings: LabelSettings) -> str:
     if settings.drop_bad:
         return f"none of the {len(names)} records can be used, the first: {next(iter(problems.values()))}"
-    told = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
+    listed = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
     more = [f"  ... and {len(problems) - N_SHOWN} more"] if len(problems) > N_SHOWN else []
     cure = "  Cure: correct the file or the options, or leave these records out with --drop-bad"
-    return "\n".join([f"{len(problems)} of {len(names)} records cannot be used", *told, *more, cure])
+    return "\n".join([f"{len(problems)} of {len(names)} records cannot be used", *listed, *more, cure])
 
 
 def _joined(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
@@ -284,3 +282,37 @@ def _range(values: NDArray[Any]) -> tuple[float, float] | None:
 def _rms(values: NDArray[Any]) -> float | None:
     finite = values[np.isfinite(values)]
     return float(np.sqrt((finite**2).mean())) if finite.size else None
+
+
+MAX_NAMES = 100
+COLUMN = {"energy": "energy", "forces": "force", "stress": "stress", "charges": "charge"}
+
+
+def label_uses(
+    columns: Mapping[str, NDArray[Any]], keys: Mapping[str, str], units: Mapping[str, str]
+) -> tuple[LabelUse, ...]:
+    """One line for each label that a store can have."""
+    uses = []
+    for label, name in COLUMN.items():
+        values = columns[name]
+        given = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+        if label in ("forces", "charges"):
+            given = given[columns["first_atom"]]
+        n_given = int(given.sum())
+        uses.append(
+            LabelUse(label=label, key=keys.get(label, ""), n_records=n_given, units=units[label] if n_given else "")
+        )
+    return tuple(uses)
+
+
+def dropped_in_short(dropped: Mapping[str, Sequence[str]], files: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Reason -> how many records and the first of them, named by file, not by where the file lay."""
+    folders = {f"{file}, ": len(file) - len(Path(file).name) for file in files}
+
+    def short(name: str) -> str:
+        return next((name[length:] for begin, length in folders.items() if name.startswith(begin)), name)
+
+    return {
+        reason: {"records": len(names), "first": [short(name) for name in names[:MAX_NAMES]]}
+        for reason, names in dropped.items()
+    }

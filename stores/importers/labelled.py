@@ -27,7 +27,7 @@ class LabelSettings:
     force_sign: Literal["forces", "gradients"] | None = None
     stress_units: str | None = None  # None: units/length_units^3
     stress_sign: Literal["ase", "vasp"] | None = None  # ase: positive under tension, a virial is -V stress
-    far_eV_atom: float | None = None  # largest distance of an energy from the others; None: judged by their spread
+    far_eV_atom: float | None = None  # largest distance of an energy from the others; None: by their spread
     group: str = "auto"
     drop_bad: bool = False
 
@@ -126,28 +126,28 @@ class AtomsReport:
 
     def lines(self) -> list[str]:
         """The report for people: what was used, what was not, and why."""
-        told = [
+        lines = [
             f"read {self.n_read} configurations, kept {self.n_kept} with {self.n_atoms} atoms ({self.elements}), "
             f"{self.n_groups} groups by {self.grouped_by}, labels in {self.units}"
         ]
-        told.append(f"{'label':<8} {'key':<22} {'records':>7}  units in the file")
+        lines.append(f"{'label':<8} {'key':<22} {'records':>7}  units in the file")
         for use in self.labels:
-            told.append(f"{use.label:<8} {use.key or '(none found)':<22} {use.n_records:>7}  {use.units}".rstrip())
+            lines.append(f"{use.label:<8} {use.key or '(none found)':<22} {use.n_records:>7}  {use.units}".rstrip())
         if self.energy_eV_atom:
-            told.append(f"energies from {self.energy_eV_atom[0]:.6g} to {self.energy_eV_atom[1]:.6g} eV/atom")
-        told.append(f"forces {self.force_rms_eV_A:.4g} eV/A rms" if self.force_rms_eV_A is not None else "no forces")
+            lines.append(f"energies from {self.energy_eV_atom[0]:.6g} to {self.energy_eV_atom[1]:.6g} eV/atom")
+        lines.append(f"forces {self.force_rms_eV_A:.4g} eV/A rms" if self.force_rms_eV_A is not None else "no forces")
         if self.reference_energies_eV:
-            told.append(f"reference energies [eV]: {_energies(self.reference_energies_eV)}")
+            lines.append(f"reference energies [eV]: {_energies(self.reference_energies_eV)}")
         if self.isolated_eV:
-            told.append(
+            lines.append(
                 f"isolated atoms [eV], kept as references alone, not as configurations: {_energies(self.isolated_eV)}"
             )
         if self.ignored:
             keys = [f"{key} ({count})" for key, count in self.ignored.items()]
-            told.append(f"ignored keys (records that have them): {', '.join(keys[:N_KEYS_SHOWN])}{_dots(keys)}")
+            lines.append(f"ignored keys (records that have them): {', '.join(keys[:N_KEYS_SHOWN])}{_dots(keys)}")
         for reason, names in self.dropped.items():
-            told.append(f"dropped {len(names)}: {reason}: {_some(names)}")
-        return [*told, *self.notes]
+            lines.append(f"dropped {len(names)}: {reason}: {_some(names)}")
+        return [*lines, *self.notes]
 
 
 def _energies(energies: Mapping[str, float]) -> str:

@@ -87,7 +87,7 @@ def read_qm9(tables: Sequence[Path], *, energy: str = "U0", n_molecules: int | N
 
 
 def _table(path: Path) -> "pd.DataFrame":
-    """All cells as text: what is no number is told with its row."""
+    """All cells as text: what is no number is named with its row."""
     import pandas as pd
 
     wanted = ["Index", "N_atoms", "ZPVE_au", *TEXT_COLUMNS, *dict.fromkeys(ENERGIES.values())]
@@ -166,10 +166,10 @@ def _reals(
     try:
         return np.array(words, dtype=np.float64)
     except ValueError:
-        place = next(place for place, word in enumerate(words) if not _is_number(word))
-        row = place if owner is None else int(owner[place])
+        bad = next(index for index, word in enumerate(words) if not _is_number(word))
+        row = bad if owner is None else int(owner[bad])
         raise ValueError(
-            f"{path}, {names[row]}, key {key!r}: found {words[place][:N_LETTERS]!r}, expected a number; correct the "
+            f"{path}, {names[row]}, key {key!r}: found {words[bad][:N_LETTERS]!r}, expected a number; correct the "
             "table or take this row out"
         ) from None
 

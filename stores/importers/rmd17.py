@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stores.importers.foreign_files import readable, real_numbers, whole_numbers
 from stores.importers.labelled import Block, Reading
-from stores.importers.plain_arrays import real_numbers, whole_numbers
 
 __all__ = ["read_rmd17"]
 
@@ -52,17 +52,13 @@ def read_rmd17(files: Sequence[Path]) -> Reading:
 
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: found no file, expected an npz file of rMD17")
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            return {name: content[name] for name in content.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise errors of many kinds on damaged files
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-        raise ValueError(
-            f"{file}: cannot be read ({type(error).__name__}: {reason}), expected an npz file of numbers; it is of "
-            "another format, damaged or cut off"
-        ) from error
+    cure = "it is of another format, damaged or cut off"
+    with (
+        readable(file, "an npz file of numbers", lambda: str(file), cure),
+        file.open("rb") as stream,
+        np.load(stream, allow_pickle=False) as content,
+    ):
+        return {name: content[name] for name in content.files}
 
 
 def _block(file: Path, arrays: dict[str, NDArray[Any]], keys: dict[str, str], reading: Reading) -> Block:

@@ -13,7 +13,8 @@ import pytest
 import typer
 from typer.main import get_command
 
-from models.descriptors.choice import DescriptorSettings
+from models.descriptors.efficientnet import EfficientNetSettings
+from models.descriptors.vgg19 import VGG19Settings
 from models.physics.impurity.nrg_solver import NRGSettings
 from models.physics.impurity.solver import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE
 from models.training.potentials.potential_loss import PotentialLoss
@@ -230,9 +231,8 @@ def test_what_is_stated_for_the_sake_of_quick_help_agrees_with_what_it_describes
     tiling = EmbedOptions.__dataclass_fields__
     assert (tiling["tile"].default, tiling["crop_bottom"].default) == (images.tile_px, images.crop_bottom)
     assert option_of(EmbedOptions, "windows").low == SMALLEST_TILE_PX
-    layers = DescriptorSettings()
     assert option_of(EmbedOptions, "layer").unset == (
-        f"{layers.efficientnet.layers[0]} of efficientnet, {layers.vgg19.layers[0]} of vgg19"
+        f"{EfficientNetSettings().layers[0]} of efficientnet, {VGG19Settings().layers[0]} of vgg19"
     )
     train = TrainOptions.__dataclass_fields__
     assert (train["force_weight"].default, train["loss"].default) == (loss.forces, loss.kind)

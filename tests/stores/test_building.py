@@ -200,3 +200,21 @@ def test_a_store_replaces_a_store_of_its_schema(tmp_path: Path):
     second = write_store(tmp_path / "s.zarr", SPECTRA, tiny().isel(sample=slice(1)))
     assert first.hash != second.hash == read_manifest(tmp_path / "s.zarr").hash
     assert [path.name for path in tmp_path.iterdir()] == ["s.zarr"]
+
+
+def test_two_runs_do_not_make_the_same_at_once(tmp_path: Path):
+    """The second is refused and touches nothing; a lock that a killed run left holds nobody up."""
+    code = "import sys; from pathlib import Path; from stores.building import building\n"
+    code += "with building('out', 'thing') as w: w.mkdir(); print('there', flush=True); sys.stdin.read()"
+    words = [sys.executable, "-c", code]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdout is not None and first.stdout.readline() == "there\n"
+        with pytest.raises(OutputRefused, match="out: found another run that is making it, expected one at a time"):
+            make(tmp_path / "out", "second")
+        assert (tmp_path / ".out.building").is_dir()
+        first.kill()
+    make(tmp_path / "out", "third")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -58,7 +58,7 @@ def _no_waiting():
     signal.signal(signal.SIGALRM, before)
 
 
-def told(path):
+def message(path):
     """All violations as text; memory asked for stays small, however briefly it was held."""
     tracemalloc.start()
     try:
@@ -92,7 +92,7 @@ def edit_manifest(store, change):
 def test_a_named_pipe_is_told_and_not_waited_for(name, store):
     (store / name).unlink()
     os.mkfifo(store / name)
-    assert "no store here" in told(store) if name == "zarr.json" else f"{name}: found a named pipe" in told(store)
+    assert "no store here" in message(store) if name == "zarr.json" else f"{name}: found a named pipe" in message(store)
     with pytest.raises((SchemaError, FileNotFoundError)):
         open_store(store)
 
@@ -101,14 +101,14 @@ def test_a_socket_is_told(store, monkeypatch):
     monkeypatch.chdir(store / "level")  # the name of a socket is short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("note")
-        assert "level/note: found a socket, expected a file" in told(store)
+        assert "level/note: found a socket, expected a file" in message(store)
 
 
 @pytest.mark.parametrize("name", ["level/zarr.json", "level/c/0", "level/c", "level"])
 def test_a_symbolic_link_in_the_place_of_a_file_or_folder_is_told(name, store, tmp_path):
     shutil.move(store / name, tmp_path / "elsewhere")
     (store / name).symlink_to(tmp_path / "elsewhere")
-    assert f"(store), {name}: found a symbolic link to" in told(store)
+    assert f"(store), {name}: found a symbolic link to" in message(store)
 
 
 def test_links_that_dvc_makes_into_its_cache_are_files(store, tmp_path):
@@ -118,20 +118,20 @@ def test_links_that_dvc_makes_into_its_cache_are_files(store, tmp_path):
         cached.parent.mkdir(parents=True)
         shutil.move(file, cached)
         file.symlink_to(cached)
-    assert told(store) == ""
+    assert message(store) == ""
     (store / "level/c/0").resolve().unlink()
-    assert "(store), level/c/0: found a symbolic link" in told(store)
+    assert "(store), level/c/0: found a symbolic link" in message(store)
 
 
 @pytest.mark.parametrize("name", ["stray", "level/stray", "level/c/1", "spectrum/c/0/stray/deeper"])
 def test_a_stray_empty_folder_is_told(name, store):
     (store / name).mkdir(parents=True)
-    assert f"(store), {name}: unexpected empty folder; remove it" in told(store)
+    assert f"(store), {name}: unexpected empty folder; remove it" in message(store)
 
 
 def test_a_store_behind_a_link_is_valid(store, tmp_path):
     (tmp_path / "link").symlink_to(store)
-    assert told(tmp_path / "link") == ""
+    assert message(tmp_path / "link") == ""
 
 
 # Headers that claim more than there is.
@@ -149,7 +149,7 @@ def test_rows_that_no_file_holds_are_told_before_memory_is_asked_for(rows, store
     for name in [v.name for v in SPECTRA.variables]:
         claim(store, name, lambda header: header["shape"].__setitem__(0, rows))
     claim(store, "omega", lambda header: header["shape"].__setitem__(0, rows))
-    assert "omega, zarr.json: claims" in told(store)
+    assert "omega, zarr.json: claims" in message(store)
     with pytest.raises(SchemaError, match=r"omega, zarr\.json: claims"):
         open_store(store)
 
@@ -165,7 +165,7 @@ def test_rows_and_shards_of_gigabytes_are_told_before_memory_is_asked_for(store)
 
     claim(store, "spectrum", wide)
     claim(store, "level", tall)
-    said = told(store)
+    said = message(store)
     assert f"spectrum, zarr.json: claims {2**33} bytes for one row" in said
     assert "level, zarr.json: claims chunks of (2147483648,) in shards of (2147483648,), expected (16384,)" in said
 
@@ -173,16 +173,16 @@ def test_rows_and_shards_of_gigabytes_are_told_before_memory_is_asked_for(store)
 def test_cells_of_gigabytes_are_told(store):
     told_type = {"name": "null_terminated_bytes", "configuration": {"length_bytes": 2**33}}
     edit(store / "level/zarr.json", lambda header: header.update(data_type=told_type))
-    assert "level, zarr.json: metadata cannot be read: ValueError: found data_type" in told(store)
+    assert "level, zarr.json: metadata cannot be read: ValueError: found data_type" in message(store)
 
 
 def test_metadata_of_gigabytes_are_told(store):
     os.truncate(store / "level/zarr.json", 2**33)
-    assert "level, zarr.json: metadata cannot be read: ValueError: found more than" in told(store)
+    assert "level, zarr.json: metadata cannot be read: ValueError: found more than" in message(store)
     with pytest.raises(SchemaError, match=r"level/zarr\.json: found 8589934592 bytes, expected metadata"):
         open_store(store)
     os.truncate(store / "zarr.json", 2**33)
-    assert "found more than" in told(store)
+    assert "found more than" in message(store)
 
 
 def write_shard(file, header, chunk, *, length=None, before=b""):
@@ -207,7 +207,7 @@ def header_of(store, name):
 @pytest.mark.parametrize("gibibytes", [8, 19])
 def test_a_frame_that_claims_gigabytes_is_told(name, shard, gibibytes, store):
     write_shard(store / name / shard, header_of(store, name), frame_that_claims(gibibytes * 2**30))
-    assert f"{name}, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims {gibibytes << 30}" in told(
+    assert f"{name}, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims {gibibytes << 30}" in message(
         store
     )
 
@@ -215,12 +215,12 @@ def test_a_frame_that_claims_gigabytes_is_told(name, shard, gibibytes, store):
 def test_a_frame_that_does_not_say_its_size_is_told(store):
     frame = b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00"  # decoded as a stream, it may become anything
     write_shard(store / "level/c/0", header_of(store, "level"), frame)
-    assert "a chunk claims None bytes, expected 131072" in told(store)
+    assert "a chunk claims None bytes, expected 131072" in message(store)
 
 
 def test_texts_that_a_chunk_does_not_hold_are_told(store):
     write_shard(store / "failure/c/0", header_of(store, "failure"), compress(struct.pack("<I", 2**32 - 1)))
-    assert "failure, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims 4294967295 texts" in told(
+    assert "failure, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims 4294967295 texts" in message(
         store
     )
 
@@ -229,17 +229,17 @@ def test_texts_that_a_chunk_does_not_hold_are_told(store):
 def test_an_index_that_does_not_fit_the_file_is_told(length, before, store):
     frame = compress(np.zeros(16384).tobytes())
     write_shard(store / "level/c/0", header_of(store, "level"), frame, length=length, before=before)
-    assert "level, rows 0 to 4: cannot be decoded, the file is damaged: found" in told(store)
+    assert "level, rows 0 to 4: cannot be decoded, the file is damaged: found" in message(store)
 
 
 def test_a_chunk_longer_than_it_can_be_is_told(store):
     write_shard(store / "level/c/0", header_of(store, "level"), frame_that_claims(131072) + bytes(2**18))
-    assert "a chunk of 262164 bytes at 0 cannot be" in told(store)
+    assert "a chunk of 262164 bytes at 0 cannot be" in message(store)
 
 
 def test_a_shard_that_grew_is_told(store):
     os.truncate(store / "level/c/0", 2**33)
-    assert "level, rows 0 to 4: cannot be decoded" in told(store)
+    assert "level, rows 0 to 4: cannot be decoded" in message(store)
 
 
 # The manifest and the second copy of the metadata.
@@ -261,21 +261,21 @@ def test_a_shard_that_grew_is_told(store):
 )
 def test_additions_and_changes_inside_the_manifest_are_told(change, problem, store):
     edit_manifest(store, change)
-    assert problem in told(store)
+    assert problem in message(store)
 
 
 @pytest.mark.parametrize("manifest", [[], 3, "{", "[]", '{"hash": NaN}', '{"hash": "a", "hash": "b"}', None, True])
 def test_a_manifest_that_is_none_is_told(manifest, store):
     edit(store / "zarr.json", lambda group: group["attributes"].update(manifest=manifest))
-    assert "(store), manifest: " in told(store)
+    assert "(store), manifest: " in message(store)
 
 
 @pytest.mark.parametrize("attributes", [[], 3, "spectra", None])
 def test_attributes_that_are_no_mapping_are_told(attributes, store):
     edit(store / "level/zarr.json", lambda header: header.update(attributes=attributes))
-    assert "level, zarr.json: metadata cannot be read" in told(store)
+    assert "level, zarr.json: metadata cannot be read" in message(store)
     edit(store / "zarr.json", lambda group: group.update(attributes=attributes))
-    assert "metadata cannot be read: ValueError: found attributes of type" in told(store)
+    assert "metadata cannot be read: ValueError: found attributes of type" in message(store)
 
 
 def test_a_second_copy_of_the_metadata_that_differs_is_told(store):
@@ -283,9 +283,9 @@ def test_a_second_copy_of_the_metadata_that_differs_is_told(store):
         group["consolidated_metadata"]["metadata"]["level"]["shape"] = [4]
 
     edit(store / "zarr.json", lie)
-    assert "level, zarr.json: the copy in the consolidated metadata differs" in told(store)
+    assert "level, zarr.json: the copy in the consolidated metadata differs" in message(store)
     edit(store / "zarr.json", lambda group: group.pop("consolidated_metadata"))
-    assert "found no consolidated metadata" in told(store)
+    assert "found no consolidated metadata" in message(store)
 
 
 def test_stores_written_before_the_second_copy_are_valid(store):
@@ -296,7 +296,7 @@ def test_stores_written_before_the_second_copy_are_valid(store):
         group["attributes"]["manifest"] = json.loads(group["attributes"]["manifest"])
 
     edit(store / "zarr.json", as_before)
-    assert told(store) == ""
+    assert message(store) == ""
 
 
 def test_a_fact_that_cannot_be_checked_is_told():
@@ -313,7 +313,7 @@ def test_a_fact_that_cannot_be_checked_is_told():
 
 def test_what_a_terminal_cannot_show_is_written_out(store):
     (store / "x\udcff\x1b[31m").mkdir()
-    said = told(store)
+    said = message(store)
     assert "x\\udcff\\x1b[31m: unexpected empty folder" in said
     said.encode()
 
@@ -427,4 +427,4 @@ def test_no_damage_is_unseen_and_none_is_more_than_a_violation(damage, seed, sou
         store = Path(shutil.copytree(sound / rng.choice(list(KINDS)), tmp_path / f"{number}" / "s.zarr"))
         said = damage(store, rng)
         if said:
-            assert told(store), said
+            assert message(store), said

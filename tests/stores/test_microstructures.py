@@ -1,4 +1,4 @@
-"""The contract of `data/microstructures.zarr`: the example keeps it, and each way of breaking it is told."""
+"""The contract of `data/microstructures.zarr`: the example keeps it, and each way of breaking it is refused."""
 
 import json
 
@@ -20,7 +20,7 @@ def test_the_example_is_valid_and_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "value", "told"),
+    ("name", "row", "value", "message"),
     [
         ("image", 0, np.nan, "finite numbers"),
         ("image", 0, 1.5, "values <= 1"),
@@ -34,10 +34,10 @@ def test_the_example_is_valid_and_comes_back(tmp_path):
         ("phase_order", 3, 1.5, "values <= 1"),
     ],
 )
-def test_a_broken_row_is_named(tmp_path, name, row, value, told):
+def test_a_broken_row_is_named(tmp_path, name, row, value, message):
     dataset = tiny()
     dataset[name].values[row] = value
-    with pytest.raises(SchemaError, match=told.replace("[", r"\[").replace("]", r"\]")) as raised:
+    with pytest.raises(SchemaError, match=message.replace("[", r"\[").replace("]", r"\]")) as raised:
         write_store(tmp_path / "m.zarr", MICROSTRUCTURES, dataset)
     assert str(row) in str(raised.value)
     assert not (tmp_path / "m.zarr").exists()

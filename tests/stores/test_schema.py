@@ -33,7 +33,7 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "value", "told"),
+    ("name", "row", "value", "message"),
     [
         ("spectrum", 2, np.nan, "row 2: found nan, expected finite numbers"),
         ("spectrum", 1, -1.0, "expected values >= -0.05"),
@@ -51,11 +51,11 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
         ("interaction", 1, 0.3, "equal U, Gamma, |B| and status in all rows of one Hamiltonian (kin_agree)"),
     ],
 )
-def test_each_broken_rule_is_told_with_its_row(name, row, value, told):
+def test_each_broken_rule_is_told_with_its_row(name, row, value, message):
     dataset = spectra.tiny()
     dataset[name][row] = value
     found = [str(violation) for violation in all_violations(spectra.SPECTRA, dataset)]
-    assert any(told in line and name in line for line in found), found
+    assert any(message in line and name in line for line in found), found
 
 
 def test_structure_is_told_without_reading_values():
@@ -66,8 +66,8 @@ def test_structure_is_told_without_reading_values():
     dataset.attrs["schema_version"] = "0"
     del dataset.attrs["solver"]
     found = "\n".join(str(violation) for violation in structure_violations(dataset, spectra.SPECTRA))
-    for told in ("field", "extra", "expected dtype", "'units'", "omega", "schema_version", "'solver' is missing"):
-        assert told in found, found
+    for message in ("field", "extra", "expected dtype", "'units'", "omega", "schema_version", "'solver' is missing"):
+        assert message in found, found
 
 
 @settings(deadline=None, max_examples=20)

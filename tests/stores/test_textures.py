@@ -31,9 +31,9 @@ def test_a_missing_descriptor_is_told(tmp_path):
         write_store(tmp_path / "textures.zarr", textures_schema(["efficientnet", "two_point", "vgg19"]), tiny())
 
 
-@pytest.mark.parametrize("told", [None, "no JSON", json.dumps({"a": 1}), json.dumps([1])])
-def test_a_store_that_does_not_tell_its_descriptors_has_no_schema(told):
-    attributes = {} if told is None else {"descriptors": told}
+@pytest.mark.parametrize("message", [None, "no JSON", json.dumps({"a": 1}), json.dumps([1])])
+def test_a_store_that_does_not_tell_its_descriptors_has_no_schema(message):
+    attributes = {} if message is None else {"descriptors": message}
     with pytest.raises(ValueError, match="expected a JSON list of names"):
         schema_of(attributes)
     assert find_schema("textures", attributes) is None

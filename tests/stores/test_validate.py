@@ -54,8 +54,8 @@ def test_a_missing_shard_is_found(store, capsys):
 def test_a_truncated_shard_is_found(store, capsys):
     shard = store / "level" / "c" / "0"
     shard.write_bytes(shard.read_bytes()[:-7])
-    told = rejection(store, capsys)
-    assert "level, rows 0 to 4: cannot be decoded, the file is damaged" in told
+    message = rejection(store, capsys)
+    assert "level, rows 0 to 4: cannot be decoded, the file is damaged" in message
 
 
 def test_an_empty_shard_is_found(store, capsys):
@@ -77,9 +77,9 @@ def test_every_flipped_bit_of_a_shard_is_found(name, store, capsys):
 
 def test_a_nan_written_into_a_cell_is_found(store, capsys):
     zarr.open_array(store / "spectrum", mode="r+")[3, 2] = np.nan
-    told = rejection(store, capsys)
-    assert "spectrum, row 3: found nan, expected finite numbers" in told
-    assert "spectrum, manifest: found hash" in told
+    message = rejection(store, capsys)
+    assert "spectrum, row 3: found nan, expected finite numbers" in message
+    assert "spectrum, manifest: found hash" in message
 
 
 def test_an_allowed_value_that_was_altered_breaks_the_hash(store, capsys):
@@ -109,9 +109,9 @@ def test_another_dtype_and_other_units_are_found(store, capsys):
         "level", data=np.full(5, -0.05, dtype=np.float32), dimension_names=("sample",), attributes={"units": "D"}
     )
     edit_json(store / "field" / "zarr.json", lambda array: array["attributes"].update(units="T"))
-    told = rejection(store, capsys)
-    assert "level, structure: expected dtype" in told
-    assert "field, structure: attribute mismatch 'units': expected 'D', got 'T'" in told
+    message = rejection(store, capsys)
+    assert "level, structure: expected dtype" in message
+    assert "field, structure: attribute mismatch 'units': expected 'D', got 'T'" in message
 
 
 def test_another_schema_version_is_found(store, capsys):
@@ -122,10 +122,10 @@ def test_another_schema_version_is_found(store, capsys):
 def test_missing_and_extra_variables_and_files_are_found(store, capsys):
     shutil.move(store / "level", store / "eps")
     (store / "note.txt").write_text("hello")
-    told = rejection(store, capsys)
-    assert "level" in told
-    assert "eps" in told
-    assert "note.txt: unexpected file" in told
+    message = rejection(store, capsys)
+    assert "level" in message
+    assert "eps" in message
+    assert "note.txt: unexpected file" in message
 
 
 def test_variables_of_unequal_length_are_found(store, capsys):
@@ -149,9 +149,9 @@ def test_all_damages_are_told_at_once(store, capsys):
     (store / "level" / "c" / "0").unlink()
     zarr.open_array(store / "spectrum", mode="r+")[1, 0] = np.nan
     edit_json(store / "zarr.json", lambda group: group["attributes"].update(schema_version="0"))
-    told = rejection(store, capsys)
+    message = rejection(store, capsys)
     for part in ("level, rows 0 to 4", "spectrum, row 1", "schema_version"):
-        assert part in told
+        assert part in message
 
 
 def test_a_manifest_beside_the_store_is_compared(store, capsys, tmp_path):

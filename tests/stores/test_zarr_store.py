@@ -100,7 +100,7 @@ def test_ragged_rows_live_in_flat_arrays_with_a_dimension_of_their_own(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("name", "rows", "told"),
+    ("name", "rows", "message"),
     [
         ("interaction", np.zeros(3, dtype=np.float32), "found dtype float32, expected float64"),
         ("interaction", np.zeros((3, 2)), r"found rows of shape \(2,\), expected \(\)"),
@@ -108,9 +108,9 @@ def test_ragged_rows_live_in_flat_arrays_with_a_dimension_of_their_own(tmp_path)
         ("gamma", np.zeros(3), "found variable 'gamma', expected one of"),
     ],
 )
-def test_the_writer_refuses_what_does_not_fit(name, rows, told, tmp_path):
+def test_the_writer_refuses_what_does_not_fit(name, rows, message, tmp_path):
     writer = StoreWriter(tmp_path / "s", KONDO_TEMPERATURES, sizes={"sample": 3}, coordinates={}, attributes={})
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         writer.write(name, rows)
         writer.finish()
 

@@ -26,7 +26,7 @@ from models.physics.impurity.self_energy import (
     spectral_function,
 )
 from models.physics.impurity.shell import SPIN_DN, SPIN_UP
-from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
+from models.physics.impurity.solver import IMPURITY_SOLVERS, ImpuritySolution, SolverError, check_request
 from models.physics.impurity.spectral import FrequencyBins, correlators, pair_bins
 
 __all__ = ["BinnedCorrelators", "NRGSettings", "NRGSolver", "binned_correlators", "self_energies", "working_grid"]
@@ -122,6 +122,11 @@ class NRGSolver:
             n_up=n_up, n_dn=n_dn, double_occupancy=both, weight_up=weight[0], weight_dn=weight[1],
             displaced_charge_up=charge[0], displaced_charge_dn=charge[1],
         )  # fmt: skip
+
+
+@IMPURITY_SOLVERS.register("nrg")
+def embedded_nrg(*, nrg: NRGSettings) -> NRGSolver:
+    return NRGSolver(nrg)
 
 
 def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temperatures: Floats) -> BinnedCorrelators:

@@ -1,26 +1,44 @@
 """What an impurity solver promises: one Anderson impurity in, its spectra at several temperatures out.
 
-Every solver (the embedded NRG, TRIQS, a user's own) fulfils `ImpuritySolver`, so that the pipeline can swap them.
+Every solver (the embedded NRG, TRIQS, a user's own) fulfils `ImpuritySolver`, so that the pipeline can swap them. A new
+one is one file here that registers a function of its settings, if it has some, and of `nrg`, the settings of the
+embedded solver, which labels T_K whatever solves the spectra. It raises SolverUnavailable where nothing can be solved.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.registry import Registry
 
 __all__ = [
     "HIGHEST_TEMPERATURE",
+    "IMPURITY_SOLVERS",
     "LOWEST_TEMPERATURE",
     "ImpuritySolution",
     "ImpuritySolver",
     "SolverError",
+    "SolverUnavailable",
     "check_request",
 ]
 
 FloatArray = NDArray[np.float64]
+
+
+class SolverUnavailable(RuntimeError):
+    """The solver does not work here, whatever the Hamiltonian: what is wrong and what to do. The run has to stop."""
+
+    solver: ClassVar[str]
+
+    def __init__(self, reason: str, cure: str) -> None:
+        super().__init__(reason, cure)  # both, or it would not survive the way back from a worker process
+        self.reason, self.cure = reason, cure
+
+    def __str__(self) -> str:
+        return f"solver {self.solver}: {self.reason}. {self.cure}"
 
 
 class SolverError(RuntimeError):
@@ -50,6 +68,7 @@ class ImpuritySolver(Protocol):
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution: ...
 
 
+IMPURITY_SOLVERS: Registry[ImpuritySolver] = Registry("impurity solver", package="models.physics.impurity")
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-20, 1.0  # [D]: a chain of a hundred sites; the whole band
 
 

@@ -25,7 +25,6 @@ Code: R. Zitko, NRG Ljubljana; TRIQS/nrgljubljana_interface 3.2. Energies in D.
 """
 
 import json
-import math
 import os
 import shutil
 import signal
@@ -36,15 +35,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
-from models.physics.impurity.solver import ImpuritySolution, SolverError, check_request
+from models.physics.impurity.solver import (
+    IMPURITY_SOLVERS,
+    ImpuritySolution,
+    SolverError,
+    SolverUnavailable,
+    check_request,
+)
+from models.settings import settings
 
-__all__ = ["INTERPRETER_VARIABLE", "SolverUnavailable", "TriqsSettings", "TriqsSolver"]
+__all__ = ["INTERPRETER_VARIABLE", "TriqsSettings", "TriqsSolver", "TriqsUnavailable"]
 
 FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
@@ -69,45 +77,23 @@ WRAPPER = (
 )
 
 
-class SolverUnavailable(RuntimeError):
-    """TRIQS does not work here, whatever the Hamiltonian: what is wrong and what to do. The run has to stop."""
-
-    def __init__(self, reason: str, cure: str) -> None:
-        super().__init__(reason, cure)  # both, or it would not survive the way back from a worker process
-        self.reason, self.cure = reason, cure
-
-    def __str__(self) -> str:
-        return f"solver triqs: {self.reason}. {self.cure}"
+class TriqsUnavailable(SolverUnavailable):
+    solver = "triqs"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TriqsSettings:
     """Numerical settings; Lambda = 3, 256 states and n_z = 2 are those of the timings in benchmarks/nrg_speed.md."""
 
-    discretization: float = 3.0  # Lambda
-    n_keep: int = 256  # kept states per iteration
-    n_z: int = 2  # shifted discretizations averaged
+    discretization: Annotated[float, Field(gt=1)] = 3.0  # Lambda
+    n_keep: Annotated[int, Field(ge=16)] = 256  # kept states per iteration
+    n_z: PositiveInt = 2  # shifted discretizations averaged
     keep_energy: float = -1.0  # also keep what lies below this energy; -1: n_keep alone decides
-    alpha: float = 0.3  # log-Gaussian broadening
-    gamma: float = 0.2
-    bins_per_decade: int = 500
-    mesh_ratio: float = 1.03
-    time_limit_s: float = 600.0  # per temperature
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "discretization": (self.discretization > 1, "> 1"),
-            "n_keep": (self.n_keep >= 16, ">= 16"),
-            "n_z": (self.n_z >= 1, ">= 1"),
-            "alpha": (self.alpha > 0, "> 0"),
-            "gamma": (self.gamma > 0, "> 0"),
-            "bins_per_decade": (self.bins_per_decade >= 10, ">= 10"),
-            "mesh_ratio": (1 < self.mesh_ratio <= 1.5, "in (1, 1.5]"),
-            "time_limit_s": (0 < self.time_limit_s < math.inf, "> 0 and finite"),
-        }
-        wrong = [f"{name} = {getattr(self, name)!r}: expected {want}" for name, (ok, want) in ranges.items() if not ok]
-        if wrong:
-            raise ValueError("TriqsSettings: " + "; ".join(wrong))
+    alpha: PositiveFloat = 0.3  # log-Gaussian broadening
+    gamma: PositiveFloat = 0.2
+    bins_per_decade: Annotated[int, Field(ge=10)] = 500
+    mesh_ratio: Annotated[float, Field(gt=1, le=1.5)] = 1.03
+    time_limit_s: PositiveFloat = 600.0  # per temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,16 +149,21 @@ class TriqsSolver:
         }
 
 
+@IMPURITY_SOLVERS.register("triqs", settings=TriqsSettings)
+def checked_triqs(chosen: TriqsSettings, *, nrg: object) -> TriqsSolver:
+    return TriqsSolver(settings=chosen).checked()
+
+
 def _interpreter(given: str | None) -> Path:
     asked = given or os.environ.get(INTERPRETER_VARIABLE)
     expected = "expected the Python that can import nrgljubljana_interface, or a script that runs it"
     if not asked:
-        raise SolverUnavailable(
+        raise TriqsUnavailable(
             f"no interpreter given and ${INTERPRETER_VARIABLE} is not set; {expected}", INSTALL_ROUTE
         )
     found = shutil.which(asked)
     if found is None:
-        raise SolverUnavailable(
+        raise TriqsUnavailable(
             f"interpreter {asked!r} (given, or from ${INTERPRETER_VARIABLE}) is not an executable file; {expected}",
             INSTALL_ROUTE,
         )
@@ -188,13 +179,11 @@ def _check_installation(interpreter: Path) -> dict[str, str]:
         arrays = _run_child(interpreter, request, time_limit_s=FREE_LEVEL_TIME_LIMIT_S)
         solution = _solution(FREE_LEVEL, temperatures, omega, arrays)
     except SolverError as error:
-        raise SolverUnavailable(
-            f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER
-        ) from error
+        raise TriqsUnavailable(f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER) from error
     found = np.concatenate([solution.n_up, solution.n_dn, solution.double_occupancy])
     if np.max(np.abs(found - [0.5, 0.5, 0.25])) > 0.02:
         told = f"found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, expected 1/2, 1/2, 1/4"
-        raise SolverUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
+        raise TriqsUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
     return dict(json.loads(str(arrays["versions"])))
 
 
@@ -208,9 +197,9 @@ def _run_child(
         status = _exit_status(interpreter, scratch, time_limit_s)
         said = _last_words(scratch)
         if status == INCOMPLETE:
-            raise SolverUnavailable(f"{interpreter} cannot run TRIQS: {said}", f"{WRAPPER} {INSTALL_ROUTE}")
+            raise TriqsUnavailable(f"{interpreter} cannot run TRIQS: {said}", f"{WRAPPER} {INSTALL_ROUTE}")
         if -status in ENDED_FROM_OUTSIDE:
-            raise SolverUnavailable(
+            raise TriqsUnavailable(
                 f"the child process was killed by {signal.Signals(-status).name}, from outside",
                 "Where memory ran out, ask for more of it or for fewer workers; run again: finished shards are kept.",
             )
@@ -242,7 +231,7 @@ def _exit_status(interpreter: Path, scratch: Path, time_limit_s: float) -> int:
                 start_new_session=True,
             )
         except OSError as error:
-            raise SolverUnavailable(f"cannot start {interpreter}: {error}", INSTALL_ROUTE) from error
+            raise TriqsUnavailable(f"cannot start {interpreter}: {error}", INSTALL_ROUTE) from error
         try:
             status = child.wait(timeout=time_limit_s)
         except subprocess.TimeoutExpired:

@@ -10,40 +10,54 @@ Proc. 529, 39, 1998) in the linearly stabilised form, S = 2 bounding the curvatu
 conserves the mean exactly (k = 0) and lowers E at any time step.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.physics.microstructure.checks import number_problems, shape_problems
+from models.physics.microstructure.generator import GENERATORS, FloatArray, Generator, Shape, uniform
+from models.settings import Range, settings
 
-__all__ = ["CahnHilliard", "cahn_hilliard", "concentrations", "free_energy"]
+__all__ = ["CahnHilliard", "CahnHilliardGenerator", "cahn_hilliard", "concentrations", "free_energy"]
 
-FloatArray = NDArray[np.float64]
 STABILISATION = 2.0
 FIRST_NOISE = 0.05  # standard deviation of c at the start
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CahnHilliard:
-    """Parameters; raises ValueError that lists every one out of range."""
+    """Parameters of one image."""
 
-    composition: float  # mean of c, between the phases -1 and 1
-    n_steps: int
-    shape: tuple[int, int]
-    time_step: float = 2.0
-    interface_px: float = 1.5
+    composition: Annotated[float, Field(gt=-1, lt=1)]  # mean of c, between the phases -1 and 1
+    n_steps: PositiveInt
+    shape: Shape
+    time_step: PositiveFloat = 2.0
+    interface_px: Annotated[float, Field(ge=1)] = 1.5
 
-    def __post_init__(self) -> None:
-        problems = (
-            number_problems("composition", self.composition, above=-1, below=1)
-            + number_problems("n_steps", self.n_steps, low=1, whole=True)
-            + shape_problems(self.shape)
-            + number_problems("time_step", self.time_step, above=0)
-            + number_problems("interface_px", self.interface_px, low=1)
+
+@GENERATORS.register("cahn_hilliard")
+@settings
+class CahnHilliardGenerator(Generator):
+    """composition uniform; always periodic."""
+
+    parameters: ClassVar[Mapping[str, str]] = {}  # the composition is not stored
+    composition: Range[Annotated[float, Field(gt=-1, lt=1)]]
+    n_steps: PositiveInt
+    time_step: PositiveFloat
+    interface_px: Annotated[float, Field(ge=1)]
+
+    def draw(self, u: FloatArray, shape: tuple[int, int], *, periodic: bool) -> CahnHilliard:
+        return CahnHilliard(
+            composition=uniform(u[0], self.composition),
+            n_steps=self.n_steps,
+            shape=shape,
+            time_step=self.time_step,
+            interface_px=self.interface_px,
         )
-        if problems:
-            raise ValueError("CahnHilliard: " + "; ".join(problems))
+
+    def make(self, point: CahnHilliard, rng: np.random.Generator) -> FloatArray:
+        return cahn_hilliard(point, rng)
 
 
 def cahn_hilliard(params: CahnHilliard, rng: np.random.Generator) -> FloatArray:

@@ -7,41 +7,64 @@ largest cells are two scales wide, and a random origin. noise_strength 0 gives s
 labyrinths without direction. n and -n give the same stripes: the angle has the period pi.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
-from models.physics.microstructure.checks import number_problems, shape_problems
+from models.physics.microstructure.generator import (
+    GENERATORS,
+    FloatArray,
+    Generator,
+    Shape,
+    log_uniform,
+    scale_problems,
+)
 from models.physics.microstructure.perlin import fractal_noise
+from models.settings import Range, settings
 
-__all__ = ["Lamellae", "lamellae", "wave_vector"]
+__all__ = ["Lamellae", "LamellaeGenerator", "lamellae", "wave_vector"]
 
-FloatArray = NDArray[np.float64]
 CELLS_PER_SCALE = 2.0
 SHARPNESS = 2.0  # of the walls: the factor inside tanh
 N_OCTAVES = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Lamellae:
-    """Parameters; raises ValueError that lists every one out of range. `angle` is taken modulo pi."""
+    """Parameters of one image. `angle` is taken modulo pi."""
 
     angle: float  # [rad]
-    noise_strength: float  # [rad]
-    scale_px: float
-    shape: tuple[int, int]
+    noise_strength: NonNegativeFloat  # [rad]
+    scale_px: Annotated[float, Field(ge=2)]
+    shape: Shape
     periodic: bool = False
 
-    def __post_init__(self) -> None:
-        problems = (
-            number_problems("angle", self.angle)
-            + number_problems("noise_strength", self.noise_strength, low=0)
-            + number_problems("scale_px", self.scale_px, low=2)
-            + shape_problems(self.shape)
+
+@GENERATORS.register("lamellae")
+@settings
+class LamellaeGenerator(Generator):
+    """angle uniform in [0, pi), noise_strength and scale_px log-uniform."""
+
+    parameters: ClassVar[Mapping[str, str]] = {"angle": "rad", "noise_strength": "rad", "scale_px": "px"}
+    noise_strength: Range[PositiveFloat]
+    scale_px: Range[Annotated[float, Field(ge=2)]]
+
+    def draw(self, u: FloatArray, shape: tuple[int, int], *, periodic: bool) -> Lamellae:
+        return Lamellae(
+            angle=float(np.pi * u[0]),
+            noise_strength=log_uniform(u[1], self.noise_strength),
+            scale_px=log_uniform(u[2], self.scale_px),
+            shape=shape,
+            periodic=periodic,
         )
-        if problems:
-            raise ValueError("Lamellae: " + "; ".join(problems))
+
+    def make(self, point: Lamellae, rng: np.random.Generator) -> FloatArray:
+        return lamellae(point, rng)
+
+    def problems(self, shape: tuple[int, int]) -> list[str]:
+        return scale_problems(self.scale_px, shape)
 
 
 def lamellae(params: Lamellae, rng: np.random.Generator) -> FloatArray:

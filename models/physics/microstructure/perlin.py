@@ -1,6 +1,6 @@
 """Gradient noise on pixels (K. Perlin, SIGGRAPH 1985 and 2002) and its sum over octaves (fBm).
 
-Random unit vectors g sit on a square lattice of `cell_px`; with u, v in [0, 1) the place of a pixel inside its cell,
+Random unit vectors g sit on a square lattice of `cell_px`; with u, v in [0, 1) the position of a pixel inside its cell,
 
     n(v, u) = sum_ij f_i(v) f_j(u) [gx_ij (u - j) + gy_ij (v - i)],    f_0 = 1 - s, f_1 = s, s(u) = 6u^5 - 15u^4 + 10u^3
 
@@ -63,9 +63,9 @@ def fractal_noise(
 def interpolation(n_px: int, cell_px: float, shift: float, *, periodic: bool) -> Weights:
     """Weights of the lattice nodes at each pixel, where pixel 0 lies `shift` cells behind node 0."""
     n_cells = max(1, round(n_px / cell_px)) if periodic else n_px / cell_px
-    place = shift + np.arange(n_px) * (n_cells / n_px)
-    node = place.astype(np.intp)
-    u = place - node
+    position = shift + np.arange(n_px) * (n_cells / n_px)
+    node = position.astype(np.intp)
+    u = position - node
     n_nodes = int(n_cells) if periodic else int(node[-1]) + 2
     left, right = node % n_nodes, (node + 1) % n_nodes
     fade = _FADE(u)

@@ -13,37 +13,66 @@ correlation is the inverse transform of |F|^2, the same for all t. With one rand
 s depends on |F| alone, so every t gets the same affine map and only values beyond n standard deviations are clipped.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from models.physics.microstructure.checks import number_problems, shape_problems
-from models.physics.microstructure.voronoi import cell_scale_problems, draw_seeds, nearest_seeds, wall_profile
+from models.physics.microstructure.generator import (
+    GENERATORS,
+    FloatArray,
+    Generator,
+    Shape,
+    log_uniform,
+    scale_problems,
+    uniform,
+)
+from models.physics.microstructure.voronoi import draw_seeds, nearest_seeds, require_cells, wall_profile
+from models.settings import Fraction, Range, settings
 
-__all__ = ["PhaseOrder", "phase_order", "scramble_phases", "unclipped_field"]
-
-FloatArray = NDArray[np.float64]
+__all__ = ["PhaseOrder", "PhaseOrderGenerator", "phase_order", "scramble_phases", "unclipped_field"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PhaseOrder:
-    """Parameters; raises ValueError that lists every one out of range."""
+    """Parameters of one image."""
 
-    phase_order: float  # t: 0 cells, 1 random phases
-    scale_px: float
-    shape: tuple[int, int]
-    wall_width: float = 0.15  # in scales
-    clip_sigmas: float = 4.0
+    phase_order: Fraction  # t: 0 cells, 1 random phases
+    scale_px: Annotated[float, Field(ge=2)]
+    shape: Shape
+    wall_width: Annotated[float, Field(gt=0, le=1)] = 0.15  # in scales
+    clip_sigmas: Annotated[float, Field(ge=1, le=10)] = 4.0
 
     def __post_init__(self) -> None:
-        problems = shape_problems(self.shape)
-        problems += number_problems("phase_order", self.phase_order, low=0, high=1)
-        problems += number_problems("wall_width", self.wall_width, above=0, high=1)
-        problems += number_problems("clip_sigmas", self.clip_sigmas, low=1, high=10)
-        problems += cell_scale_problems(self.scale_px, None if problems else self.shape)
-        if problems:
-            raise ValueError("PhaseOrder: " + "; ".join(problems))
+        require_cells(self.scale_px, self.shape)
+
+
+@GENERATORS.register("phase_order")
+@settings
+class PhaseOrderGenerator(Generator):
+    """phase_order uniform in its range, scale_px log-uniform; always periodic."""
+
+    parameters: ClassVar[Mapping[str, str]] = {"scale_px": "px", "phase_order": "dimensionless"}
+    phase_order: Range[Fraction]
+    scale_px: Range[Annotated[float, Field(ge=2)]]
+    wall_width: Annotated[float, Field(gt=0, le=1)]
+    clip_sigmas: Annotated[float, Field(ge=1, le=10)]
+
+    def draw(self, u: FloatArray, shape: tuple[int, int], *, periodic: bool) -> PhaseOrder:
+        return PhaseOrder(
+            phase_order=uniform(u[0], self.phase_order),
+            scale_px=log_uniform(u[1], self.scale_px),
+            shape=shape,
+            wall_width=self.wall_width,
+            clip_sigmas=self.clip_sigmas,
+        )
+
+    def make(self, point: PhaseOrder, rng: np.random.Generator) -> FloatArray:
+        return phase_order(point, rng)
+
+    def problems(self, shape: tuple[int, int]) -> list[str]:
+        return scale_problems(self.scale_px, shape)
 
 
 def phase_order(params: PhaseOrder, rng: np.random.Generator) -> FloatArray:

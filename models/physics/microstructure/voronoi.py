@@ -10,17 +10,34 @@ plus half a diagonal of it, which leaves about a dozen candidates, and their dis
 blocks of a tile at once. With periodic edges the seeds get their images in the neighbouring boxes.
 """
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
-from models.physics.microstructure.checks import number_problems, shape_problems
+from models.physics.microstructure.generator import (
+    GENERATORS,
+    FloatArray,
+    Generator,
+    Shape,
+    log_uniform,
+    scale_problems,
+)
+from models.settings import Fraction, Range, settings
 
-__all__ = ["NearestSeeds", "Voronoi", "draw_seeds", "nearest_seeds", "voronoi", "wall_profile"]
+__all__ = [
+    "NearestSeeds",
+    "Voronoi",
+    "VoronoiGenerator",
+    "draw_seeds",
+    "nearest_seeds",
+    "require_cells",
+    "voronoi",
+    "wall_profile",
+]
 
-FloatArray = NDArray[np.float64]
 Indices = NDArray[np.intp]
 BLOCK_PX = 8
 TILE_PX = 128
@@ -30,23 +47,44 @@ DARKEST, BRIGHTEST = 0.3, 1.0
 FEWEST_SEEDS = 4
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Voronoi:
-    """Parameters; raises ValueError that lists every one out of range."""
+    """Parameters of one image."""
 
-    scale_px: float
-    shape: tuple[int, int]
-    wall_width: float = 0.15  # in scales
-    wall_depth: float = 0.6
+    scale_px: Annotated[float, Field(ge=2)]
+    shape: Shape
+    wall_width: Annotated[float, Field(gt=0, le=1)] = 0.15  # in scales
+    wall_depth: Fraction = 0.6
     periodic: bool = True
 
     def __post_init__(self) -> None:
-        problems = shape_problems(self.shape)
-        problems += number_problems("wall_width", self.wall_width, above=0, high=1)
-        problems += number_problems("wall_depth", self.wall_depth, low=0, high=1)
-        problems += cell_scale_problems(self.scale_px, None if problems else self.shape)
-        if problems:
-            raise ValueError("Voronoi: " + "; ".join(problems))
+        require_cells(self.scale_px, self.shape)
+
+
+@GENERATORS.register("voronoi")
+@settings
+class VoronoiGenerator(Generator):
+    """scale_px log-uniform."""
+
+    parameters: ClassVar[Mapping[str, str]] = {"scale_px": "px"}
+    scale_px: Range[Annotated[float, Field(ge=2)]]
+    wall_width: Annotated[float, Field(gt=0, le=1)]
+    wall_depth: Fraction
+
+    def draw(self, u: FloatArray, shape: tuple[int, int], *, periodic: bool) -> Voronoi:
+        return Voronoi(
+            scale_px=log_uniform(u[0], self.scale_px),
+            shape=shape,
+            wall_width=self.wall_width,
+            wall_depth=self.wall_depth,
+            periodic=periodic,
+        )
+
+    def make(self, point: Voronoi, rng: np.random.Generator) -> FloatArray:
+        return voronoi(point, rng)
+
+    def problems(self, shape: tuple[int, int]) -> list[str]:
+        return scale_problems(self.scale_px, shape)
 
 
 class NearestSeeds(NamedTuple):
@@ -57,10 +95,10 @@ class NearestSeeds(NamedTuple):
     second: NDArray[np.float32]  # (n_y, n_x)
 
 
-def cell_scale_problems(scale_px: float, shape: tuple[int, int] | None) -> list[str]:
-    """A cell is at least two pixels wide, and an image holds at least FEWEST_SEEDS of them."""
-    widest = np.inf if shape is None else float(np.sqrt(shape[0] * shape[1] / FEWEST_SEEDS))
-    return number_problems("scale_px", scale_px, low=2, high=widest)
+def require_cells(scale_px: float, shape: tuple[int, int]) -> None:
+    """An image holds at least FEWEST_SEEDS cells."""
+    if scale_px > (widest := float(np.sqrt(shape[0] * shape[1] / FEWEST_SEEDS))):
+        raise ValueError(f"scale_px = {scale_px!r}: expected at most {widest:g}, of which {FEWEST_SEEDS} cells fit")
 
 
 def voronoi(params: Voronoi, rng: np.random.Generator) -> FloatArray:
@@ -128,14 +166,14 @@ def _nearest_in_tile(points: FloatArray, corner: Indices, size: Indices, reach: 
         farther = np.maximum(distance, first[:n])
         np.minimum(distance, first[:n], out=first[:n])
         np.minimum(farther, second[:n], out=second[:n])
-    own = pixel_y**2 + pixel_x**2
-    place = np.argsort(order)
+    pixel_square = pixel_y**2 + pixel_x**2
+    inverse = np.argsort(order)
 
     def image(values: NDArray[Any]) -> NDArray[Any]:
-        tiled = values[place].reshape(*n_blocks, BLOCK_PX, BLOCK_PX).swapaxes(1, 2)
+        tiled = values[inverse].reshape(*n_blocks, BLOCK_PX, BLOCK_PX).swapaxes(1, 2)
         return tiled.reshape(*(n_blocks * BLOCK_PX))[: size[0], : size[1]]
 
-    first, second = (np.sqrt(np.maximum(squares + own, 0)) for squares in (first, second))
+    first, second = (np.sqrt(np.maximum(squares + pixel_square, 0)) for squares in (first, second))
     return NearestSeeds(image(near[which]), image(first), image(second))
 
 

@@ -36,8 +36,8 @@ class TrainingSettings:
 
     beta: float = 0.2
     ramp_fraction: float = 0.5
-    prefix: float = 0.3
-    transport: float = 20.0
+    nested_dropout: float = 0.3
+    cramer_weight: float = 20.0
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     batch_size: int = 256
@@ -49,8 +49,8 @@ class TrainingSettings:
         ranges = {
             "beta": (0.0, math.inf),
             "ramp_fraction": (0.0, 1.0),
-            "prefix": (0.0, 1.0),
-            "transport": (0.0, math.inf),
+            "nested_dropout": (0.0, 1.0),
+            "cramer_weight": (0.0, math.inf),
             "learning_rate": (1e-12, 1.0),
             "weight_decay": (0.0, 1.0),
             "batch_size": (1, 10**9),
@@ -98,8 +98,8 @@ class SpectrumModule(lightning.LightningModule):
             self.model,
             batch,
             beta=beta,
-            prefix=self.settings.prefix,
-            transport=self.settings.transport,
+            nested_dropout=self.settings.nested_dropout,
+            cramer_weight=self.settings.cramer_weight,
             generator=generator,
         )
         return objective.loss
@@ -111,7 +111,7 @@ class SpectrumModule(lightning.LightningModule):
             self.model,
             batch,
             beta=self.settings.beta,
-            transport=self.settings.transport,
+            cramer_weight=self.settings.cramer_weight,
             generator=generator,
         )
         mae = (self.model(batch) - batch).abs().mean()

@@ -1,16 +1,16 @@
 """Section on errors of the potentials: learning curve, parity, and the table of all of them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.atoms.report.axes import at_numbers, draw_parity_on, figure_svg, logarithmic
-from pipeline.atoms.report.inputs import MODELS, AtomsInputs, in_order
+from pipeline.atoms.records import EnsembleErrors, LearningCurve, LearningPoint, Parity
+from pipeline.atoms.report.inputs import MODELS, AtomsInputs
+from pipeline.report.axes import at_numbers, draw_parity_on, logarithmic, settle
 from pipeline.report.drawing import CYCLE, MUTED, new_figure, thinned
-from pipeline.report.page import Notice, Picture, Section, Table, number
+from pipeline.report.page import Block, Notice, Picture, Section, Table, in_order, number, picture
 
 __all__ = ["COLOURS", "STORE_WORDS", "draw_learning_on", "errors_section", "parity_on"]
 
@@ -20,25 +20,24 @@ QUANTITIES = {  # parity key -> words, unit, key of the error, its unit
     "energy_eV_atom": ("energies", "eV/atom", "energy_rmse_meV_atom", "meV/atom"),
     "force_eV_A": ("forces", "eV/Å", "force_rmse_eV_A", "eV/Å"),
 }
-Errors = Mapping[str, Any]
+Stores = Mapping[str, Mapping[str, EnsembleErrors]]  # store -> model
 
 
 def errors_section(inputs: AtomsInputs, max_points: int) -> Section:
-    stores = inputs.metrics["potential"]["stores"]
-    details = inputs.details["potential"]
-    blocks: list[Picture | Table | Notice] = [error_table(stores)]
+    stores, details = inputs.potential.stores, inputs.potential_details
+    blocks: list[Block] = [error_table(stores)]
     blocks.append(
-        Picture(
-            svg=figure_svg(
-                draw_parity(details["parity"], stores, max_points), name="atoms-parity", description="Parity"
-            ),
+        picture(
+            settle(draw_parity(details.parity, stores, max_points)),
+            name="atoms-parity",
+            description="Parity",
             caption="Predictions of the mean of each ensemble for the test frames, which share no trajectory with the "
             "training frames, against their labels. Each panel has one scale on both axes, so a visible distance from "
             "the diagonal is an error to care about. Energies are per atom, less those of the free elements as "
             "fitted to the training set.",
         )
     )
-    blocks.append(learning_block(details["learning_curve"], stores))
+    blocks.append(learning_block(details.learning_curve, stores))
     return Section(
         anchor="atoms-errors",
         title="Errors",
@@ -48,25 +47,28 @@ def errors_section(inputs: AtomsInputs, max_points: int) -> Section:
     )
 
 
-def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
+def error_table(stores: Stores) -> Table:
     rows = []
     for store in in_order(stores, STORE_WORDS):
         for model in in_order(stores[store], MODELS):
-            found = stores[store][model]
-            sets = {"test": found} | ({"unseen\u00a0molecule": found["held_out"]} if "held_out" in found else {})
+            own = stores[store][model]
+            sets = {"test": own} | ({"unseen\u00a0molecule": own.held_out} if own.held_out else {})
             for name, errors in sets.items():
-                if "energy_rmse_meV_atom" not in errors:
+                if "energy_rmse_meV_atom" not in errors.model_fields_set:
                     continue
                 rows.append(
                     [
                         STORE_WORDS.get(store, store),
                         MODELS.get(model, model),
                         name,
-                        f"{number(found['n_train'])} \u00d7 {found['n_members']}",
-                        number(found["n_test"]) if name == "test" else "all",
-                        *(number(errors[key]) for key in ("energy_mae_meV_atom", "energy_rmse_meV_atom")),
-                        number(errors["energy_sd_meV_atom"]),
-                        *(number(errors[key]) for key in ("force_mae_eV_A", "force_rmse_eV_A", "force_rms_eV_A")),
+                        f"{number(own.n_train)} \u00d7 {own.n_members}",
+                        number(own.n_test) if name == "test" else "all",
+                        number(errors.energy_mae_meV_atom),
+                        number(errors.energy_rmse_meV_atom),
+                        number(errors.energy_sd_meV_atom),
+                        number(errors.force_mae_eV_A),
+                        number(errors.force_rmse_eV_A),
+                        number(errors.force_rms_eV_A),
                     ]
                 )
     return Table(
@@ -88,25 +90,25 @@ def error_table(stores: Mapping[str, Mapping[str, Errors]]) -> Table:
     )
 
 
-def unseen_words(stores: Mapping[str, Mapping[str, Errors]]) -> str:
+def unseen_words(stores: Stores) -> str:
     """What the force errors on the unseen molecule are worth, beside the labels themselves."""
     ratios = {
-        MODELS.get(model, model): found["held_out"]["force_rmse_eV_A"] / found["held_out"]["force_rms_eV_A"]
+        MODELS.get(model, model): own.held_out.force_rmse_eV_A / own.held_out.force_rms_eV_A
         for models in stores.values()
-        for model, found in models.items()
-        if found.get("held_out", {}).get("force_rmse_eV_A") and found["held_out"].get("force_rms_eV_A")
+        for model, own in models.items()
+        if own.held_out and own.held_out.force_rmse_eV_A and own.held_out.force_rms_eV_A
     }
     if not ratios:
         return ""
-    told = " and ".join(f"{number(ratio, 2)} ({name})" for name, ratio in ratios.items())
+    words = " and ".join(f"{number(ratio, 2)} ({name})" for name, ratio in ratios.items())
     return (
         " The unseen molecule is in no training frame at all; its energies hang on references fitted to other "
-        f"molecules, so expect an offset. Its force RMSE is {told} of the rms of its labels, where predicting no "
+        f"molecules, so expect an offset. Its force RMSE is {words} of the rms of its labels, where predicting no "
         "force at all gives 1."
     )
 
 
-def draw_parity(parity: Mapping[str, Any], stores: Mapping[str, Mapping[str, Errors]], max_points: int) -> Figure:
+def draw_parity(parity: Mapping[str, Parity], stores: Stores, max_points: int) -> Figure:
     figure = new_figure(10.0, 2.75)
     panels = [(store, quantity) for store in in_order(stores, STORE_WORDS) for quantity in QUANTITIES]
     for axes, (store, quantity) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
@@ -116,8 +118,8 @@ def draw_parity(parity: Mapping[str, Any], stores: Mapping[str, Mapping[str, Err
 
 def parity_on(
     axes: Axes,
-    parity: Mapping[str, Any],
-    stores: Mapping[str, Mapping[str, Errors]],
+    parity: Mapping[str, Parity],
+    stores: Stores,
     store: str,
     quantity: str,
     max_points: int,
@@ -126,11 +128,10 @@ def parity_on(
     words, unit, key, error_unit = QUANTITIES[quantity]
     pairs = []
     for model in in_order(stores[store], MODELS):
-        told = parity.get(f"{store}_{model}", {}).get(quantity)
-        if told and told["label"]:
-            shown = thinned(np.arange(len(told["label"])), max_points)
-            x, y = (np.asarray(told[side], dtype=float)[shown] for side in ("label", "predicted"))
-            name = f"{MODELS.get(model, model)}: {number(stores[store][model][key], 3)}"
+        if f"{store}_{model}" in parity and (own := getattr(parity[f"{store}_{model}"], quantity)).label:
+            shown = thinned(np.arange(len(own.label)), max_points)
+            x, y = (np.asarray(values, dtype=float)[shown] for values in (own.label, own.predicted))
+            name = f"{MODELS.get(model, model)}: {number(getattr(stores[store][model], key), 3)}"
             pairs.append((name, COLOURS.get(model, CYCLE[6]), x, y))
     axes.set_title(f"{STORE_WORDS.get(store, store)}, {words}", fontsize=9.5)
     if not pairs:
@@ -140,45 +141,47 @@ def parity_on(
     axes.legend(title=f"RMSE [{error_unit}]", loc="upper left", fontsize=7.5, title_fontsize=7.5, handletextpad=0.1)
 
 
-def learning_block(curve: Mapping[str, Any], stores: Mapping[str, Mapping[str, Errors]]) -> Picture | Notice:
-    points = [point for point in curve["points"] if point.get("force_rmse_eV_A") is not None]
+def learning_block(curve: LearningCurve, stores: Stores) -> Picture | Notice:
+    points = [point for point in curve.points if point.force_rmse_eV_A is not None]
     if len(points) < 2:
         return Notice(text="No learning curve was trained (params: potential.learning_curve.fractions).")
-    model, store = MODELS.get(curve["model"], curve["model"]), STORE_WORDS.get(curve["store"], curve["store"])
+    model, store = MODELS.get(curve.model, curve.model), STORE_WORDS.get(curve.store, curve.store)
     figure = new_figure(10.0, 3.5)
-    whole = stores[curve["store"]][curve["model"]]
+    whole = stores[curve.store][curve.model]
     for axes, quantity in zip(figure.subplots(1, 2), ("energy", "force"), strict=True):
         draw_learning_on(axes, points, whole, quantity)
-    members = {point["n_members"] for point in points}
+    members = {point.n_members for point in points}
     ensembles = (
         " Open markers are means over an ensemble, filled ones single networks, so the last step flatters the curve."
         if len(members) > 1
         else ""
     )
     first, last = points[0], points[-1]
-    fall = first["force_rmse_eV_A"] / last["force_rmse_eV_A"]
-    return Picture(
-        svg=figure_svg(figure, name="atoms-learning", description="Learning curve"),
+    factor = (last.force_rmse_eV_A or np.nan) / (first.force_rmse_eV_A or np.nan)
+    return picture(
+        settle(figure),
+        name="atoms-learning",
+        description="Learning curve",
         caption=f"{model} on {store}: error on the same test frames against the number of training frames, both "
-        f"logarithmic. From {number(first['n_train'])} to {number(last['n_train'])} frames the force RMSE changes by a "
-        f"factor of {number(1 / fall, 2)}. Smaller sets are parts of larger ones and train for fewer steps (with the "
+        f"logarithmic. From {number(first.n_train)} to {number(last.n_train)} frames the force RMSE changes by a "
+        f"factor of {number(factor, 2)}. Smaller sets are parts of larger ones and train for fewer steps (with the "
         "square root of the size); one seed each, so a kink of a few ten percent means nothing." + ensembles,
     )
 
 
-def draw_learning_on(axes: Axes, points: Sequence[Errors], whole: Errors, quantity: str) -> None:
+def draw_learning_on(axes: Axes, points: Sequence[LearningPoint], whole: EnsembleErrors, quantity: str) -> None:
     """MAE and RMSE; the dashed line is what guessing the mean (energy) or zero (force) would give."""
     unit = {"energy": "meV_atom", "force": "eV_A"}[quantity]
-    n_train = np.array([point["n_train"] for point in points])
+    n_train = np.array([point.n_train for point in points])
     for kind, colour in (("rmse", CYCLE[0]), ("mae", CYCLE[2])):
-        values = np.array([point[f"{quantity}_{kind}_{unit}"] for point in points])
+        values = np.array([getattr(point, f"{quantity}_{kind}_{unit}") for point in points])
         axes.plot(n_train, values, "-", color=colour, label=kind.upper())
         for many in (False, True):
-            chosen = np.array([(point["n_members"] > 1) == many for point in points])
+            chosen = np.array([(point.n_members > 1) == many for point in points])
             axes.plot(
                 n_train[chosen], values[chosen], "o", color=colour, markersize=6, fillstyle="none" if many else "full"
             )
-    nothing = whole.get("energy_sd_meV_atom" if quantity == "energy" else "force_rms_eV_A")
+    nothing = whole.energy_sd_meV_atom if quantity == "energy" else whole.force_rms_eV_A
     if nothing:
         axes.axhline(nothing, color=MUTED, linewidth=1.0, linestyle="--", label="knowing nothing (RMSE)")
     shown_unit = "meV/atom" if quantity == "energy" else "eV/Å"

@@ -1,16 +1,17 @@
 """Section on force training: what forces cost, how exact their gradients are, what is left after equal time."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.atoms.report.axes import figure_svg, logarithmic
+from pipeline.atoms.records import EqualTime, GradientErrors, StepCost
 from pipeline.atoms.report.inputs import MODELS, AtomsInputs
+from pipeline.discover.targets import FORCE_TRAINING
+from pipeline.report.axes import logarithmic, settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
-from pipeline.report.page import Notice, Picture, Section, Table, number
+from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
 
 __all__ = ["METHODS", "best_ratio", "draw_costs_on", "forces_section"]
 
@@ -21,18 +22,17 @@ METHODS = {
 }
 SYSTEMS = {"organic_molecules": "organic\u00a0molecules", "aluminium_108": "aluminium,\u00a0108\u00a0atoms"}
 MODEL_COLOURS = {"hipnn": CYCLE[0], "ani": CYCLE[1]}
-BEST_TIME, DIRECTIONAL_TIME, DIRECTIONAL_MEMORY, LARGEST_ERROR = 2.5, 3.0, 1.3, 5e-4  # goals, fixed beforehand
-Record = Mapping[str, Any]
 
 
 def forces_section(inputs: AtomsInputs) -> Section:
-    results = inputs.metrics["force_training"]["results"]
-    details = inputs.details["force_training"]
-    blocks: list[Picture | Table | Notice] = [cost_table(results), goal_table(results)]
-    if details["gradient_errors"]:
+    results, details = inputs.force_training.results, inputs.force_training_details
+    blocks: list[Block] = [cost_table(results), target_table(results)]
+    if details.gradient_errors:
         blocks.append(
-            Picture(
-                svg=figure_svg(draw_steps(details["gradient_errors"]), name="atoms-steps", description="Step"),
+            picture(
+                settle(draw_steps(details.gradient_errors)),
+                name="atoms-steps",
+                description="Step",
                 caption="Error of the gradient of the force loss by central differences against the largest "
                 "displacement of a component of what is displaced (pair vectors; for ANI its environment vectors), "
                 "relative to double backward in float64, as a norm over all weights. Of a smooth network it falls with "
@@ -42,7 +42,7 @@ def forces_section(inputs: AtomsInputs) -> Section:
                 "random weights for each curve.",
             )
         )
-    blocks.append(equal_time_block(details["equal_time"]))
+    blocks.append(equal_time_block(details.equal_time))
     return Section(
         anchor="atoms-forces",
         title="Force training",
@@ -54,17 +54,17 @@ def forces_section(inputs: AtomsInputs) -> Section:
     )
 
 
-def cost_table(results: Sequence[Record]) -> Table:
+def cost_table(results: Sequence[StepCost]) -> Table:
     rows = [
         [
-            model_words(r["model"]),
-            SYSTEMS.get(r["system"], str(r["system"])),
-            method_words(r["method"]),
-            f"{r['device']},\u00a0{r['dtype']}",
-            number(r["energy_step_ms"]),
-            f"{r['time_ratio']:.2f}",
-            f"{r['memory_ratio']:.2f}",
-            number(r["gradient_error"], 2),
+            model_words(r.model),
+            SYSTEMS.get(r.system, r.system),
+            method_words(r.method),
+            f"{r.device},\u00a0{r.dtype}",
+            number(r.energy_step_ms),
+            f"{r.time_ratio:.2f}",
+            f"{r.memory_ratio:.2f}",
+            number(r.gradient_error, 2),
         ]
         for r in results
     ]
@@ -85,19 +85,19 @@ def cost_table(results: Sequence[Record]) -> Table:
     )
 
 
-def goal_table(results: Sequence[Record]) -> Table:
-    rows = []
-    for device, model, system in dict.fromkeys((r["device"], r["model"], r["system"]) for r in results):
-        own = [r for r in results if (r["device"], r["model"], r["system"]) == (device, model, system)]
-        best = min(own, key=lambda r: r["time_ratio"])
-        directional = [r for r in own if r["method"] != "double_backward"]
-        near = min(directional, key=lambda r: (len(missed(r)), r["time_ratio"]), default=None)
+def target_table(results: Sequence[StepCost]) -> Table:
+    rows, wanted = [], FORCE_TRAINING
+    for device, model, system in dict.fromkeys((r.device, r.model, r.system) for r in results):
+        own = [r for r in results if (r.device, r.model, r.system) == (device, model, system)]
+        best = min(own, key=lambda r: r.time_ratio)
+        directional = [r for r in own if r.method != "double_backward"]
+        near = min(directional, key=lambda r: (len(missed(r)), r.time_ratio), default=None)
         rows.append(
             [
                 MODELS.get(model, model),
                 SYSTEMS.get(system, system),
                 device,
-                f"{best['time_ratio']:.2f}, {method_words(best['method'])} " + _mark(best["time_ratio"] <= BEST_TIME),
+                f"{best.time_ratio:.2f}, {method_words(best.method)} " + _mark(best.time_ratio <= wanted.fastest_time),
                 "\u2013" if near is None else _directional_words(near) + " " + _mark(not missed(near)),
             ]
         )
@@ -106,27 +106,31 @@ def goal_table(results: Sequence[Record]) -> Table:
             "model",
             "system",
             "device",
-            f"fastest method, wanted ≤ {BEST_TIME:g} energy steps",
-            f"directional method, wanted ≤ {DIRECTIONAL_TIME:g} steps at ≤ {DIRECTIONAL_MEMORY:g} \u00d7 memory, "
-            f"error ≤ {number(LARGEST_ERROR)}",
+            f"fastest method, wanted ≤ {wanted.fastest_time:g} energy steps",
+            f"directional method, wanted ≤ {wanted.directional_time:g} steps at "
+            f"≤ {wanted.directional_memory:g} \u00d7 memory, error ≤ {number(wanted.gradient_error)}",
         ],
         rows=rows,
-        caption="Goals were fixed before anything was measured. Counted in forward passes an energy step is 3, double "
-        "backward 6, forward over reverse 7 or 8, a central difference 8.",
+        caption="Targets were fixed before anything was measured. Counted in forward passes an energy step is 3, "
+        "double backward 6, forward over reverse 7 or 8, a central difference 8.",
     )
 
 
-def missed(record: Record) -> list[str]:
+def missed(record: StepCost) -> list[str]:
     """What a directional method does not reach."""
-    limits = {"time_ratio": DIRECTIONAL_TIME, "memory_ratio": DIRECTIONAL_MEMORY, "gradient_error": LARGEST_ERROR}
-    return [key for key, limit in limits.items() if record[key] > limit]
+    limits = {
+        "time_ratio": FORCE_TRAINING.directional_time,
+        "memory_ratio": FORCE_TRAINING.directional_memory,
+        "gradient_error": FORCE_TRAINING.gradient_error,
+    }
+    return [key for key, limit in limits.items() if getattr(record, key) > limit]
 
 
-def draw_steps(errors: Sequence[Mapping[str, Any]]) -> Figure:
-    systems = list(dict.fromkeys(case["system"] for case in errors))
+def draw_steps(errors: Sequence[GradientErrors]) -> Figure:
+    systems = list(dict.fromkeys(case.system for case in errors))
     figure = new_figure(10.0, 3.9)
     for axes, system in zip(figure.subplots(1, len(systems), squeeze=False, sharey=True)[0], systems, strict=True):
-        draw_steps_on(axes, [case for case in errors if case["system"] == system])
+        draw_steps_on(axes, [case for case in errors if case.system == system])
         axes.set(title=SYSTEMS.get(system, system), xlabel="displacement (pair vectors in Å, ANI: descriptors)")
     figure.axes[0].set_ylabel("relative error of the gradient")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -134,16 +138,16 @@ def draw_steps(errors: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def draw_steps_on(axes: Axes, cases: Sequence[Mapping[str, Any]]) -> None:
+def draw_steps_on(axes: Axes, cases: Sequence[GradientErrors]) -> None:
     anchor: tuple[float, float] | None = None
     rounding: tuple[float, float] | None = None
     for case in cases:
-        colour, model = MODEL_COLOURS.get(case["model"], CYCLE[6]), MODELS.get(case["model"], case["model"])
+        colour, model = MODEL_COLOURS.get(case.model, CYCLE[6]), MODELS.get(case.model, case.model)
         for dtype, style in (("float64", "o-"), ("float32", "s--")):
             found = sorted(
-                (p["displacement"], p["error"])
-                for p in case["points"]
-                if p["dtype"] == dtype and p["method"] == "finite_difference" and p["error"] > 0
+                (p.displacement, p.error)
+                for p in case.points
+                if p.dtype == dtype and p.displacement is not None and p.error > 0
             )
             if not found:
                 continue
@@ -153,7 +157,7 @@ def draw_steps_on(axes: Axes, cases: Sequence[Mapping[str, Any]]) -> None:
             elif dtype == "float32" and len(found) > 2 and found[0][1] > found[1][1]:
                 rounding = min(found) if rounding is None else max(rounding, min(found), key=lambda p: p[1])
         for method, style in (("double_backward", "-"), ("forward_over_reverse", ":")):
-            exact = [p["error"] for p in case["points"] if p["dtype"] == "float32" and p["method"] == method]
+            exact = [p.error for p in case.points if p.dtype == "float32" and p.method == method]
             if exact and exact[0] > 0:
                 name = f"{model}, float32, {METHODS[method][0]}"
                 axes.axhline(exact[0], color=colour, linestyle=style, linewidth=0.9, alpha=0.7, label=name)
@@ -178,19 +182,19 @@ def _falls_as_square(found: Sequence[tuple[float, float]]) -> bool:
     return x1 > x0 and abs(np.log(y1 / y0) / np.log(x1 / x0) - 2) < 0.4
 
 
-def equal_time_block(trainings: Sequence[Mapping[str, Any]]) -> Picture | Notice:
+def equal_time_block(trainings: Sequence[EqualTime]) -> Picture | Notice:
     if not trainings:
         return Notice(text="No trainings of equal time were made (params: force_training.equal_time.seconds).")
     figure = new_figure(10.0, 2.7)
     steps, energy, forces = figure.subplots(1, 3, sharey=True)
-    names = [method_words(t["training"]) for t in trainings]
-    colours = [METHODS.get(t["training"], ("", MUTED))[1] for t in trainings]
+    names = [method_words(t.training) for t in trainings]
+    colours = [METHODS.get(t.training, ("", MUTED))[1] for t in trainings]
     for axes, key, label in (
         (steps, "steps", "steps made"),
         (energy, "energy_rmse_meV_atom", "energy RMSE [meV/atom]"),
         (forces, "force_rmse_eV_A", "force RMSE [eV/Å]"),
     ):
-        values = [float(t[key]) for t in trainings]
+        values = [float(getattr(t, key)) for t in trainings]
         axes.barh(range(len(names)), values, color=colours, height=0.62)
         for position, value in enumerate(values):
             words = number(int(value)) if key == "steps" else number(value)
@@ -199,27 +203,29 @@ def equal_time_block(trainings: Sequence[Mapping[str, Any]]) -> Picture | Notice
         axes.grid(visible=False, axis="y")
     steps.set_yticks(range(len(names)), names)
     steps.invert_yaxis()
-    return Picture(
-        svg=figure_svg(figure, name="atoms-equal-time", description="Errors after equal time"),
-        caption=f"HIP\u2011NN on the molecules after {number(trainings[0]['cpu_seconds'])} CPU seconds of training by "
+    return picture(
+        settle(figure),
+        name="atoms-equal-time",
+        description="Errors after equal time",
+        caption=f"HIP\u2011NN on the molecules after {number(trainings[0].cpu_seconds)} CPU seconds of training by "
         "each method, and by energies alone: what a method is worth in the end. One short run each, so small "
         "differences between methods are noise; the distance to training on energies alone is not.",
     )
 
 
-def draw_costs_on(axes: Axes, results: Sequence[Record]) -> None:
+def draw_costs_on(axes: Axes, results: Sequence[StepCost]) -> None:
     """Time ratios of all methods on the CPU, as groups of bars."""
-    cases = list(dict.fromkeys((r["system"], r["model"]) for r in results))
-    methods = [m for m in METHODS if any(r["method"] == m for r in results)]
+    cases = list(dict.fromkeys((r.system, r.model) for r in results))
+    methods = [m for m in METHODS if any(r.method == m for r in results)]
     height = 0.8 / max(1, len(methods))
     for m, method in enumerate(methods):
         for position, case in enumerate(cases):
-            own = [r for r in results if (r["system"], r["model"]) == case and r["method"] == method]
-            own = [r for r in own if r["device"] == "cpu"] or own
+            own = [r for r in results if (r.system, r.model) == case and r.method == method]
+            own = [r for r in own if r.device == "cpu"] or own
             if own:
                 place = position + height * (m - (len(methods) - 1) / 2)
-                axes.barh(place, own[0]["time_ratio"], height=0.92 * height, color=METHODS[method][1])
-                axes.text(own[0]["time_ratio"], place, f" {own[0]['time_ratio']:.1f}", va="center", fontsize=7.5)
+                axes.barh(place, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
+                axes.text(own[0].time_ratio, place, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
         axes.barh([0], [0], color=METHODS[method][1], label=METHODS[method][0])
     short = {"organic_molecules": "molecules", "aluminium_108": "aluminium"}
     axes.set_yticks(
@@ -228,15 +234,15 @@ def draw_costs_on(axes: Axes, results: Sequence[Record]) -> None:
     axes.invert_yaxis()
     axes.axvline(1, color=MUTED, linewidth=0.9)
     axes.grid(visible=False, axis="y")
-    axes.set_xlim(0, 1.15 * max((r["time_ratio"] for r in results), default=1.0))
+    axes.set_xlim(0, 1.15 * max((r.time_ratio for r in results), default=1.0))
 
 
-def best_ratio(results: Sequence[Record]) -> tuple[float, float]:
+def best_ratio(results: Sequence[StepCost]) -> tuple[float, float]:
     """Smallest and largest, over models and systems, of the fastest method's time ratio."""
     fastest: dict[tuple[str, str, str], float] = {}
     for r in results:
-        case = (r["device"], r["model"], r["system"])
-        fastest[case] = min(fastest.get(case, np.inf), float(r["time_ratio"]))
+        case = (r.device, r.model, r.system)
+        fastest[case] = min(fastest.get(case, np.inf), r.time_ratio)
     return min(fastest.values()), max(fastest.values())
 
 
@@ -248,10 +254,10 @@ def method_words(method: str) -> str:
     return METHODS[method][0] if method in METHODS else method
 
 
-def _directional_words(record: Record) -> str:
+def _directional_words(record: StepCost) -> str:
     return (
-        f"{method_words(record['method'])}: {record['time_ratio']:.2f} steps, "
-        f"{record['memory_ratio']:.2f} \u00d7 memory, error {number(record['gradient_error'], 2)}"
+        f"{method_words(record.method)}: {record.time_ratio:.2f} steps, "
+        f"{record.memory_ratio:.2f} \u00d7 memory, error {number(record.gradient_error, 2)}"
     )
 
 

@@ -1,7 +1,6 @@
 """Section on what was labelled: how many frames of what, at which level of theory, and how they look."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,11 +8,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from models.frames import Frames
-from pipeline.atoms.report.axes import figure_svg, logarithmic
 from pipeline.atoms.report.frames import CELL_ARROW_A, MOLECULE_ARROW_A, draw_cell_on, draw_molecule_on
-from pipeline.atoms.report.inputs import AtomsInputs
+from pipeline.atoms.report.inputs import AtomsInputs, LabelCounts
+from pipeline.report.axes import logarithmic, settle
 from pipeline.report.drawing import CYCLE, new_figure
-from pipeline.report.page import Notice, Picture, Section, Table, number
+from pipeline.report.page import Block, Notice, Section, Table, number, picture
 
 __all__ = ["draw_frames_on", "examples", "labels_section"]
 
@@ -24,11 +23,13 @@ MARKS = "osD^v<>"
 
 def labels_section(inputs: AtomsInputs) -> Section:
     molecules, cells = examples(inputs.records["molecules"]), examples(inputs.records["aluminium"])
-    blocks: list[Picture | Table | Notice] = [count_table(inputs.metrics)]
+    blocks: list[Block] = [count_table(inputs.labels)]
     if molecules or cells:
         blocks.append(
-            Picture(
-                svg=figure_svg(draw_examples(molecules, cells), name="atoms-frames", description="Labelled frames"),
+            picture(
+                settle(draw_examples(molecules, cells)),
+                name="atoms-frames",
+                description="Labelled frames",
                 caption="Of every molecule and of every kind of cell the labelled frame with the largest force. Arrows "
                 f"are the labels, forces in the plane of the picture; 1 eV/Å is drawn {number(MOLECULE_ARROW_A)} Å "
                 f"long in molecules, {number(CELL_ARROW_A)} Å in aluminium. Cells are periodic: pale atoms are images "
@@ -38,8 +39,10 @@ def labels_section(inputs: AtomsInputs) -> Section:
     if all(inputs.records.values()):
         figure = draw_spread(inputs.records["molecules"], inputs.records["aluminium"])
         blocks.append(
-            Picture(
-                svg=figure_svg(figure, name="atoms-labels", description="Energies and forces of the labels"),
+            picture(
+                settle(figure),
+                name="atoms-labels",
+                description="Energies and forces of the labels",
                 caption="What the potentials have to learn. Left, energy per atom above the lowest labelled frame of "
                 "the same molecule; middle, of aluminium above its lowest frame, against the volume (a slab's holds "
                 "its vacuum); right, sizes of the "
@@ -58,17 +61,14 @@ def labels_section(inputs: AtomsInputs) -> Section:
     )
 
 
-def count_table(metrics: Mapping[str, Any]) -> Table:
+def count_table(labels: Mapping[str, LabelCounts]) -> Table:
     rows = []
-    for store in ("molecules", "aluminium"):
-        own = metrics[store]
+    for store, own in labels.items():
         kinds: dict[str, int] = {}
-        for source, count in sorted(own["sources"].items()):
+        for source, count in sorted(own.sources.items()):
             kinds[source.partition(" ")[0]] = kinds.get(source.partition(" ")[0], 0) + count
-        told = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-        rows.append(
-            [store, own["level"], number(own["n_configs"]), number(own["n_failed"]), number(own["n_retried"]), told]
-        )
+        counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+        rows.append([store, own.level, number(own.n_configs), number(own.n_failed), number(own.n_retried), counts])
     return Table(
         columns=["store", "level of theory", "frames", "failed", "labelled at the second try", "frames by source"],
         rows=rows,
@@ -78,10 +78,7 @@ def count_table(metrics: Mapping[str, Any]) -> Table:
 
 
 def coverage_words(inputs: AtomsInputs) -> str:
-    rms = {
-        name: float(np.sqrt(np.mean(np.concatenate([r.forces_eV_A.ravel() for r in records]) ** 2)))
-        for name, records in _with_forces(inputs.records).items()
-    }
+    rms = {name: float(np.sqrt(np.mean(forces_eV_A**2))) for name, forces_eV_A in _forces(inputs.records).items()}
     return "Root mean square force component: " + ", ".join(f"{k} {number(v, 2)} eV/Å" for k, v in rms.items()) + "."
 
 
@@ -132,10 +129,10 @@ def draw_spread(molecules: Sequence[Frames], cells: Sequence[Frames]) -> Figure:
     left, middle, right = figure.subplots(1, 3)
     draw_molecule_energies_on(left, molecules)
     draw_cell_energies_on(middle, cells)
-    for (name, records), colour in zip(
-        _with_forces({"molecules": molecules, "aluminium": cells}).items(), CYCLE, strict=False
+    for (name, forces_eV_A), colour in zip(
+        _forces({"molecules": molecules, "aluminium": cells}).items(), CYCLE, strict=False
     ):
-        size = np.linalg.norm(np.concatenate([r.forces_eV_A for r in records]), axis=1)
+        size = np.linalg.norm(forces_eV_A, axis=1)
         size = size[size > 0]
         bins = np.geomspace(max(1e-3, size.min()), size.max(), 30)
         right.hist(np.maximum(size, bins[0]), bins=bins, histtype="step", color=colour, linewidth=1.6, label=name)
@@ -192,8 +189,12 @@ def draw_cell_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
     axes.legend(handletextpad=0.1)
 
 
-def _with_forces(records: Mapping[str, Sequence[Frames]]) -> dict[str, list[Any]]:
-    return {name: [r for r in own if not np.isnan(r.forces_eV_A).all()] for name, own in records.items()}
+def _forces(records: Mapping[str, Sequence[Frames]]) -> dict[str, NDArray[np.float64]]:
+    """On all atoms (N, 3)."""
+    return {
+        name: np.concatenate([r.forces_eV_A for r in own if not np.isnan(r.forces_eV_A).all()])
+        for name, own in records.items()
+    }
 
 
 def _largest(record: Frames) -> float:

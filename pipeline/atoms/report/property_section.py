@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.atoms.report.aluminium_inputs import AluminiumInputs
-from pipeline.atoms.report.axes import figure_svg
+from pipeline.atoms.records import Property, PropertyCurve
 from pipeline.atoms.report.frames import draw_cell_on
+from pipeline.atoms.report.inputs import AluminiumInputs
+from pipeline.report.axes import settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
-from pipeline.report.page import Notice, Picture, Section, Table, number
+from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
 
 __all__ = ["compared", "draw_deviations_on", "measured", "properties_section"]
 
@@ -34,19 +35,21 @@ WORDS = {
     "melt_rdf_first_peak": "melt, first peak of g(r)",
     "melt_rdf_first_peak_height": "melt, its height",
 }
-Records = Mapping[str, Mapping[str, Any]]
+Records = Mapping[str, Property]
 
 
 def properties_section(inputs: AluminiumInputs) -> Section:
     records = inputs.properties
     sources = sources_of(records)
-    blocks: list[Picture | Table | Notice] = []
+    blocks: list[Block] = []
     if shown := [name for name in records if name not in NOT_COMPARED and compared(records[name])]:
         figure = new_figure(10.0, 1.2 + 0.24 * len(shown))
         draw_deviations_on(figure.subplots(), records, shown)
         blocks.append(
-            Picture(
-                svg=figure_svg(figure, name="aluminium-deviations", description="Relative deviations of properties"),
+            picture(
+                settle(figure),
+                name="aluminium-deviations",
+                description="Relative deviations of properties",
                 caption=f"(value \u2212 other) / |other|. Deviations beyond {FURTHEST:g} % stand at the edge with "
                 "their numbers, from the edge inwards. What the potential was taught is its QM engine, "
                 "so that is what it can be blamed for; how far the engine itself is from other calculations and "
@@ -55,7 +58,7 @@ def properties_section(inputs: AluminiumInputs) -> Section:
             )
         )
     blocks.append(property_table(records, sources))
-    failures = [record["failure"] for record in records.values() if record["failure"]]
+    failures = [record.failure for record in records.values() if record.failure]
     if failures:
         blocks.append(Notice(text="Not measured. " + "; ".join(dict.fromkeys(failures)) + "."))
     if sources:
@@ -70,31 +73,29 @@ def properties_section(inputs: AluminiumInputs) -> Section:
 
 
 def introduction(records: Records) -> str:
-    levels = sorted({str(r["oracle_level"]) for r in records.values() if r.get("oracle_level")})
+    levels = sorted({r.oracle_level for r in records.values() if r.oracle_level})
     return (
         "What the final ensemble says of aluminium, measured in the same way as of any other calculator. None of the "
         "cells were in its training set on purpose: with default parameters it has seen disordered cells alone."
-        + (f" Its oracle: {'; '.join(levels)}." if levels else "")
+        + (f" Its QM engine: {'; '.join(levels)}." if levels else "")
     )
 
 
 def property_table(records: Records, sources: Sequence[str]) -> Table:
     rows = []
     for name, record in records.items():
-        if record["family"] == "compression":
+        if record.family == "compression":
             continue
-        deviation = record["relative_deviation"]
+        deviation = record.relative_deviation
         rows.append(
             [
                 words_of(name),
-                unit_words(record["unit"]),
-                number(record["value"], 4),
-                number(record["oracle"], 4),
+                unit_words(record.unit),
+                number(record.value, 4),
+                number(record.oracle, 4),
                 *(
-                    "\u2013"
-                    if (own := record[key]) is None
-                    else f"{number(own['value'], 4)} [{sources.index(own['source']) + 1}]"
-                    for key in ("literature_dft", "experiment")
+                    "\u2013" if own is None else f"{number(own.value, 4)} [{sources.index(own.source) + 1}]"
+                    for own in (record.literature_dft, record.experiment)
                 ),
                 *("\u2013" if name in NOT_COMPARED else percent(deviation.get(key)) for key in OTHERS),
             ]
@@ -113,46 +114,44 @@ def property_table(records: Records, sources: Sequence[str]) -> Table:
         ],
         rows=rows,
         caption="Numbers in brackets point to the sources below. Calculated values hold at 0 K without zero-point "
-        "motion, measured ones as told there. A dash: not measured, or nothing was "
+        "motion, measured ones as stated there. A dash: not measured, or nothing was "
         "found to cite. Compressed cells are in the last figure.",
     )
 
 
 def sources_of(records: Records) -> list[str]:
     """In the order in which the table names them."""
-    published = [record[key] for record in records.values() for key in ("literature_dft", "experiment")]
-    return list(dict.fromkeys(own["source"] for own in published if own is not None))
+    published = [own for record in records.values() for own in (record.literature_dft, record.experiment)]
+    return list(dict.fromkeys(own.source for own in published if own is not None))
 
 
 def source_table(records: Records, sources: Sequence[str]) -> Table:
     rows = []
     for position, source in enumerate(sources, start=1):
-        told: dict[str, list[str]] = {}
+        cited: dict[str, list[str]] = {}
         for name, record in records.items():
-            for key in ("literature_dft", "experiment"):
-                if record[key] is not None and record[key]["source"] == source:
-                    conditions = record[key]["conditions"].replace("+-", "±").replace("A^3", "Å³")
-                    told.setdefault(conditions, []).append(words_of(name))
-        parts = [f"{', '.join(names)}{': ' if conditions else ''}{conditions}" for conditions, names in told.items()]
+            for own in (record.literature_dft, record.experiment):
+                if own is not None and own.source == source:
+                    conditions = own.conditions.replace("+-", "±").replace("A^3", "Å³")
+                    cited.setdefault(conditions, []).append(words_of(name))
+        parts = [f"{', '.join(names)}{': ' if conditions else ''}{conditions}" for conditions, names in cited.items()]
         rows.append([str(position), source, "; ".join(parts)])
     return Table(columns=["", "source", "of what"], rows=rows, caption="Where the published numbers stand.")
 
 
-def compared(record: Mapping[str, Any]) -> bool:
+def compared(record: Property) -> bool:
     """Whether a relative deviation says something: not of compressed cells, whose energies pass through zero."""
-    return record["family"] != "compression" and any(
-        record["relative_deviation"].get(key) is not None for key in OTHERS
-    )
+    return record.family != "compression" and any(record.relative_deviation.get(key) is not None for key in OTHERS)
 
 
 def measured(records: Records) -> int:
-    return sum(record["value"] is not None for record in records.values())
+    return sum(record.value is not None for record in records.values())
 
 
 def draw_deviations_on(axes: Axes, records: Records, shown: Sequence[str]) -> None:
     """One line for each property with something to compare to; far deviations at the edge, with their number."""
     largest = max(
-        (abs(100 * d) for name in shown for d in records[name]["relative_deviation"].values() if d is not None),
+        (abs(100 * d) for name in shown for d in records[name].relative_deviation.values() if d is not None),
         default=10.0,
     )
     edge = min(FURTHEST, 1.15 * largest)
@@ -160,7 +159,7 @@ def draw_deviations_on(axes: Axes, records: Records, shown: Sequence[str]) -> No
     for key, (words, colour, mark) in OTHERS.items():
         x, y = [], []
         for row, name in enumerate(shown):
-            if (deviation := records[name]["relative_deviation"].get(key)) is None:
+            if (deviation := records[name].relative_deviation.get(key)) is None:
                 continue
             place = 100 * deviation
             if abs(place) > edge:
@@ -195,18 +194,22 @@ def curve_blocks(inputs: AluminiumInputs) -> list[Picture]:
     figure = draw_curves(inputs)
     if figure is not None:
         blocks.append(
-            Picture(
-                svg=figure_svg(figure, name="aluminium-curves", description="Energy and volume, phonons"),
+            picture(
+                settle(figure),
+                name="aluminium-curves",
+                description="Energy and volume, phonons",
                 caption="Left, energy of the fcc crystal against its volume, from the minimum. Right, phonons; "
-                "frequencies below zero are imaginary, which means an unstable crystal. Dashed: the oracle, where it "
-                "was measured with the same settings.",
+                "frequencies below zero are imaginary, which means an unstable crystal. Dashed: the QM engine, where "
+                "it was measured with the same settings.",
             )
         )
     melt = inputs.curves.get("melt")
-    if melt and melt.get("curve"):
+    if melt and melt.curve:
         blocks.append(
-            Picture(
-                svg=figure_svg(draw_melt(melt, inputs.properties), name="aluminium-melt", description="The melt"),
+            picture(
+                settle(draw_melt(melt, inputs.properties)),
+                name="aluminium-melt",
+                description="The melt",
                 caption="The melt by molecular dynamics with the potential at zero pressure: last frame, and radial "
                 "distribution. The cell is small, so g(r) ends at half its edge, and diffusion is underestimated.",
             )
@@ -214,10 +217,12 @@ def curve_blocks(inputs: AluminiumInputs) -> list[Picture]:
     compressed = draw_compression(inputs.properties)
     if compressed is not None:
         blocks.append(
-            Picture(
-                svg=figure_svg(compressed, name="aluminium-compression", description="Compressed cells"),
+            picture(
+                settle(compressed),
+                name="aluminium-compression",
+                description="Compressed cells",
                 caption="Pressure and energy of compressed cells, which no thermodynamic path of the training reached "
-                "on purpose: filled, the potential; open, its oracle where there is one.",
+                "on purpose: filled, the potential; open, its QM engine where there is one.",
             )
         )
     return blocks
@@ -233,16 +238,18 @@ def draw_curves(inputs: AluminiumInputs) -> Figure | None:
         if not curves:
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK)
             continue
-        for key, style, colour, label in (
-            ("oracle_curve", "--", CYCLE[1], "oracle"),
-            ("curve", "-", CYCLE[0], "potential"),
-        ):
-            if curves.get(key):
-                draw(axes, curves[key], style, colour, label)
+        for own, style, colour, label in reversed(_both(curves)):
+            draw(axes, own, style, colour, label)
         axes.legend()
     left.set(xlabel="volume [Å³/atom]", ylabel="energy above the minimum [meV/atom]", title="equation of state")
     right.set(ylabel="frequency [THz]", title="phonons")
     return figure
+
+
+def _both(curves: PropertyCurve) -> list[tuple[Mapping[str, Any], str, str, str]]:
+    """Curve, style, colour and name of the potential and of its QM engine, where there are such."""
+    both = ((curves.curve, "-", CYCLE[0], "potential"), (curves.oracle_curve, "--", CYCLE[1], "QM engine"))
+    return [(curve, style, colour, label) for curve, style, colour, label in both if curve]
 
 
 def _energies_on(axes: Axes, curve: Mapping[str, Any], style: str, colour: str, label: str) -> None:
@@ -267,21 +274,17 @@ def _phonons_on(axes: Axes, curve: Mapping[str, Any], style: str, colour: str, l
     axes.axhline(0, color=MUTED, linewidth=0.9)
 
 
-def draw_melt(melt: Mapping[str, Any], records: Records) -> Figure:
+def draw_melt(melt: PropertyCurve, records: Records) -> Figure:
     figure = new_figure(10.0, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.5))
-    curve = melt["curve"]
+    curve = melt.curve
     positions = np.asarray(curve["positions_A"], dtype=float)
     cell = np.asarray(curve["cell_A"], dtype=float)
     draw_cell_on(left, np.full(len(positions), 13), positions, np.diag(cell) if cell.ndim == 1 else cell, images=False)
-    temperature = records.get("melt_temperature", {}).get("value")
+    temperature = records["melt_temperature"].value if "melt_temperature" in records else None
     left.set_title(f"{len(positions)} atoms" + (f" at {temperature:.0f} K" if temperature else ""))
-    for key, style, colour, label in (
-        ("curve", "-", CYCLE[0], "potential"),
-        ("oracle_curve", "--", CYCLE[1], "oracle"),
-    ):
-        if melt.get(key):
-            right.plot(melt[key]["r_A"], melt[key]["g"], style, color=colour, label=label)
+    for own, style, colour, label in _both(melt):
+        right.plot(own["r_A"], own["g"], style, color=colour, label=label)
     right.axhline(1, color=MUTED, linewidth=0.9)
     right.set(xlabel="r [Å]", ylabel="g(r)", title="radial distribution", ylim=(0, None))
     right.legend()
@@ -294,7 +297,7 @@ def draw_compression(records: Records) -> Figure | None:
         if name.startswith("compressed_") and name.endswith("_pressure"):
             phase, ratio = name.removeprefix("compressed_").removesuffix("_pressure").rsplit("_", 1)
             found.setdefault(phase, []).append((float(ratio), name))
-    if not any(records[name]["value"] is not None for own in found.values() for _, name in own):
+    if not any(records[name].value is not None for own in found.values() for _, name in own):
         return None
     figure = new_figure(10.0, 3.4)
     for axes, ending, label in zip(
@@ -305,11 +308,11 @@ def draw_compression(records: Records) -> Figure | None:
                 points = [
                     (ratio, value)
                     for ratio, name in sorted(own)
-                    if (value := records[name.removesuffix("_pressure") + ending][key]) is not None
+                    if (value := getattr(records[name.removesuffix("_pressure") + ending], key)) is not None
                 ]
                 if points:
                     x, y = zip(*points, strict=True)
-                    words = phase if key == "value" else f"{phase}, oracle"
+                    words = phase if key == "value" else f"{phase}, QM engine"
                     axes.plot(x, y, f"o{style}", color=colour, fillstyle=fill, markersize=5, linewidth=1.1, label=words)
         axes.set(xlabel="V / V₀", ylabel=label)
         axes.axhline(0, color=MUTED, linewidth=0.9)
@@ -322,8 +325,8 @@ def words_of(name: str) -> str:
 
 
 def unit_words(unit: str) -> str:
-    told = unit.replace("A^3", "Å³").replace("A^2", "Å²").replace("m^2", "m²").replace("1e-6", "10⁻⁶")
-    return {"1": "", "A": "Å"}.get(unit, told)
+    written = unit.replace("A^3", "Å³").replace("A^2", "Å²").replace("m^2", "m²").replace("1e-6", "10⁻⁶")
+    return {"1": "", "A": "Å"}.get(unit, written)
 
 
 def percent(value: float | None) -> str:

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.atoms.report.aluminium_inputs import AluminiumInputs
-from pipeline.atoms.report.axes import at_numbers, figure_svg, logarithmic
+from pipeline.atoms.records import ActiveLearningMetrics, Control, Gain, RoundDetails, SeedRun
 from pipeline.atoms.report.frames import draw_cell_on
+from pipeline.atoms.report.inputs import AluminiumInputs
+from pipeline.report.axes import at_numbers, logarithmic, settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
-from pipeline.report.page import Notice, Picture, Section, Table, number, value_with_interval
+from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture, value_with_interval
 
 __all__ = [
     "ARMS",
@@ -35,18 +36,19 @@ PARTS = {"labels": CYCLE[1], "sampling": CYCLE[2], "training": CYCLE[0]}
 QUANTITIES = {"force": ("force RMSE", "eV/Å", 1.0), "energy": ("energy RMSE", "meV/atom", 1e3)}
 PLURALS = {"force": "forces", "energy": "energies"}
 MAX_SNAPSHOTS = 10
-Round = Mapping[str, Any]
 
 
 def rounds_section(inputs: AluminiumInputs) -> Section:
     metrics = inputs.rounds
-    blocks: list[Picture | Table | Notice] = [round_table(inputs)]
+    blocks: list[Block] = [round_table(inputs)]
     figure = new_figure(10.0, 3.6)
     for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
         draw_arms_on(axes, metrics, quantity)
     blocks.append(
-        Picture(
-            svg=figure_svg(figure, name="aluminium-arms", description="Error against labels"),
+        picture(
+            settle(figure),
+            name="aluminium-arms",
+            description="Error against labels",
             caption=f"The loop itself, labels by {inputs.level}: error of the ensemble's mean on the frozen test "
             "set against the number of labels, both logarithmic, beside a loop that spends the same labels on frames "
             "of its trajectories taken at random. One seed: this alone does not say which is better. "
@@ -67,21 +69,21 @@ def rounds_section(inputs: AluminiumInputs) -> Section:
 def round_table(inputs: AluminiumInputs) -> Table:
     rows = []
     for arm, (words, *_) in ARMS.items():
-        details = {told["round"]: told for told in inputs.details.get(arm, [])}
-        for position, told in enumerate(inputs.rounds.get(arm, [])):
-            own = details.get(position, {})
+        details = {one.round: one for one in getattr(inputs.details, arm)}
+        for position, errors in enumerate(getattr(inputs.rounds, arm)):
+            own = details.get(position)
             rows.append(
                 [
                     words,
                     str(position),
-                    number(told["tried"]) if told["tried"] else "\u2013",
-                    number(told["selected"]),
-                    number(told["n_failed"]),
-                    number(told["n_labels"]),
-                    number(told["force_rmse"]),
-                    number(None if told["energy_rmse"] is None else 1e3 * told["energy_rmse"]),
-                    number((own.get("thresholds") or {}).get("force_mean_eV_A")),
-                    number(sum(own.get("cpu_s", {}).values()) or None),
+                    number(errors.tried) if errors.tried else "\u2013",
+                    number(errors.selected),
+                    number(errors.n_failed),
+                    number(errors.n_labels),
+                    number(errors.force_rmse),
+                    number(None if errors.energy_rmse is None else 1e3 * errors.energy_rmse),
+                    number(own.thresholds.force_mean_eV_A if own and own.thresholds else None),
+                    number((own and sum(own.cpu_s.values())) or None),
                 ]
             )
     return Table(
@@ -103,15 +105,14 @@ def round_table(inputs: AluminiumInputs) -> Table:
     )
 
 
-def draw_arms_on(axes: Axes, metrics: Mapping[str, Any], quantity: str) -> None:
+def draw_arms_on(axes: Axes, metrics: ActiveLearningMetrics, quantity: str) -> None:
     words, unit, factor = QUANTITIES[quantity]
     labels: set[float] = set()
     for arm, (name, colour, style) in ARMS.items():
-        rounds = [r for r in metrics.get(arm, []) if r.get(f"{quantity}_rmse")]
-        n_labels = [r["n_labels"] for r in rounds]
+        rounds = [(r.n_labels, e) for r in getattr(metrics, arm) if (e := getattr(r, f"{quantity}_rmse"))]
+        n_labels = [n for n, _ in rounds]
         if rounds:
-            errors = [factor * r[f"{quantity}_rmse"] for r in rounds]
-            axes.plot(n_labels, errors, style, color=colour, markersize=5, label=name)
+            axes.plot(n_labels, [factor * error for _, error in rounds], style, color=colour, markersize=5, label=name)
         labels |= set(n_labels)
     axes.set(xlabel="labels trained on", ylabel=f"{words} [{unit}]")
     if labels:
@@ -120,9 +121,9 @@ def draw_arms_on(axes: Axes, metrics: Mapping[str, Any], quantity: str) -> None:
         axes.legend()
 
 
-def arm_words(metrics: Mapping[str, Any]) -> str:
-    active = [r["force_rmse"] for r in metrics.get("rounds", []) if r["force_rmse"]]
-    random = [r["force_rmse"] for r in metrics.get("random", []) if r["force_rmse"]]
+def arm_words(metrics: ActiveLearningMetrics) -> str:
+    active = [r.force_rmse for r in metrics.rounds if r.force_rmse]
+    random = [r.force_rmse for r in metrics.random if r.force_rmse]
     if len(active) < 2:
         return ""
     said = f"Force RMSE: {number(active[0])} to {number(active[-1])} eV/Å by active rounds"
@@ -130,57 +131,56 @@ def arm_words(metrics: Mapping[str, Any]) -> str:
 
 
 def control_block(inputs: AluminiumInputs) -> Picture | Notice:
-    control = inputs.rounds.get("oracle_control") or {}
-    if not control:
+    control = inputs.rounds.oracle_control
+    if not control.n_seeds:
         return Notice(text="No control over seeds was run (params: active_learning.control.n_seeds).")
     figure = new_figure(10.0, 3.6)
     for axes, quantity in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
-        draw_control_on(axes, control, inputs.details.get("oracle_control", {}), quantity)
-    return Picture(
-        svg=figure_svg(figure, name="aluminium-control", description="Active against random selection over seeds"),
-        caption=f"The control: the same loop with labels by {control['level']}, which cost nothing, over "
-        f"{number(control['n_seeds'])} seeds. Thin lines are seeds, thick ones their mean, bands 95 % of the mean "
+        draw_control_on(axes, control, inputs.details.oracle_control, quantity)
+    return picture(
+        settle(figure),
+        name="aluminium-control",
+        description="Active against random selection over seeds",
+        caption=f"The control: the same loop with labels by {control.level}, which cost nothing, over "
+        f"{number(control.n_seeds)} seeds. Thin lines are seeds, thick ones their mean, bands 95 % of the mean "
         f"(Student). {control_words(control)} A cheap potential is smoother than the truth, so the gain with quantum "
         "mechanics may differ.",
     )
 
 
-def control_words(control: Mapping[str, Any]) -> str:
+def control_words(control: Control) -> str:
     """The gain with its interval, and whether that excludes zero."""
     words = []
     for quantity in QUANTITIES:
         for key, when in ((f"{quantity}_gain", "after the last round"), (f"{quantity}_gain_all_rounds", "all rounds")):
-            gain = control.get(key)
-            if gain and gain["mean"] is not None:
-                low, high = gain["low"], gain["high"]
-                sure = "" if low is None or low > 0 or high < 0 else " (not resolved: the interval holds 0)"
+            gain = getattr(control, key)
+            if gain and gain.mean is not None:
+                holds_0 = gain.low is not None and gain.low <= 0 <= gain.high
+                sure = " (not resolved: the interval holds 0)" if holds_0 else ""
                 value = percents(gain)
                 words.append(f"{PLURALS[quantity]}, {when}: {value} %{sure}")
     return f"Error saved by choosing instead of drawing, paired by seed: {'; '.join(words)}." if words else ""
 
 
-def percents(gain: Mapping[str, Any]) -> str:
-    value, low, high = (None if gain[key] is None else 100 * gain[key] for key in ("mean", "low", "high"))
+def percents(gain: Gain) -> str:
+    value, low, high = (None if part is None else 100 * part for part in (gain.mean, gain.low, gain.high))
     return value_with_interval(value, low, high, 2)
 
 
-def draw_control_on(
-    axes: Axes, control: Mapping[str, Any], seeds: Mapping[str, Mapping[str, Any]], quantity: str
-) -> None:
+def draw_control_on(axes: Axes, control: Control, seeds: Mapping[str, SeedRun], quantity: str) -> None:
     words, unit, factor = QUANTITIES[quantity]
-    for lane in seeds.values():
-        rounds = [r for r in lane["rounds"] if r.get(f"{quantity}_rmse")]
-        colour = ARMS["rounds" if lane["arm"] == "active" else "random"][1]
-        errors = [factor * r[f"{quantity}_rmse"] for r in rounds]
-        axes.plot([r["n_labels"] for r in rounds], errors, color=colour, linewidth=0.7, alpha=0.4)
+    for run in seeds.values():
+        points = [(r.n_labels, factor * e) for r in run.rounds if (e := getattr(r, f"{quantity}_rmse"))]
+        colour = ARMS["rounds" if run.arm == "active" else "random"][1]
+        axes.plot([n for n, _ in points], [error for _, error in points], color=colour, linewidth=0.7, alpha=0.4)
     labels: set[float] = set()
     for arm, (name, colour, style) in ARMS.items():
-        rounds = control.get(arm, [])
+        rounds = getattr(control, arm)
         if not rounds:
             continue
-        n_labels = [r["n_labels"] for r in rounds]
+        n_labels = [r.n_labels for r in rounds]
         mean, low, high = (
-            [factor * x if (x := r[f"{quantity}_rmse"][key]) is not None else np.nan for r in rounds]
+            [factor * x if (x := getattr(getattr(r, f"{quantity}_rmse"), key)) is not None else np.nan for r in rounds]
             for key in ("mean", "low", "high")
         )
         axes.plot(n_labels, mean, style, color=colour, markersize=5, label=f"{name}, mean")
@@ -195,12 +195,14 @@ def draw_control_on(
 
 
 def selection_section(inputs: AluminiumInputs) -> Section:
-    rounds = [told for told in inputs.details.get("rounds", []) if told.get("tried")]
-    blocks: list[Picture | Table | Notice] = []
+    rounds = [one for one in inputs.details.rounds if one.tried]
+    blocks: list[Block] = []
     if rounds:
         blocks.append(
-            Picture(
-                svg=figure_svg(draw_selection(rounds), name="aluminium-selection", description="Selection"),
+            picture(
+                settle(draw_selection(rounds)),
+                name="aluminium-selection",
+                description="Selection",
                 caption="Active rounds. Left, how trajectories ended, and how many of the stopped frames were labelled "
                 "(dots; duplicates and what exceeds the budget are left). Middle, spread of the members along some "
                 "trajectories of the last round, with its threshold (dashed; two more thresholds, on the energy and "
@@ -212,8 +214,10 @@ def selection_section(inputs: AluminiumInputs) -> Section:
     figure = draw_snapshots(inputs)
     if figure is not None:
         blocks.append(
-            Picture(
-                svg=figure_svg(figure, name="aluminium-snapshots", description="Cells that were labelled"),
+            picture(
+                settle(figure),
+                name="aluminium-snapshots",
+                description="Cells that were labelled",
                 caption="Cells that were labelled, from the random-packed start to the frames at which the last "
                 "ensemble stopped; T is that of the bath then. Pale atoms are periodic images; scales differ.",
             )
@@ -227,38 +231,38 @@ def selection_section(inputs: AluminiumInputs) -> Section:
     )
 
 
-def draw_selection(rounds: Sequence[Round]) -> Figure:
+def draw_selection(rounds: Sequence[RoundDetails]) -> Figure:
     figure = new_figure(10.0, 3.7)
     ended, traces, cost = figure.subplots(1, 3)
-    numbers = [told["round"] for told in rounds]
+    numbers = [one.round for one in rounds]
     bottom = np.zeros(len(rounds))
     for reason, (words, colour) in REASONS.items():
-        counts = np.array([told["ended"].get(reason, 0) for told in rounds], dtype=float)
+        counts = np.array([one.ended.get(reason, 0) for one in rounds], dtype=float)
         if counts.any():
             ended.bar(numbers, counts, bottom=bottom, color=colour, width=0.6, label=words)
             bottom += counts
-    ended.plot(numbers, [told["selected"] for told in rounds], "o", color=INK, markersize=5, label="labelled")
+    ended.plot(numbers, [one.selected for one in rounds], "o", color=INK, markersize=5, label="labelled")
     ended.set(xlabel="round", ylabel="trajectories", title="how they ended", ylim=(0, 1.45 * max(bottom.max(), 1)))
     ended.legend(loc="upper left", fontsize=7.5)
     last = rounds[-1]
     seen = set()
-    for trace in last["traces"]:
-        words, colour = REASONS.get(trace["reason"], (trace["reason"], CYCLE[6]))
-        points = [(s, f) for s, f in zip(trace["step"], trace["force_mean"], strict=True) if f]
+    for trace in last.traces:
+        words, colour = REASONS.get(trace.reason, (trace.reason, CYCLE[6]))
+        points = [(s, f) for s, f in zip(trace.step, trace.force_mean, strict=True) if f]
         if points:
             label = None if words in seen else words
             traces.plot(*zip(*points, strict=True), color=colour, linewidth=1.0, alpha=0.8, label=label)
             traces.plot(*points[-1], "o", color=colour, markersize=3.5)
             seen.add(words)
-    if last.get("thresholds"):
-        traces.axhline(last["thresholds"]["force_mean_eV_A"], color=INK, linestyle="--", linewidth=1.0)
-    traces.set(xlabel="step", ylabel="mean spread of forces [eV/Å]", title=f"round {last['round']}")
+    if last.thresholds and last.thresholds.force_mean_eV_A is not None:
+        traces.axhline(last.thresholds.force_mean_eV_A, color=INK, linestyle="--", linewidth=1.0)
+    traces.set(xlabel="step", ylabel="mean spread of forces [eV/Å]", title=f"round {last.round}")
     if seen:
         logarithmic(traces, "y")
         traces.legend(fontsize=7.5)
     bottom = np.zeros(len(rounds))
-    for part in dict.fromkeys(part for told in rounds for part in told["cpu_s"]):
-        seconds = np.array([told["cpu_s"].get(part, 0.0) for told in rounds])
+    for part in dict.fromkeys(part for one in rounds for part in one.cpu_s):
+        seconds = np.array([one.cpu_s.get(part, 0.0) for one in rounds])
         cost.bar(numbers, seconds, bottom=bottom, width=0.6, color=PARTS.get(part, MUTED), label=part)
         bottom += seconds
     cost.set(xlabel="round", ylabel="CPU seconds", title="time", ylim=(0, 1.3 * max(bottom.max(), 1e-9)))
@@ -273,12 +277,12 @@ def draw_snapshots(inputs: AluminiumInputs) -> Figure | None:
     shown: list[tuple[str, Any, Any, Any]] = [
         ("start", r.numbers, r.positions_A, r.cell_A) for r in inputs.records if r.source == "bootstrap"
     ][:2]
-    rounds = [told for told in inputs.details.get("rounds", []) if told.get("frames")]
+    rounds = [one for one in inputs.details.rounds if one.frames]
     each = max(1, (MAX_SNAPSHOTS - len(shown)) // max(1, len(rounds)))
-    for told in rounds:
-        for frame in told["frames"][:each]:
-            words = f"round {told['round']}, T = {frame['temperature_K']:.0f} K"
-            shown.append((words, frame["numbers"], frame["positions_A"], frame["cell_A"]))
+    for one in rounds:
+        for frame in one.frames[:each]:
+            words = f"round {one.round}, T = {frame.temperature_K:.0f} K"
+            shown.append((words, frame.numbers, frame.positions_A, frame.cell_A))
     shown = shown[:MAX_SNAPSHOTS]
     if not shown:
         return None

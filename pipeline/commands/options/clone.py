@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pipeline.commands.options.declaring import Option, Options
 
-__all__ = ["DoctorOptions", "ReproOptions", "ValidateOptions"]
+__all__ = ["DoctorOptions", "ProfileOptions", "ReproOptions", "ValidateOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,3 +49,14 @@ class ValidateOptions(Options):
         if self.manifest is not None and len(self.paths) > 1:
             return [f"--manifest: found {len(self.paths)} stores, expected one, which the manifest is of"]
         return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions(Options):
+    """Write params.yaml at another size.
+
+    A profile of profiles/ states what differs; `default` is what the last commit has.
+    """
+
+    name: Annotated[str, Option("of the profile: default, tiny, cluster, paper", argument=True, metavar="NAME")]
+    overwrite: Annotated[bool, Option("lose edits of params.yaml that are not committed")] = False

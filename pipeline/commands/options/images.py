@@ -78,7 +78,9 @@ class EmbedOptions(TilingOptions):
     out: Annotated[Path, Option("folder to write", metavar="DIR", kind="map of micrographs")] = Path("micrograph_map")
     descriptor: Annotated[
         str,
-        Option("of the textures: efficientnet, vgg19, scattering, ...", names="models.descriptors.choice:DESCRIPTORS"),
+        Option(
+            "of the textures: efficientnet, vgg19, scattering, ...", names="models.descriptors.descriptor:DESCRIPTORS"
+        ),
     ] = "efficientnet"
     layer: Annotated[
         str | None,

@@ -2,24 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipeline.impurity.report.impurity_section import SpectrumTable
-from pipeline.report.drawing import inline_svg, thinned
-from pipeline.report.latent_figures import draw_association, draw_latent_maps, draw_traversals
+from pipeline.discover.records import Measures
+from pipeline.discover.targets import LATENTS, LatentTargets
+from pipeline.impurity.records import BestLatent, SubsetReport
+from pipeline.impurity.report.spectra_section import SpectrumTable, symlog_frequency_axis
+from pipeline.report.axes import draw_association
+from pipeline.report.drawing import CYCLE, INK, SEQUENTIAL, WARM, new_figure, thinned
 from pipeline.report.layout import physics
-from pipeline.report.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
+from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture, value_with_interval
 from stores.latents import SubsetLatents
 
-__all__ = ["QUANTITIES", "SUBSET_WORDS", "MapPlane", "latent_section", "map_plane"]
+__all__ = ["QUANTITIES", "SUBSET_WORDS", "MapPlane", "draw_latent_map", "latent_section", "map_plane"]
 
 FloatArray = NDArray[np.float64]
 
-# quantity of reports/metrics/latents.json -> words, label in a figure
+# quantity of LatentsMetrics -> words, label in a figure
 QUANTITIES = {
     "log_T_K": ("log T_K", "log T$_K$"),
     "asymmetry": ("asymmetry (U + 2ε_d)/Γ", "(U + 2ε$_d$)/Γ"),
@@ -32,8 +35,6 @@ QUANTITIES = {
     "field": ("B", "B"),
     "log_temperature": ("log T", "log T"),
 }
-# What the project set out to reach: single latent, linear direction, nonlinear R2.
-GOALS = {"log_T_K": (0.95, 0.95, 0.99), "asymmetry": (0.90, 0.90, None)}
 SUBSET_WORDS = {
     "low_temperature": "lowest temperature, no field",
     "full": "all temperatures and fields",
@@ -42,11 +43,16 @@ MEASURES = ("spearman", "pearson", "distance_correlation", "mutual_information")
 
 
 def latent_section(
-    latents: Mapping[str, SubsetLatents], table: SpectrumTable, metrics: Mapping[str, Any], *, max_points: int
+    latents: Mapping[str, SubsetLatents],
+    table: SpectrumTable,
+    best: Mapping[str, BestLatent],
+    reports: Mapping[str, SubsetReport],
+    *,
+    max_points: int,
 ) -> Section:
-    blocks: list[Picture | Table | Paragraph | Notice] = [_reached(metrics["best_abs_spearman"])]
+    blocks: list[Block] = [_reached(best)]
     for subset, own in latents.items():
-        blocks += _subset_blocks(subset, own, table, metrics["subsets"][subset], max_points)
+        blocks += _subset_blocks(subset, own, table, reports[subset], max_points)
     return Section(
         anchor="spectra-latents",
         title="Latents",
@@ -70,11 +76,11 @@ class MapPlane:
     asymmetry: FloatArray
 
 
-def map_plane(own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, Any], max_points: int) -> MapPlane | None:
+def map_plane(own: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int) -> MapPlane | None:
     """The latents which follow the energy scale and the asymmetry best; None where fewer than two are active."""
     if len(own.names) < 2:
         return None
-    associations = metrics["associations"]
+    associations = report.associations
     scale = "log_T_K" if any("log_T_K" in line for line in associations.values()) else "log_max_scale"
     x = max(range(len(own.names)), key=lambda i: abs(_value(associations, own.names[i], scale)))
     others = [i for i in range(len(own.names)) if i != x]
@@ -100,26 +106,26 @@ def map_plane(own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, An
     )
 
 
-def _value(associations: Mapping[str, Any], latent: str, quantity: str) -> float:
-    found = associations.get(latent, {}).get(quantity)
-    return 0.0 if found is None else float(found["spearman"][0])
+def _value(associations: Mapping[str, Mapping[str, Measures]], latent: str, quantity: str) -> float:
+    measures = associations.get(latent, {}).get(quantity)
+    return 0.0 if measures is None else measures.spearman[0] or 0.0
 
 
-def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
+def _reached(best: Mapping[str, BestLatent]) -> Table:
     rows = []
     for quantity in sorted(best, key=list(QUANTITIES).index):
-        found = best[quantity]
-        goals = GOALS.get(quantity, (None, None, None))
-        cells = [_words(quantity), f"{found['latent']}".replace(" ", "\u00a0"), _subset(str(found["subset"]))]
+        own = best[quantity]
+        targets = LATENTS.get(quantity, LatentTargets())
+        cells = [_words(quantity), own.latent.replace(" ", "\u00a0"), _subset(own.subset)]
         values = (
-            (found["value"], found.get("low"), found.get("high")),
-            (found["linear_direction"], None, None),
-            (found["nonlinear_r2"], None, None),
+            (own.value, own.low, own.high),
+            (own.linear_direction, None, None),
+            (own.nonlinear_r2, None, None),
         )
-        for (value, low, high), goal in zip(values, goals, strict=True):
+        for (value, low, high), target in zip(values, targets, strict=True):
             text = value_with_interval(value, low, high)
-            if goal is not None and value is not None:
-                text += f" ✓\u00a0≥\u00a0{goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
+            if target is not None and value is not None:
+                text += f" ✓\u00a0≥\u00a0{target:g}" if value >= target else f" (target ≥ {target:g} not reached)"
             cells.append(text)
         rows.append(cells)
     return Table(
@@ -127,7 +133,7 @@ def _reached(best: Mapping[str, Mapping[str, Any]]) -> Table:
         rows=rows,
         caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval "
         "over Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active "
-        "ones, both judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
+        "ones, both judged on Hamiltonians they were not fitted to. Targets were fixed beforehand.",
     )
 
 
@@ -140,37 +146,29 @@ def _subset(name: str) -> str:
 
 
 def _subset_blocks(
-    subset: str, own: SubsetLatents, table: SpectrumTable, metrics: Mapping[str, Any], max_points: int
-) -> list[Picture | Table | Paragraph | Notice]:
+    subset: str, own: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int
+) -> list[Block]:
     if not own.names:
         return [
             Notice(text=f"The network of “{_subset(subset)}” has no active latent: it stores nothing of its spectra.")
         ]
-    plane = map_plane(own, table, metrics, max_points)
+    plane = map_plane(own, table, report, max_points)
     words = _subset(subset)
     if plane is None:
         first: Picture | Notice = Notice(
             text=f"The network of “{words}” has {len(own.names)} active latent: no map to draw."
         )
     else:
-        first = Picture(
-            svg=inline_svg(_draw(plane), name=f"maps-{subset}", description=f"Latent maps, {words}"),
+        first = picture(
+            draw_latent_maps(plane),
+            name=f"maps-{subset}",
+            description=f"Latent maps, {words}",
             caption=f"Spectra of “{words}” in the plane of the two latents that follow the energy scale and the "
             "asymmetry best. Every point is a spectrum, left coloured by its measured scale, right by its asymmetry, "
             "grey where there is no measured value. Where one latent is one quantity, the colour changes along one "
             "axis only.",
         )
-    return [first, _traversals(subset, own), _who_is_who(subset, own, metrics), *_in_words(subset, own, metrics)]
-
-
-def _draw(plane: MapPlane) -> Figure:
-    return draw_latent_maps(
-        plane.x,
-        plane.y,
-        plane.x_name,
-        plane.y_name,
-        {plane.scale_label: (plane.scale, False), "(U + 2ε$_d$) / Γ": (plane.asymmetry, True)},
-    )
+    return [first, _traversals(subset, own), _who_is_who(subset, own, report), *_in_words(subset, own, report)]
 
 
 def _traversals(subset: str, own: SubsetLatents) -> Picture:
@@ -180,46 +178,107 @@ def _traversals(subset: str, own: SubsetLatents) -> Picture:
         own.traversal_position,
         [f"latent “{name}”" for name in own.names],
     )
-    return Picture(
-        svg=inline_svg(
-            figure, name=f"traversals-{subset}", description=f"Decoded latent traversals, {_subset(subset)}"
-        ),
+    return picture(
+        figure,
+        name=f"traversals-{subset}",
+        description=f"Decoded latent traversals, {_subset(subset)}",
         caption=f"What the decoder draws when one latent moves and the others stay at 0 (“{_subset(subset)}”).",
     )
 
 
-def _who_is_who(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> Picture:
-    associations = metrics["associations"]
+def _who_is_who(subset: str, own: SubsetLatents, report: SubsetReport) -> Picture:
+    associations = report.associations
     known = [q for q in QUANTITIES if any(q in line for line in associations.values())]
     strength = np.array([[abs(_value(associations, name, q)) for q in known] for name in own.names])
     names = [f"{name} ({number(float(kl), 2)} nats)" for name, kl in zip(own.names, own.kl, strict=True)]
     figure = draw_association(names, [QUANTITIES[q][1] for q in known], strength)
-    return Picture(
-        svg=inline_svg(figure, name=f"association-{subset}", description=f"Which latent is what, {_subset(subset)}"),
+    return picture(
+        figure,
+        name=f"association-{subset}",
+        description=f"Which latent is what, {_subset(subset)}",
         caption=f"Rank correlation of every active latent of “{_subset(subset)}” with what is known of the impurity, "
-        f"over {number(int(metrics['n_rows']))} spectra, and the information it carries per spectrum.",
+        f"over {number(report.n_rows)} spectra, and the information it carries per spectrum.",
     )
 
 
-def _in_words(subset: str, own: SubsetLatents, metrics: Mapping[str, Any]) -> list[Table]:
-    associations: Mapping[str, Mapping[str, Any]] = metrics["associations"]
+def _in_words(subset: str, own: SubsetLatents, report: SubsetReport) -> list[Table]:
+    associations = report.associations
     rows: list[Sequence[str]] = []
     for name in own.names:
         line = associations[name]
-        nearest = max(line, key=lambda q: abs(line[q]["spearman"][0]))
+        nearest = max(line, key=lambda q: abs(line[q].spearman[0] or 0.0))
         rows.append(
             [
                 name.replace(" ", "\u00a0"),
                 _words(nearest),
-                *(value_with_interval(*line[nearest][measure][:3]) for measure in MEASURES),
+                *(value_with_interval(*getattr(line[nearest], measure)) for measure in MEASURES),
             ]
         )
     return [
         Table(
             columns=["latent", "nearest to", "Spearman", "Pearson", "distance corr.", "mutual inf. [nats]"],
             rows=rows,
-            details=[physics(said) for said in metrics["meaning"]],
+            details=[physics(said) for said in report.meaning],
             caption=f"Which latent is what, “{_subset(subset)}”: four measures with 95 % bootstrap intervals over "
             "Hamiltonians, and the same in words drawn from the numbers.",
         )
     ]
+
+
+def draw_latent_map(
+    axes: Axes, x: FloatArray, y: FloatArray, colour: FloatArray, *, label: str, diverging: bool = False
+) -> None:
+    """Points without a colour value (NaN) are small and grey; the colour range holds the central 98 %."""
+    known = np.isfinite(colour)
+    low, high = np.quantile(colour[known], [0.01, 0.99]) if known.any() else (0.0, 1.0)
+    if diverging:
+        low, high = -max(abs(low), abs(high)), max(abs(low), abs(high))
+    axes.scatter(x[~known], y[~known], s=2, color=CYCLE[6], alpha=0.35, linewidths=0, rasterized=True)
+    points = axes.scatter(
+        x[known],
+        y[known],
+        c=colour[known],
+        s=float(np.clip(9000 / max(1, known.sum()), 5, 30)),
+        cmap="coolwarm" if diverging else SEQUENTIAL,
+        vmin=low,
+        vmax=high,
+        linewidths=0,
+        rasterized=True,
+    )
+    axes.get_figure().colorbar(points, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
+    if not known.any():
+        axes.text(0.5, 0.5, "no value known", transform=axes.transAxes, ha="center", color=INK)
+
+
+def draw_latent_maps(plane: MapPlane) -> Figure:
+    """The same plane coloured by the energy scale and by the asymmetry."""
+    figure = new_figure(10.0, 3.9)
+    scale, asymmetry = figure.subplots(1, 2)
+    draw_latent_map(scale, plane.x, plane.y, plane.scale, label=plane.scale_label)
+    draw_latent_map(asymmetry, plane.x, plane.y, plane.asymmetry, label="(U + 2ε$_d$) / Γ", diverging=True)
+    for axes in (scale, asymmetry):
+        axes.set(xlabel=plane.x_name, ylabel=plane.y_name)
+    return figure
+
+
+def draw_traversals(omega: FloatArray, spectra: FloatArray, positions: FloatArray, names: Sequence[str]) -> Figure:
+    """spectra (n_latents, n_steps, n_omega) decoded at positions (n_latents, n_steps) of one latent, others 0."""
+    n_columns = len(names) if len(names) <= 4 else 3
+    n_rows = -(-len(names) // n_columns)
+    figure = new_figure(10.0, 0.4 + 2.7 * n_rows)
+    grid = figure.subplots(n_rows, n_columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    for axes, name, family, steps in zip(grid.flat, names, spectra, positions, strict=False):
+        shades = WARM(np.linspace(0, 1, len(steps)))
+        for shade, step, spectrum in zip(shades, steps, family, strict=True):
+            axes.plot(omega, spectrum, color=shade, linewidth=1.4, label=f"{step:+.1f}".replace("-", "\u2212"))
+        symlog_frequency_axis(axes, omega, n_labels=1 if n_columns > 2 else 2)
+        axes.set_title(name)
+        axes.set_xlabel("ω / D")
+    grid.flat[0].set_ylim(0, 1.05 * float(np.nanmax(spectra)))
+    for row in grid:
+        row[0].set_ylabel("π Γ A(ω)")
+    handles, labels = grid.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", title="latent at", fontsize=8)
+    return figure

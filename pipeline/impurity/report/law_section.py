@@ -1,27 +1,39 @@
-"""Section on the formulas: the found law against the judges, coefficients, Pareto fronts, all equations, controls.
-
-Drawn from reports/metrics/formula.json, reports/formula/laws.csv and reports/formula/fronts.csv.
-"""
+"""Section on the formulas: the found law against the references, coefficients, Pareto fronts, equations, controls."""
 
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import sympy as sp
 from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
-from pipeline.impurity.report.law_figures import draw_laws, draw_pareto_fronts
-from pipeline.report.drawing import inline_svg
-from pipeline.report.formula_text import formula_markup
-from pipeline.report.page import Notice, Paragraph, Picture, Section, Table, number, value_with_interval
+from pipeline.discover.records import Formula
+from pipeline.impurity.records import Coefficient, Control, FormulaDetails, FormulaMetrics
+from pipeline.report.drawing import CYCLE, MUTED, formula_markup, new_figure
+from pipeline.report.page import Block, Notice, Paragraph, Picture, Section, Table, number, picture, value_with_interval
 
-__all__ = ["LawTable", "coefficient_table", "found_laws", "law_section", "law_words", "read_laws", "read_table"]
+__all__ = [
+    "LawTable",
+    "Rows",
+    "coefficient_table",
+    "draw_law_on",
+    "law_section",
+    "law_words",
+    "read_laws",
+    "read_table",
+    "selected_laws",
+]
 
 FloatArray = NDArray[np.float64]
+Rows = Sequence[Mapping[str, str]]  # of a CSV file
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LOG10_E = float(np.log10(np.e))
 LAW_WORDS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction πΓ/2U"}
 TARGET_WORDS = {"nrg": "log(T_K/Γ), measured", "latent": "learned latent"}
 PANEL_TITLES = {"nrg": "log(T$_K$/Γ), measured", "latent": "learned latent"}
@@ -33,7 +45,7 @@ TERM_WORDS = {
 }
 ENGINE_WORDS = {
     "operon": "operon (genetic programming)",
-    "library": "library (sparse choice of terms)",
+    "library": "library (sparse choice among given terms)",
     "pysr": "PySR (genetic programming)",
 }
 U, GAMMA, LEVEL = sp.symbols("U Gamma epsilon_d")
@@ -63,68 +75,63 @@ def read_table(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def law_section(table: LawTable, metrics: Mapping[str, Any], formula_folder: Path, *, measured_by: str) -> Section:
-    results: Sequence[Mapping[str, Any]] = metrics["results"]
-    laws = found_laws(metrics)
+def law_section(
+    table: LawTable, metrics: FormulaMetrics, details: FormulaDetails, fronts: Rows, *, measured_by: str
+) -> Section:
+    laws = selected_laws(metrics.results, details.engine_choice.ran)
     found = laws[0] if laws else None
-    blocks: list[Picture | Table | Paragraph | Notice] = []
+    blocks: list[Block] = []
     if found is None:
         blocks.append(Notice(text="No formula was selected for the measured Kondo temperature."))
     for law in laws:
-        equation = equation_markup(law, f"found-{law['engine']}", left=True)
-        name = ENGINE_WORDS.get(law["engine"], law["engine"])
+        equation = equation_markup(law, f"found-{law.engine}", left=True)
+        name = ENGINE_WORDS.get(law.engine, law.engine)
         blocks.append(Paragraph(text=Markup("<b>Found by {}:</b> {}").format(name, equation)))
     predictions = {"Haldane": table.haldane, "found": table.found, "Haldane + correction": table.haldane_corrected}
     figure = draw_laws(table.measured, table.interaction / table.hybridization, predictions)
     blocks.append(
-        Picture(
-            svg=inline_svg(figure, name="laws", description="Laws against the measured Kondo temperature"),
+        picture(
+            figure,
+            name="laws",
+            description="Laws against the measured Kondo temperature",
             caption=f"{number(int(table.measured.size))} Kondo temperatures measured by {measured_by} as 1/(4χ), "
             "sampled without use of any formula. Right, the ratio of law to measurement.",
         )
     )
-    blocks.append(coefficient_table(metrics))
-    blocks += _pareto(read_table(formula_folder / "fronts.csv"))
-    blocks.append(_equations(results, found))
-    blocks += [
-        Notice(text=f"No search for target “{target}”: {why}") for target, why in metrics.get("left_out", {}).items()
-    ]
-    blocks.append(_controls(metrics.get("controls")))
-    engine = metrics.get("engine_choice")
-    chosen = (
-        f" The engine here is {engine['ran']} (asked for: {engine['requested']}; {engine['why']})." if engine else ""
-    )
+    blocks += [coefficient_table(details.coefficient_test), _pareto(fronts), _equations(metrics.results, found)]
+    blocks += [Notice(text=f"No search for target “{target}”: {why}") for target, why in details.left_out.items()]
+    blocks.append(_controls(details.controls))
+    engine = details.engine_choice
     return Section(
         anchor="spectra-formulas",
         title="Formulas",
-        introduction="Symbolic regression looks for log(T_K/Γ) as a formula, from numbers alone. Two laws are the "
-        "judges, fixed before the search: Haldane's log T_K = πε_d(ε_d + U)/2UΓ + log √(UΓ/2), and this plus πΓ/2U."
-        + chosen,
+        introduction="Symbolic regression looks for log(T_K/Γ) as a formula, from numbers alone. Two laws are "
+        "references, fixed before the search: Haldane's log T_K = πε_d(ε_d + U)/2UΓ + log √(UΓ/2), and this plus "
+        f"πΓ/2U. The engine here is {engine.ran} (asked for: {engine.requested}; {engine.why}).",
         blocks=blocks,
     )
 
 
-def found_laws(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The selected formula of the measured target in the first encoding by each engine, the chosen engine first."""
-    selected = [r for r in metrics["results"] if r["target"] == "nrg" and r["selected"]]
-    first = [r for r in selected if r["encoding"] == selected[0]["encoding"]]
-    ran = metrics.get("engine_choice", {}).get("ran")
-    return sorted(first, key=lambda r: r["engine"] != ran)
+def selected_laws(results: Sequence[Formula], ran: str) -> list[Formula]:
+    """The selected formula of the measured target in the first encoding by each engine, the engine that ran first."""
+    selected = [r for r in results if r.target == "nrg" and r.selected]
+    first = [r for r in selected if r.encoding == selected[0].encoding]
+    return sorted(first, key=lambda r: r.engine != ran)
 
 
-def law_words(record: Mapping[str, Any]) -> str:
-    """What a found formula is, by the tests that were fixed beforehand."""
-    if record["matches"] is not None:
-        return LAW_WORDS.get(record["matches"], str(record["matches"]))
-    if record.get("has_exponent"):
-        return "Haldane's exponent, beside terms that are not those of the judge laws"
-    return "a formula that is neither of the two judge laws"
+def law_words(formula: Formula) -> str:
+    """What a formula is, by the tests that were fixed beforehand."""
+    if formula.matches is not None:
+        return LAW_WORDS.get(formula.matches, formula.matches)
+    if formula.has_exponent:
+        return "Haldane's exponent, beside terms that are not those of the reference laws"
+    return "a formula that is neither of the two reference laws"
 
 
-def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False) -> Markup:
+def equation_markup(formula: Formula, name: str, *, left: bool = False) -> Markup:
     """The equation in U, Gamma and eps_d."""
     return formula_markup(
-        str(record["equation"]),
+        formula.equation,
         name=f"formula-{name}",
         physical=PHYSICAL,
         symbol_latex=SYMBOL_LATEX,
@@ -132,36 +139,31 @@ def equation_markup(record: Mapping[str, Any], name: str, *, left: bool = False)
     )
 
 
-def coefficient_table(metrics: Mapping[str, Any]) -> Table:
-    """Every term of the fuller law, or the correction alone where only that is recorded."""
-    terms = metrics.get("coefficient_test") or {"correction": metrics["correction_resolved"]}
-    terms = {term: terms[term] for term in TERM_WORDS if term in terms}
-    rows = []
-    for term, found in terms.items():
-        value, low, high = found["coefficient"], found["low"], found["high"]
-        agrees = found.get("contains_expected", low <= found["expected"] <= high)
-        resolved = found.get("resolved", low > 0 or high < 0)
-        rows.append(
+def coefficient_table(test: Mapping[str, Coefficient]) -> Table:
+    """Every term of the fuller law."""
+    terms = {term: test[term] for term in TERM_WORDS if term in test}
+    n_variants = max((len(own.variants or ()) for own in terms.values()), default=0)
+    return Table(
+        columns=["term", "fitted coefficient", "scatter only", "expected", "verdict"],
+        rows=[
             [
                 TERM_WORDS[term],
-                value_with_interval(value, low, high, 4),
-                value_with_interval(value, found.get("low_scatter"), found.get("high_scatter"), 4),
-                number(found["expected"], 4),
-                ("resolved" if resolved else "not resolved") + (", agrees" if agrees else ", differs"),
+                value_with_interval(own.coefficient, own.low, own.high, 4),
+                value_with_interval(own.coefficient, own.low_scatter, own.high_scatter, 4),
+                number(own.expected, 4),
+                ("resolved" if own.resolved else "not resolved")
+                + (", agrees" if own.contains_expected else ", differs"),
             ]
-        )
-    n_variants = max((len(found.get("variants", ())) for found in terms.values()), default=0)
-    return Table(
-        columns=["term", "coefficient found", "scatter only", "expected", "verdict"],
-        rows=rows,
+            for term, own in terms.items()
+        ],
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
-        caption="The measured log(T_K/Γ) fitted with the four terms of the fuller law. The intervals of the first "
-        f"column span {number(n_variants) if n_variants else 'all'} variants of the fit, those of the second are "
-        "bootstrap intervals of scatter alone. Resolved: zero lies outside, and the fit needs the term.",
+        caption="A fit, not a search: the coefficients of the four terms of the fuller law, fitted to the measured "
+        f"log(T_K/Γ). The intervals of the first column span {number(n_variants)} variants of the fit, those of the "
+        "second are bootstrap intervals of scatter alone. Resolved: zero lies outside, and the fit needs the term.",
     )
 
 
-def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
+def _pareto(fronts: Rows) -> Picture | Notice:
     panels: dict[str, dict[str, tuple[FloatArray, FloatArray]]] = {}
     chosen: dict[str, list[tuple[float, float]]] = {}
     searches = list(dict.fromkeys((row["target"], row["engine"], row["encoding"]) for row in fronts))
@@ -175,31 +177,31 @@ def _pareto(fronts: Sequence[Mapping[str, str]]) -> list[Picture | Notice]:
         )
         chosen.setdefault(title, []).extend(p for p, row in zip(points, own, strict=True) if row["selected"] == "1")
     if not panels:
-        return [Notice(text="reports/formula/fronts.csv has no rows: the Pareto fronts are missing.")]
-    return [
-        Picture(
-            svg=inline_svg(draw_pareto_fronts(panels, chosen), name="pareto", description="Pareto fronts of formulas"),
-            caption="Pareto fronts: the error that a formula of given complexity leaves. Circled: what the fixed "
-            "rule selects.",
-        )
-    ]
+        return Notice(text="reports/formula/fronts.csv has no rows: the Pareto fronts are missing.")
+    return picture(
+        draw_pareto_fronts(panels, chosen),
+        name="pareto",
+        description="Pareto fronts of formulas",
+        caption="Pareto fronts: the error that a formula of given complexity leaves. Circled: what the fixed "
+        "rule selects.",
+    )
 
 
-def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | None) -> Table:
+def _equations(results: Sequence[Formula], found: Formula | None) -> Table:
     rows: list[list[str | Markup]] = []
     for record in results:
-        remark = ", up to a monotone map" if record.get("link") == "monotone" else ""
-        remark += "" if record["selected"] else " (not selected)"
+        remark = ", up to a monotone map" if record.link == "monotone" else ""
+        remark += "" if record.selected else " (not selected)"
         rows.append(
             [
-                TARGET_WORDS.get(record["target"], record["target"]) + remark,
-                f"{record['engine']}, {record['encoding']}",
-                number(record["complexity"]),
-                number(record["r2_test"], 5),
-                number(record["r2_extrapolation"], 5),
+                TARGET_WORDS.get(record.target, record.target) + remark,
+                f"{record.engine}, {record.encoding}",
+                number(record.complexity),
+                number(record.r2_test, 5),
+                number(record.r2_extrapolation, 5),
                 _match(record),
-                "yes" if record["equivalent_srbench"] else "no",
-                number(record["seed_stability"], 2),
+                "yes" if record.equivalent_srbench else "no",
+                number(record.seed_stability, 2),
             ]
         )
     return Table(
@@ -208,28 +210,25 @@ def _equations(results: Sequence[Mapping[str, Any]], found: Mapping[str, Any] | 
         details=[equation_markup(record, f"{i}") for i, record in enumerate(results)],
         highlighted=frozenset(i for i, record in enumerate(results) if record is found),
         caption="What the fixed rule selects from every search, the found law highlighted; not selected, but shown: "
-        "members of a front that have the terms of a judge law. Extrapolated: to the deepest Kondo regime, held out. "
-        "Match: a judge law, by its terms and their ratios, or only Haldane's exponent. SRBench: equal to a judge "
-        "law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
+        "members of a front that have the terms of a reference law. Extrapolated: to the deepest Kondo regime, held "
+        "out. Match: a reference law, by its terms and their ratios, or only Haldane's exponent. SRBench: equal to a "
+        "reference law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )
 
 
-def _match(record: Mapping[str, Any]) -> str:
-    return law_words(record) if record["matches"] else "exponent" if record.get("has_exponent") else "no"
+def _match(record: Formula) -> str:
+    return law_words(record) if record.matches else "exponent" if record.has_exponent else "no"
 
 
-def _controls(controls: Any) -> Table | Notice:  # noqa: ANN401 - JSON
+def _controls(controls: Sequence[Control]) -> Table | Notice:
     if not controls:
-        return Notice(text="No controls are recorded in reports/metrics/formula.json.")
+        return Notice(text="No controls are recorded in reports/details/formula.json.")
     return Table(
         columns=["control", "engine", "expected", "found", "passed"],
         rows=[
             [
-                *(
-                    str(c[key]).replace("_", " ").replace("None", "none")
-                    for key in ("control", "engine", "expected", "found")
-                ),
-                _passed(c["passed"]),
+                *(str(value).replace("_", " ").replace("None", "none") for _, value in list(c)[:-1]),
+                "✓" if c.passed else "✗ no",
             ]
             for c in controls
         ],
@@ -237,5 +236,69 @@ def _controls(controls: Any) -> Table | Notice:  # noqa: ANN401 - JSON
     )
 
 
-def _passed(passed: bool) -> str:
-    return "✓" if passed else "✗ no"
+def draw_pareto_fronts(
+    panels: Mapping[str, Mapping[str, tuple[FloatArray, FloatArray]]],
+    chosen: Mapping[str, Sequence[tuple[float, float]]],
+) -> Figure:
+    """panels: title -> engine -> (complexity, loss); chosen: title -> points that were selected."""
+    figure = new_figure(10.0, 3.6)
+    axes_row = figure.subplots(1, len(panels), squeeze=False)[0]
+    engines = sorted({engine for fronts in panels.values() for engine in fronts})
+    for axes, (title, fronts) in zip(axes_row, panels.items(), strict=True):
+        for engine, (complexity, loss) in fronts.items():
+            i = engines.index(engine)
+            axes.plot(
+                complexity,
+                loss,
+                marker=MARKERS[i % 7],
+                markersize=5,
+                color=CYCLE[i % 7],
+                label=engine,
+                drawstyle="steps-post",
+            )
+        for complexity_chosen, loss_chosen in chosen.get(title, ()):
+            axes.plot(complexity_chosen, loss_chosen, "o", markersize=13, fillstyle="none", color=MUTED)
+        axes.set(yscale="log", xlabel="complexity (nodes)", title=title)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes_row[0].set_ylabel("mean squared error")
+    handles = {
+        label: handle for axes in axes_row for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=max(1, len(handles)))
+    return figure
+
+
+def draw_law_on(axes: Axes, measured: FloatArray, predictions: Mapping[str, FloatArray]) -> None:
+    """log10 of law against log10 of measurement, both arrays natural logarithms of T_K / D."""
+    for i, (name, predicted) in enumerate(predictions.items()):
+        axes.scatter(
+            measured * LOG10_E,
+            predicted * LOG10_E,
+            s=9,
+            color=CYCLE[i],
+            alpha=0.75,
+            linewidths=0,
+            label=name,
+            rasterized=True,
+        )
+    ends = np.array([measured.min(), measured.max()]) * LOG10_E
+    axes.plot(ends, ends, color=MUTED, linewidth=0.9, linestyle=":")
+    axes.set(xlabel="log$_{10}$ T$_K$ / D measured", ylabel="log$_{10}$ T$_K$ / D by the law")
+    axes.legend(loc="upper left", markerscale=1.6)
+
+
+def draw_laws(measured: FloatArray, ratio: FloatArray, predictions: Mapping[str, FloatArray]) -> Figure:
+    """The first two laws against measurement, and what every one misses: T_K(law) / T_K(measured) against U / Gamma."""
+    figure = new_figure(10.0, 4.0)
+    agreement, missed = figure.subplots(1, 2)
+    draw_law_on(agreement, measured, dict(list(predictions.items())[:2]))
+    agreement.set_title("law against measurement")
+    for i, (name, predicted) in enumerate(predictions.items()):
+        miss = np.exp(predicted - measured)
+        missed.scatter(ratio, miss, s=9, color=CYCLE[i], alpha=0.75, linewidths=0, label=name, rasterized=True)
+    missed.axhline(1.0, color=MUTED, linewidth=0.9, linestyle=":")
+    missed.set(xlabel="U / Γ", ylabel="T$_K$ (law) / T$_K$ (measured)", title="what the law misses")
+    missed.legend(loc="lower right", markerscale=1.6)
+    low, high = np.quantile(np.concatenate([np.exp(p - measured) for p in predictions.values()]), [0.01, 0.99])
+    missed.set_ylim(max(0.0, low - 0.1), min(high + 0.1, 3.0))
+    return figure

@@ -1,6 +1,5 @@
-"""The page of the lane `microstructures`: maps of micrographs, and what statistics of pairs cannot see."""
+"""The page of the lane `microstructures`: maps of micrographs, and what two-point statistics cannot see."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,73 +9,93 @@ from numpy.typing import NDArray
 
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from pipeline.microstructure.embedding_goals import NETWORK, PAIR_STATISTICS
-from pipeline.microstructure.embedding_targets import HIDDEN
-from pipeline.microstructure.report.inputs import (
-    MicrostructureInputs,
-    best_of,
-    details_of,
-    read_microstructures,
-)
-from pipeline.microstructure.report.map_figures import METHODS, draw_image, draw_map_on, draw_r2_on
+from pipeline.microstructure.records import EmbeddingMetrics
+from pipeline.microstructure.report.beyond_section import beyond_section
+from pipeline.microstructure.report.inputs import MicrostructureInputs, best_of, read_microstructures
 from pipeline.microstructure.report.map_section import (
+    METHODS,
     descriptor_words,
     dimension_section,
-    law_sections,
+    draw_image,
+    draw_map_on,
+    draw_r2_on,
+    law_section,
     map_section,
     recovery_section,
 )
-from pipeline.microstructure.report.reconstruction_section import reconstruction_section
-from pipeline.report.drawing import drawing, inline_svg, new_figure, thinned
-from pipeline.report.page import KeyNumber, LanePage, LaneReport, Notice, Picture, number, value_with_interval
-from pipeline.report.plot_tables import table
+from pipeline.microstructure.targets import HIDDEN
+from pipeline.report.drawing import drawing, new_figure, thinned
+from pipeline.report.page import (
+    KeyNumber,
+    LanePage,
+    LaneReport,
+    Notice,
+    csv_table,
+    headline_numbers,
+    number,
+    picture,
+    report_page,
+    value_with_interval,
+)
 
-__all__ = ["finding", "microstructures_lane"]
+__all__ = ["finding", "headline", "microstructures_page", "series"]
 
 STEPS = (0.0, 0.33, 0.67, 1.0)
 
 
-def microstructures_lane(root: Path, max_points: int) -> LaneReport:
-    """Everything the report shows of this lane. Raises FileNotFoundError for inputs that are missing."""
+@headline_numbers("microstructures", order=20)
+def headline(root: Path) -> dict[str, int | float | None]:
+    """Linear R2 of the pretrained network in its better map: hidden order of cells, and mean over lamellae."""
+    results = EmbeddingMetrics.read(root).results
+    found = {}
+    for name, generator, parameter in (("hidden_order", HIDDEN, HIDDEN), ("lamellae", "lamellae", "mean")):
+        best = [r.linear_r2[parameter] for r in best_of(results, generator, parameter) if r.descriptor == NETWORK]
+        found[f"{name}_R2"] = best[0] if best else None
+    return found
+
+
+@report_page("microstructures", order=40)
+def microstructures_page(root: Path, max_points: int) -> LaneReport:
+    """Raises FileNotFoundError for inputs that are missing, ValueError for those of another version."""
     inputs = read_microstructures(root)
     with drawing():
-        picture = lane_picture(inputs, max_points)
+        lead = lead_figure(inputs, max_points)
         sections = [
             recovery_section(inputs),
             map_section(inputs, max_points),
             dimension_section(inputs),
-            law_sections(inputs),
+            law_section(inputs),
         ]
     page = LanePage(
         name="microstructures",
-        title="What statistics of pairs cannot see in a micrograph",
+        title="What two-point statistics cannot see in a micrograph",
         finding=finding(inputs),
         key_numbers=key_numbers(inputs),
-        lead=Notice(text="No cells of equal pair statistics in the data: the lead figure is missing.")
-        if picture is None
-        else Picture(
-            svg=inline_svg(picture, name="microstructures-lead", description="What pair statistics cannot see"),
+        lead=Notice(text="No cells of equal two-point statistics in the data: the lead figure is missing.")
+        if lead is None
+        else picture(
+            lead,
+            name="microstructures-lead",
+            description="What two-point statistics cannot see",
             caption="Left, one structure of cells whose Fourier phases are made random step by step: the modulus of "
-            "its "
-            "Fourier transform, and with it everything that pairs of pixels say, stays the same. Middle, every image "
-            "at "
-            "its place in two maps, coloured by t, which neither map has seen. Right, R² of t, in the better map of "
-            "each "
+            "its Fourier transform, and with it the two-point correlation, stays the same. Middle, every image at its "
+            "place in two maps, coloured by t, which neither map has seen. Right, R² of t, in the better map of each "
             "descriptor, with 95 % intervals; a negative R² is worse than guessing the mean.",
         ),
-        sections=[*sections, reconstruction_section(root)],
+        sections=[*sections, beyond_section(root)],
         provenance=inputs.provenance,
     )
     return LaneReport(
         page=page,
-        pictures={} if picture is None else {"microstructures_lane": picture},
+        pictures={} if lead is None else {"microstructures_lane": lead},
         tables=plot_tables(inputs),
     )
 
 
-def lane_picture(inputs: MicrostructureInputs, max_points: int) -> Figure | None:
+def lead_figure(inputs: MicrostructureInputs, max_points: int) -> Figure | None:
     """Images at four t, two maps, R2: also the picture of the README."""
     records = best_of(inputs.details, HIDDEN, HIDDEN)
-    by_name = {record["descriptor"]: record for record in records}
+    by_name = {record.descriptor: record for record in records}
     if not records:
         return None
     figure = new_figure(12.5, 3.7)
@@ -84,10 +103,10 @@ def lane_picture(inputs: MicrostructureInputs, max_points: int) -> Figure | None
     left, middle, right = parts
     for axes, t, image in zip(left.subplots(2, 2).flat, STEPS, series(inputs), strict=True):
         draw_image(axes, image, f"t = {t:g}")
-    left.suptitle("same pair statistics", fontsize=10.5, fontweight="bold")
+    left.suptitle("same two-point statistics", fontsize=10.5, fontweight="bold")
     shown = [name for name in ("two_point", NETWORK) if name in by_name] or list(by_name)[:2]
     for axes, name in zip(middle.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        rows, place = inputs.coordinates(HIDDEN, name, by_name[name]["method"])
+        rows, place = inputs.coordinates(HIDDEN, name, by_name[name].method)
         some = thinned(np.arange(len(rows)), max_points)
         draw_map_on(axes, place[some], inputs.column(HIDDEN, rows[some]), label="t")
         axes.set_title(descriptor_words(name))
@@ -119,30 +138,28 @@ def series(inputs: MicrostructureInputs) -> list[NDArray[np.float64]]:
 
 def finding(inputs: MicrostructureInputs) -> str:
     """One or two sentences; every number comes from the metrics."""
-    cells = {r["descriptor"]: r for r in best_of(inputs.results, HIDDEN, HIDDEN)}
-    lamellae = {r["descriptor"]: r for r in best_of(inputs.results, "lamellae", "mean")}
+    cells = {r.descriptor: r.linear_r2[HIDDEN] for r in best_of(inputs.results, HIDDEN, HIDDEN)}
+    lamellae = {r.descriptor: r for r in best_of(inputs.results, "lamellae", "mean")}
     said = []
-    pairs = [cells[name]["linear_r2"][HIDDEN] for name in PAIR_STATISTICS if name in cells]
+    pairs = {name: cells[name] for name in PAIR_STATISTICS if name in cells}
     if NETWORK in cells and pairs:
         said.append(
-            "In micrographs whose pair statistics are equal by construction, the textures of a pretrained CNN recover "
-            "the "
-            f"hidden order with R² {number(cells[NETWORK]['linear_r2'][HIDDEN])}; no statistic of pairs does better "
-            "than "
-            f"{number(max(pairs), 2)}."
+            "In micrographs whose two-point statistics are equal by construction, the textures of a pretrained CNN "
+            f"recover the hidden order with R² {number(cells[NETWORK])}; {_each(pairs)}."
         )
-    rivals = {name: lamellae[name]["linear_r2"]["mean"] for name in PAIR_STATISTICS if name in lamellae}
+    rivals = {name: lamellae[name].linear_r2["mean"] for name in PAIR_STATISTICS if name in lamellae}
     if NETWORK in lamellae and rivals:
-        strongest = max(rivals, key=lambda name: rivals[name])
         own = lamellae[NETWORK]
-        raw = f"the raw two-point correlation {number(rivals['two_point'], 2)}, " if "two_point" in rivals else ""
         said.append(
             f"On lamellae, where angle, noise and scale are to be recovered, it reaches "
-            f"{value_with_interval(own['linear_r2']['mean'], own['low'], own['high'])}, {raw}and the strongest "
-            "baseline of "
-            f"pairs, the {descriptor_words(strongest)}, {number(rivals[strongest], 2)}."
+            f"{value_with_interval(own.linear_r2['mean'], own.low, own.high)}; {_each(rivals)}."
         )
-    return " ".join(said) or "No generator was described by both the network and statistics of pairs."
+    return " ".join(said) or "No generator was described by both the network and second-order statistics."
+
+
+def _each(r2: dict[str, float]) -> str:
+    """Raw beside centred: no baseline is left out."""
+    return ", ".join(f"the {descriptor_words(name)} {number(value, 2)}" for name, value in r2.items())
 
 
 def key_numbers(inputs: MicrostructureInputs) -> list[KeyNumber]:
@@ -152,31 +169,31 @@ def key_numbers(inputs: MicrostructureInputs) -> list[KeyNumber]:
         ("lamellae", "mean", "mean R² on lamellae, pretrained CNN"),
     ):
         for record in best_of(inputs.results, generator, parameter):
-            if record["descriptor"] == NETWORK:
-                told = details_of(inputs, record)["linear_r2"][parameter]
-                note = (
-                    f"95 %: {number(told[1])} to {number(told[2])}, {METHODS.get(record['method'], record['method'])}"
-                )
-                numbers.append(KeyNumber(value=number(told[0]), label=label, note=note))
-    reached = sum(bool(goal["reached"]) for goal in inputs.goals)
+            if record.descriptor == NETWORK:
+                value, low, high = inputs.details_of(record).linear_r2[parameter]
+                note = f"95 %: {number(low)} to {number(high)}, {METHODS.get(record.method, record.method)}"
+                numbers.append(KeyNumber(value=number(value), label=label, note=note))
+    reached = sum(goal.reached for goal in inputs.goals)
     if inputs.goals:
-        numbers.append(KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="goals reached", note="see Recovery"))
+        numbers.append(
+            KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="targets reached", note="see Recovery")
+        )
     return numbers
 
 
 def plot_tables(inputs: MicrostructureInputs) -> dict[str, str]:
-    """For `dvc plots`: R2 against the number of coordinates, of the network and of the raw two-point correlation."""
-    found: dict[str, str] = {}
+    """For `dvc plots`: R2 against the number of coordinates, of the network and of second-order statistics."""
+    tables: dict[str, str] = {}
     for generator, parameter in (("lamellae", "mean"), (HIDDEN, HIDDEN)):
-        curves: dict[str, list[Mapping[str, Any]]] = {
-            name: details_of(inputs, record)["linear_r2_by_dimension"]
+        curves = {
+            record.descriptor: [step[parameter] for step in inputs.details_of(record).linear_r2_by_dimension]
             for record in best_of(inputs.results, generator, parameter)
-            if (name := record["descriptor"]) in (NETWORK, *PAIR_STATISTICS)
+            if record.descriptor in (NETWORK, *PAIR_STATISTICS)
         }
         names = sorted(curves)
         rows = (
-            (i + 1, *(curves[name][min(i, len(curves[name]) - 1)][parameter] for name in names))
-            for i in range(max((len(curve) for curve in curves.values()), default=0))
+            (i + 1, *(curves[name][min(i, len(curves[name]) - 1)] for name in names))
+            for i in range(max(map(len, curves.values()), default=0))
         )
-        found[f"recovery_{generator}"] = table(("coordinates", *names), rows)
-    return found
+        tables[f"recovery_{generator}"] = csv_table(("coordinates", *names), rows)
+    return tables

@@ -6,15 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, VGG19Settings, make_descriptor
 from models.descriptors.cnn_texture import CNNTexture, gram_matrices, receptive_field
-from models.descriptors.efficientnet import EfficientNetLite0, pretrained_efficientnet, random_efficientnet
-from models.descriptors.vgg19 import NAMES, VGG19, random_vgg19
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import (
+    EfficientNetLite0,
+    EfficientNetSettings,
+    pretrained_efficientnet,
+    random_efficientnet,
+)
+from models.descriptors.vgg19 import NAMES, VGG19, VGG19Settings, random_vgg19
 from models.descriptors.weights import PUBLISHED, WeightsError, find_weights, load_state
 
 SHAPE = (96, 128)
 IMAGES = np.random.default_rng(3).random((5, *SHAPE), dtype=np.float32)
-SETTINGS = DescriptorSettings(vgg19=VGG19Settings(layers=("conv1_2", "conv2_1")))
+SETTINGS = DescriptorSettings(VGG19Settings(layers=("conv1_2", "conv2_1")))
 
 
 @pytest.mark.physics
@@ -86,8 +91,8 @@ def test_vgg19_takes_the_normalised_weights_with_their_mean():
 @pytest.mark.parametrize("statistic", ["gram", "means"])
 def test_a_batch_is_its_images_and_a_second_run_the_first(name, statistic):
     settings = DescriptorSettings(
-        efficientnet=EfficientNetSettings(layers=("b2", "b4"), statistic=statistic),
-        vgg19=VGG19Settings(layers=("conv1_2", "conv2_1"), statistic=statistic),
+        EfficientNetSettings(layers=("b2", "b4"), statistic=statistic),
+        VGG19Settings(layers=("conv1_2", "conv2_1"), statistic=statistic),
     )
     descriptor = make_descriptor(name, settings, SHAPE)
     features = descriptor.describe(IMAGES)
@@ -144,14 +149,8 @@ def test_the_receptive_field_holds_95_percent_of_a_chain_of_equal_weights():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "shape", "told"),
+    ("name", "settings", "shape", "message"),
     [
-        (
-            "efficientnet",
-            EfficientNetSettings(layers=("b16",)),
-            (128, 128),
-            r"unknown layers \['b16'\], expected .*'b15'",
-        ),
         (
             "random_efficientnet",
             EfficientNetSettings(layers=("b7",)),
@@ -162,16 +161,20 @@ def test_the_receptive_field_holds_95_percent_of_a_chain_of_equal_weights():
         ("random_efficientnet", EfficientNetSettings(layers=("stem",)), (3, 64), "no layer is fine enough"),
     ],
 )
-def test_layers_and_sizes_that_do_not_fit_are_told_before_any_image(name, settings, shape, told):
-    with pytest.raises(ValueError, match=told):
-        make_descriptor(name, DescriptorSettings(efficientnet=settings), shape)
+def test_layers_and_sizes_that_do_not_fit_are_told_before_any_image(name, settings, shape, message):
+    with pytest.raises(ValueError, match=message):
+        make_descriptor(name, DescriptorSettings(settings), shape)
 
 
 def test_unknown_names_are_told_with_the_known_ones():
     with pytest.raises(ValueError, match=r"found 'resnet', expected one of \['efficientnet'"):
         make_descriptor("resnet", SETTINGS, SHAPE)
+    with pytest.raises(ValueError, match=f"layers.0\n  Input should be '{NAMES[0]}'.* or '{NAMES[-1]}'"):
+        VGG19Settings(layers=("conv6_1",))
+    with pytest.raises(ValueError, match=r"layers.0\n  Input should be 'stem', .* or 'b15'"):
+        EfficientNetSettings(layers=("b16",))
     with pytest.raises(ValueError, match=rf"unknown layers \['conv6_1'\], expected some of \['{NAMES[0]}'"):
-        make_descriptor("random_vgg19", DescriptorSettings(vgg19=VGG19Settings(layers=("conv6_1",))), SHAPE)
+        random_vgg19(("conv6_1",), 0)
 
 
 def test_bad_images_are_named():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from models.descriptors.choice import DescriptorSettings, make_descriptor
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
 from models.descriptors.separability import separability
 from models.descriptors.surrogates import phase_surrogates
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order

@@ -1,4 +1,4 @@
-"""Scattering through kymatio, and what is told without it."""
+"""Scattering through kymatio, and its error without it."""
 
 import importlib.util
 import sys
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import scipy.special
 
-from models.descriptors.choice import DescriptorSettings, ScatteringSettings, make_descriptor
-from models.descriptors.scattering import DescriptorUnavailable
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.scattering import DescriptorUnavailable, ScatteringSettings
 
-SETTINGS = DescriptorSettings(scattering=ScatteringSettings(scales=3, angles=4))
+SETTINGS = DescriptorSettings(ScatteringSettings(scales=3, angles=4))
 IMAGES = np.random.default_rng(0).random((3, 32, 48))
 needs_kymatio = pytest.mark.skipif(importlib.util.find_spec("kymatio") is None, reason="needs kymatio")
 

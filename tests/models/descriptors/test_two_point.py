@@ -129,15 +129,15 @@ def test_rows_have_unit_length_and_do_not_depend_on_the_batch(descriptor):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda: two_point(maximum_lag=6), "found maximum_lag 6, expected 1 .. 5 for periodic images of 12 x 15"),
         (lambda: two_point(maximum_lag=12, periodic=False), "expected 1 .. 11 for images of 12 x 15"),
         (lambda: spectrum(maximum_frequency=0.05), "less than one Fourier bin of images of 12 x 15 pixels"),
     ],
 )
-def test_settings_that_do_not_fit_the_images_are_refused(make, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_that_do_not_fit_the_images_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
         make()
 
 
@@ -145,9 +145,9 @@ def test_images_without_texture_are_named():
     images = IMAGES.copy()
     images[1] = 0.5
     images[2, 3, 4] = np.nan
-    told = r"NaN or infinite pixels in image 2, .* one value only in image 1"
+    message = r"NaN or infinite pixels in image 2, .* one value only in image 1"
     for descriptor in DESCRIPTORS:
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             descriptor.describe(images)
     with pytest.raises(ValueError, match=r"shape \(3, 12, 14\), expected \(images, 12, 15\)"):
         two_point().describe(images[:, :, 1:])

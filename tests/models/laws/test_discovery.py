@@ -7,14 +7,14 @@ import pytest
 
 from models.laws.controls import dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Problem, Rules, discover, split_rows
+from models.laws.engines.library import LibraryEngine
 from models.laws.intervals import bootstrap_coefficients, interval_of, r_squared
 from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation, law_log_ratio
-from models.laws.library_engine import LibraryEngine
-from models.laws.linked_discovery import discover_linked
-from models.laws.symbolic_engine import Candidate, FrontResult
+from models.laws.monotone_link import discover_linked
+from models.laws.symbolic_engine import Candidate, FrontResult, SymbolicEngine
 
 RULES = Rules(tolerance=0.2, confidence=0.95, n_bootstrap=200, n_seeds=3, max_rows=300, seed=0)
-LIBRARY = LibraryEngine(beam=60)
+LIBRARY = LibraryEngine(max_power=2, max_total=4, max_terms=6, beam=60)
 N = 200
 
 
@@ -79,7 +79,7 @@ def test_intervals_hold_the_true_coefficients():
     assert sum(held) >= 3
 
 
-class OneEquation:
+class OneEquation(SymbolicEngine):
     """An engine that always answers the same, but for odd seeds."""
 
     name = "fixed"
@@ -121,9 +121,10 @@ class TestControls:
 
 
 def test_a_latent_up_to_a_monotone_map_gives_the_law():
-    found = discover_linked(problem("haldane_corrected", target="latent", scatter=0.0), LIBRARY, RULES, n_spline=16)
+    linked = discover_linked(problem("haldane_corrected", target="latent", scatter=0.0), LIBRARY, RULES, n_spline=16)
+    found = linked.finding
     assert set(found.equation.terms) == {"1/u", "log(Gamma)", "log(u)", "u*x", "u*x**2"}
-    assert found.link_monotone > 0.95
+    assert linked.link_monotone > 0.95
     assert found.r2_test > 0.999
     ratios = found.affine["haldane_corrected"].ratios
     assert ratios["u*x**2" if "u*x**2" in ratios else "u*x"].coefficient == pytest.approx(1.0, abs=0.05)
@@ -133,7 +134,7 @@ def test_a_latent_up_to_a_monotone_map_gives_the_law():
 def test_a_latent_of_something_else_matches_no_law():
     something = problem("haldane", target="latent")
     values = something.inputs[:, 1] + 0.01 * np.random.default_rng(0).standard_normal(N)
-    assert discover_linked(replace(something, values=values), LIBRARY, RULES, n_spline=10).matches is None
+    assert discover_linked(replace(something, values=values), LIBRARY, RULES, n_spline=10).finding.matches is None
 
 
 def test_bootstrap_intervals_cover_at_their_confidence():

@@ -2,23 +2,35 @@
 
 import json
 import os
+import pickle
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from models.laws.engine_choice import choose_engine
-from models.laws.library_engine import LibraryEngine, library_terms
-from models.laws.operon_engine import OperonEngine
-from models.laws.pysr_engine import PySREngine
+from models.laws.engines.library import LibraryEngine, library_terms
+from models.laws.engines.operon import OperonEngine
+from models.laws.engines.pysr import PySREngine
 from models.laws.selection import best_index, canonical_front, read_hall_of_fame
-from models.laws.symbolic_engine import EngineFailed, EngineUnavailable, FrontResult, SymbolicEngine
+from models.laws.symbolic_engine import (
+    SYMBOLIC_ENGINES,
+    EngineError,
+    EngineFailed,
+    EngineUnavailable,
+    FrontResult,
+    SymbolicEngine,
+    choose_engine,
+)
 
 RECORDED = Path(__file__).parent / "hall_of_fame.csv"
 NAMES = ("u", "x")
+LIBRARY = LibraryEngine(max_power=2, max_total=4, max_terms=6, beam=100)
+OPERON = OperonEngine(population=300, generations=25, raw_generations=50, max_length=30)
+PYSR = PySREngine(iterations=40, max_size=30, timeout_s=1800.0)
 
 
 def haldane_like(n: int = 120, scatter: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +88,7 @@ class TestLibraryEngine(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls):
-        return LibraryEngine()
+        return LIBRARY
 
     @pytest.mark.parametrize("scatter", [0.0, 0.01, 0.05])
     def test_the_own_pick_has_exactly_the_true_terms(self, engine, scatter):
@@ -101,8 +113,8 @@ class TestLibraryEngine(EngineContract):
             engine.fit(np.ones((20, 2)), np.arange(20.0), NAMES, seed=0)
 
     def test_impossible_settings_are_told_all_at_once(self):
-        with pytest.raises(ValueError, match=r"max_power.*beam"):
-            LibraryEngine(max_power=0, beam=0)
+        with pytest.raises(ValueError, match=r"(?s)max_power.*beam"):
+            replace(LIBRARY, max_power=0, beam=0)
 
 
 class TestOperonEngine(EngineContract):
@@ -110,7 +122,7 @@ class TestOperonEngine(EngineContract):
     @classmethod
     def engine(cls):
         pytest.importorskip("pyoperon")
-        return OperonEngine(population=300, generations=25)
+        return OPERON
 
     def test_another_seed_gives_another_front(self, engine, front):
         inputs, target = haldane_like()
@@ -119,7 +131,7 @@ class TestOperonEngine(EngineContract):
     def test_missing_pyoperon_is_told_with_a_cure(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pyoperon.sklearn", None)
         with pytest.raises(EngineUnavailable, match="pip install pyoperon, or choose `engine: library`"):
-            OperonEngine().check_available()
+            OPERON.check_available()
 
 
 def child(tmp_path: Path, body: str) -> tuple[str, ...]:
@@ -144,12 +156,12 @@ class TestPySREngine(EngineContract):
     @pytest.fixture(scope="class")
     @classmethod
     def engine(cls, tmp_path_factory):
-        return PySREngine(command=child(tmp_path_factory.mktemp("replay"), REPLAY), timeout_s=60.0)
+        return replace(PYSR, command=child(tmp_path_factory.mktemp("replay"), REPLAY), timeout_s=60.0)
 
     def test_the_request_holds_data_seed_units_and_settings(self, tmp_path):
         copy = tmp_path / "request.json"
         body = f"pathlib.Path({str(copy)!r}).write_text(json.dumps(request))\n" + textwrap.dedent(REPLAY)
-        engine = PySREngine(command=child(tmp_path, body), iterations=7, max_size=21)
+        engine = replace(PYSR, command=child(tmp_path, body), iterations=7, max_size=21)
         inputs, target = haldane_like()
         engine.fit(inputs, target, NAMES, seed=11, units=(0, 0))
         request = json.loads(copy.read_text())
@@ -177,7 +189,7 @@ class TestPySREngine(EngineContract):
         ],
     )
     def test_a_bad_end_of_the_child_is_told(self, tmp_path, body, error, message):
-        engine = PySREngine(command=child(tmp_path, body))
+        engine = replace(PYSR, command=child(tmp_path, body))
         with pytest.raises(error, match=f"(?s){message}"):
             engine.fit(*haldane_like(), NAMES, seed=0)
 
@@ -190,25 +202,25 @@ class TestPySREngine(EngineContract):
         time.sleep(600)
         answer = None
         """
-        engine = PySREngine(command=child(tmp_path, body), timeout_s=2.0)
+        engine = replace(PYSR, command=child(tmp_path, body), timeout_s=2.0)
         with pytest.raises(EngineFailed, match=r"no answer within 2 s.*raise the time limit"):
             engine.fit(*haldane_like(), NAMES, seed=0)
         assert ended(int(pid_file.read_text()))
 
     def test_a_missing_interpreter_is_unavailability_with_a_cure(self):
         with pytest.raises(EngineUnavailable, match=r"cannot start.*PYTHON_JULIAPKG_EXE"):
-            PySREngine(command=("/no/such/python",)).check_available()
+            replace(PYSR, command=("/no/such/python",)).check_available()
 
     def test_the_real_child_tells_that_pysr_is_missing(self):
         if importable("pysr"):
             pytest.skip("pysr is installed here")
         with pytest.raises(EngineUnavailable, match="the package pysr is not installed"):
-            PySREngine().check_available()
+            PYSR.check_available()
 
     @pytest.mark.pysr
     @pytest.mark.slow
     def test_a_live_search_finds_the_exponent(self):
-        engine = PySREngine(iterations=40)
+        engine = PYSR
         try:
             engine.check_available()
         except EngineUnavailable as error:
@@ -220,28 +232,39 @@ class TestPySREngine(EngineContract):
 
 class TestChoice:
     def test_auto_takes_the_first_ready_engine_and_says_why(self, tmp_path):
-        ready, missing = PySREngine(command=child(tmp_path, REPLAY)), PySREngine(command=("/no/such/python",))
-        engines = {"operon": OperonEngine(), "library": LibraryEngine()}
-        assert choose_engine("auto", pysr=ready, **engines).ran == "pysr"
-        choice = choose_engine("auto", pysr=missing, **engines)
+        ready, missing = replace(PYSR, command=child(tmp_path, REPLAY)), replace(PYSR, command=("/no/such/python",))
+        assert choose_engine("auto", [ready, OPERON, LIBRARY]).ran == "pysr"
+        choice = choose_engine("auto", [missing, OPERON, LIBRARY])
         assert choice.ran in ("operon", "library")
         assert "pysr is not ready" in choice.why
 
     def test_auto_ends_at_the_library(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pyoperon.sklearn", None)
-        missing = PySREngine(command=("/no/such/python",))
-        choice = choose_engine("auto", pysr=missing, operon=OperonEngine(), library=LibraryEngine())
+        choice = choose_engine("auto", [replace(PYSR, command=("/no/such/python",)), OPERON, LIBRARY])
         assert choice.ran == "library"
         assert "operon is not ready" in choice.why
 
     def test_an_explicit_engine_is_never_replaced(self):
-        missing = PySREngine(command=("/no/such/python",))
         with pytest.raises(EngineUnavailable, match="To do: `pip install pysr`"):
-            choose_engine("pysr", pysr=missing, operon=OperonEngine(), library=LibraryEngine())
+            choose_engine("pysr", [replace(PYSR, command=("/no/such/python",)), OPERON, LIBRARY])
 
     def test_an_unknown_name_is_refused_with_the_list(self):
         with pytest.raises(ValueError, match="found 'gplearn', expected one of auto, pysr, operon, library"):
-            choose_engine("gplearn", pysr=PySREngine(), operon=OperonEngine(), library=LibraryEngine())
+            choose_engine("gplearn", [PYSR, OPERON, LIBRARY])
+
+    def test_the_registry_knows_every_engine_of_the_folder(self):
+        assert SYMBOLIC_ENGINES.names() == ["library", "operon", "pysr"]
+        with pytest.raises(ValueError, match=r"found 'gplearn', expected one of \['library', 'operon'"):
+            SYMBOLIC_ENGINES.choose("gplearn")
+
+
+@pytest.mark.parametrize("kind", [EngineUnavailable, EngineFailed])
+def test_errors_survive_the_way_back_from_a_worker_process(kind):
+    error = pickle.loads(pickle.dumps(kind("pysr", "no Julia", "install Julia")))
+    assert type(error) is kind
+    assert isinstance(error, EngineError)
+    assert (error.name, error.reason, error.cure) == ("pysr", "no Julia", "install Julia")
+    assert str(error) == str(kind("pysr", "no Julia", "install Julia"))
 
 
 def importable(module: str) -> bool:

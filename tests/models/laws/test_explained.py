@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.laws.explained import explained
+from models.laws.associations import explained
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(1500, 3))

@@ -10,8 +10,16 @@ from sklearn.datasets import make_swiss_roll
 from sklearn.decomposition import PCA
 from sklearn.manifold import Isomap
 
-from models.laws.dimension import choose_dimension, intrinsic_dimension, residual_variance
-from models.laws.manifold import classical_mds, draw_landmarks, isomap, principal_axes, umap_embedding
+from models.laws.manifold import (
+    choose_dimension,
+    classical_mds,
+    draw_landmarks,
+    intrinsic_dimension,
+    isomap,
+    principal_axes,
+    residual_variance,
+    umap_embedding,
+)
 
 RNG = np.random.default_rng(0)
 CHOICE = {"n_neighbours": 20, "minimum_gain": 0.01}
@@ -162,11 +170,11 @@ def test_rows_that_cannot_be_embedded_are_refused():
 
 
 def test_umap_is_optional_and_runs_in_one_thread(monkeypatch):
-    told = {}
+    message = {}
 
     class Reducer:
         def __init__(self, **settings):
-            told.update(settings)
+            message.update(settings)
 
         def fit_transform(self, cloud):
             return cloud[:, :2]
@@ -179,4 +187,4 @@ def test_umap_is_optional_and_runs_in_one_thread(monkeypatch):
     monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Reducer))
     map_ = umap_embedding(cloud, np.arange(30), 2, n_neighbours=5, seed=3)
     assert map_.coordinates_ND.shape == (30, 2)
-    assert (told["random_state"], told["n_jobs"]) == (3, 1)
+    assert (message["random_state"], message["n_jobs"]) == (3, 1)

@@ -1,5 +1,5 @@
+from models.laws.associations import describe_coordinate
 from models.laws.correlation import Interval
-from models.laws.meaning import describe_coordinate
 
 WORDS = {"log_T_K": "the Kondo scale", "n_d": "the occupation", "asymmetry": "the asymmetry"}
 

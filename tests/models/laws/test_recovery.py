@@ -25,7 +25,7 @@ def test_a_turned_and_scaled_copy_of_the_parameters_recovers_them():
     exact = recovery(scaled @ TURN, columns(scaled), GROUPS, RULES)
     assert exact.trustworthiness.value == pytest.approx(1)
     assert exact.spearman_distances.value == pytest.approx(1)
-    assert exact.sister_retrieval.value == 1
+    assert exact.same_group_recall.value == 1
 
 
 def test_a_shuffled_map_recovers_nothing():
@@ -37,8 +37,8 @@ def test_a_shuffled_map_recovers_nothing():
     assert found.trustworthiness.value < 0.6
 
 
-def test_sisters_do_not_tell_each_other():
-    """Noise that both rows of a group share would be read off a sister if folds did not go by group."""
+def test_no_row_is_predicted_from_its_own_group():
+    """Noise that both rows of a group share would be read off the other if folds did not go by group."""
     noise = RNG.normal(size=(100, 1))[GROUPS]
     assert recovery(X, {"noise": noise}, GROUPS, RULES).knn_r2["noise"].value < 0.15
 
@@ -75,8 +75,8 @@ def test_the_same_input_gives_the_same_numbers():
     assert recovery(X, columns(X), GROUPS, RULES) == recovery(X, columns(X), GROUPS, RULES)
 
 
-def test_rows_without_sisters_have_no_retrieval():
-    assert np.isnan(recovery(X, columns(X), np.arange(200), RULES).sister_retrieval.value)
+def test_rows_alone_in_their_group_have_no_recall():
+    assert np.isnan(recovery(X, columns(X), np.arange(200), RULES).same_group_recall.value)
 
 
 def test_what_cannot_be_judged_is_refused_in_one_message():

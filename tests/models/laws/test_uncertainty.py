@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from models.laws.uncertainty import calibration, calibration_scale, rank_correlation, risk_coverage, told_apart
+from models.laws.uncertainty import auroc, calibration, calibration_scale, rank_correlation, risk_coverage
 
 RNG = np.random.default_rng(0)
 SD = RNG.lognormal(size=20_000)
@@ -90,7 +90,7 @@ def test_an_estimate_of_zero_beside_an_error_has_no_scale():
 
 
 @pytest.mark.parametrize(
-    ("estimate", "error", "told"),
+    ("estimate", "error", "message"),
     [
         (np.ones(3), np.ones(4), r"shapes \(3,\) and \(4,\)"),
         (np.ones(0), np.ones(0), "shapes"),
@@ -98,15 +98,15 @@ def test_an_estimate_of_zero_beside_an_error_has_no_scale():
         (np.array([1.0, -0.5]), np.ones(2), "estimate of -0.5"),
     ],
 )
-def test_bad_estimates_are_refused(estimate, error, told):
-    with pytest.raises(ValueError, match=told):
+def test_bad_estimates_are_refused(estimate, error, message):
+    with pytest.raises(ValueError, match=message):
         risk_coverage(estimate, error)
 
 
 def test_strange_rows_are_told_from_familiar_ones():
     familiar = np.array([1.0, 2.0, 3.0])
-    assert told_apart(familiar, np.array([4.0, 5.0])) == 1.0
-    assert told_apart(familiar, np.array([0.0])) == 0.0
-    assert told_apart(familiar, familiar) == 0.5
+    assert auroc(familiar, np.array([4.0, 5.0])) == 1.0
+    assert auroc(familiar, np.array([0.0])) == 0.0
+    assert auroc(familiar, familiar) == 0.5
     pairs = [(s > f) + 0.5 * (s == f) for s in (2.0, 2.5) for f in familiar]
-    assert told_apart(familiar, np.array([2.0, 2.5])) == pytest.approx(np.mean(pairs))
+    assert auroc(familiar, np.array([2.0, 2.5])) == pytest.approx(np.mean(pairs))

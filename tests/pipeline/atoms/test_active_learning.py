@@ -23,7 +23,7 @@ from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.engine_choice import EngineParams
 from pipeline.atoms import active_learning
-from pipeline.atoms.active_learning import DETAILS, METRICS, OUT, RUNS, generate
+from pipeline.atoms.active_learning import OUT, RUNS, generate
 from pipeline.runtime.params import ParamsError, build
 from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
@@ -32,6 +32,7 @@ from stores.zarr_store import open_store
 from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
+METRICS, DETAILS = (Path(f"reports/{kind}/active_learning.json") for kind in ("metrics", "details"))
 TINY = section_params(ActiveLearningParams, "active_learning", "tiny")
 ALONE = replace(TINY, control=replace(TINY.control, n_seeds=0))
 NEVER = ThresholdRule(kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)

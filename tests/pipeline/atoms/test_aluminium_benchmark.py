@@ -55,8 +55,8 @@ def test_metrics_have_numbers_and_details_have_curves(monkeypatch, tmp_path):
     monkeypatch.setattr(aluminium_benchmark, "load_params", lambda *_: params("recorded"))
     monkeypatch.setattr(aluminium_benchmark, "PotentialCalculator", lambda *_, **__: EMT())
     main()
-    metrics = json.loads((tmp_path / aluminium_benchmark.METRICS).read_text())
-    details = json.loads((tmp_path / aluminium_benchmark.DETAILS).read_text())
+    metrics = json.loads((tmp_path / "reports/metrics/aluminium_properties.json").read_text())
+    details = json.loads((tmp_path / "reports/details/aluminium_benchmark.json").read_text())
     assert metrics["c11"]["experiment"]["value"] == 106.75
     assert not {"curve", "seconds"} & set(metrics["a0"])
     assert len(details["a0"]["curve"]["energy_eV"]) == QUICK.equation_of_state.n_points

@@ -1,6 +1,7 @@
 """The stage on molecules whose labels are drawn from the same distribution as the members of the ensemble."""
 
 import json
+from pathlib import Path
 
 import ase.build
 import numpy as np
@@ -26,6 +27,7 @@ PARAMS = {
     "n_folds": 3,
     "n_neighbours": 4,
 }
+METRICS, DETAILS = (Path(f"reports/{kind}/hierarchy.json") for kind in ("metrics", "details"))
 KINDS = ("CH3CH2OH", "CH4", "CO2")
 PARTS = np.array([0, 1, 2, -1], dtype=np.int8)
 
@@ -68,7 +70,7 @@ def workplace(tmp_path, monkeypatch):
 
 def test_labels_like_another_member_are_within_the_spread(workplace):
     hierarchy.main()
-    found = json.loads(hierarchy.METRICS.read_text())
+    found = json.loads(METRICS.read_text())
     for quantity in ("energy", "forces"):
         assert set(found[quantity]) == {"spread", "hierarchicality", "last_term"}
         for estimate in found[quantity].values():
@@ -89,7 +91,7 @@ def test_labels_like_another_member_are_within_the_spread(workplace):
 
 def test_details_hold_curves_of_bounded_length(workplace):
     hierarchy.main()
-    found = json.loads(hierarchy.DETAILS.read_text())
+    found = json.loads(DETAILS.read_text())
     curve = found["forces"]["hierarchicality"]["held_out"]
     assert len(curve["coverage"]) == len(curve["risk"]) == len(curve["error"]) == PARAMS["max_points"]
     assert curve["coverage"][-1] == 1.0
@@ -101,7 +103,7 @@ def test_details_hold_curves_of_bounded_length(workplace):
 def test_features_are_told_apart_by_what_they_know(workplace):
     """Ethanol's oxygen is the only atom of its element with a hydrogen: features see elements and coordination."""
     hierarchy.main()
-    found = json.loads(hierarchy.DETAILS.read_text())["latents"]
+    found = json.loads(DETAILS.read_text())["latents"]
     best = found["best"]
     assert set(best) >= {"charge", "charge_beyond_element", "coordination", "is_H", "is_C", "is_O"}
     assert abs(best["is_H"]["spearman"]) > 0.8
@@ -114,14 +116,14 @@ def test_the_same_run_writes_the_same_bytes(workplace):
     told = []
     for _ in range(2):
         hierarchy.main()
-        told.append((hierarchy.METRICS.read_bytes(), hierarchy.DETAILS.read_bytes()))
+        told.append((METRICS.read_bytes(), DETAILS.read_bytes()))
     assert told[0] == told[1]
 
 
 def test_without_foreign_sources_only_the_held_out_set_is_judged(workplace):
     np.save(hierarchy.POTENTIAL / "split.npy", PARTS[np.arange(160) % 3])
     hierarchy.main()
-    found = json.loads(hierarchy.METRICS.read_text())
+    found = json.loads(METRICS.read_text())
     assert "out_of_distribution" not in found["energy"]["spread"] and "out_of_distribution" not in found["sets"]
 
 
@@ -130,7 +132,7 @@ def test_too_few_groups_leave_the_latents_out(workplace):
     split[:8], split[8:12] = 1, 2
     np.save(hierarchy.POTENTIAL / "split.npy", split)
     hierarchy.main()
-    assert json.loads(hierarchy.DETAILS.read_text())["latents"] == {}
+    assert json.loads(DETAILS.read_text())["latents"] == {}
 
 
 def test_coordination_counts_bonds(workplace):

@@ -92,10 +92,10 @@ def test_bad_input_is_told_before_anything_runs(arguments, message, tmp_path):
 
 
 def test_all_problems_come_at_once():
-    with pytest.raises(ValueError) as told:
+    with pytest.raises(ValueError) as expected_message:
         run("benchmark-potential", "--calculator", "nowhere:X", "--oracle", "also.nowhere:Y", "--out", "never.json")
-    assert "--calculator: cannot import" in str(told.value)
-    assert "--oracle: cannot import" in str(told.value)
+    assert "--calculator: cannot import" in str(expected_message.value)
+    assert "--oracle: cannot import" in str(expected_message.value)
 
 
 def test_a_property_stands_for_its_family_and_long_ones_wait_to_be_asked():

@@ -77,7 +77,7 @@ def test_params_that_do_not_fit_stop_the_pipeline_wherever_they_stand(clone: Pat
     (clone / "params.yaml").write_text(text.replace("  max_points: ", "  max_point: "))
     finding = doctor.params(clone)
     assert finding.fine is False
-    for key in ("report.max_point", "report.max_points", "hierarchy.max_point", "hierarchy.max_points"):
+    for key in ("potential.max_point", "potential.max_points", "hierarchy.max_point", "hierarchy.max_points"):
         assert f"{key}: found" in finding.found
     assert "git diff params.yaml" in finding.cure
     (clone / "params.yaml").unlink()

@@ -41,11 +41,11 @@ def summary_of(folder: Path, out: Path, *options: str) -> dict:
 def test_a_folder_becomes_a_table_a_page_and_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     out = tmp_path / "out"
     summary = summary_of(folder, out)
-    told = capsys.readouterr()
-    assert told.out.count("\n") == 1
-    assert "54 tiles of 6 images (2 skipped), efficientnet, isomap of dimension" in told.out
+    message = capsys.readouterr()
+    assert message.out.count("\n") == 1
+    assert "54 tiles of 6 images (2 skipped), efficientnet, isomap of dimension" in message.out
     assert sorted(summary["skipped"]) == ["broken.png", "tiny.png"]
-    assert "skipped broken.png: " in told.err and "skipped tiny.png: found 12 x 12 px" in told.err
+    assert "skipped broken.png: " in message.err and "skipped tiny.png: found 12 x 12 px" in message.err
     with (out / "embedding.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 54
@@ -77,11 +77,11 @@ def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys:
     assert 0 <= beyond["phases"]["low"] <= beyond["phases"]["auc"] <= 1
     assert 0 <= beyond["null"]["auc"] <= 1
     assert set(window["ratios"]) == {"32", "48"}
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     assert (
-        "same two-point function: AUC" in told
-        and "Gaussian fields, cut out alike" in told
-        and "Within- over between-image distance" in told
+        "same two-point function: AUC" in message
+        and "Gaussian fields, cut out alike" in message
+        and "Within- over between-image distance" in message
     )
 
 

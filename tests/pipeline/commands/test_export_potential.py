@@ -29,9 +29,9 @@ def test_every_member_can_be_read_back_from_the_export(model, tmp_path):
     ]
     for number, member in enumerate(load_potential(model).members):
         folder = tmp_path / "out" / f"member_{number}"
-        told = json.loads((folder / "hippynn.json").read_text())
-        assert told["units"] == {"energy": "eV", "length": "A"}
-        assert told["module_kwargs"]["possible_species"] == [0, 1, 8]
+        message = json.loads((folder / "hippynn.json").read_text())
+        assert message["units"] == {"energy": "eV", "length": "A"}
+        assert message["module_kwargs"]["possible_species"] == [0, 1, 8]
         state = {name: torch.from_numpy(array) for name, array in np.load(folder / "hippynn.npz").items()}
         back = from_hippynn(state, CONFIG)
         for name, value in member.state_dict().items():

@@ -33,9 +33,9 @@ def test_extxyz_with_named_keys_and_units_makes_a_valid_store(tmp_path: Path, ca
         *["extxyz", str(file), "--out", str(out), "--energy-key", "energy", "--force-key", "forces", "--units", "eV"],
     )
     assert validate(out) == []
-    told = capsys.readouterr().out
-    assert "read 40 configurations, kept 40 with 150 atoms (H, C, N, O)" in told
-    assert "labels in eV and eV/A" in told
+    message = capsys.readouterr().out
+    assert "read 40 configurations, kept 40 with 150 atoms (H, C, N, O)" in message
+    assert "labels in eV and eV/A" in message
     arrays = load_atoms(out)
     assert arrays.reference_energies_eV == pytest.approx(TOTAL_EV, abs=0.5)
 

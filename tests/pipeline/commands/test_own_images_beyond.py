@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, make_descriptor
+from models.descriptors.descriptor import DescriptorSettings, make_descriptor
+from models.descriptors.efficientnet import EfficientNetSettings
 from models.physics.microstructure.phase_order import PhaseOrder, phase_order
 from pipeline.commands.own_images_beyond import beyond_two_point
 
@@ -17,7 +18,7 @@ def cut_out(order: float) -> list[np.ndarray]:
 
 
 def judged(images: list[np.ndarray], owners: list[int] | None = None) -> dict:
-    settings = DescriptorSettings(efficientnet=EfficientNetSettings(layers=("b3",)))
+    settings = DescriptorSettings(EfficientNetSettings(layers=("b3",)))
     descriptor = make_descriptor("efficientnet", settings, (TILE, TILE))
     return beyond_two_point(images, np.array(owners or range(len(images))), descriptor, TILE, 0)
 

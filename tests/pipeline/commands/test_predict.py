@@ -72,10 +72,10 @@ def test_errors_against_labels_are_printed(tmp_path, model, capsys):
     labelled(tmp_path / "in.extxyz", model, shift_eV=0.002)
     arguments = [str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz")]
     run("predict", *arguments, "--energy-key", "REF_energy", "--force-key", "REF_forces")
-    told = capsys.readouterr().out
-    assert "12 frames, 112 atoms" in told
-    assert "energy per atom: MAE 2, RMSE 2 meV; Spearman of spread and error" in told
-    assert "force components: MAE" in told
+    message = capsys.readouterr().out
+    assert "12 frames, 112 atoms" in message
+    assert "energy per atom: MAE 2, RMSE 2 meV; Spearman of spread and error" in message
+    assert "force components: MAE" in message
 
 
 def test_labels_under_the_names_of_ase_are_kept_aside(tmp_path, model):
@@ -134,7 +134,7 @@ def spoiled(tmp_path, model, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("element", r"in\.extxyz, record 1: found the elements \['He'\], this potential knows"),
         ("near", r"in\.extxyz, record 1: found atoms 0 and 1 0\.1 A apart, expected at least 0\.3 A"),
@@ -149,9 +149,9 @@ def spoiled(tmp_path, model, name):
         ("no file", r"found no file"),
     ],
 )
-def test_bad_input_gets_one_message_and_no_output(tmp_path, model, name, told):
+def test_bad_input_gets_one_message_and_no_output(tmp_path, model, name, message):
     arguments = spoiled(tmp_path, model, name)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         run("predict", str(model), str(tmp_path / "in.extxyz"), "--out", str(tmp_path / "out.extxyz"), *arguments)
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 

@@ -228,6 +228,23 @@ def test_params_that_a_later_stage_would_refuse_stop_the_run_before_it_begins(cl
     assert not (clone / "out.txt").exists()
 
 
+def test_a_finished_run_sets_its_numbers_beside_the_published_ones(clone: Path):
+    (clone / "reports/metrics").mkdir(parents=True)
+    headline = clone / "reports/metrics/headline.json"
+    headline.write_text(json.dumps({"n_spectra": 100, "friedel_99": 0.002}))
+    subprocess.run(["git", "add", "reports"], cwd=clone, check=True)
+    commit(clone)
+    headline.write_text(json.dumps({"n_spectra": 100, "friedel_99": 0.003}))
+    assert "friedel_99" not in run(clone)[1]  # no report: these are not the numbers of this run
+    (clone / "reports/index.html").write_text("")
+    status, output = run(clone)
+    *_, difference, where, last = output.splitlines()
+    assert status == 0
+    assert difference.split() == ["repro:", "friedel_99", "0.003", "0.002", "+50.00%"]
+    assert "docs/reproducibility.md" in where
+    assert last.startswith("repro: done. The report:")
+
+
 def test_outside_of_a_clone_it_says_where_to_go(tmp_path: Path):
     status, output = run(tmp_path)
     assert status == 1

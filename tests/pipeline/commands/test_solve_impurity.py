@@ -72,11 +72,11 @@ def test_bound_states_outside_the_band_are_told(tmp_path, capsys, interaction, l
     """Their weight is missing from the spectrum that is written; before, an empty spectrum came without a word."""
     impurity = ["--interaction", interaction, "--level", level, "--hybridization", hybridization, "--field", field]
     assert run("solve-impurity", *impurity, *QUICK, "--out", str(tmp_path / "s.npz")) == 0
-    told = capsys.readouterr()
-    printed = json.loads(told.out)
+    expected_message = capsys.readouterr()
+    printed = json.loads(expected_message.out)
     assert printed["weight_in_band"]["up"] < 0.5
     assert any("A_up has" in note and "bound states at |omega| > 1" in note for note in printed["notes"])
-    assert "note: A_up has" in told.err
+    assert "note: A_up has" in expected_message.err
     with np.load(tmp_path / "s.npz") as data:
         found = np.trapezoid(data["spectrum_up"], data["omega"])
     assert found == pytest.approx(printed["weight_in_band"]["up"], abs=0.05)

@@ -34,10 +34,15 @@ def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, caps
     group = write_clusters(place / "a.zarr")
     write_clusters(place / "b.zarr", 6, seed=5)
     run("--store", "a.zarr", "--out", "mine", "--members", 2, "--test-store", "b.zarr", *QUICK)
-    told = json.loads((place / "mine" / "potential.json").read_text())
-    assert (told["model"], told["n_members"], told["level"], told["species"]) == ("hipnn", 2, "Morse pairs", [1, 8])
-    assert told["units"]["force"] == "eV/A"
-    metrics = told["metrics"]
+    expected_message = json.loads((place / "mine" / "potential.json").read_text())
+    assert (
+        expected_message["model"],
+        expected_message["n_members"],
+        expected_message["level"],
+        expected_message["species"],
+    ) == ("hipnn", 2, "Morse pairs", [1, 8])
+    assert expected_message["units"]["force"] == "eV/A"
+    metrics = expected_message["metrics"]
     assert metrics["n_train"] + metrics["n_validation"] + metrics["n_test"] == 40
     assert 0 < metrics["force_mae_eV_A"] <= metrics["force_rmse_eV_A"]
     assert metrics["b"]["energy_mae_meV_atom"] > 0

@@ -9,9 +9,16 @@ import pytest
 import xarray as xr
 
 from models.laws.kondo_law import law_log_ratio
-from models.laws.symbolic_engine import EngineUnavailable
+from models.laws.symbolic_engine import (
+    SYMBOLIC_ENGINES,
+    Candidate,
+    EngineUnavailable,
+    FrontResult,
+    SymbolicEngine,
+)
+from models.settings import settings
 from pipeline.impurity import formula
-from pipeline.impurity.formula_targets import TooFewRows, read_latent_target, read_nrg_target
+from pipeline.impurity.targets import TooFewRows, read_latent_target, read_nrg_target
 from stores import kondo_temperatures, latents, spectra
 from stores.schema import StoreSchema
 from stores.zarr_store import write_store
@@ -31,9 +38,10 @@ formula:
   confidence: 0.95
   n_bootstrap: 60
   n_spline: 10
-  operon: {{population: 60, generations: 6, raw_generations: 6, max_length: 20}}
-  library: {{max_power: 2, max_total: 4, max_terms: 5, beam: 40}}
-  pysr: {{iterations: 2, max_size: 20, timeout_s: 10.0}}
+  engines:
+    pysr: {{iterations: 2, max_size: 20, timeout_s: 10.0}}
+    operon: {{population: 60, generations: 6, raw_generations: 6, max_length: 20}}
+    library: {{max_power: 2, max_total: 4, max_terms: 5, beam: 40}}
 """
 
 
@@ -121,23 +129,52 @@ def test_operon_runs_the_stage(project):
 
 
 def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, monkeypatch):
-    Path("params.yaml").write_text(PARAMS.format(engine="pysr"))
-    monkeypatch.setattr("models.laws.pysr_engine.CHILD", ("/no/such/python",))
-    monkeypatch.setattr("pipeline.discover.search_params.PySREngine", lambda **settings: _missing())
-    with pytest.raises(EngineUnavailable, match="To do: install Julia"):
+    Path("params.yaml").write_text(PARAMS.format(engine="missing").replace("    pysr:", "    missing:"))
+    with (
+        SYMBOLIC_ENGINES.registered("missing", Missing),
+        pytest.raises(EngineUnavailable, match="To do: install Julia"),
+    ):
         formula.main()
     assert not Path("reports/formula").exists()
     assert not Path("reports/metrics/formula.json").exists()
 
 
-def _missing():
-    class Missing:
-        name = "pysr"
+@settings
+class Missing(SymbolicEngine):
+    name = "missing"
+    iterations: int
+    max_size: int
+    timeout_s: float
 
-        def check_available(self):
-            raise EngineUnavailable("pysr", "no Julia", "install Julia")
+    def check_available(self) -> None:
+        raise EngineUnavailable(self.name, "no Julia", "install Julia")
 
-    return Missing()
+    def fit(self, inputs, target, names, *, seed, units=None):
+        raise AssertionError("an engine that is not available was asked")
+
+
+@settings
+class OneLaw(SymbolicEngine):
+    """An engine of one candidate: what a new file in models/laws/engines holds."""
+
+    name = "one_law"
+    equation: str
+
+    def fit(self, inputs, target, names, *, seed, units=None):
+        found = Candidate(equation=self.equation, complexity=5, loss=1.0)
+        return FrontResult(engine=self.name, names=tuple(names), candidates=(found,))
+
+
+def test_an_engine_defined_elsewhere_runs_the_stage_once_it_is_registered(project):
+    stated = '    one_law: {equation: "u*x*(1 + x) + log(u) + 1/u"}\n'
+    Path("params.yaml").write_text(PARAMS.format(engine="one_law") + stated)
+    with SYMBOLIC_ENGINES.registered("one_law", OneLaw):
+        formula.main()
+    results = json.loads(Path("reports/metrics/formula.json").read_text())["results"]
+    selected = [r for r in results if r["engine"] == "one_law" and r["selected"]]
+    assert [r["target"] for r in selected] == ["nrg", "latent"]
+    assert selected[0]["matches"] == "haldane_corrected"
+    assert Path("reports/formula/nrg_one_law_dimensionless/hall_of_fame.csv").exists()
 
 
 def test_a_latent_with_too_few_rows_is_left_out_with_its_reason(project):
@@ -175,7 +212,7 @@ def test_impossible_params_are_told_all_at_once(project):
         PARAMS.format(engine="auto").replace("tolerance: 0.2", "tolerance: 2.0").replace("n_seeds: 2", "n_seeds: 0")
     )
     Path("params.yaml").write_text(broken)
-    with pytest.raises(ValueError, match=r"n_seeds: found 0.*tolerance: found 2\.0"):
+    with pytest.raises(ValueError, match=r"(?s)n_seeds: found 0.*tolerance: found 2\.0"):
         formula.main()
 
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.solver import ImpuritySolution, SolverError
-from models.physics.impurity.triqs import SolverUnavailable, TriqsSolver
+from models.physics.impurity.solver import IMPURITY_SOLVERS, ImpuritySolution, SolverError, SolverUnavailable
+from models.physics.impurity.triqs import TriqsSolver
 from pipeline.impurity import spectra
 from pipeline.impurity.spectra import (
     Hamiltonian,
@@ -23,7 +23,6 @@ from pipeline.impurity.spectra import (
     draw_hamiltonian,
     frequency_grid,
     generate,
-    make_solver,
     solve_shard,
 )
 from pipeline.runtime.params import load_params
@@ -298,7 +297,7 @@ class ToyTriqs(TriqsSolver):
 
 
 def test_a_store_names_the_versions_of_triqs_and_other_versions_make_other_shards(here, capsys):
-    params = replace(PARAMS, solver="triqs", n_hamiltonians=4)
+    params = replace(PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=4)
     for versions in ({"triqs": "3.2.1"}, {"triqs": "3.3.0"}):
         generate(params, ToyTriqs(versions=versions), toy_kondo_temperature)
         assert json.loads(open_store(spectra.OUT).attrs["settings"])["versions"] == versions
@@ -315,8 +314,10 @@ def test_a_store_of_the_built_in_solver_names_its_settings_alone(here):
 def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(here, monkeypatch):
     monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(here))
     free = replace(PARAMS.sampling, interaction=(1e-16, 2e-16))  # the stand-in of TRIQS solves U = 0
-    params = replace(PARAMS, solver="triqs", n_hamiltonians=2, hamiltonians_per_shard=1, sampling=free)
-    solver = make_solver(params)
+    params = replace(
+        PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=2, hamiltonians_per_shard=1, sampling=free
+    )
+    solver = IMPURITY_SOLVERS.make(params.solver, nrg=params.nrg)
     sound = (here / "tools" / "kk").read_text()
     (here / "tools" / "kk").write_text("#!/bin/sh\necho 'kk: no libgsl.so.27' >&2; exit 127\n")
     with pytest.raises(SolverUnavailable, match=r"does not solve even the free level.*kk: no libgsl\.so\.27"):
@@ -332,4 +333,23 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
 def test_a_missing_triqs_is_told_before_any_work(monkeypatch):
     monkeypatch.delenv("LATENTLAW_TRIQS_PYTHON", raising=False)
     with pytest.raises(SolverUnavailable, match="Install route"):
-        make_solver(replace(PARAMS, solver="triqs"))
+        IMPURITY_SOLVERS.make(IMPURITY_SOLVERS.choose("triqs"), nrg=PARAMS.nrg)
+
+
+def toy_solver(*, nrg):
+    """What a new file in models/physics/impurity holds: a function, registered."""
+    return ToySolver()
+
+
+def test_a_solver_defined_elsewhere_runs_the_stage_once_it_is_registered(here, monkeypatch):
+    text = (
+        (ROOT / "params.yaml")
+        .read_text()
+        .replace("solver: nrg", "solver: toy")
+        .replace("n_hamiltonians: 1700", "n_hamiltonians: 3")
+    )
+    (here / "params.yaml").write_text(text)
+    monkeypatch.setattr(spectra, "kondo_temperature", lambda impurity, **_: toy_kondo_temperature(impurity))
+    with IMPURITY_SOLVERS.registered("toy", toy_solver):
+        spectra.main()
+    assert open_store(spectra.OUT, SPECTRA).attrs["solver"] == "toy"

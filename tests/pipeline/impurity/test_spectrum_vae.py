@@ -41,8 +41,8 @@ spectrum_vae:
   n_odd: 1
   hidden: [16]
   ramp_fraction: 0.3
-  prefix: 0.3
-  transport: 10.0
+  nested_dropout: 0.3
+  cramer_weight: 10.0
   learning_rate: 0.01
   weight_decay: 1.0e-4
   batch_size: 16
@@ -119,10 +119,10 @@ def metrics(folder, name):
 
 
 def test_stage_leaves_weights_curves_selection_and_metrics(finished):
-    told = metrics(finished, "spectrum_vae")
-    assert told["seeds"] == [0, 1]
-    assert 0 < told["test_mae"] < 0.1
-    assert told["active_latents"] >= 2
+    message = metrics(finished, "spectrum_vae")
+    assert message["seeds"] == [0, 1]
+    assert 0 < message["test_mae"] < 0.1
+    assert message["active_latents"] >= 2
     selection = json.loads((finished / "runs/spectrum_vae/selection.json").read_text())
     for subset in ("low_temperature", "full"):
         assert selection[subset]["beta"] in (0.05, 0.2)
@@ -174,24 +174,24 @@ def test_latents_find_scale_and_asymmetry(finished):
 
 
 def test_latents_report_all_seeds_and_words(finished):
-    told = json.loads((finished / "reports/details/latents.json").read_text())["subsets"]["low_temperature"]
-    assert set(told["seeds"]) == {"0", "1"}
-    assert len(told["meaning"]) == len(told["associations"])
-    assert all("nats a spectrum" in sentence for sentence in told["meaning"])
-    first = next(iter(told["associations"].values()))["asymmetry"]
+    message = json.loads((finished / "reports/details/latents.json").read_text())["subsets"]["low_temperature"]
+    assert set(message["seeds"]) == {"0", "1"}
+    assert len(message["meaning"]) == len(message["associations"])
+    assert all("nats a spectrum" in sentence for sentence in message["meaning"])
+    first = next(iter(message["associations"].values()))["asymmetry"]
     assert {"pearson", "spearman", "distance_correlation", "mutual_information"} == set(first)
 
 
 def test_latents_store_is_the_encoding_of_its_rows(finished):
-    told = read_latents(finished / "data/latents.zarr", "low_temperature")
+    message = read_latents(finished / "data/latents.zarr", "low_temperature")
     original = level_spectra()
-    assert (original["temperature"].values[told.spectrum_row] == 1e-6).all()
-    assert (original["status"].values[told.spectrum_row] == OK).all()
-    assert (original["hamiltonian"].values[told.spectrum_row] == told.hamiltonian).all()
-    mirrored = original["mirrored"].values[told.spectrum_row]
-    sign = np.array([1 if name.startswith("even") else -1 for name in told.names])
-    np.testing.assert_allclose(told.mean[mirrored], sign * told.mean[~mirrored], atol=2e-5)
-    assert told.traversal_spectrum.shape == (len(told.names), 5, 41)
+    assert (original["temperature"].values[message.spectrum_row] == 1e-6).all()
+    assert (original["status"].values[message.spectrum_row] == OK).all()
+    assert (original["hamiltonian"].values[message.spectrum_row] == message.hamiltonian).all()
+    mirrored = original["mirrored"].values[message.spectrum_row]
+    sign = np.array([1 if name.startswith("even") else -1 for name in message.names])
+    np.testing.assert_allclose(message.mean[mirrored], sign * message.mean[~mirrored], atol=2e-5)
+    assert message.traversal_spectrum.shape == (len(message.names), 5, 41)
     with pytest.raises(ValueError, match="found the subsets"):
         read_latents(finished / "data/latents.zarr", "all")
 
@@ -247,12 +247,15 @@ def test_subsets_are_chosen_by_inputs():
 
 def test_bad_params_are_refused_before_anything_is_read(tmp_path, monkeypatch):
     broken = (
-        PARAMS.replace("prefix: 0.3", "prefix: 1.3").replace("seeds: [0, 1]", "seeds: []").replace("n_odd: 1", "odd: 1")
+        PARAMS.replace("nested_dropout: 0.3", "nested_dropout: 1.3")
+        .replace("seeds: [0, 1]", "seeds: []")
+        .replace("n_odd: 1", "odd: 1")
     )
     (tmp_path / "params.yaml").write_text(broken)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ParamsError, match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.prefix"
+        ParamsError,
+        match=r"(?s)spectrum_vae\.odd.*spectrum_vae\.seeds.*spectrum_vae\.n_odd.*spectrum_vae\.nested_dropout",
     ):
         spectrum_vae.main()
 

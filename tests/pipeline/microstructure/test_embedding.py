@@ -38,9 +38,9 @@ embedding:
     extrapolation_fraction: 0.1
     confidence: 0.95
     n_bootstrap: 20
-    operon: {{population: 50, generations: 2, raw_generations: 2, max_length: 10}}
-    library: {{max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
-    pysr: {{iterations: 1, max_size: 10, timeout_s: 10.0}}
+    engines:
+      operon: {{population: 50, generations: 2, raw_generations: 2, max_length: 10}}
+      library: {{max_power: 1, max_total: 1, max_terms: 2, beam: 5}}
 """
 DEFAULTS = {"n_landmarks": 1000, "seeds": "[0, 1, 2]", "n_folds": 4, "descriptor": "efficientnet"}
 METRICS, DETAILS = Path("reports/metrics/embedding.json"), Path("reports/details/embedding.json")
@@ -78,18 +78,18 @@ def test_metrics_have_the_shape_that_scripts_rely_on(project):
         ]
         assert set(record["linear_r2"]) == set(record["knn_r2"]) == names[record["generator"]] | {"mean"}
         assert record["low"] <= record["linear_r2"]["mean"] <= record["high"]
-    told = best(results, "phase_order", "efficientnet", "phase_order")["linear_r2"]["phase_order"]
-    assert told > 0.95
+    message = best(results, "phase_order", "efficientnet", "phase_order")["linear_r2"]["phase_order"]
+    assert message > 0.95
     assert best(results, "phase_order", "two_point", "phase_order")["linear_r2"]["phase_order"] < 0.3
 
 
 def test_details_hold_intervals_curves_and_formulas(project):
     embedding.main()
     details = json.loads(DETAILS.read_text())
-    for told in details["maps"]:
-        assert len(told["residual_variance"]) == len(told["linear_r2_by_dimension"]) <= 5
-        assert 1 <= told["dimension"] <= 5
-        assert len(told["linear_r2"]["mean"]) == len(told["trustworthiness"]) == 3
+    for message in details["maps"]:
+        assert len(message["residual_variance"]) == len(message["linear_r2_by_dimension"]) <= 5
+        assert 1 <= message["dimension"] <= 5
+        assert len(message["linear_r2"]["mean"]) == len(message["trustworthiness"]) == 3
     cells = details["laws"][1]
     assert cells["associations"]["coordinate 1"]["phase_order"]["spearman"][0] ** 2 > 0.9
     assert "is the phase order t" in cells["meaning"][0]
@@ -162,7 +162,7 @@ def test_goals_are_judged_by_the_better_map_of_the_network_and_the_best_of_its_r
         record("phase_order", "two_point", phase_order=-0.1),
         record("phase_order", "log_power_spectrum", phase_order=0.2),
     ]
-    told = {goal["goal"]: goal for goal in goals(results)}
-    assert [goal["reached"] for goal in told.values()] == [True, False, True, False]
-    assert [round(goal["found"], 3) for goal in told.values()] == [0.9, 1.8, 0.95, 0.2]
+    message = {goal["goal"]: goal for goal in goals(results)}
+    assert [goal["reached"] for goal in message.values()] == [True, False, True, False]
+    assert [round(goal["found"], 3) for goal in message.values()] == [0.9, 1.8, 0.95, 0.2]
     assert goals([]) == []

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.microstructure import reconstruction
-from pipeline.microstructure.report.reconstruction_section import reconstruction_section
+from pipeline.microstructure.report.beyond_section import beyond_section
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios, tiles_of
 from stores.microstructures import GENERATORS, MICROSTRUCTURES, PARAMETERS
 from stores.zarr_store import write_store
@@ -70,7 +70,7 @@ def test_the_stage_writes_its_metrics_and_its_pictures(folder: Path):
     with np.load(folder / "reports/microstructures/reconstruction.npz") as arrays:
         assert arrays["names"].tolist() == params["generators"]
         assert {arrays[key].shape for key in ("target", "surrogate", "image")} == {(1, SIZE, SIZE)}
-    section = reconstruction_section(folder)
+    section = beyond_section(folder)
     assert section.anchor == "microstructures-beyond"
     assert all("NaN" not in str(block) for block in section.blocks)
 

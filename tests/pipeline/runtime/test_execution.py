@@ -32,7 +32,7 @@ def test_the_environment_wins_over_the_local_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("environment", "content", "told"),
+    ("environment", "content", "message"),
     [
         ({"LATENTLAW_SCHEDULER": "cloud"}, "", "found 'cloud', expected local, threads, serial, slurm or tcp://"),
         ({"LATENTLAW_WORKERS": "many"}, "", r"execution.workers: found 'many' \(str\), expected a whole number >= 1"),
@@ -44,9 +44,9 @@ def test_the_environment_wins_over_the_local_file(tmp_path):
         ({}, "a: {", "local.yaml: cannot be read as YAML"),
     ],
 )
-def test_an_unclear_choice_is_refused(environment, content, told, tmp_path):
+def test_an_unclear_choice_is_refused(environment, content, message, tmp_path):
     (tmp_path / "local.yaml").write_text(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         load_execution(environment, tmp_path / "local.yaml")
 
 

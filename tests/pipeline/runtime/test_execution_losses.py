@@ -53,8 +53,8 @@ def dies_at_first(task):
 def short_waits(monkeypatch):
     for module, name, seconds in (
         (execution, "LOOK_EVERY_S", 0.3),
-        (execution, "TELL_AFTER_S", 0.6),
-        (execution, "TELL_EVERY_S", 0.6),
+        (execution, "NOTE_AFTER_S", 0.6),
+        (execution, "NOTE_EVERY_S", 0.6),
         (slurm_jobs, "ASK_EVERY_S", 0.3),
         (slurm_jobs, "SUBMIT_AGAIN_S", 0.3),
     ):
@@ -92,11 +92,11 @@ def test_waiting_without_a_worker_is_told_again_and_again(capfd):
         late.start()
         results = dict(run_tasks(double, range(3), Execution(scheduler=cluster.scheduler_address)))
         late.join()
-        told = capfd.readouterr().err.splitlines()
+        message = capfd.readouterr().err.splitlines()
         waiting = f"no worker is there, 3 tasks wait (`dask worker {cluster.scheduler_address}` starts one)"
     assert results == {0: 0, 1: 2, 2: 4}
-    assert told.count(waiting) >= 2
-    assert told[-1] == "workers are there, going on"
+    assert message.count(waiting) >= 2
+    assert message[-1] == "workers are there, going on"
 
 
 @pytest.mark.slow
@@ -180,7 +180,7 @@ class Done:
 
 
 @pytest.mark.parametrize(
-    ("future", "told"),
+    ("future", "message"),
     [
         (Done("lost"), TimeoutError),
         (Done("finished", "pending"), TimeoutError),
@@ -188,10 +188,10 @@ class Done:
         (Done("cancelled"), ConnectionError),
     ],
 )
-def test_a_result_that_is_lost_before_it_is_read_is_waited_for_unless_the_scheduler_is_gone(future, told):
+def test_a_result_that_is_lost_before_it_is_read_is_waited_for_unless_the_scheduler_is_gone(future, message):
     client = SimpleNamespace(scheduler=SimpleNamespace(address="tcp://there:1"))
     workers = execution._Workers(client, Execution(scheduler="tcp://there:1"))
-    with pytest.raises(told):
+    with pytest.raises(message):
         workers.outcome(future)
     assert isinstance(workers.outcome(Done("finished", "error")), KeyError)
 

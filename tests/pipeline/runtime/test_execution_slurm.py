@@ -56,8 +56,8 @@ def two_jobs(daemons, tmp_path, monkeypatch):
         time.sleep(1)
 
 
-def n_replaced(told):
-    return sum(int(n) for n in re.findall(r"submitted in their place: (\d+)", told))
+def n_replaced(message):
+    return sum(int(n) for n in re.findall(r"submitted in their place: (\d+)", message))
 
 
 def test_jobs_that_end_at_their_walltime_are_replaced(two_jobs, capfd):

@@ -53,7 +53,7 @@ def test_a_good_section_becomes_a_dataclass(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("seed: 1", "seed: true", "stage.seed: found True (bool), expected a whole number >= 0"),
         ("seed: 1", "seed: 1.0", "stage.seed: found 1.0 (float), expected a whole number >= 0"),
@@ -78,10 +78,10 @@ def test_a_good_section_becomes_a_dataclass(tmp_path):
         ("seed: 1", "seed: 10", "stage: found verbose with a seed above 9"),
     ],
 )
-def test_each_bad_value_is_told_with_key_found_and_expected(old, new, told, tmp_path):
+def test_each_bad_value_is_told_with_key_found_and_expected(old, new, message, tmp_path):
     with pytest.raises(ParamsError) as caught:
         load(GOOD.replace(old, new), tmp_path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(tmp_path / "params.yaml") in str(caught.value)
 
 
@@ -125,7 +125,7 @@ def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path)
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(ParamsError) as caught:
         load_params(SpectraParams, "spectra", tmp_path / "params.yaml")
-    for told in (
+    for message in (
         "sampling.hybridization[0]: found 0 (int), expected a number > 0",
         "sampling.temperature[0]: found -1.0",
         "sampling.interaction[0]: found '0.05' (str)",
@@ -133,4 +133,4 @@ def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path)
         "spectra.nrg: NRGSettings: discretization (Lambda) = 1.0: expected 1.2 to 20",
         "spectra.solver: found 'ctqmc'",
     ):
-        assert told in str(caught.value), caught.value
+        assert message in str(caught.value), caught.value

@@ -138,7 +138,7 @@ def test_without_git_the_file_itself_is_the_base_while_no_profile_wrote_it(tmp_p
 
 
 def test_the_command_says_what_it_wrote_or_what_is_wrong(clone: Path):
-    command = [sys.executable, "-m", "pipeline.commands.profile"]
+    command = [sys.executable, "-m", "pipeline.cli", "profile"]
     options = {"cwd": clone, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "capture_output": True, "text": True}
     for name, status, message in (("small", 0, "params.yaml: profile small"), ("huge", 1, "expected one of")):
         reply = subprocess.run([*command, name], **options, check=False)

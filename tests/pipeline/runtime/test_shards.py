@@ -137,9 +137,9 @@ def test_a_damaged_shard_is_made_anew(damage, here, expected, capsys):
     content[40] ^= 4
     file.write_bytes({"truncated": content[:-9], "flipped": content, "empty": b""}[damage])
     assert generate_store(recipe(), SERIAL).hash == expected
-    told = capsys.readouterr()
-    assert "000005.task: checksum does not fit, it is made anew" in told.err
-    assert "reused 23 of 24 results" in told.out
+    message = capsys.readouterr()
+    assert "000005.task: checksum does not fit, it is made anew" in message.err
+    assert "reused 23 of 24 results" in message.out
 
 
 def test_killed_at_any_point_it_goes_on_to_the_same_store(here, expected):

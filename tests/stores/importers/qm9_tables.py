@@ -25,7 +25,7 @@ ROWS = (
 
 
 def write_tables(folder: Path, *, replace: tuple[str, str] = ("", "")) -> Path:
-    """Two tables in `folder`, every text of the second replaced as told."""
+    """Two tables in `folder`, every text of the second replaced as given."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "qm9_part1.csv").write_text("\n".join([HEAD, *ROWS[:2]]) + "\n")
     second = "\n".join([HEAD, *ROWS[2:]]) + "\n"

@@ -106,7 +106,7 @@ def test_ani_al_has_cells(tmp_path: Path):
     report, records = imported(ani_al(tmp_path / "a.h5"), LabelSettings(level="PBE"))
     assert report.elements == "Al"
     assert [len(record.numbers) for record in records] == [4] * 3 + [8] * 3
-    assert records[0].periodic == (True, True, True)
+    assert records.pbc[0].all()
     np.testing.assert_allclose(records[0].cell_A, np.eye(3) * 5.8)
     assert records[0].energy_eV == pytest.approx(-2.7 * 4 * HARTREE)
 

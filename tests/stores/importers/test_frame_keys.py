@@ -89,7 +89,7 @@ def test_names_with_a_prefix_count_before_those_that_programs_overwrite(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         # forces belong to one of two energies
         (beside(under("REF_energy", "forces"), under("energy", None, shift=3.0)), "'REF_energy' and 'energy'"),
@@ -100,9 +100,9 @@ def test_names_with_a_prefix_count_before_those_that_programs_overwrite(tmp_path
         (beside(under("energy", "forces"), under("TotEnergy", None, shift=3.0)), "'energy' and 'TotEnergy'"),
     ],
 )
-def test_two_keys_with_different_numbers_are_refused_until_named(tmp_path: Path, made: list[Atoms], told: str):
+def test_two_keys_with_different_numbers_are_refused_until_named(tmp_path: Path, made: list[Atoms], message: str):
     with pytest.raises(
-        ValueError, match=rf"a.xyz: found different numbers under .*{told}.*first in .*record 0.*--ener"
+        ValueError, match=rf"a.xyz: found different numbers under .*{message}.*first in .*record 0.*--ener"
     ):
         imported(tmp_path, made)
     forces = next(key for key in ("REF_forces", "forces") if key in made[0].arrays)
@@ -117,14 +117,14 @@ def test_two_keys_with_the_same_numbers_are_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("energy", "forces", "told"),
+    ("energy", "forces", "message"),
     [
         ("my_energy", "forces", "found no usual key for energy but my_energy, .*--energy-key none"),
         ("energy", "gap_force", "found no usual key for forces but gap_force, .*--forces-key none"),
     ],
 )
-def test_what_looks_like_the_missing_label_is_asked_for(tmp_path: Path, energy: str, forces: str, told: str):
-    with pytest.raises(ValueError, match=rf"a.xyz: {told}"):
+def test_what_looks_like_the_missing_label_is_asked_for(tmp_path: Path, energy: str, forces: str, message: str):
+    with pytest.raises(ValueError, match=rf"a.xyz: {message}"):
         imported(tmp_path, under(energy, forces))
     _, records = imported(tmp_path, under(energy, forces), FrameKeys(energy=energy, forces=forces))
     assert_labels(records, frames())

@@ -346,9 +346,9 @@ def test_the_command_tells_what_it_skipped(tmp_path: Path, capsys: pytest.Captur
         "import-dataset",
         *["images", str(mixed_folder(tmp_path / "in")), "--out", str(out), "--tile", "16", "--crop-bottom", "0.1"],
     )
-    told = capsys.readouterr()
-    assert "skipped half.png: cannot be read" in told.err
-    assert "of 1 images, 10 skipped" in told.out  # b.jpg has only 14 rows left
+    message = capsys.readouterr()
+    assert "skipped half.png: cannot be read" in message.err
+    assert "of 1 images, 10 skipped" in message.out  # b.jpg has only 14 rows left
     assert validate(out) == []
 
 

@@ -14,7 +14,7 @@ from models.physics.atoms.reference_energies import least_squares
 from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.potential_data import SplitParams, load_training_data
 from stores.atoms import ATOMS
-from stores.importers.energy_outliers import far_energies
+from stores.importers.label_problems import far_energies
 from stores.zarr_store import open_store
 from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import TOTAL_EV, frames
@@ -52,12 +52,12 @@ def test_the_table_names_keys_records_units_and_what_was_ignored(tmp_path: Path,
         if index < 4:
             del atoms.calc.results["forces"]
     run("import-dataset", *write(tmp_path, made))
-    told = capsys.readouterr().out
-    lines = [line.split() for line in told.splitlines()]
+    message = capsys.readouterr().out
+    lines = [line.split() for line in message.splitlines()]
     assert ["energy", "energy", "30", "eV"] in lines
     assert ["forces", "forces", "26", "eV/A"] in lines
     assert ["stress", "(none", "found)", "0"] in lines
-    assert "ignored keys (records that have them): temperature (30)" in told
+    assert "ignored keys (records that have them): temperature (30)" in message
     assert told_by(tmp_path / "a.zarr") == {
         "labels": [
             {"label": "energy", "key": "energy", "n_records": 30, "units": "eV"},
@@ -193,7 +193,7 @@ def test_a_small_rmd17_file_trains_with_the_default_split(tmp_path: Path):
     save(tmp_path / "a.npz", arrays(60))
     run("import-dataset", "rmd17", str(tmp_path / "a.npz"), "--out", str(tmp_path / "a.zarr"))
     data = load_training_data(tmp_path / "a.zarr", SplitParams(), PotentialLoss())
-    sizes = [len(some.n_atoms_M) for some in (data.train, data.validation, data.test)]
+    sizes = [len(some) for some in (data.train, data.validation, data.test)]
     assert sum(sizes) == 60
     assert sizes[0] > 30
     assert min(sizes) > 0

@@ -229,13 +229,13 @@ def test_numbers_out_of_all_range_name_their_record(tmp_path: Path, format_: str
     ase.io.write(file, changed_frames(CHANGES[change]), format="db" if format_ == "ase-db" else format_)
     words = [format_, str(file), "--out", str(tmp_path / "out.zarr")]
     record = {"extxyz": "record 2", "ase-db": "row 3", "traj": "frame 2"}[format_]
-    told = outcome(words, f"a{file.suffix}, {record}, key")
-    assert re.search("found .* expected .*Cure", told, re.DOTALL)
+    message = outcome(words, f"a{file.suffix}, {record}, key")
+    assert re.search("found .* expected .*Cure", message, re.DOTALL)
     assert outcome([*words, "--drop-bad"], "") == ""
 
 
 @pytest.mark.parametrize(
-    ("replace", "told"),
+    ("replace", "message"),
     [
         (("'O','H','H'", "'Cl','H','H'"), r"part2.csv, molecule 3, key 'Elements': found \['Cl'\], expected"),
         ((',3,"[2,0,0,1,0]', ',three,"[2,0,0,1,0]'), r"part2.csv, molecule 3, key 'N_atoms': found 'three', expected"),
@@ -244,7 +244,7 @@ def test_numbers_out_of_all_range_name_their_record(tmp_path: Path, format_: str
         (("0.0076015923", "1e300"), r"part2.csv, molecule 3, key 'positions': found 1 of 3 atoms beyond 1e\+06"),
     ],
 )
-def test_a_row_of_qm9_that_cannot_be_read_is_named(tmp_path: Path, replace: tuple[str, str], told: str):
+def test_a_row_of_qm9_that_cannot_be_read_is_named(tmp_path: Path, replace: tuple[str, str], message: str):
     write_tables(tmp_path / "in", replace=replace)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         run("import-dataset", "qm9", str(tmp_path / "in"), "--out", str(tmp_path / "out.zarr"))

@@ -119,10 +119,18 @@ def test_impossible_configurations_never_reach_the_engine(positions, cell, told:
     assert outcome.final
 
 
-def test_a_child_that_cannot_start_fails_all_it_was_given():
-    class Unreachable(Fragile):
-        """Not at the top of its module, so that no child can make one."""
+class Unreachable(Fragile):
+    """No child can read one."""
 
+    def __reduce__(self):
+        return missing_in_children, ()
+
+
+def missing_in_children():
+    raise AttributeError("not there")
+
+
+def test_a_child_that_cannot_start_fails_all_it_was_given():
     outcomes = outcomes_of(Unreachable(has_safer=False), [structure(), structure()], LIMITS)
     assert all("status 1" in reason(outcome) and "AttributeError" in reason(outcome) for outcome in outcomes)
 

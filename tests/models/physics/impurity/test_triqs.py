@@ -17,9 +17,9 @@ from models.physics.impurity.solver import SolverError
 from models.physics.impurity.triqs import (
     CHILD,
     INTERPRETER_VARIABLE,
-    SolverUnavailable,
     TriqsSettings,
     TriqsSolver,
+    TriqsUnavailable,
     _environment,
     _spectrum,
 )
@@ -98,7 +98,7 @@ def test_a_temperature_gets_its_own_run_and_a_mesh_finer_than_the_output_grid(in
 
 def test_no_interpreter_names_the_variable_and_the_install_route(monkeypatch):
     monkeypatch.delenv(INTERPRETER_VARIABLE, raising=False)
-    with pytest.raises(SolverUnavailable, match=rf"{INTERPRETER_VARIABLE} is not set.*Install route.*numpy<2"):
+    with pytest.raises(TriqsUnavailable, match=rf"{INTERPRETER_VARIABLE} is not set.*Install route.*numpy<2"):
         solve(RESONANT_LEVEL, None)
 
 
@@ -108,12 +108,12 @@ def test_the_interpreter_may_come_from_the_environment(monkeypatch, interpreter)
 
 
 def test_an_interpreter_that_is_no_file_is_refused_with_the_install_route(tmp_path):
-    with pytest.raises(SolverUnavailable, match=r"is not an executable.*Install route"):
+    with pytest.raises(TriqsUnavailable, match=r"is not an executable.*Install route"):
         solve(RESONANT_LEVEL, str(tmp_path / "nowhere" / "python"))
 
 
 def test_an_interpreter_without_triqs_is_refused_with_the_install_route():
-    with pytest.raises(SolverUnavailable, match=r"cannot import nrgljubljana_interface.*Install route"):
+    with pytest.raises(TriqsUnavailable, match=r"cannot import nrgljubljana_interface.*Install route"):
         solve(RESONANT_LEVEL, sys.executable)
 
 
@@ -157,7 +157,7 @@ def test_an_installation_is_checked_by_solving_and_tells_its_versions(monkeypatc
 @pytest.mark.parametrize("tool", [tool for tool in TOOLS if tool != "perl"])
 def test_a_missing_tool_is_named(tmp_path, interpreter, tool):
     (tmp_path / "tools" / tool).unlink()
-    with pytest.raises(SolverUnavailable, match=rf"finds no {tool} on its PATH.*exports PYTHONPATH, LD_LIBRARY_PATH"):
+    with pytest.raises(TriqsUnavailable, match=rf"finds no {tool} on its PATH.*exports PYTHONPATH, LD_LIBRARY_PATH"):
         solve(RESONANT_LEVEL, interpreter)
 
 
@@ -166,28 +166,26 @@ def test_all_that_is_missing_is_named_at_once(tmp_path):
     empty.mkdir()
     alone = write_script(tmp_path / "alone", f'PATH="{empty}" exec "{sys.executable}" "$@"')
     names = ", ".join(TOOLS)
-    with pytest.raises(
-        SolverUnavailable, match=rf"cannot import nrgljubljana_interface .*finds no {names} on its PATH"
-    ):
+    with pytest.raises(TriqsUnavailable, match=rf"cannot import nrgljubljana_interface .*finds no {names} on its PATH"):
         TriqsSolver(interpreter=alone).checked()
 
 
 def test_a_perl_without_its_modules_is_named(tmp_path, interpreter):
     write_script(tmp_path / "tools" / "perl", 'case "$1" in -MMath::Trig) exit 2;; esac')
-    with pytest.raises(SolverUnavailable, match=r"its perl has no module Math::Trig\."):
+    with pytest.raises(TriqsUnavailable, match=r"its perl has no module Math::Trig\."):
         TriqsSolver(interpreter=interpreter).checked()
 
 
 def test_a_tool_that_does_not_run_is_the_fault_of_the_installation(tmp_path, interpreter):
     words = "kk: error while loading shared libraries: libgsl.so.27"
     write_script(tmp_path / "tools" / "kk", f'echo "{words}" >&2; exit 127')
-    with pytest.raises(SolverUnavailable, match=rf"does not solve even the free level.*{words}.*\./process"):
+    with pytest.raises(TriqsUnavailable, match=rf"does not solve even the free level.*{words}.*\./process"):
         solve(RESONANT_LEVEL, interpreter)
 
 
 def test_an_installation_that_solves_wrongly_is_refused(monkeypatch, interpreter):
     monkeypatch.setenv("FAKE_TRIQS", "wrong")
-    with pytest.raises(SolverUnavailable, match=r"solves the free level wrongly: found .* expected 1/2, 1/2, 1/4"):
+    with pytest.raises(TriqsUnavailable, match=r"solves the free level wrongly: found .* expected 1/2, 1/2, 1/4"):
         TriqsSolver(interpreter=interpreter).checked()
 
 
@@ -195,7 +193,7 @@ def test_an_installation_that_solves_wrongly_is_refused(monkeypatch, interpreter
 def test_a_kill_from_outside_is_no_property_of_the_hamiltonian(monkeypatch, tmp_path, interpreter, run_by):
     wrapper = write_script(tmp_path / "wrapper", f'{run_by}"{interpreter}" "$@"')
     monkeypatch.setenv("FAKE_TRIQS", "killed")
-    with pytest.raises(SolverUnavailable, match=r"killed by SIGKILL, from outside"):
+    with pytest.raises(TriqsUnavailable, match=r"killed by SIGKILL, from outside"):
         solve(RESONANT_LEVEL, wrapper)
 
 
@@ -210,13 +208,13 @@ def test_the_variables_of_mpirun_and_srun_do_not_reach_the_child(monkeypatch, tm
 
 def test_a_script_that_fails_before_its_python_is_the_fault_of_the_installation(tmp_path):
     wrapper = write_script(tmp_path / "wrapper", "echo 'module: command not found' >&2; exit 255")
-    with pytest.raises(SolverUnavailable, match=r"exit status 255.*module: command not found"):
+    with pytest.raises(TriqsUnavailable, match=r"exit status 255.*module: command not found"):
         solve(RESONANT_LEVEL, wrapper)
 
 
 def test_a_child_that_mpi_ends_is_the_fault_of_the_installation(tmp_path, interpreter):
     wrapper = write_script(tmp_path / "wrapper", f'PMI_RANK=0 exec "{interpreter}" "$@"')
-    with pytest.raises(SolverUnavailable, match=r"exit status 15.*PMI_Init returned -1"):
+    with pytest.raises(TriqsUnavailable, match=r"exit status 15.*PMI_Init returned -1"):
         solve(RESONANT_LEVEL, wrapper)
 
 
@@ -242,7 +240,7 @@ def test_our_triqs_py_never_shadows_the_package(tmp_path, interpreter):
 
 
 def test_what_stops_a_run_survives_the_way_back_from_a_worker():
-    error = pickle.loads(pickle.dumps(SolverUnavailable("no perl", "Install it.")))
+    error = pickle.loads(pickle.dumps(TriqsUnavailable("no perl", "Install it.")))
     assert (error.reason, error.cure, str(error)) == ("no perl", "Install it.", "solver triqs: no perl. Install it.")
 
 

@@ -63,4 +63,4 @@ def test_all_bad_parameters_are_told_at_once():
     with pytest.raises(ValueError) as raised:
         CahnHilliard(composition=1.0, n_steps=0, shape=(64, 48.0), time_step=-1, interface_px=0.1)
     for name in ("composition", "n_steps", "shape", "time_step", "interface_px"):
-        assert f"{name} = " in str(raised.value)
+        assert f"\n{name}" in str(raised.value)

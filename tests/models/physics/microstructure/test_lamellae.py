@@ -112,4 +112,4 @@ def test_all_bad_parameters_are_told_at_once():
     with pytest.raises(ValueError) as raised:
         Lamellae(angle=np.nan, noise_strength=-1, scale_px=0, shape=(4, 128))
     for name in ("angle", "noise_strength", "scale_px", "shape"):
-        assert f"{name} = " in str(raised.value)
+        assert f"\n{name}" in str(raised.value)

@@ -6,7 +6,7 @@ from torch.distributions import Normal, kl_divergence
 
 from models.networks.potentials.cumulative_weight import cumulative_weight
 from models.networks.spectra.spectrum_vae import Posterior, SpectrumVAE
-from models.training.spectra.elbo import kl_per_latent, latent_activity, negative_elbo, prefix_mask, ramp
+from models.training.spectra.elbo import kl_per_latent, latent_activity, negative_elbo, nested_mask, ramp
 
 
 def test_kl_of_gaussians_follows_its_closed_form():
@@ -38,18 +38,18 @@ def test_prefix_dropout_compares_cut_spectra_by_their_weight_alone():
     torch.manual_seed(0)
     model = SpectrumVAE(SpectrumVAE.Config(n_omega=11, n_latent=3, n_odd=1, hidden=(8,), variational=False))
     x = torch.rand(4000, 11)
-    found = negative_elbo(model, x, beta=0.0, prefix=1.0, generator=torch.Generator().manual_seed(0))
+    found = negative_elbo(model, x, beta=0.0, nested_dropout=1.0, generator=torch.Generator().manual_seed(0))
     whole = negative_elbo(model, x, beta=0.0)
     share = (1 / 3) * (1 / 2)  # of prefixes which happen to keep both even latents and the odd one
     assert found.loss.item() == pytest.approx(share * whole.loss.item(), rel=0.15)
-    moved = negative_elbo(model, x, beta=0.0, transport=2.0)
+    moved = negative_elbo(model, x, beta=0.0, cramer_weight=2.0)
     weight = ((cumulative_weight(x) - cumulative_weight(model(x))) ** 2).sum(1).mean()
     torch.testing.assert_close(moved.loss, whole.loss + 2 * weight)
 
 
-def test_prefix_masks_keep_leading_latents_of_each_sector():
+def test_nested_masks_keep_leading_latents_of_each_sector():
     generator = torch.Generator().manual_seed(0)
-    mask = prefix_mask(4000, [range(0, 3), range(3, 5)], 0.6, like_L=torch.ones(5), generator=generator)
+    mask = nested_mask(4000, [range(0, 3), range(3, 5)], 0.6, like_L=torch.ones(5), generator=generator)
     assert (mask[:, 0] >= mask[:, 1]).all()
     assert (mask[:, 1] >= mask[:, 2]).all()
     assert (mask[:, 3] >= mask[:, 4]).all()
@@ -58,7 +58,7 @@ def test_prefix_masks_keep_leading_latents_of_each_sector():
 
 
 def test_no_prefix_dropout_keeps_everything():
-    assert (prefix_mask(10, [range(0, 5)], 0.0, like_L=torch.ones(5)) == 1).all()
+    assert (nested_mask(10, [range(0, 5)], 0.0, like_L=torch.ones(5)) == 1).all()
 
 
 def test_ramp_rises_linearly_and_stays():

@@ -89,7 +89,7 @@ def test_best_weights_are_a_copy(tmp_path, monkeypatch):
 def test_active_latents_are_as_many_as_the_data_has_dimensions(tmp_path):
     config = SpectrumVAE.Config(n_omega=21, n_latent=6, n_odd=3, hidden=(64, 32))
     settings = TrainingSettings(
-        max_epochs=120, batch_size=64, validate_every=40, learning_rate=0.01, beta=0.1, prefix=0.3
+        max_epochs=120, batch_size=64, validate_every=40, learning_rate=0.01, beta=0.1, nested_dropout=0.3
     )
     trained = train(tmp_path, settings=settings, config=config)
     with torch.inference_mode():
@@ -106,7 +106,7 @@ def test_a_run_too_short_for_a_validation_keeps_its_last_weights(tmp_path):
 
 def test_plain_autoencoder_trains_without_noise(tmp_path):
     config = SpectrumVAE.Config(architecture="plain", n_omega=21, n_latent=3, hidden=(16,), variational=False)
-    settings = TrainingSettings(max_epochs=10, batch_size=32, beta=0.0, prefix=0.0, transport=0.0)
+    settings = TrainingSettings(max_epochs=10, batch_size=32, beta=0.0, nested_dropout=0.0, cramer_weight=0.0)
     assert train(tmp_path, settings=settings, config=config).best_objective < 5
 
 

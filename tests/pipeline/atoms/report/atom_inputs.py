@@ -13,6 +13,7 @@ METHODS = {
     "forward_over_reverse": (2.6, 1.2, 3e-7),
     "finite_difference": (3.4, 1.0, 2e-4),
 }
+MEASURES = ("pearson", "spearman", "distance_correlation", "mutual_information")
 SECTIONS = (
     "molecules",
     "aluminium",
@@ -37,7 +38,9 @@ def errors(force):
 
 
 def trained(force, **further):
-    return errors(force) | {"n_train": 120, "n_test": 9, "n_members": 2, **further}
+    members = [{"seed": seed, "best_epoch": 3, "epochs": 4} for seed in (0, 1)]
+    sizes = {"n_train": 120, "n_validation": 5, "n_test": 9, "n_members": 2, "n_weights": 7, "members": members}
+    return errors(force) | sizes | further
 
 
 def records(sources, *, cell=None, n_frames=3):
@@ -83,9 +86,14 @@ def write_atoms(root):
     pairs = {"label": [0.0, 1.0, 2.0], "predicted": [0.1, 0.9, 2.1]}
     parity = {"energy_eV_atom": pairs, "force_eV_A": pairs}
     names = [f"{store}_{model}" for store in ("molecules", "aluminium") for model in models]
-    points = [errors(f) | {"n_train": n, "n_members": m} for n, m, f in ((30, 1, 0.6), (60, 1, 0.4), (120, 2, 0.3))]
+    keys = ("energy_mae_meV_atom", "energy_rmse_meV_atom", "force_mae_eV_A", "force_rmse_eV_A")
+    points = [
+        {"n_train": n, "n_members": m} | {key: errors(f)[key] for key in keys}
+        for n, m, f in ((30, 1, 0.6), (60, 1, 0.4), (120, 2, 0.3))
+    ]
     details = {
         "parity": dict.fromkeys(names, parity),
+        "history": {},
         "learning_curve": {"store": "molecules", "model": "hipnn", "points": points},
     }
     write(root, "reports/details/potential.json", details)
@@ -107,6 +115,11 @@ def write_force_training(root):
             "memory_ratio": memory,
             "gradient_error": error,
             "energy_step_ms": 45.6,
+            "step_ms": 99.0,
+            "energy_step_MiB": 1.0,
+            "n_atoms": 10,
+            "n_pairs": 20,
+            "n_weights": 30,
         }
         for number, (model, system) in enumerate(cases)
         for method, (time, memory, error) in METHODS.items()
@@ -164,7 +177,7 @@ def write_hierarchy(root):
     write(root, "reports/metrics/hierarchy.json", metrics | {"sets": dict.fromkeys(sets, sizes), "latents": best})
     latents = {
         "n_atoms": 70,
-        "associations": {"block 1 feature 3": {"charge": {"spearman": [0.873, 0.85, 0.89]}}},
+        "associations": {"block 1 feature 3": {"charge": {key: [0.873, 0.85, 0.89] for key in MEASURES}}},
         "together": {"charge": {"linear_direction": 0.9, "nonlinear_r2": 0.8}},
         "meaning": [],
         "best": best,
@@ -218,6 +231,7 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
         "units": {},
         "rounds": active,
         "random": random,
+        "final": None,
         "oracle_control": control,
     }
     write(root, "reports/metrics/active_learning.json", metrics)
@@ -235,7 +249,13 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
             r
             | {
                 "round": i,
+                "errors": None,
                 "ended": {"uncertain": 9, "finished": 15} if i else {},
+                "discarded": {},
+                "n_duplicates": 0,
+                "spreads": [],
+                "steps": [],
+                "atom_steps": 0,
                 "thresholds": {"energy_eV_atom": 0.01, "force_mean_eV_A": 0.15, "force_max_eV_A": 0.5} if i else None,
                 "traces": [trace] if i else [],
                 "frames": [frame] if i else [],
@@ -245,10 +265,12 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
         ]
         for arm, own in (("rounds", active), ("random", random))
     }
-    lanes = {
-        f"{arm}_0": {"seed": 0, "arm": arm, "rounds": own} for arm, own in (("active", active), ("random", random))
+    runs = {
+        f"{arm}_0": {"seed": 0, "arm": arm, "rounds": [r | {"cpu_s": {}} for r in own]}
+        for arm, own in (("active", active), ("random", random))
     }
-    write(root, "reports/details/active_learning.json", told | {"oracle_control": lanes if seeds else {}})
+    details = told | {"final_cpu_s": 1.0, "oracle_control": runs if seeds else {}}
+    write(root, "reports/details/active_learning.json", details)
     write_properties(root)
 
 
@@ -268,6 +290,8 @@ def record(value, unit, family, *, oracle=None, dft=None, experiment=None, failu
         "family": family,
         "failure": failure,
         "oracle": oracle,
+        "oracle_failure": "",
+        "settings": {},
         "oracle_level": None if oracle is None else "GPAW",
         "relative_deviation": deviation,
     }

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.atoms.report.aluminium_inputs import read_aluminium
-from pipeline.atoms.report.aluminium_page import aluminium_lane, finding
+from pipeline.atoms.records import Control, Gain
+from pipeline.atoms.report.aluminium_page import aluminium_page, finding
+from pipeline.atoms.report.inputs import read_aluminium
 from pipeline.atoms.report.property_section import (
     FURTHEST,
     draw_deviations_on,
@@ -20,13 +21,13 @@ from pipeline.report.report import ReportParams, build_report
 from tests.pipeline.atoms.report.atom_inputs import SECTIONS, write_aluminium
 
 PARAMS = ReportParams(max_points=100)
-LANES = (aluminium_lane,)
+PAGES = (aluminium_page,)
 
 
 def make(root, **how):
     write_aluminium(root, **how)
     (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in SECTIONS))
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     return root
 
 
@@ -43,7 +44,7 @@ def page(root):
 def test_two_builds_give_the_same_bytes(root):
     names = ("index.html", "figures/aluminium_lane.png", "plots/labels_active.csv")
     before = [(root / "reports" / name).read_bytes() for name in names]
-    build_report(root, PARAMS, LANES)
+    build_report(root, PARAMS, PAGES)
     assert before == [(root / "reports" / name).read_bytes() for name in names]
 
 
@@ -86,7 +87,7 @@ def test_the_finding_gives_the_gain_with_its_interval(root, tmp_path):
 
 def test_a_gain_whose_interval_holds_zero_is_called_unresolved():
     def words(low, high):
-        return control_words({"force_gain": {"mean": (low + high) / 2, "low": low, "high": high}})
+        return control_words(Control(force_gain=Gain(mean=(low + high) / 2, low=low, high=high)))
 
     assert "not resolved" in words(-0.1, 0.2)
     assert "not resolved" not in words(0.1, 0.2)
@@ -123,8 +124,8 @@ def test_tables_for_dvc_plots_hold_the_error_against_labels(root):
 
 
 def test_missing_inputs_are_all_named_with_their_stage(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"dvc repro active_learning`\).*dvc repro aluminium_benchmark`\)"):
-        aluminium_lane(tmp_path, 100)
+    with pytest.raises(FileNotFoundError, match=r"repro active_learning`\).*latentlaw repro aluminium_benchmark`\)"):
+        aluminium_page(tmp_path, 100)
 
 
 def test_properties_without_any_comparison_make_no_figure(root):

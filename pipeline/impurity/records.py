@@ -1,0 +1,199 @@
+"""What the stages of the lane `impurity` write for the report and for scripts, typed."""
+
+from typing import ClassVar
+
+from pydantic import RootModel
+
+from pipeline.discover.records import Formula, Measures, Number, TermInterval, Together
+from pipeline.runtime.records import Record, StageFile, StageRecord
+
+__all__ = [
+    "BestLatent",
+    "Coefficient",
+    "Control",
+    "FormulaDetails",
+    "FormulaMetrics",
+    "LatentsDetails",
+    "LatentsMetrics",
+    "Selection",
+    "SpectraMetrics",
+    "SpectrumVAEMetrics",
+    "SubsetReport",
+    "SubsetTraining",
+]
+
+
+class Friedel(Record):
+    """|pi Gamma A(0) - sin^2(pi N)| of the rows where it applies."""
+
+    n_rows: int
+    median: Number
+    percentile_99: Number
+    worst: Number
+
+
+class SpectraMetrics(StageRecord):
+    path: ClassVar[str] = "reports/metrics/spectra.json"
+    stage: ClassVar[str] = "spectra"
+    digits: ClassVar[int] = 17
+
+    n_spectra: int
+    n_failed: int
+    friedel: Friedel
+    hash: str
+
+
+class SeedTraining(Record):
+    test_mae: float  # of pi Gamma A
+    active_latents: int
+    epochs: int
+
+
+class SubsetTraining(Record):
+    """The chosen beta: its chosen seed, and all its seeds."""
+
+    beta: float
+    seed: int
+    test_mae: float
+    active_latents: int
+    seeds: dict[str, SeedTraining]
+
+
+class SpectrumVAEMetrics(StageRecord):
+    path: ClassVar[str] = "reports/metrics/spectrum_vae.json"
+    stage: ClassVar[str] = "spectrum_vae"
+    digits: ClassVar[int] = 17
+
+    test_mae: float
+    active_latents: int
+    seeds: list[int]
+    subsets: dict[str, SubsetTraining]
+
+
+class Candidate(Record):
+    beta: float
+    validation_mae: float
+    consistency: dict[str, float]  # seed -> agreement with the other trainings
+
+
+class Choice(Record):
+    beta: float
+    seed: int
+    candidates: list[Candidate]
+
+
+class Selection(RootModel[dict[str, Choice]], StageFile):
+    """Subset -> the chosen training, and the criterion of all candidates."""
+
+    path: ClassVar[str] = "runs/spectrum_vae/selection.json"
+    stage: ClassVar[str] = "spectrum_vae"
+    digits: ClassVar[int] = 17
+
+
+class BestLatent(Record):
+    """|Spearman| of the single latent that follows a quantity best, and what all latents know of it."""
+
+    value: float
+    low: Number
+    high: Number
+    latent: str
+    subset: str
+    linear_direction: Number
+    nonlinear_r2: Number
+
+
+class LatentsMetrics(StageRecord):
+    path: ClassVar[str] = "reports/metrics/latents.json"
+    stage: ClassVar[str] = "latents"
+    digits: ClassVar[int] = 17
+
+    best_abs_spearman: dict[str, BestLatent]
+
+
+class SeedLatent(Record):
+    value: Number
+    latent: str
+
+
+class SubsetReport(Record):
+    n_rows: int
+    associations: dict[str, dict[str, Measures]]  # latent -> quantity
+    together: dict[str, Together]
+    meaning: list[str]  # one sentence for each latent
+    seeds: dict[str, dict[str, SeedLatent]]  # seed -> quantity
+
+
+class LatentsDetails(StageRecord):
+    path: ClassVar[str] = "reports/details/latents.json"
+    stage: ClassVar[str] = "latents"
+    digits: ClassVar[int] = 17
+
+    subsets: dict[str, SubsetReport]
+
+
+class Coefficient(Record):
+    """One term of the reference law: fitted with intervals over variants of the fit, and of scatter alone."""
+
+    coefficient: float
+    low: float
+    high: float
+    low_scatter: Number
+    high_scatter: Number
+    expected: float
+    contains_expected: bool
+    resolved: bool
+    bic_gain: Number
+    variants: dict[str, TermInterval] | None = None
+
+
+class FormulaMetrics(StageRecord):
+    path: ClassVar[str] = "reports/metrics/formula.json"
+    stage: ClassVar[str] = "formula"
+    sort_keys: ClassVar[bool] = False
+
+    results: list[Formula]
+    correction_resolved: Coefficient
+    controls_passed: int
+    controls_run: int
+
+
+class Control(Record):
+    """The same search where the answer is known."""
+
+    control: str
+    engine: str
+    expected: str
+    found: str
+    passed: bool
+
+
+class EngineChoice(Record):
+    requested: str
+    ran: str
+    why: str
+
+
+class Rules(Record):
+    selection: str
+    tolerance: float
+    confidence: float
+    intervals: str
+    library: str
+
+
+class Target(Record):
+    origin: str
+    n_rows: int
+
+
+class FormulaDetails(StageRecord):
+    path: ClassVar[str] = "reports/details/formula.json"
+    stage: ClassVar[str] = "formula"
+    sort_keys: ClassVar[bool] = False
+
+    coefficient_test: dict[str, Coefficient]
+    controls: list[Control]
+    engine_choice: EngineChoice
+    rules: Rules
+    targets: dict[str, Target]
+    left_out: dict[str, str]  # target -> why

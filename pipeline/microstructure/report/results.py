@@ -1,0 +1,56 @@
+"""Rows of the README's table of results: cells of equal two-point statistics, and lamellae, raw beside centred."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.microstructure.embedding_goals import NETWORK
+from pipeline.microstructure.embedding_targets import HIDDEN
+from pipeline.microstructure.records import EmbeddingMetrics
+from pipeline.microstructure.report.inputs import best_of
+from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
+
+__all__ = ["rows"]
+
+GREY_LEVELS = "benchmarks/grey_levels.md"
+BASELINES = {  # of second order
+    "two_point": "raw two-point correlation",
+    "two_point_centred": "centred",
+    "log_power_spectrum": "log power spectrum",
+}
+
+
+@result_rows("microstructures", order=20)
+def rows(root: Path) -> list[ResultRow]:
+    results = EmbeddingMetrics.read(root).results
+    cells = {r.descriptor: number(r.linear_r2[HIDDEN]) for r in best_of(results, HIDDEN, HIDDEN)}
+    lamellae = {
+        r.descriptor: value_with_interval(r.linear_r2["mean"], r.low, r.high)
+        for r in best_of(results, "lamellae", "mean")
+    }
+    return [
+        (
+            "micrographs of equal two-point statistics",
+            f"hidden order by a pretrained CNN: R2 {cells[NETWORK]}, out of fold",
+            f"{_baselines(cells)}. {_grey_levels(root)}",
+        ),
+        (
+            "lamellae: angle, noise, scale",
+            f"mean R2 {lamellae[NETWORK]} by the same CNN, out of fold",
+            _baselines(lamellae),
+        ),
+    ]
+
+
+def _grey_levels(root: Path) -> str:
+    """What is of neither second order nor of a network, as its benchmark last measured it."""
+    lines = (root / GREY_LEVELS).read_text(encoding="utf-8").splitlines()
+    found = [line.split("|")[2].strip() for line in lines if line.startswith("| skewness and kurtosis |")]
+    if len(found) != 1:
+        raise ValueError(
+            f"{GREY_LEVELS}: found {len(found)} rows `skewness and kurtosis`, expected one; run its script"
+        )
+    return f"Skewness and kurtosis of the grey levels alone {found[0]} (`{GREY_LEVELS}`)"
+
+
+def _baselines(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{words} {values[name]}" for name, words in BASELINES.items() if name in values)
