@@ -10,7 +10,7 @@ from models.settings import settings
 from models.training.potentials.forces import DISPLACEMENT, Method
 from models.training.potentials.potential_loss import PotentialLoss
 
-__all__ = ["PotentialSettings"]
+__all__ = ["PotentialSettings", "epochs_of_steps", "whole_validations"]
 
 
 @settings
@@ -57,3 +57,15 @@ class PotentialSettings:
     @property
     def torch_dtype(self) -> torch.dtype:
         return torch.float64 if self.dtype == "float64" else torch.float32
+
+
+def epochs_of_steps(steps: int, n_train: int, batch_size: int) -> int:
+    """As many epochs as hold at least `steps` batches."""
+    per_epoch = max(1, n_train // min(batch_size, n_train))
+    return -(-steps // per_epoch)
+
+
+def whole_validations(epochs: int, n_validations: int) -> tuple[int, int]:
+    """Epochs, rounded up such that the last one is validated, and how many lie between validations."""
+    every = max(1, epochs // n_validations)
+    return -(-epochs // every) * every, every

@@ -5,8 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.active_learning.acquisition import ThresholdRule
+from models.active_learning.acquisition import Diverse, ThresholdRule
+from models.networks.potentials.ani import ANI, ANIParams
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
+from models.networks.potentials.hipnn import HIPNN, HIPNNParams
+from models.networks.potentials.potential import PotentialNetwork
 from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
@@ -17,9 +20,7 @@ from models.registry import Chosen
 from models.settings import Fraction, Range, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
-from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
-from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
+from models.training.potentials.potential_settings import PotentialSettings, epochs_of_steps, whole_validations
 
 __all__ = [
     "ActiveLearningParams",
@@ -71,6 +72,10 @@ class RoundsParams:
     least_distance: NonNegativeFloat  # of fingerprints: nearer ones are duplicates
     diversity: NonNegativeFloat  # exponent of the distance in the order of selection
 
+    @property
+    def acquisition(self) -> Diverse:
+        return Diverse(least_distance=self.least_distance, diversity=self.diversity)
+
 
 @settings
 class TrainingParams:
@@ -97,7 +102,11 @@ class TrainingParams:
     hipnn: HIPNNParams
 
     @property
-    def network(self) -> NetworkParams:
+    def network_class(self) -> type[PotentialNetwork]:
+        return ANI if self.model == "ani" else HIPNN
+
+    @property
+    def network(self) -> HIPNNParams | ANIParams:
         return self.ani if self.model == "ani" else self.hipnn
 
     def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
@@ -174,7 +183,7 @@ class ActiveLearningParams:
                 f"{self.training.n_folds}"
             )
         if self.test.packed + self.test.driven.n_frames == 0:
-            problems.append("test: found no frames, expected some: errors are told on them")
+            problems.append("test: found no frames, expected some: errors are measured on them")
         if self.packed.minimum_distance_A < self.physical.minimum_distance_A:
             problems.append(
                 f"packed.minimum_distance_A: found {self.packed.minimum_distance_A:g}, expected at least "
