@@ -67,7 +67,9 @@ def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa:
         return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
     if problem == "ascending":
         return f"{where}: found {_show(found)}, expected ascending values, [low, high]; swap or change them"
-    return f"{where}: found {_show(found)}, expected {_expected(hint)}{_cure(problem, found)}"
+    words = f"one of {detail['ctx']['expected']}" if problem == "literal_error" else detail["msg"]
+    expected = words if hint is None else _expected(hint)
+    return f"{where}: found {_show(found)}, expected {expected}{_cure(problem, found)}"
 
 
 def _show(found: object) -> str:
