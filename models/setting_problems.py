@@ -63,7 +63,8 @@ def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa:
     if problem == "missing":
         return f"{where}: found nothing, expected {_expected(hint)}; add the key"
     if problem == UNKNOWN:
-        known = sorted(f.name for f in fields(_bare(_at(kind, given, keys[:-1]))))
+        owner = _chosen(_at(kind, given, keys[:-1]), _value(given, keys[:-1]))
+        known = sorted(f.name for f in fields(_bare(owner)))
         return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
     if problem == "ascending":
         return f"{where}: found {_show(found)}, expected ascending values, [low, high]; swap or change them"
@@ -138,6 +139,9 @@ def _expected(hint: Any) -> str:  # noqa: ANN401 - an annotation
     for constraint in _constraints(hint):
         limits = [(sign, getattr(constraint, side)) for side, sign in SIGNS.items() if hasattr(constraint, side)]
         ranges += [f">= {limit + 1}" if bare is int and sign == ">" else f"{sign} {limit:g}" for sign, limit in limits]
+    for registry in getattr(hint, "__metadata__", ()):
+        if isinstance(registry, Registry):
+            return f"{{name: one of {registry.names()}, and its settings}}"
     if is_dataclass(bare):
         return "a mapping of settings"
     if get_origin(bare) is Literal:

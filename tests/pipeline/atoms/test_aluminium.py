@@ -1,7 +1,7 @@
 """Stage `aluminium`: cells of every kind drawn one by one, labelled, and refused where no label could be right."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
 from stores.validate import validate
 from stores.zarr_store import open_store
-from tests.profiles import section_params
+from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
@@ -144,7 +144,7 @@ def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_key
     assert str(told.value).count("impossible density") == 2
     assert "aluminium.packed:" in str(told.value)
     with pytest.raises(ParamsError, match=r"'Alu'.*chemical symbol"):
-        build(AluminiumParams, asdict(TINY) | {"element": "Alu"}, "aluminium", "params.yaml")
+        build(AluminiumParams, raw_section("aluminium", "tiny") | {"element": "Alu"}, "aluminium", "params.yaml")
 
 
 def test_a_melt_that_cannot_be_driven_is_told_in_every_frame_it_should_have_had(workplace: Path):
