@@ -32,12 +32,13 @@ from models.networks.potentials.hierarchicality import hierarchicality_N
 from models.networks.potentials.potential import PotentialNetwork, Prediction, evaluate
 from models.networks.potentials.weights import CONFIG, WEIGHTS, load_network, save_network
 
-__all__ = ["ARCHITECTURES", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
+__all__ = ["ARCHITECTURES", "SPREADS", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
 
 ARCHITECTURES = {
     "hipnn": ("models.networks.potentials.hipnn", "HIPNN"),
     "ani": ("models.networks.potentials.ani", "ANI"),
 }
+SPREADS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")  # standard deviations over members, of one frame
 ABOUT = "potential.json"
 TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
@@ -62,6 +63,11 @@ class EnsemblePrediction:
     forces_spread_max_M: Tensor
     hierarchicality_N: Tensor  # mean over members; zero for a model of one term
     hierarchicality_M: Tensor  # mean over atoms
+
+    @property
+    def spreads(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What decides whether a frame is labelled, (M,) each, in the order of `SPREADS`."""
+        return self.energy_spread_per_atom_M, self.forces_spread_mean_M, self.forces_spread_max_M
 
 
 class Ensemble:
