@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-__all__ = ["new_home"]
+__all__ = ["moved_or"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
     "spectrum_vae.prefix": "spectrum_vae.nested_dropout",
@@ -23,6 +23,10 @@ MOVED = {  # pattern of the old key: where its value belongs now
 }
 
 
-def new_home(key: str) -> str:
-    """Where the value of an old key belongs, "" for a key that no version had."""
-    return next((new for old, new in MOVED.items() if fnmatchcase(key, old)), "")
+def moved_or(problem: str) -> str:
+    """The problem itself, or where the key that it begins with belongs now."""
+    key, _, rest = problem.partition(": ")
+    new = next((new for old, new in MOVED.items() if fnmatchcase(key, old)), "")
+    if not new or not rest.startswith("found an unknown key"):
+        return problem
+    return f"{key}: found a key of an older version, expected it as {new}; move its value there"

@@ -6,13 +6,13 @@ free energy, that is taken, for forces are its gradient.
 
 import importlib
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.physics.atoms.engine import EngineMissing, Label, NotConverged, version_of
+from models.settings import settings
 
 __all__ = ["ASEEngine", "load_factory"]
 
@@ -20,7 +20,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ASEEngine:
     """`factory` is "module:function", `keywords` its arguments as JSON, `level_name` what stores say of the labels."""
 

@@ -13,13 +13,15 @@ J. J. Mortensen et al., J. Chem. Phys. 160, 092503 (2024); H. J. Monkhorst and J
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.settings import settings
 
 __all__ = ["GPAWEngine", "k_mesh_of"]
 
@@ -30,40 +32,21 @@ SMALLEST_MESH = (2, 2, 2)
 BUILT_IN_XC = ("LDA", "PBE", "revPBE", "RPBE", "PW91")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GPAWEngine:
     """`k_mesh` wins over `k_spacing`; both are of periodic cells, a molecule has one point. Energies in eV."""
 
     mode: Literal["pw", "lcao"] = "pw"
     xc: str = "PBE"
-    cutoff_eV: float = 250.0  # of the plane waves
+    cutoff_eV: PositiveFloat = 250.0  # of the plane waves
     basis: str = "dzp"  # of the orbitals (lcao)
-    grid_spacing_A: float = 0.2  # lcao
-    k_spacing_1_A: float = 0.3
-    k_mesh: tuple[int, int, int] | None = None
-    smearing_eV: float = 0.1
-    max_iterations: int = 120
-    vacuum_A: float = 5.0  # around a molecule
+    grid_spacing_A: PositiveFloat = 0.2  # lcao
+    k_spacing_1_A: PositiveFloat = 0.55
+    k_mesh: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Field(strict=False)] | None = None
+    smearing_eV: PositiveFloat = 0.1
+    max_iterations: PositiveInt = 120
+    vacuum_A: PositiveFloat = 5.0  # around a molecule
     mixing: Literal["default", "cautious"] = "default"
-
-    def __post_init__(self) -> None:
-        if self.k_mesh is not None:
-            object.__setattr__(self, "k_mesh", tuple(self.k_mesh))
-        problems = []
-        for name in ("cutoff_eV", "grid_spacing_A", "k_spacing_1_A", "smearing_eV", "vacuum_A"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                problems.append(f"{name} = {value!r}: expected a number > 0")
-        if self.mode not in ("pw", "lcao"):
-            problems.append(f"mode = {self.mode!r}: expected 'pw' or 'lcao'")
-        if self.mixing not in ("default", "cautious"):
-            problems.append(f"mixing = {self.mixing!r}: expected 'default' or 'cautious'")
-        if self.max_iterations < 1:
-            problems.append(f"max_iterations = {self.max_iterations}: expected >= 1")
-        if self.k_mesh is not None and (len(self.k_mesh) != 3 or min(self.k_mesh) < 1):
-            problems.append(f"k_mesh = {self.k_mesh!r}: expected three whole numbers >= 1")
-        if problems:
-            raise ValueError("GPAWEngine: " + "; ".join(problems))
 
     @property
     def level(self) -> str:

@@ -5,13 +5,15 @@ integration grid is included (grid response), so that the net force vanishes to 
 energy on any grid. Q. Sun et al., J. Chem. Phys. 153, 024109 (2020).
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.settings import settings
 
 __all__ = ["PySCFEngine"]
 
@@ -19,7 +21,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PySCFEngine:
     """`spin` is the number of unpaired electrons; None takes the fewest. `grid_level` 0 to 9 of the xc integral."""
 
@@ -27,29 +29,12 @@ class PySCFEngine:
     xc: str = "PBE"
     basis: str = "def2-SVP"
     density_fit: bool = True
-    grid_level: int = 2
+    grid_level: Annotated[int, Field(ge=0, le=9)] = 2
     charge: int = 0
-    spin: int | None = None
-    max_cycles: int = 60
-    tolerance_Ha: float = 1e-9
+    spin: NonNegativeInt | None = None
+    max_cycles: PositiveInt = 60
+    tolerance_Ha: Annotated[float, Field(gt=0, lt=1e-3)] = 1e-9
     solver: Literal["diis", "second_order"] = "diis"
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.method not in ("dft", "hf"):
-            problems.append(f"method = {self.method!r}: expected 'dft' or 'hf'")
-        if self.solver not in ("diis", "second_order"):
-            problems.append(f"solver = {self.solver!r}: expected 'diis' or 'second_order'")
-        if not 0 <= self.grid_level <= 9:
-            problems.append(f"grid_level = {self.grid_level}: expected 0 to 9")
-        if self.max_cycles < 1:
-            problems.append(f"max_cycles = {self.max_cycles}: expected >= 1")
-        if not 0 < self.tolerance_Ha < 1e-3:
-            problems.append(f"tolerance_Ha = {self.tolerance_Ha!r}: expected above 0 and below 1e-3")
-        if self.spin is not None and self.spin < 0:
-            problems.append(f"spin = {self.spin}: expected a number of unpaired electrons >= 0")
-        if problems:
-            raise ValueError("PySCFEngine: " + "; ".join(problems))
 
     @property
     def level(self) -> str:

@@ -5,13 +5,15 @@ DFT: the level says "semi-empirical". It has no k-points, and what it says of bu
 energy against volume), so metals are refused. C. Bannwarth et al., J. Chem. Theory Comput. 15, 1652 (2019).
 """
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, PositiveInt
 
 from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.settings import settings
 
 __all__ = ["METALS", "TbliteEngine"]
 
@@ -20,28 +22,15 @@ IntArray = NDArray[np.int64]
 METALS = frozenset([3, 4, 11, 12, 13, *range(19, 32), *range(37, 51), *range(55, 85), *range(87, 113)])
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TbliteEngine:
     """`accuracy` scales tblite's thresholds (1 is its default, smaller is tighter)."""
 
     method: Literal["GFN1-xTB", "GFN2-xTB"] = "GFN2-xTB"
-    accuracy: float = 0.1
-    max_iterations: int = 250
-    damping: float = 0.4  # of the charge mixing
+    accuracy: Annotated[float, Field(gt=0, le=100)] = 0.1
+    max_iterations: PositiveInt = 250
+    damping: Annotated[float, Field(gt=0, le=1)] = 0.4  # of the charge mixing
     charge: int = 0
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.method not in ("GFN1-xTB", "GFN2-xTB"):
-            problems.append(f"method = {self.method!r}: expected 'GFN1-xTB' or 'GFN2-xTB'")
-        if not 0 < self.accuracy <= 100:
-            problems.append(f"accuracy = {self.accuracy!r}: expected above 0, at most 100")
-        if not 0 < self.damping <= 1:
-            problems.append(f"damping = {self.damping!r}: expected above 0, at most 1")
-        if self.max_iterations < 1:
-            problems.append(f"max_iterations = {self.max_iterations}: expected >= 1")
-        if problems:
-            raise ValueError("TbliteEngine: " + "; ".join(problems))
 
     @property
     def level(self) -> str:

@@ -6,10 +6,11 @@ One diagonalisation per z serves all temperatures (each with the chain that ends
 import math
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
 from models.physics.impurity.broadening import broaden
@@ -28,6 +29,7 @@ from models.physics.impurity.self_energy import (
 from models.physics.impurity.shell import SPIN_DN, SPIN_UP
 from models.physics.impurity.solver import IMPURITY_SOLVERS, ImpuritySolution, SolverError, check_request
 from models.physics.impurity.spectral import FrequencyBins, correlators, pair_bins
+from models.settings import settings
 
 __all__ = ["BinnedCorrelators", "NRGSettings", "NRGSolver", "binned_correlators", "self_energies", "working_grid"]
 
@@ -36,40 +38,21 @@ Complexes = NDArray[np.complex128]
 HIGHEST = 30.0  # [D] upper end of bins and working grid: nothing of a flat band of half width 1 lies beyond
 
 
-RANGES = {  # beyond them a run would take hours or memory without end, or broaden the spectrum to nothing
-    "discretization": (1.2, 20),
-    "n_keep": (16, 20_000),
-    "n_z": (1, 256),
-    "broadening": (0.01, 5),
-    "thermal_width": (0.01, 10),
-    "bins_per_decade": (20, 5000),
-    "grid_per_decade": (10, 200),
-}
-
-
-@dataclass(frozen=True, kw_only=True)
+@settings
 class NRGSettings:
-    """Accuracy of the embedded solver; the defaults are the production settings."""
+    """Accuracy of the embedded solver; the defaults are the production settings.
 
-    discretization: float = 4.0  # Lambda
-    n_keep: int = 256
-    n_z: int = 3
+    Beyond the ranges a run would take hours or memory without end, or broaden the spectrum to nothing.
+    """
+
+    discretization: Annotated[float, Field(ge=1.2, le=20)] = 4.0  # Lambda
+    n_keep: Annotated[int, Field(ge=16, le=20_000)] = 256
+    n_z: Annotated[int, Field(ge=1, le=256)] = 3
     self_energy: Literal["bulla", "kugler"] = "bulla"  # estimator, see self_energy.py
-    broadening: float = 0.35  # alpha of the logarithmic Gaussian
-    thermal_width: float = 0.5  # omega_0 / T of the Gaussian below
-    bins_per_decade: int = 200
-    grid_per_decade: int = 50
-
-    def __post_init__(self) -> None:
-        problems = []
-        if self.self_energy not in ("bulla", "kugler"):
-            problems.append(f"self_energy = {self.self_energy!r}: expected 'bulla' or 'kugler'")
-        for name, (low, high) in RANGES.items():
-            if not low <= getattr(self, name) <= high:
-                told = "discretization (Lambda)" if name == "discretization" else name
-                problems.append(f"{told} = {getattr(self, name)!r}: expected {low:g} to {high:g}")
-        if problems:
-            raise ValueError("NRGSettings: " + "; ".join(problems))
+    broadening: Annotated[float, Field(ge=0.01, le=5)] = 0.35  # alpha of the logarithmic Gaussian
+    thermal_width: Annotated[float, Field(ge=0.01, le=10)] = 0.5  # omega_0 / T of the Gaussian below
+    bins_per_decade: Annotated[int, Field(ge=20, le=5000)] = 200
+    grid_per_decade: Annotated[int, Field(ge=10, le=200)] = 50
 
     @property
     def truncation(self) -> Truncation:

@@ -10,14 +10,15 @@ atom, so that energies and stresses are of one size). phi is one of
     rmse_mae   sqrt<x^2> + <|x|> of the whole batch, HIP-NN's own
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from models.networks.potentials.hierarchicality import hierarchicality_N
+from models.settings import settings
 from models.training.potentials.labelled import Labelled
 
 __all__ = ["LossParts", "PotentialLoss"]
@@ -34,24 +35,20 @@ class LossParts:
     hierarchicality: Tensor
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PotentialLoss:
     """Weights of the terms; energies in eV, lengths in A."""
 
-    energy: float = 1.0
-    forces: float = 0.1
-    stress: float = 0.0
-    hierarchicality: float = 0.0
+    energy: NonNegativeFloat = 1.0
+    forces: NonNegativeFloat = 0.1
+    stress: NonNegativeFloat = 0.0
+    hierarchicality: NonNegativeFloat = 0.0
     kind: Literal["squared", "huber", "rmse_mae"] = "squared"
-    huber_delta: float = 0.1
+    huber_delta: PositiveFloat = 0.1
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, name) for name in ("energy", "forces", "stress", "hierarchicality")}
-        bad = [f"{name}: found {w}" for name, w in weights.items() if not (math.isfinite(w) and w >= 0)]
-        if bad or not any((self.energy, self.forces, self.stress)) or not self.huber_delta > 0:
-            raise ValueError(
-                f"PotentialLoss: {'; '.join(bad) or weights}, expected weights >= 0, of labels one above 0"
-            )
+        if not any((self.energy, self.forces, self.stress)):
+            raise ValueError("PotentialLoss: found no weight of energy, forces or stress, expected one above 0")
 
     @property
     def needs_gradient(self) -> bool:

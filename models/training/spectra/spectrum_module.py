@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import lightning
 import numpy as np
@@ -17,10 +18,12 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from pydantic import Field, NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.settings import Fraction, settings
 from models.training.best_weights import BestWeights, read_best
 from models.training.potentials.batches import EpochBatches, Rows
 from models.training.quiet import quiet
@@ -30,41 +33,20 @@ from models.training.telling import HowFar, Telling
 __all__ = ["SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_spectrum_vae"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TrainingSettings:
     """How to train; the network's shape is SpectrumVAE.Config."""
 
-    beta: float = 0.2
-    ramp_fraction: float = 0.5
-    nested_dropout: float = 0.3
-    cramer_weight: float = 20.0
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    batch_size: int = 256
-    max_epochs: int = 200
-    patience: int = 100
-    validate_every: int = 5
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "beta": (0.0, math.inf),
-            "ramp_fraction": (0.0, 1.0),
-            "nested_dropout": (0.0, 1.0),
-            "cramer_weight": (0.0, math.inf),
-            "learning_rate": (1e-12, 1.0),
-            "weight_decay": (0.0, 1.0),
-            "batch_size": (1, 10**9),
-            "max_epochs": (1, 10**9),
-            "patience": (1, 10**9),
-            "validate_every": (1, 10**9),
-        }
-        problems = [
-            f"{name}: found {getattr(self, name)!r}, expected {low} .. {high}"
-            for name, (low, high) in ranges.items()
-            if not (math.isfinite(getattr(self, name)) and low <= getattr(self, name) <= high)
-        ]
-        if problems:
-            raise ValueError("training settings: " + "; ".join(problems))
+    beta: NonNegativeFloat = 0.2
+    ramp_fraction: Fraction = 0.5
+    nested_dropout: Fraction = 0.3
+    cramer_weight: NonNegativeFloat = 20.0
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
+    weight_decay: Fraction = 1e-4
+    batch_size: PositiveInt = 256
+    max_epochs: PositiveInt = 200
+    patience: PositiveInt = 100
+    validate_every: PositiveInt = 5
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,7 +130,7 @@ def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path)
         "sampling.temperature[0]: found -1.0",
         "sampling.interaction[0]: found '0.05' (str)",
         "sampling.interaction[1]: found nan",
-        "spectra.nrg: NRGSettings: discretization (Lambda) = 1.0: expected 1.2 to 20",
+        "spectra.nrg.discretization: found 1.0 (float), expected a number >= 1.2 and <= 20",
         "spectra.solver: found 'ctqmc'",
     ):
         assert message in str(caught.value), caught.value

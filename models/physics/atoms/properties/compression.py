@@ -7,9 +7,11 @@ of the neighbour distance, close pairs pushed apart, drawn from the seed alone.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 from ase.geometry import get_distances
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.atoms.properties.crystals import (
     CALCULATION_ERRORS,
@@ -20,12 +22,11 @@ from models.physics.atoms.properties.crystals import (
     cubic_crystal,
     energy_per_atom,
     nearest_neighbour_A,
-    number_problems,
     pressure_GPa,
     reason_of,
-    refuse,
     starting_lattice_constant_A,
 )
+from models.settings import Some, settings
 
 __all__ = ["PHASES", "CompressedCell", "Compression", "CompressionSettings", "compression", "disordered_cell"]
 
@@ -34,20 +35,14 @@ SHORTEST = 0.72  # of the neighbour distance in the crystal, in disordered cells
 PUSHES = 200
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CompressionSettings:
     """Volumes as ratios to that of the measured crystal; the disordered cell has `cells`^3 cubes of four atoms."""
 
-    ratios: tuple[float, ...] = (0.9, 0.8, 0.7, 0.6)
-    seed: int = 0
-    cells: int = 2
-    displacement: float = 0.15  # standard deviation of each coordinate, in neighbour distances
-
-    def __post_init__(self) -> None:
-        problems = number_problems(self, above=("displacement",), low={"cells": 1, "seed": 0})
-        if not self.ratios or not all(0.3 <= ratio <= 1.0 for ratio in self.ratios):
-            problems.append(f"ratios: found {self.ratios}, expected volumes V/V0 from 0.3 to 1")
-        refuse(self, problems)
+    ratios: Some[Annotated[float, Field(ge=0.3, le=1)]] = (0.9, 0.8, 0.7, 0.6)
+    seed: NonNegativeInt = 0
+    cells: PositiveInt = 2
+    displacement: PositiveFloat = 0.15  # standard deviation of each coordinate, in neighbour distances
 
 
 @dataclass(frozen=True, kw_only=True)

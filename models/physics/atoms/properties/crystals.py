@@ -3,7 +3,6 @@
 A calculator is anything with the interface of ase.calculators. Units: A, eV, eV/A, eV/A^3; moduli and pressures in GPa.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -29,10 +28,8 @@ __all__ = [
     "energy_per_atom",
     "has_stress",
     "nearest_neighbour_A",
-    "number_problems",
     "pressure_GPa",
     "reason_of",
-    "refuse",
     "starting_lattice_constant_A",
     "stress_GPa",
 ]
@@ -149,25 +146,3 @@ def nearest_neighbour_A(structure: str, a_A: float) -> float:
     """Distance of nearest neighbours in the crystal of that conventional lattice constant (hcp: ideal c/a)."""
     squares = {"fcc": 1 / 2, "bcc": 3 / 4, "hcp": 1.0, "diamond": 3 / 16, "sc": 1.0}
     return a_A * float(np.sqrt(squares[structure]))
-
-
-def number_problems(
-    settings: object, *, above: Iterable[str] = (), low: Mapping[str, float] | None = None
-) -> list[str]:
-    """What is wrong with numbers of a settings dataclass: `above` zero, or at least `low`."""
-    problems = []
-    for name in above:
-        value = getattr(settings, name)
-        if not (np.isfinite(value) and value > 0):
-            problems.append(f"{name}: found {value}, expected a number > 0")
-    for name, limit in (low or {}).items():
-        value = getattr(settings, name)
-        if not (np.isfinite(value) and value >= limit):
-            problems.append(f"{name}: found {value}, expected a number >= {limit:g}")
-    return problems
-
-
-def refuse(settings: object, problems: list[str]) -> None:
-    """Raise ValueError that lists all problems of a settings dataclass, if any."""
-    if problems:
-        raise ValueError(f"{type(settings).__name__}: " + "; ".join(problems))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import ase.units
 import numpy as np
+from pydantic import PositiveFloat
 
 from models.physics.atoms.baoab import baoab_step
 from models.physics.atoms.properties.crystals import (
@@ -16,11 +17,10 @@ from models.physics.atoms.properties.crystals import (
     Calculator,
     FloatArray,
     PropertyFailed,
-    number_problems,
-    refuse,
     stress_GPa,
 )
 from models.physics.atoms.properties.relaxation import shortest_distance_A
+from models.settings import settings
 
 __all__ = ["DynamicsSettings", "Trajectory", "run_dynamics", "thermal_velocities"]
 
@@ -33,15 +33,12 @@ FUSED_FRACTION = 0.45  # of the shortest distance at the start
 KINETIC_LIMIT = 5.0  # times the temperature of the bath, without one of the start
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class DynamicsSettings:
     """Of all runs of one property; `friction_1_fs` acts only with a bath."""
 
-    time_step_fs: float = 2.0
-    friction_1_fs: float = 0.005
-
-    def __post_init__(self) -> None:
-        refuse(self, number_problems(self, above=("time_step_fs", "friction_1_fs")))
+    time_step_fs: PositiveFloat = 2.0
+    friction_1_fs: PositiveFloat = 0.005
 
     def steps(self, time_ps: float) -> int:
         return max(1, round(1000 * time_ps / self.time_step_fs))

@@ -9,8 +9,10 @@ does not hold them in place (diamond); a crystal with one atom per primitive cel
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from models.physics.atoms.properties.crystals import (
     Atoms,
@@ -20,27 +22,20 @@ from models.physics.atoms.properties.crystals import (
     PropertyFailed,
     Quantity,
     crystal,
-    number_problems,
-    refuse,
     stress_GPa,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
+from models.settings import settings
 
 __all__ = ["ElasticConstants", "ElasticSettings", "cubic_elastic_constants", "elastic_constants"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ElasticSettings:
     """Size of the strain components, e1 and e4."""
 
-    strain: float = 0.005
+    strain: Annotated[float, Field(gt=0, le=0.05)] = 0.005
     relaxation: RelaxationSettings = field(default_factory=RelaxationSettings)
-
-    def __post_init__(self) -> None:
-        problems = number_problems(self, above=("strain",))
-        if self.strain > 0.05:
-            problems.append(f"strain: found {self.strain}, expected at most 0.05")
-        refuse(self, problems)
 
 
 @dataclass(frozen=True, kw_only=True)

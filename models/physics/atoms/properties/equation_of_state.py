@@ -10,9 +10,11 @@ local one at small strain, whose minimum is the reference crystal of all defects
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import ase.units
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from models.physics.atoms.properties.crystals import (
     Calculator,
@@ -22,10 +24,9 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     crystal,
     energy_per_atom,
-    number_problems,
-    refuse,
     starting_lattice_constant_A,
 )
+from models.settings import settings
 
 __all__ = [
     "BirchMurnaghan",
@@ -40,21 +41,17 @@ STEP = 0.02  # of the first search, in starting lattice constants
 FURTHEST = 7  # such steps
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class EquationOfStateSettings:
     """Strains of the lattice constant: the fits span 1 - strain .. 1 + strain."""
 
-    strain: float = 0.03
-    local_strain: float = 0.005
-    n_points: int = 9
+    strain: Annotated[float, Field(gt=0, lt=0.2)] = 0.03
+    local_strain: PositiveFloat = 0.005
+    n_points: Annotated[int, Field(ge=5)] = 9
 
     def __post_init__(self) -> None:
-        problems = number_problems(self, above=("strain", "local_strain"), low={"n_points": 5})
-        if self.strain >= 0.2 or self.local_strain >= self.strain:
-            problems.append(
-                f"found strain {self.strain} and local_strain {self.local_strain}, expected local < strain < 0.2"
-            )
-        refuse(self, problems)
+        if self.local_strain >= self.strain:
+            raise ValueError(f"local_strain: found {self.local_strain}, expected less than strain = {self.strain:g}")
 
 
 @dataclass(frozen=True, kw_only=True)

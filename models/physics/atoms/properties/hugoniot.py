@@ -9,9 +9,11 @@ h, and the temperature moves by -h/c, with c = 3 k_B per atom + its share of the
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import ase.units
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from models.physics.atoms.properties.crystals import (
     CALCULATION_ERRORS,
@@ -21,12 +23,11 @@ from models.physics.atoms.properties.crystals import (
     PropertyFailed,
     Quantity,
     cubic_crystal,
-    number_problems,
     reason_of,
-    refuse,
     stress_GPa,
 )
 from models.physics.atoms.properties.dynamics import DynamicsSettings, run_dynamics, thermal_velocities
+from models.settings import Some, settings
 
 __all__ = ["Hugoniot", "HugoniotPoint", "HugoniotSettings", "hugoniot"]
 
@@ -34,25 +35,18 @@ GRUNEISEN = 2.0  # share of the pressure in dh/dT; only the speed of the search 
 SNAPSHOTS = 8
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class HugoniotSettings:
     """`tolerance_K`: |h| per atom in units of 3 k_B."""
 
-    ratios: tuple[float, ...] = (0.9, 0.8, 0.7)
-    seed: int = 0
-    cells: int = 3
-    initial_temperature_K: float = 300.0
-    run_ps: float = 1.0
-    tolerance_K: float = 50.0
-    max_runs: int = 12
+    ratios: Some[Annotated[float, Field(ge=0.55, lt=1)]] = (0.9, 0.8, 0.7)
+    seed: NonNegativeInt = 0
+    cells: Annotated[int, Field(ge=2)] = 3
+    initial_temperature_K: PositiveFloat = 300.0
+    run_ps: PositiveFloat = 1.0
+    tolerance_K: PositiveFloat = 50.0
+    max_runs: Annotated[int, Field(ge=2)] = 12
     dynamics: DynamicsSettings = field(default_factory=lambda: DynamicsSettings(time_step_fs=1.0))
-
-    def __post_init__(self) -> None:
-        positive = ("initial_temperature_K", "run_ps", "tolerance_K")
-        problems = number_problems(self, above=positive, low={"cells": 2, "seed": 0, "max_runs": 2})
-        if not self.ratios or not all(0.55 <= ratio < 1.0 for ratio in self.ratios):
-            problems.append(f"ratios: found {self.ratios}, expected volumes V/V0 from 0.55 to below 1")
-        refuse(self, problems)
 
 
 @dataclass(frozen=True, kw_only=True)

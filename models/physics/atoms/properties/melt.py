@@ -6,8 +6,10 @@ mean volume and constant energy. Diffusion in so small a cell lies below that of
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from models.physics.atoms.properties.crystals import (
     Calculator,
@@ -16,8 +18,6 @@ from models.physics.atoms.properties.crystals import (
     PropertyFailed,
     Quantity,
     cubic_crystal,
-    number_problems,
-    refuse,
 )
 from models.physics.atoms.properties.dynamics import DynamicsSettings, run_dynamics, thermal_velocities
 from models.physics.atoms.properties.liquid_structure import (
@@ -26,6 +26,7 @@ from models.physics.atoms.properties.liquid_structure import (
     diffusion_coefficient,
     radial_distribution,
 )
+from models.settings import settings
 
 __all__ = ["Melt", "MeltSettings", "melt"]
 
@@ -33,28 +34,25 @@ CRYSTAL_ORDER = 0.15
 STARTING_EXPANSION = 1.02  # of the lattice constant
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MeltSettings:
     """`cells` cubes of four atoms along each axis; times of the three parts of the run."""
 
-    seed: int = 0
-    cells: int = 3
-    temperature_K: float = 1000.0
+    seed: NonNegativeInt = 0
+    cells: Annotated[int, Field(ge=2)] = 3
+    temperature_K: PositiveFloat = 1000.0
     melting_temperature_K: float = 2500.0  # of the overheated crystal
-    melting_ps: float = 2.0
-    equilibration_ps: float = 2.0
-    sampling_ps: float = 4.0
+    melting_ps: PositiveFloat = 2.0
+    equilibration_ps: PositiveFloat = 2.0
+    sampling_ps: PositiveFloat = 4.0
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
 
     def __post_init__(self) -> None:
-        times = ("melting_ps", "equilibration_ps", "sampling_ps")
-        problems = number_problems(self, above=("temperature_K", *times), low={"cells": 2, "seed": 0})
         if self.melting_temperature_K <= self.temperature_K:
-            problems.append(
+            raise ValueError(
                 f"melting_temperature_K: found {self.melting_temperature_K}, expected more than temperature_K "
                 f"= {self.temperature_K:g}"
             )
-        refuse(self, problems)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,10 @@ higher energy. The length of the cell may change with the barostat, its cross-se
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.atoms.properties.crystals import (
     Atoms,
@@ -19,10 +21,9 @@ from models.physics.atoms.properties.crystals import (
     PropertyFailed,
     Quantity,
     cubic_crystal,
-    number_problems,
-    refuse,
 )
 from models.physics.atoms.properties.dynamics import DynamicsSettings, run_dynamics, thermal_velocities
+from models.settings import settings
 
 __all__ = ["MeltingPoint", "MeltingPointSettings", "crystalline_share", "melting_point"]
 
@@ -31,27 +32,23 @@ BOTH = (0.15, 0.85)  # share of crystal between which both phases are there
 STEP = 0.08  # change of the first temperature from attempt to attempt
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MeltingPointSettings:
     """`cells` and `long_cells` cubes of four atoms across and along the cell."""
 
-    seed: int = 0
-    cells: int = 4
-    long_cells: int = 12
-    first_temperature_K: float = 950.0
+    seed: NonNegativeInt = 0
+    cells: Annotated[int, Field(ge=2)] = 4
+    long_cells: Annotated[int, Field(ge=6)] = 12
+    first_temperature_K: PositiveFloat = 950.0
     melting_temperature_K: float = 3000.0
-    preparation_ps: float = 3.0
-    coexistence_ps: float = 40.0
-    max_attempts: int = 5
+    preparation_ps: PositiveFloat = 3.0
+    coexistence_ps: PositiveFloat = 40.0
+    max_attempts: PositiveInt = 5
     dynamics: DynamicsSettings = field(default_factory=DynamicsSettings)
 
     def __post_init__(self) -> None:
-        positive = ("first_temperature_K", "preparation_ps", "coexistence_ps")
-        least = {"cells": 2, "long_cells": 6, "seed": 0, "max_attempts": 1}
-        problems = number_problems(self, above=positive, low=least)
         if self.melting_temperature_K <= self.first_temperature_K:
-            problems.append("melting_temperature_K: expected more than first_temperature_K")
-        refuse(self, problems)
+            raise ValueError("melting_temperature_K: expected more than first_temperature_K")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,10 @@ interpolation. Imaginary frequencies come as negative numbers.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from models.physics.atoms.engine import require_package
 from models.physics.atoms.properties.crystals import (
@@ -19,9 +20,8 @@ from models.physics.atoms.properties.crystals import (
     PropertyFailed,
     Quantity,
     crystal,
-    number_problems,
-    refuse,
 )
+from models.settings import settings
 
 __all__ = ["PhononSettings", "Phonons", "force_constants", "phonons"]
 
@@ -29,19 +29,13 @@ X, L, GAMMA, K = (0.5, 0.0, 0.5), (0.5, 0.5, 0.5), (0.0, 0.0, 0.0), (0.375, 0.37
 PATH = (("Gamma", GAMMA), ("X", X), ("K", K), ("Gamma", GAMMA), ("L", L))  # K is entered at U, its equivalent
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PhononSettings:
     """`supercell` primitive cells along each axis."""
 
-    supercell: int = 4
-    displacement_A: float = 0.01
-    points_per_segment: int = 21
-
-    def __post_init__(self) -> None:
-        problems = number_problems(self, above=("displacement_A",), low={"supercell": 2, "points_per_segment": 2})
-        if self.supercell % 2:
-            problems.append(f"supercell: found {self.supercell}, expected an even number, so that X and L fit into it")
-        refuse(self, problems)
+    supercell: Annotated[int, Field(ge=2, multiple_of=2)] = 4
+    displacement_A: PositiveFloat = 0.01
+    points_per_segment: Annotated[int, Field(ge=2)] = 21
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,20 @@
 """Relaxation of atoms at fixed cell, or of one cell component with them, that ends in a minimum or says why not."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase.filters import FrechetCellFilter
 from ase.neighborlist import neighbor_list
 from ase.optimize import FIRE
+from pydantic import PositiveFloat, PositiveInt
 
 from models.physics.atoms.properties.crystals import (
     Atoms,
     Calculator,
     PropertyFailed,
     checked_energy,
-    number_problems,
-    refuse,
 )
+from models.settings import settings
 
 __all__ = ["RelaxationSettings", "relaxed", "shortest_distance_A"]
 
@@ -24,15 +23,12 @@ FUSED_FRACTION = 0.5  # of the shortest distance before the relaxation
 SHIFT_LIMIT_A = 3.0  # an atom that moved further has left the structure that was to be relaxed
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class RelaxationSettings:
     """When a structure counts as relaxed."""
 
-    force_eV_A: float = 0.005  # largest force on an atom
-    max_steps: int = 300
-
-    def __post_init__(self) -> None:
-        refuse(self, number_problems(self, above=("force_eV_A",), low={"max_steps": 1}))
+    force_eV_A: PositiveFloat = 0.005  # largest force on an atom
+    max_steps: PositiveInt = 300
 
 
 def relaxed(

@@ -7,9 +7,11 @@ cell, which is the expansion normal to the fault.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms as ASEAtoms
+from pydantic import Field
 
 from models.physics.atoms.properties.crystals import (
     Atoms,
@@ -18,24 +20,20 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     checked_energy,
     has_stress,
-    number_problems,
-    refuse,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
 from models.physics.atoms.properties.surfaces import J_PER_M2
+from models.settings import settings
 
 __all__ = ["StackingFault", "StackingFaultSettings", "faulted_cell", "stacking_fault"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class StackingFaultSettings:
     """Layers between a fault and its images."""
 
-    layers: int = 12
+    layers: Annotated[int, Field(ge=6)] = 12
     relaxation: RelaxationSettings = field(default_factory=RelaxationSettings)
-
-    def __post_init__(self) -> None:
-        refuse(self, number_problems(self, low={"layers": 6}))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,10 @@
 """Energies of other crystal structures relative to fcc, each at its own volume (hcp also at its own c/a), 0 K."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 from scipy.optimize import minimize_scalar
 
 from models.physics.atoms.properties.crystals import (
@@ -13,11 +15,10 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     crystal,
     energy_per_atom,
-    number_problems,
     reason_of,
-    refuse,
 )
 from models.physics.atoms.properties.equation_of_state import fit_birch_murnaghan, lattice_minimum_A
+from models.settings import Range, settings
 
 __all__ = ["CrystalMinimum", "StructureEnergies", "StructureSettings", "crystal_minimum", "structure_energies"]
 
@@ -26,23 +27,18 @@ VOLUME_PER_CUBE = {"fcc": 1 / 4, "bcc": 1 / 2, "hcp": np.sqrt(2) / 2, "diamond":
 C_OVER_A_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class StructureSettings:
     """Which structures, and the strain of the lattice constant of each fit."""
 
     structures: tuple[str, ...] = ("bcc", "hcp", "diamond", "sc")
-    strain: float = 0.02
-    n_points: int = 7
-    c_over_a_range: tuple[float, float] = (1.5, 1.8)
+    strain: PositiveFloat = 0.02
+    n_points: Annotated[int, Field(ge=5)] = 7
+    c_over_a_range: Range[Annotated[float, Field(gt=1.2, lt=2.2)]] = (1.5, 1.8)
 
     def __post_init__(self) -> None:
-        problems = number_problems(self, above=("strain",), low={"n_points": 5})
-        wrong = [s for s in self.structures if s not in FCC_VOLUME_RATIO]
-        if wrong:
-            problems.append(f"structures: found {wrong}, expected some of {sorted(FCC_VOLUME_RATIO)}")
-        if not 1.2 < self.c_over_a_range[0] < self.c_over_a_range[1] < 2.2:
-            problems.append(f"c_over_a_range: found {self.c_over_a_range}, expected 1.2 < low < high < 2.2")
-        refuse(self, problems)
+        if wrong := [name for name in self.structures if name not in FCC_VOLUME_RATIO]:
+            raise ValueError(f"structures: found {wrong}, expected some of {sorted(FCC_VOLUME_RATIO)}")
 
 
 @dataclass(frozen=True, kw_only=True)

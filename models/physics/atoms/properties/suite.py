@@ -31,6 +31,7 @@ from models.physics.atoms.properties.structures import StructureSettings, struct
 from models.physics.atoms.properties.surfaces import SurfaceSettings, surfaces
 from models.physics.atoms.properties.thermal_expansion import ThermalExpansionSettings, thermal_expansion
 from models.physics.atoms.properties.vacancy import VacancySettings, vacancy
+from models.settings import settings
 
 __all__ = [
     "FAMILIES",
@@ -50,7 +51,7 @@ CalculatorFactory = Callable[[], Calculator]
 FIRST = "equation_of_state"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class BenchmarkSettings:
     """Settings of every family; `families` and `oracle_families` say which are measured."""
 

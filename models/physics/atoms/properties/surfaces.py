@@ -5,10 +5,12 @@ gamma = (E_slab - N E_bulk) / 2A, with the in-plane lattice constant of the bulk
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import ase.units
 import numpy as np
 from ase.build import fcc100, fcc110, fcc111
+from pydantic import Field, PositiveFloat
 
 from models.physics.atoms.properties.crystals import (
     CALCULATION_ERRORS,
@@ -17,11 +19,10 @@ from models.physics.atoms.properties.crystals import (
     Lattice,
     Quantity,
     checked_energy,
-    number_problems,
     reason_of,
-    refuse,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
+from models.settings import settings
 
 __all__ = ["J_PER_M2", "Surface", "SurfaceSettings", "Surfaces", "surfaces"]
 
@@ -29,19 +30,15 @@ J_PER_M2 = ase.units.J / ase.units.m**2  # in eV/A^2
 BUILDERS: dict[str, Callable[..., Atoms]] = {"111": fcc111, "100": fcc100, "110": fcc110}
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SurfaceSettings:
     """Thickness of the slabs in layers, of the vacuum between them in A."""
 
-    layers_111: int = 8
-    layers_100: int = 8
-    layers_110: int = 12
-    vacuum_A: float = 16.0
+    layers_111: Annotated[int, Field(ge=3)] = 8
+    layers_100: Annotated[int, Field(ge=3)] = 8
+    layers_110: Annotated[int, Field(ge=3)] = 12
+    vacuum_A: PositiveFloat = 16.0
     relaxation: RelaxationSettings = field(default_factory=RelaxationSettings)
-
-    def __post_init__(self) -> None:
-        least = {"layers_111": 3, "layers_100": 3, "layers_110": 3}
-        refuse(self, number_problems(self, above=("vacuum_A",), low=least))
 
 
 @dataclass(frozen=True, kw_only=True)

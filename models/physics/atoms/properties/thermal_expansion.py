@@ -6,8 +6,10 @@ beyond the change of frequencies with volume is left out: good to about half the
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, PositiveFloat
 
 from models.physics.atoms.properties.crystals import (
     Calculator,
@@ -17,11 +19,10 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     crystal,
     energy_per_atom,
-    number_problems,
-    refuse,
 )
 from models.physics.atoms.properties.equation_of_state import fit_birch_murnaghan
 from models.physics.atoms.properties.phonons import PhononSettings, force_constants
+from models.settings import settings
 
 __all__ = ["ThermalExpansion", "ThermalExpansionSettings", "thermal_expansion"]
 
@@ -30,24 +31,16 @@ IMAGINARY_THZ = -0.05
 ACOUSTIC_THZ = 1e-3  # below: the three shifts of the whole crystal at Gamma, left out
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ThermalExpansionSettings:
     """Strains of the lattice constant about its minimum at rest; `mesh` of wave vectors along each axis."""
 
-    temperature_K: float = 298.15
-    lowest_strain: float = -0.01
-    highest_strain: float = 0.03
-    n_volumes: int = 7
-    mesh: int = 16
+    temperature_K: PositiveFloat = 298.15
+    lowest_strain: Annotated[float, Field(gt=-0.1, lt=0)] = -0.01
+    highest_strain: Annotated[float, Field(gt=0, lt=0.1)] = 0.03
+    n_volumes: Annotated[int, Field(ge=5)] = 7
+    mesh: Annotated[int, Field(ge=4)] = 16
     phonons: PhononSettings = field(default_factory=PhononSettings)
-
-    def __post_init__(self) -> None:
-        problems = number_problems(self, above=("temperature_K",), low={"n_volumes": 5, "mesh": 4})
-        if not -0.1 < self.lowest_strain < 0 < self.highest_strain < 0.1:
-            problems.append(
-                "found strains that do not enclose 0, expected -0.1 < lowest_strain < 0 < highest_strain < 0.1"
-            )
-        refuse(self, problems)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,13 @@ barrier comes from a climbing nudged elastic band (G. Henkelman et al., J. Chem.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from ase.constraints import FixedPlane
 from ase.mep import NEB
 from ase.optimize import FIRE
+from pydantic import Field
 
 from models.physics.atoms.properties.crystals import (
     CALCULATION_ERRORS,
@@ -27,11 +28,10 @@ from models.physics.atoms.properties.crystals import (
     Quantity,
     checked_energy,
     cubic_crystal,
-    number_problems,
     reason_of,
-    refuse,
 )
 from models.physics.atoms.properties.relaxation import RelaxationSettings, relaxed
+from models.settings import settings
 
 __all__ = ["Vacancy", "VacancySettings", "vacancy"]
 
@@ -39,16 +39,13 @@ ON_PLANE_A = 1e-3
 PROBE_A = 0.02  # displacement that measures the curvature along the jump
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VacancySettings:
     """`cells` cubes of four atoms along each axis; `n_images` of the elastic band, where it is needed."""
 
-    cells: int = 3
-    n_images: int = 5
+    cells: Annotated[int, Field(ge=2)] = 3
+    n_images: Annotated[int, Field(ge=3)] = 5
     relaxation: RelaxationSettings = field(default_factory=RelaxationSettings)
-
-    def __post_init__(self) -> None:
-        refuse(self, number_problems(self, low={"cells": 2, "n_images": 3}))
 
 
 @dataclass(frozen=True, kw_only=True)

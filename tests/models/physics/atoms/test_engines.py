@@ -251,7 +251,7 @@ def test_safer_settings_are_another_way_to_the_same_level_and_end(engine: Engine
 @pytest.mark.parametrize(
     ("kind", "settings", "told"),
     [
-        (GPAWEngine, {"cutoff_eV": -1.0, "max_iterations": 0}, "cutoff_eV.*max_iterations"),
+        (GPAWEngine, {"cutoff_eV": -1.0, "max_iterations": 0}, "cutoff_eV: found -1.0.*max_iterations: found 0"),
         (GPAWEngine, {"k_mesh": (2, 2)}, "k_mesh"),
         (PySCFEngine, {"grid_level": 12, "tolerance_Ha": 1.0}, "grid_level.*tolerance_Ha"),
         (TbliteEngine, {"damping": 0.0, "accuracy": 0.0}, "accuracy.*damping"),

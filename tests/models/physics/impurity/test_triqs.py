@@ -283,7 +283,7 @@ def test_the_child_refuses_a_hybridization_that_depends_on_spin(interpreter, tmp
 
 
 def test_settings_out_of_range_are_all_named_at_once():
-    with pytest.raises(ValueError, match=r"discretization = 1\.0: expected > 1; n_keep = 2: .*time_limit_s = nan"):
+    with pytest.raises(ValueError, match=r"discretization: found 1\.0.*; n_keep: found 2 .*; time_limit_s: found nan"):
         TriqsSettings(discretization=1.0, n_keep=2, time_limit_s=float("nan"))
 
 

@@ -303,11 +303,11 @@ def test_a_relaxation_out_of_steps_says_how_far_it_is():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: EquationOfStateSettings(strain=0.3), "local < strain < 0.2"),
-        (lambda: ElasticSettings(strain=-1), "strain: found -1, expected a number > 0"),
-        (lambda: PhononSettings(supercell=3), "expected an even number"),
+        (lambda: EquationOfStateSettings(strain=0.3), r"strain: found 0.3 \(float\), expected a number > 0 and < 0.2"),
+        (lambda: ElasticSettings(strain=-1), r"strain: found -1 \(int\), expected a number > 0"),
+        (lambda: PhononSettings(supercell=3), "expected a whole number >= 2 and a multiple of 2"),
         (lambda: StructureSettings(structures=("fcc",)), r"structures: found \['fcc'\]"),
-        (lambda: VacancySettings(cells=1), "cells: found 1, expected a number >= 2"),
+        (lambda: VacancySettings(cells=1), r"cells: found 1 \(int\), expected a whole number >= 2"),
         (lambda: RelaxationSettings(force_eV_A=float("nan")), "force_eV_A: found nan"),
     ],
 )

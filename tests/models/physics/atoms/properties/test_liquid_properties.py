@@ -206,8 +206,8 @@ def test_a_shock_heats_and_ends_above_the_cold_curve():
     ("kind", "change", "message"),
     [
         (MeltSettings, {"melting_temperature_K": 500.0}, "expected more than temperature_K"),
-        (CompressionSettings, {"ratios": (1.2,)}, "from 0.3 to 1"),
-        (HugoniotSettings, {"ratios": (0.2,)}, "from 0.55 to below 1"),
+        (CompressionSettings, {"ratios": (1.2,)}, "expected a number >= 0.3 and <= 1"),
+        (HugoniotSettings, {"ratios": (0.2,)}, "expected a number >= 0.55 and < 1"),
         (MeltingPointSettings, {"coexistence_ps": 0.0}, "coexistence_ps: found 0.0"),
         (DynamicsSettings, {"time_step_fs": -2.0}, "time_step_fs: found -2.0"),
     ],
