@@ -86,7 +86,7 @@ class PotentialNetwork(nn.Module, ABC):
         return self.reference_S.double()[self.species_N(graph)]
 
 
-# A network class by its name, and settings whose `config(species, reference_energies_eV, energy_scale_eV)` is its Config.
+# Network classes by name; their settings have `config(species, reference_energies_eV, energy_scale_eV)`.
 POTENTIALS = Registry[PotentialNetwork]("potential", package="models.networks.potentials")
 
 
