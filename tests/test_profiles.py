@@ -41,6 +41,16 @@ def test_every_stage_accepts_its_section_under_every_profile(profile: str, tmp_p
     check_sections(section_kinds(), tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize("profile", ["default", *(path.stem for path in PROFILES)])
+def test_dvc_reads_what_a_profile_writes(profile: str, tmp_path: Path):
+    """Its parser is stricter than ours: it refuses a colon in a plain scalar of a flow mapping."""
+    from dvc.utils.serialize import load_yaml
+
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text(profile))
+    assert load_yaml(str(path)) == read_yaml(path)
+
+
 def test_the_paper_profile_reaches_600_000_spectra():
     section = raw_section("spectra", "paper")
     sampling = section["sampling"]

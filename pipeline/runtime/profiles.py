@@ -69,6 +69,7 @@ def profile_text(name: str, root: Path, base: str) -> str:
 def apply_profile(base: str, overlay: Mapping[str, Any], source: str) -> str:
     """The text of `base` with what `overlay` changes; comments stay. Raises ParamsError that lists all unknown keys."""
     yaml = YAML()
+    yaml.preserve_quotes = True  # DVC takes a colon in a plain scalar of a flow mapping for a key
     yaml.width = 140
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
