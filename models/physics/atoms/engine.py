@@ -88,7 +88,7 @@ class Engine(Protocol):
         ...
 
 
-ENGINES: Registry[Engine] = Registry("QM engine", package="models.physics.atoms")
+ENGINES: Registry[Engine] = Registry("QM engine", package="models.physics.atoms.engines")
 
 
 def require_package(package: str, engine: str) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from models.frames import Frames
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import ENGINES
-from models.physics.atoms.gpaw_engine import GPAWEngine
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.gpaw import GPAWEngine
 from models.registry import Chosen
 from pipeline.atoms import aluminium
 from pipeline.atoms.aluminium import AluminiumParams, draw_jobs, draw_start, generate
