@@ -37,7 +37,7 @@ from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
 from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import tell_training
+from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, columns_of, dataset_of
@@ -115,7 +115,7 @@ def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
     return Tasks(
         labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
         work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
-        train=partial(train_member, tell=tell_training),
+        train=partial(train_member, report=print_training_progress),
         tell=partial(print, flush=True),
     )
 

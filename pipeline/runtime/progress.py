@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:  # Lightning is slow to import, and this process may train nothing
-    from models.training.telling import HowFar
+    from models.training.progress import TrainingProgress
 
-__all__ = ["note", "progress_bar", "tell_training"]
+__all__ = ["note", "print_training_progress", "progress_bar"]
 
 LINE_EVERY_S = 5.0
 RENEW_EVERY_S = 0.2
@@ -64,7 +64,7 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def tell_training(name: str, far: "HowFar", *, stream: TextIO | None = None) -> None:
+def print_training_progress(name: str, far: "TrainingProgress", *, stream: TextIO | None = None) -> None:
     """How far a training is, as a line of its own, also where another process keeps renewing one on the same terminal.
 
     It comes from where the training runs: local workers write to the terminal or log of the stage, others to their own.

@@ -56,7 +56,7 @@ def test_a_cut_and_resumed_training_ends_with_the_same_weights(tmp_path, setting
 def test_a_training_that_tells_how_far_it_is_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "LEAST_S", 0.0)
     told = []
-    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", tell=told.append)))
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=told.append)))
     steps = [far.step for far in told]
     assert 6 <= len(told) <= 10 and steps == sorted(set(steps))
     assert {far.epoch for far in told} == {1, 2, 3, 4, 5, 6} and {far.n_epochs for far in told} == {6}
