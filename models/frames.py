@@ -118,8 +118,9 @@ class Frames:
     def __len__(self) -> int:
         return len(self.n_atoms)
 
-    def __getitem__(self, index: int) -> "Frames":
-        return self.select([range(len(self))[index]])
+    def __getitem__(self, index: int | slice) -> "Frames":
+        rows = range(len(self))[index]
+        return self.select([rows] if isinstance(rows, int) else rows)
 
     def __iter__(self) -> "Iterator[Frames]":
         return (self.select([index]) for index in range(len(self)))

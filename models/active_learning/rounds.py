@@ -124,7 +124,7 @@ class Run:
     def labelled(self) -> Frames:
         return _labelled(self.frames)
 
-    def networks(self, network: type[PotentialNetwork]) -> list[PotentialNetwork]:
+    def networks(self, network: Callable[[Any], PotentialNetwork]) -> list[PotentialNetwork]:
         """Its ensemble as it stands."""
         return [network_of(network, self.config, member.weights) for member in self.members]
 

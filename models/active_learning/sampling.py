@@ -7,7 +7,7 @@ drawn before changes it. A trajectory of the random control has the same start, 
 import contextlib
 import resource
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +55,7 @@ class SampleTask:
     """Trajectories first .. first + n of one round; `thresholds` None: each ends at a check drawn at random."""
 
     params: ActiveLearningParams
-    network: type[PotentialNetwork]
+    network: Callable[[Any], PotentialNetwork]
     config: PotentialConfig
     weights: Sequence[Mapping[str, NDArray[Any]]]  # of each member
     seed: int

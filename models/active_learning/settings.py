@@ -1,15 +1,16 @@
 """params.yaml: active_learning, and how its values become starts, trainings and the loops of the control."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.active_learning.acquisition import Diverse, ThresholdRule
-from models.networks.potentials.ani import ANI, ANIParams
+from models.networks.potentials.ani import ANIParams
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
-from models.networks.potentials.hipnn import HIPNN, HIPNNParams
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
@@ -102,12 +103,13 @@ class TrainingParams:
     hipnn: HIPNNParams
 
     @property
-    def network_class(self) -> type[PotentialNetwork]:
-        return ANI if self.model == "ani" else HIPNN
+    def network_class(self) -> Callable[..., PotentialNetwork]:
+        return POTENTIALS[self.model].make
 
     @property
     def network(self) -> HIPNNParams | ANIParams:
-        return self.ani if self.model == "ani" else self.hipnn
+        chosen: HIPNNParams | ANIParams = getattr(self, self.model)
+        return chosen
 
     def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
         steps = self.final_steps if final else max(1, round(share * self.steps))

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args
 
 import torch
 
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.training.potentials.configurations import ConfigurationSet, with_neighbours
 from models.training.potentials.forces import DISPLACEMENT, Method, accumulate_gradients
 from models.training.potentials.labelled import Labelled
@@ -27,7 +27,6 @@ from models.training.potentials.step_cost import step_costs
 from pipeline.atoms.equal_time import train_for_equal_times
 from pipeline.atoms.force_training_params import ForceTrainingParams
 from pipeline.atoms.force_training_systems import aluminium_cells, organic_molecules
-from pipeline.atoms.potential_params import NETWORKS
 from pipeline.atoms.records import ForceTrainingDetails, ForceTrainingMetrics
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
@@ -76,7 +75,7 @@ def measure(case: Case, *, params: ForceTrainingParams) -> dict[str, Any]:
     data = make(system.n_configurations, rattle_A=system.rattle_A, seed=params.seed)
     config = getattr(system, case.model).config(data.species, [0.0] * len(data.species), 1.0)
     torch.manual_seed(params.seed)
-    network = _with_forces(NETWORKS[case.model](config))
+    network = _with_forces(POTENTIALS[case.model].make(config))
     sets = {dtype: with_neighbours(data, config, dtype) for dtype in (torch.float32, torch.float64)}
     few = list(range(min(len(data), params.n_configurations_error)))
     errors = gradient_errors(network, sets, few, params.displacements)

@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from models.networks.potentials.potential import POTENTIALS
 from pipeline.atoms.potential_data import load_training_data
-from pipeline.atoms.potential_params import MODELS, NETWORKS, STORES, PotentialParams
+from pipeline.atoms.potential_params import MODELS, STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
 from pipeline.atoms.records import PotentialDetails, PotentialMetrics
 from pipeline.runtime.content_key import content_key
@@ -64,7 +65,7 @@ def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: floa
         data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train, held_out=own.held_out)
     return EnsembleJob(
         name=f"{store}_{model}" + (f"_{len(data.train)}" if fraction < 1 else ""),
-        network=NETWORKS[model],
+        network=POTENTIALS[model].make,
         config=own.network(model).config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=params.settings(store, model, n_train=len(data.train), share=fraction**0.5),
         n_members=own.n_members if fraction == 1 else 1,

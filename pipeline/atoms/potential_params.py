@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from models.networks.potentials.ani import ANI, ANIParams
-from models.networks.potentials.hipnn import HIPNN, HIPNNParams
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
 from models.settings import Ascending, Some, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
@@ -17,7 +16,6 @@ __all__ = ["MODELS", "STORES", "PotentialParams", "TrainingParams"]
 
 STORES = ("molecules", "aluminium")
 MODELS = ("hipnn", "ani")
-NETWORKS: dict[str, type[PotentialNetwork]] = {"hipnn": HIPNN, "ani": ANI}
 
 
 @settings
@@ -63,10 +61,12 @@ class StoreParams:
     ani_steps: StepParams
 
     def network(self, model: str) -> HIPNNParams | ANIParams:
-        return self.hipnn if model == "hipnn" else self.ani
+        network: HIPNNParams | ANIParams = getattr(self, model)
+        return network
 
     def steps(self, model: str) -> StepParams:
-        return self.hipnn_steps if model == "hipnn" else self.ani_steps
+        steps: StepParams = getattr(self, f"{model}_steps")
+        return steps
 
 
 @settings

@@ -11,7 +11,7 @@ the same command finds its results and checkpoints there and goes on. A finished
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -52,7 +52,7 @@ class EnsembleJob:
     """One potential to train: `n_members` networks that differ in seed alone. `tests` are further test sets by name."""
 
     name: str
-    network: type[PotentialNetwork]
+    network: Callable[[Any], PotentialNetwork]  # of a registry: the class
     config: Any  # of the network, for these data
     settings: PotentialSettings
     n_members: int

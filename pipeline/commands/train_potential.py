@@ -19,9 +19,9 @@ from typing import Any
 from models.frames import Frames
 from models.networks.potentials.ani import ANIParams
 from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS
 from models.training.potentials.potential_settings import PotentialSettings, whole_validations
 from pipeline.atoms.potential_data import TrainingData, load_training_data, unknown_elements
-from pipeline.atoms.potential_params import NETWORKS
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
 from pipeline.commands.options.potentials import TrainOptions
 from pipeline.runtime.content_key import content_key
@@ -62,7 +62,7 @@ def train(options: TrainOptions) -> dict[str, Any]:
     settings = _settings(options, data, network, scratch)
     job = EnsembleJob(
         name="potential",
-        network=NETWORKS[options.model],
+        network=POTENTIALS[options.model].make,
         config=network.config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=settings,
         n_members=options.members,
@@ -135,7 +135,7 @@ def _epochs_within(
     n_batch = min(settings.batch_size, len(data.train))
     few = data.train.select(range(n_batch))
     labelled = with_neighbours(few, config, settings.torch_dtype).batch(range(n_batch))
-    potential = NETWORKS[model](config)
+    potential = POTENTIALS[model].make(config)
     if settings.dtype == "float64":
         potential = potential.double()
     if torch.cuda.is_available():

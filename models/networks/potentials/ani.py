@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from models.networks.potentials.aev import AEVSettings, environment_vectors
 from models.networks.potentials.aev_function import fused_environment_vectors, kernels_serve
 from models.networks.potentials.graph import Graph
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.networks.spectra.dual_layers import along
 from models.settings import Some, settings
 
@@ -155,6 +155,31 @@ def _angles(n: int) -> tuple[float, ...]:
     return tuple(math.pi / n * (i + 0.5) for i in range(n))
 
 
+@settings
+class ANIParams:
+    """Symmetry functions of `preset`, spread over other cutoffs; hidden layers alike for all elements."""
+
+    preset: Literal["ani1x", "ani_al"] = "ani1x"
+    cutoff_A: PositiveFloat = 5.2
+    angular_cutoff_A: PositiveFloat = 3.5
+    hidden: Some[PositiveInt] = (96, 64, 32)
+
+    def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> _Config:
+        """For these elements, their reference energies and an energy scale."""
+        make = ANI.Config.ani1x if self.preset == "ani1x" else ANI.Config.ani_al
+        published = make(species=tuple(species), reference_energies_eV=tuple(references), energy_scale_eV=scale_eV)
+        shifts, angular = published.radial_shifts_A, published.angular_shifts_A
+        return replace(
+            published,
+            cutoff_A=self.cutoff_A,
+            radial_shifts_A=_stretched(shifts, published.cutoff_A, self.cutoff_A),
+            angular_cutoff_A=self.angular_cutoff_A,
+            angular_shifts_A=_stretched(angular, published.angular_cutoff_A, self.angular_cutoff_A),
+            hidden=(self.hidden,) * len(species),
+        )
+
+
+@POTENTIALS.register("ani", settings=ANIParams)
 class ANI(PotentialNetwork):
     """One energy term; weights start normal with variance 1/inputs, biases at zero."""
 
@@ -209,30 +234,6 @@ class ANI(PotentialNetwork):
         groups = torch.split(features_NF.index_select(0, order), counts)
         parts = [network(group) for network, group in zip(self.networks, groups, strict=True) if len(group)]
         return torch.cat(parts).index_select(0, torch.argsort(order))
-
-
-@settings
-class ANIParams:
-    """Symmetry functions of `preset`, spread over other cutoffs; hidden layers alike for all elements."""
-
-    preset: Literal["ani1x", "ani_al"] = "ani1x"
-    cutoff_A: PositiveFloat = 5.2
-    angular_cutoff_A: PositiveFloat = 3.5
-    hidden: Some[PositiveInt] = (96, 64, 32)
-
-    def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> _Config:
-        """For these elements, their reference energies and an energy scale."""
-        make = ANI.Config.ani1x if self.preset == "ani1x" else ANI.Config.ani_al
-        published = make(species=tuple(species), reference_energies_eV=tuple(references), energy_scale_eV=scale_eV)
-        shifts, angular = published.radial_shifts_A, published.angular_shifts_A
-        return replace(
-            published,
-            cutoff_A=self.cutoff_A,
-            radial_shifts_A=_stretched(shifts, published.cutoff_A, self.cutoff_A),
-            angular_cutoff_A=self.angular_cutoff_A,
-            angular_shifts_A=_stretched(angular, published.angular_cutoff_A, self.angular_cutoff_A),
-            hidden=(self.hidden,) * len(species),
-        )
 
 
 def _stretched(shifts: tuple[float, ...], old: float, new: float) -> tuple[float, ...]:

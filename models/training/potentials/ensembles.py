@@ -73,7 +73,7 @@ class MemberTask:
     """
 
     name: str
-    network: type[PotentialNetwork]
+    network: Callable[[Any], PotentialNetwork]
     config: PotentialConfig
     settings: PotentialSettings
     seed: int
