@@ -20,7 +20,7 @@ from models.active_learning.sampling import start_frame
 from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.networks.potentials.ensemble import load_potential
-from models.physics.atoms.ase_engine import ASEEngine
+from models.physics.atoms.engines.ase import ASEEngine
 from models.registry import Chosen
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import OUT, RUNS, generate

@@ -11,8 +11,8 @@ from pydantic import PositiveFloat
 
 from models.frames import Frames
 from models.physics.atoms import engine as engine_module
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.engine import ENGINES, Label
+from models.physics.atoms.engines.ase import ASEEngine
 from models.registry import Chosen
 from models.settings import settings
 from pipeline.atoms import molecules
