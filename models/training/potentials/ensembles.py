@@ -98,7 +98,7 @@ class Member:
 def train_member(
     task: MemberTask, *, devices: int = 1, report: Callable[[str, TrainingProgress], None] | None = None
 ) -> Member:
-    """Train and predict. `report` is called now and then with the name and the progress."""
+    """Train and predict. `report` is called now and then with the name of the training and its progress."""
     if not torch.cuda.is_available():
         torch.set_num_threads(
             1

@@ -57,20 +57,11 @@ def test_without_a_name_nothing_is_shown(run):
     assert run(io.StringIO(), what="") == run(Terminal(), what="") == ""
 
 
-def test_a_note_stands_on_a_line_of_its_own_and_the_bar_comes_again_below(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with progress_bar("spectra", 2, "Hamiltonians"):
-        note("waiting")
-    before, _, after = terminal.getvalue().partition("waiting\n")
-    assert before.endswith("\r") and "spectra" in before.split("\r")[1] and "spectra" in after
-
-
-def test_a_note_in_a_log_is_plain(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+@pytest.mark.parametrize(("stream", "written"), [(Terminal, "\r\x1b[Kwaiting\n"), (io.StringIO, "waiting\n")])
+def test_a_note_takes_the_place_of_the_line_that_renews_itself(stream, written, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
     note("waiting")
-    assert sys.stderr.getvalue() == "waiting\n"
+    assert sys.stderr.getvalue() == written
 
 
 def test_a_line_of_a_training_says_how_far_how_good_and_how_long_still():
