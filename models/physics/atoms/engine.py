@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 INSTALL = "pip install -e '.[atoms]'"
 
 
