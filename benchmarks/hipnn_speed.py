@@ -31,11 +31,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.frames import Frames
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.hippynn_weights import hippynn_settings
 from models.networks.potentials.neighbours import find_neighbours
 from models.networks.potentials.potential import evaluate
-from models.training.potentials.configurations import Configurations, with_neighbours
+from models.training.potentials.configurations import with_neighbours
 from models.training.potentials.forces import accumulate_gradients
 from models.training.potentials.labelled import Labelled
 from models.training.potentials.potential_loss import PotentialLoss
@@ -50,7 +51,7 @@ METAL = {"species": (13,), "cutoff_A": 7.5, "soft_min_A": 1.25, "soft_max_A": 7.
 @dataclass(frozen=True)
 class Case:
     name: str
-    data: Configurations
+    data: Frames
     config: HIPNN.Config
 
 
@@ -91,20 +92,15 @@ def compare(case: Case, repeats: int, threads: int) -> None:
             flush=True,
         )
     start = time.process_time()
-    for row, first in enumerate(case.data.first_atom_M):
-        atoms = slice(first, first + case.data.n_atoms_M[row])
-        find_neighbours(
-            case.data.positions_A3[atoms], case.data.cell_M33[row], case.data.pbc_M3[row], case.config.cutoff_A
-        )
+    for row, first in enumerate(case.data.first_atom):
+        atoms = slice(first, first + case.data.n_atoms[row])
+        find_neighbours(case.data.positions_A[atoms], case.data.cells_A[row], case.data.pbc[row], case.config.cutoff_A)
     print(f"| {case.name} | pair search, once | | {1e3 * (time.process_time() - start):.1f} | | |", flush=True)
 
 
 def our_steps(case: Case) -> dict[str, Callable[[], object]]:
     model = HIPNN(case.config)
-    references = [0.0] * len(case.config.species)
-    prepared = with_neighbours(
-        case.data, cutoff_A=case.config.cutoff_A, species=case.config.species, reference_energies_eV=references
-    )
+    prepared = with_neighbours(case.data, case.config)
     rows = list(range(len(case.data)))
     batch = prepared.batch(rows)
 
@@ -127,7 +123,7 @@ def evaluated(model: HIPNN, batch: Labelled) -> Tensor:
 def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
     from hippynn.graphs import GraphModule, inputs, networks, physics, targets
 
-    periodic = bool(case.data.pbc_M3.any())
+    periodic = bool(case.data.pbc.any())
     nodes = [inputs.SpeciesNode(db_name="Z"), inputs.PositionsNode(db_name="R")]
     if periodic:
         nodes.append(inputs.CellNode(db_name="C"))
@@ -138,7 +134,7 @@ def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
     both = GraphModule(nodes, [energy.mol_energy, force])
     numbers, positions, cells = padded(case.data)
     rest = [cells] if periodic else []
-    wanted = torch.from_numpy(case.data.energy_M).float()[:, None]
+    wanted = torch.from_numpy(case.data.energies_eV).float()[:, None]
 
     def energy_step() -> None:
         only_energy.zero_grad()
@@ -157,14 +153,14 @@ def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
     return {"energy": energy_step, "forces": force_step, "evaluation": predicted}
 
 
-def padded(data: Configurations) -> tuple[Tensor, Tensor, Tensor]:
-    width = int(data.n_atoms_M.max())
+def padded(data: Frames) -> tuple[Tensor, Tensor, Tensor]:
+    width = int(data.n_atoms.max())
     numbers = torch.zeros(len(data), width, dtype=torch.int64)
     positions = torch.zeros(len(data), width, 3)
-    for row, (first, n) in enumerate(zip(data.first_atom_M, data.n_atoms_M, strict=True)):
-        numbers[row, :n] = torch.from_numpy(data.numbers_A[first : first + n].astype(np.int64))
-        positions[row, :n] = torch.from_numpy(data.positions_A3[first : first + n]).float()
-    return numbers, positions, torch.from_numpy(data.cell_M33).float()
+    for row, (first, n) in enumerate(zip(data.first_atom, data.n_atoms, strict=True)):
+        numbers[row, :n] = torch.from_numpy(data.numbers[first : first + n].astype(np.int64))
+        positions[row, :n] = torch.from_numpy(data.positions_A[first : first + n]).float()
+    return numbers, positions, torch.from_numpy(data.cells_A).float()
 
 
 def medians(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -177,19 +173,25 @@ def medians(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: float(np.median(values)) for name, values in spent.items()}
 
 
-def qm9_molecules(n_molecules: int) -> Configurations:
+def qm9_molecules(n_molecules: int) -> Frames:
     blocks = read_qm9(find_tables(), n_molecules=n_molecules, seed=0).blocks
     n_atoms = np.concatenate([block.n_atoms for block in blocks]).astype(np.int64)
     total = int(n_atoms.sum())
-    return Configurations(
-        numbers_A=np.concatenate([block.numbers for block in blocks]),
-        positions_A3=np.concatenate([block.positions for block in blocks]),
-        n_atoms_M=n_atoms,
-        cell_M33=np.zeros((n_molecules, 3, 3)),
-        pbc_M3=np.zeros((n_molecules, 3), dtype=bool),
-        energy_M=np.random.default_rng(0).normal(size=n_molecules),
-        forces_A3=np.random.default_rng(1).normal(size=(total, 3)),
-        stress_M33=np.full((n_molecules, 3, 3), np.nan),
+    n_frames = len(n_atoms)
+    return Frames(
+        numbers=np.concatenate([block.numbers for block in blocks]),
+        positions_A=np.concatenate([block.positions for block in blocks]),
+        n_atoms=n_atoms,
+        cells_A=np.zeros((n_frames, 3, 3)),
+        pbc=np.zeros((n_frames, 3), dtype=bool),
+        energies_eV=np.random.default_rng(0).normal(size=n_frames),
+        forces_eV_A=np.random.default_rng(1).normal(size=(total, 3)),
+        stresses_eV_A3=np.full((n_frames, 3, 3), np.nan),
+        charges_e=np.full(total, np.nan),
+        groups=np.arange(n_frames),
+        sources=np.full(n_frames, ""),
+        provenances=np.full(n_frames, ""),
+        failures=np.full(n_frames, ""),
     )
 
 

@@ -18,8 +18,8 @@ from ase.units import kcal, mol
 
 from models.networks.potentials.ensemble import load_potential
 from models.training.potentials.configurations import with_neighbours
-from pipeline.atoms.potential_data import TEST, configurations_of
-from stores.atom_arrays import load_atoms
+from pipeline.atoms.potential_data import TEST
+from stores.atoms import load_atoms
 
 STORE = Path("data/qm9.zarr")
 EPOCHS_AND_BATCH = {1000: (150, 16), 5000: (80, 32), 25000: (40, 64), 110000: (40, 128)}
@@ -46,23 +46,17 @@ def main() -> None:
 
 def errors(folder: Path) -> tuple[float, float, int]:
     """Mean absolute error of a molecule [kcal/mol] and of an atom [meV] on the test set, and its size."""
-    arrays = load_atoms(STORE)
-    test = np.flatnonzero(np.load(folder / "split.npy")[arrays.row] == TEST)
+    atoms = load_atoms(STORE)
+    test = np.flatnonzero(np.load(folder / "split.npy")[atoms.row] == TEST)
     ensemble = load_potential(folder)
-    config = ensemble.members[0].config
-    chosen = configurations_of(arrays).select(test)
-    prepared = with_neighbours(
-        chosen,
-        cutoff_A=config.cutoff_A,
-        species=config.species,
-        reference_energies_eV=config.reference_energies_eV,
-    )
+    chosen = atoms.frames.select(test)
+    prepared = with_neighbours(chosen, ensemble.members[0].config)
     found = []
     for rows in np.array_split(np.arange(len(test)), max(1, len(test) // 256)):
         batch = prepared.batch(rows)
         found.append(ensemble.evaluate(batch.graph, batch.vectors_H3).energy_M.numpy())
-    error = np.abs(np.concatenate(found) - chosen.energy_M)
-    return float(error.mean() / (kcal / mol)), float(1e3 * (error / chosen.n_atoms_M).mean()), len(test)
+    error = np.abs(np.concatenate(found) - chosen.energies_eV)
+    return float(error.mean() / (kcal / mol)), float(1e3 * (error / chosen.n_atoms).mean()), len(test)
 
 
 if __name__ == "__main__":

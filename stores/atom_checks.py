@@ -15,6 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import CONTACT_A, FloatArray, IntArray
+
 __all__ = [
     "CONTACT_A",
     "FLATTEST_CELL_A",
@@ -26,14 +28,11 @@ __all__ = [
     "offsets_agree",
 ]
 
-CONTACT_A = 0.3
 NET_FORCE_EV_A = 0.05
 FLATTEST_CELL_A = 0.01
 ATOMS_PER_TREE = 200_000
 
 Mask = NDArray[np.bool_]
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 
 def offsets_agree(first_atom: IntArray, n_atoms: NDArray[np.int32], n_rows: int) -> Mask:

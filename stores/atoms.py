@@ -18,105 +18,58 @@ status 1, the reason in `failure`, NaN as labels. Attributes: `level` (level of 
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from models.frames import Frames, IntArray
 from stores.atom_facts import FACTS
-from stores.manifest import canonical_json
 from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
 from stores.schema import StoreSchema, Variable
+from stores.zarr_store import open_store
 
-__all__ = ["ATOMS", "AtomsRecord", "columns_of", "dataset_of", "place_after", "records_of", "tiny"]
+__all__ = ["ATOMS", "LabelledAtoms", "columns_of", "dataset_of", "frames_of", "load_atoms", "place_after", "tiny"]
 
+COLUMNS = {  # column of a store -> array of Frames, where they are the same
+    "cell": "cells_A",
+    "pbc": "pbc",
+    "energy": "energies_eV",
+    "stress": "stresses_eV_A3",
+    "group": "groups",
+    "source": "sources",
+    "provenance": "provenances",
+    "failure": "failures",
+    "position": "positions_A",
+    "force": "forces_eV_A",
+    "charge": "charges_e",
+}
 CONFIG = ("config",)
 ATOM = ("atom",)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class AtomsRecord:
-    """One configuration with its labels; arrays are made float64 and checked for their shape.
+@dataclass(frozen=True, kw_only=True)
+class LabelledAtoms:
+    """What `load_atoms` reads: the frames that have labels, and what the store says of all of them."""
 
-    Raises ValueError that lists every array of a wrong shape.
-    """
-
-    numbers: NDArray[Any]  # (n_atoms,) atomic numbers
-    positions_A: NDArray[Any]  # (n_atoms, 3)
-    cell_A: NDArray[Any] | None = None  # (3, 3); None: open, stored as zeros
-    pbc: tuple[bool, bool, bool] | None = None  # None: periodic in all directions where a cell is given
-    energy_eV: float = np.nan
-    forces_eV_A: NDArray[Any] | None = None  # (n_atoms, 3)
-    stress_eV_A3: NDArray[Any] | None = None  # (3, 3)
-    charges_e: NDArray[Any] | None = None  # (n_atoms,)
-    group: int = 0
-    source: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    status: int = OK
-    failure: str = ""
-
-    def __post_init__(self) -> None:
-        n_atoms = int(np.size(self.numbers))
-        shapes = {
-            "numbers": (n_atoms,),
-            "positions_A": (n_atoms, 3),
-            "cell_A": (3, 3),
-            "forces_eV_A": (n_atoms, 3),
-            "stress_eV_A3": (3, 3),
-            "charges_e": (n_atoms,),
-        }
-        problems = []
-        for name, shape in shapes.items():
-            given = getattr(self, name)
-            if given is not None:
-                array = np.asarray(given, dtype=np.int16 if name == "numbers" else np.float64)
-                object.__setattr__(self, name, array)
-                if array.shape != shape:
-                    problems.append(f"{name}: found shape {array.shape}, expected {shape}")
-        if n_atoms == 0:
-            problems.append("numbers: found no atoms, expected at least one")
-        if problems:
-            raise ValueError(f"record {self.source or '(no source)'}: " + "; ".join(problems))
-        pbc = (self.cell_A is not None,) * 3 if self.pbc is None else self.pbc
-        object.__setattr__(self, "pbc", tuple(bool(axis) for axis in pbc))
-        object.__setattr__(self, "energy_eV", float(self.energy_eV))
-
-    @property
-    def periodic(self) -> tuple[bool, bool, bool]:
-        """`pbc` as stored, never None."""
-        return self.pbc or (False, False, False)
+    frames: Frames  # without provenances
+    row: IntArray  # (M,) row of the store
+    level: str
+    reference_energies_eV: Mapping[int, float]  # atomic number -> eV
 
 
-def columns_of(records: Sequence[AtomsRecord]) -> dict[str, NDArray[Any]]:
-    """Columns of these records; `first_atom` counts from the first of them (see `place_after`)."""
-    n_atoms = np.array([record.numbers.size for record in records], dtype=np.int32)
-    cells = [np.zeros((3, 3)) if r.cell_A is None or not any(r.periodic) else r.cell_A for r in records]
-
-    def atoms(of: Callable[[AtomsRecord], Any], shape: tuple[int, ...]) -> NDArray[Any]:
-        rows = [np.full((r.numbers.size, *shape), np.nan) if of(r) is None else of(r) for r in records]
-        return np.concatenate(rows) if rows else np.zeros((0, *shape))
-
-    return {
-        "n_atoms": n_atoms,
-        "first_atom": np.cumsum(n_atoms, dtype=np.int64) - n_atoms,
-        "cell": np.array(cells, dtype=np.float64).reshape(-1, 3, 3),
-        "pbc": np.array([r.periodic for r in records], dtype=bool).reshape(-1, 3),
-        "energy": np.array([r.energy_eV for r in records], dtype=np.float64),
-        "stress": np.array(
-            [np.full((3, 3), np.nan) if r.stress_eV_A3 is None else r.stress_eV_A3 for r in records], dtype=np.float64
-        ).reshape(-1, 3, 3),
-        "group": np.array([r.group for r in records], dtype=np.int64),
-        "source": _text(r.source for r in records),
-        "provenance": _text(canonical_json(dict(r.provenance)) for r in records),
-        "status": np.array([r.status for r in records], dtype=np.int8),
-        "failure": _text(r.failure for r in records),
-        "number": atoms(lambda r: r.numbers, ()).astype(np.int16),
-        "position": atoms(lambda r: r.positions_A, (3,)),
-        "force": atoms(lambda r: r.forces_eV_A, (3,)),
-        "charge": atoms(lambda r: r.charges_e, ()),
+def columns_of(frames: Frames) -> dict[str, NDArray[Any]]:
+    """Columns of these frames; `first_atom` counts from the first of them (see `place_after`)."""
+    renamed = {column: getattr(frames, name) for column, name in COLUMNS.items()}
+    return renamed | {
+        "number": frames.numbers.astype(np.int16),
+        "n_atoms": frames.n_atoms.astype(np.int32),
+        "first_atom": frames.first_atom,
+        "status": np.where(frames.failures == "", OK, FAILED).astype(np.int8),
     }
 
 
@@ -131,42 +84,39 @@ def dataset_of(columns: Mapping[str, NDArray[Any]], attributes: Mapping[str, str
     return xr.Dataset({v.name: (v.dims, ({**columns, **texts})[v.name], v.attrs) for v in VARIABLES}, attrs=attributes)
 
 
-def records_of(dataset: xr.Dataset, rows: Iterable[int] | None = None) -> list[AtomsRecord]:
-    """Records of these rows, of all by default, in their order."""
-    chosen = np.arange(dataset.sizes["config"]) if rows is None else np.asarray(list(rows), dtype=np.int64)
-    per_config = {v.name: dataset[v.name].values for v in VARIABLES if v.dims[0] == "config"}
-    per_atom = {v.name: dataset[v.name].values for v in VARIABLES if v.dims[0] == "atom"}
-    records = []
-    for row in chosen.tolist():
-        told = {name: values[row] for name, values in per_config.items()}
-        atoms = slice(int(told["first_atom"]), int(told["first_atom"]) + int(told["n_atoms"]))
-        own = {name: values[atoms] for name, values in per_atom.items()}
-        records.append(
-            AtomsRecord(
-                numbers=own["number"],
-                positions_A=own["position"],
-                cell_A=told["cell"] if told["pbc"].any() else None,
-                pbc=tuple(told["pbc"].tolist()),
-                energy_eV=told["energy"],
-                forces_eV_A=_given(own["force"]),
-                stress_eV_A3=_given(told["stress"]),
-                charges_e=_given(own["charge"]),
-                group=int(told["group"]),
-                source=str(told["source"]),
-                provenance=json.loads(str(told["provenance"])),
-                status=int(told["status"]),
-                failure=str(told["failure"]),
-            )
-        )
-    return records
+def frames_of(dataset: xr.Dataset, rows: Iterable[int] | None = None) -> Frames:
+    """Frames of these rows, of all by default, in their order."""
+    frames = _frames(dataset, lambda name: dataset[name].values)
+    return frames if rows is None else frames.select(np.asarray(list(rows), dtype=np.int64))
 
 
-def _given(values: NDArray[Any]) -> NDArray[Any] | None:
-    return None if np.isnan(values).all() else values
+def load_atoms(store: str | Path | xr.Dataset) -> LabelledAtoms:
+    """Every frame that was labelled; failed rows are left out.
+
+    Raises SchemaError for a store of another kind, ValueError where no row was labelled.
+    """
+    from ase.data import atomic_numbers
+
+    dataset = store if isinstance(store, xr.Dataset) else open_store(store, ATOMS)
+    labelled = dataset["status"].values == OK
+    if not labelled.any():
+        raise ValueError(f"atoms store: found no labelled configuration among {labelled.size}; look at `failure`")
+    references = json.loads(dataset.attrs["reference_energies"])
+    silent = ("provenance", "failure")
+    frames = _frames(dataset, lambda name: np.full(labelled.size, "") if name in silent else dataset[name].values)
+    return LabelledAtoms(
+        frames=frames if labelled.all() else frames.select(labelled),
+        row=np.flatnonzero(labelled),
+        level=str(dataset.attrs["level"]),
+        reference_energies_eV={atomic_numbers[symbol]: float(energy) for symbol, energy in references.items()},
+    )
 
 
-def _text(words: Iterable[str]) -> NDArray[Any]:
-    return np.array([*words], dtype=np.str_)
+def _frames(dataset: xr.Dataset, column: Callable[[str], NDArray[Any]]) -> Frames:
+    named = {name: column(source) for source, name in COLUMNS.items()}
+    texts = {name: np.array([*named[name]], dtype=np.str_) for name in ("sources", "provenances", "failures")}
+    counts = {"numbers": column("number").astype(np.int64), "n_atoms": column("n_atoms").astype(np.int64)}
+    return Frames(**named | texts | counts)
 
 
 def _variable(
@@ -217,7 +167,7 @@ ATOMS = StoreSchema(
 def tiny() -> xr.Dataset:
     """A valid example: water with all labels, an aluminium crystal with stress, a failed hydrogen molecule."""
     told = {"level": "example", "engine": "none"}
-    water = AtomsRecord(
+    water = Frames.one(
         numbers=np.array([8, 1, 1]),
         positions_A=np.array([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]]),
         energy_eV=-2000.0,
@@ -226,7 +176,7 @@ def tiny() -> xr.Dataset:
         source="example water",
         provenance=told,
     )
-    crystal = AtomsRecord(
+    crystal = Frames.one(
         numbers=np.array([13]),
         positions_A=np.zeros((1, 3)),
         cell_A=2.025 * (1 - np.eye(3)),
@@ -237,14 +187,13 @@ def tiny() -> xr.Dataset:
         source="example crystal",
         provenance=told,
     )
-    failed = AtomsRecord(
+    failed = Frames.one(
         numbers=np.array([1, 1]),
         positions_A=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]),
         group=2,
         source="example failure",
         provenance=told,
-        status=FAILED,
         failure="example",
     )
     attributes = {"level": "example", "reference_energies": "{}", "settings": "{}"}
-    return dataset_of(columns_of([water, crystal, failed]), attributes)
+    return dataset_of(columns_of(Frames.concatenate([water, crystal, failed])), attributes)

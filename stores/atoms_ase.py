@@ -1,4 +1,4 @@
-"""Records of an atoms store as ase.Atoms and back, exactly: `from_ase(to_ase(record))` is the record.
+"""A frame of an atoms store as ase.Atoms and back, exactly: `from_ase(to_ase(frame))` is the frame.
 
     energy, free_energy, forces, stress, charges    results of a SinglePointCalculator, left out where not given
     info                                            group, source, provenance (JSON), status, failure
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from stores.atoms import AtomsRecord
-from stores.manifest import canonical_json
-from stores.outcome import OK
+from models.frames import Frames
+from stores.outcome import FAILED, OK
 
 if TYPE_CHECKING:
     import ase
@@ -25,54 +24,50 @@ __all__ = ["from_ase", "full_stress", "to_ase"]
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
-def to_ase(record: AtomsRecord) -> "ase.Atoms":
-    """The configuration with its labels as results of a SinglePointCalculator."""
+def to_ase(frame: Frames) -> "ase.Atoms":
+    """One frame with its labels as results of a SinglePointCalculator."""
     import ase
     from ase.calculators.singlepoint import SinglePointCalculator
 
-    atoms = ase.Atoms(numbers=record.numbers, positions=record.positions_A, cell=record.cell_A, pbc=record.periodic)
-    results: dict[str, Any] = {}
-    if not np.isnan(record.energy_eV):
-        results |= {"energy": record.energy_eV, "free_energy": record.energy_eV}
-    if record.forces_eV_A is not None:
-        results["forces"] = record.forces_eV_A
-    if record.stress_eV_A3 is not None:
-        results["stress"] = np.array([record.stress_eV_A3[axes] for axes in VOIGT])
-    if record.charges_e is not None:
-        results["charges"] = record.charges_e
-    if results:
-        atoms.calc = SinglePointCalculator(atoms, **results)
+    atoms = ase.Atoms(numbers=frame.numbers, positions=frame.positions_A, cell=frame.cell_A, pbc=frame.pbc[0])
+    stress = frame.stress_eV_A3
+    results: dict[str, Any] = {
+        "energy": frame.energy_eV,
+        "free_energy": frame.energy_eV,
+        "forces": frame.forces_eV_A,
+        "stress": np.nan if stress is None else np.array([stress[axes] for axes in VOIGT]),
+        "charges": frame.charges_e,
+    }
+    if given := {name: values for name, values in results.items() if not np.isnan(values).all()}:
+        atoms.calc = SinglePointCalculator(atoms, **given)
     atoms.info = {
-        "group": record.group,
-        "source": record.source,
-        "provenance": canonical_json(dict(record.provenance)),
-        "status": record.status,
-        "failure": record.failure,
+        "group": frame.group,
+        "source": frame.source,
+        "provenance": str(frame.provenances[0]),
+        "status": FAILED if frame.failure else OK,
+        "failure": frame.failure,
     }
     return atoms
 
 
 def from_ase(
     atoms: "ase.Atoms", *, group: int = 0, source: str = "", provenance: Mapping[str, Any] | None = None
-) -> AtomsRecord:
-    """The record of these atoms and the results of their calculator; what `info` tells wins over the arguments."""
+) -> Frames:
+    """The frame of these atoms and the results of their calculator; what `info` says wins over the arguments."""
     results = {} if atoms.calc is None else atoms.calc.results
-    stress = results.get("stress")
-    told = atoms.info.get("provenance")
-    pbc = tuple(bool(axis) for axis in atoms.pbc)
-    return AtomsRecord(
+    stress, known = results.get("stress"), atoms.info.get("provenance")
+    return Frames.one(
         numbers=atoms.numbers,
         positions_A=atoms.positions,
-        cell_A=np.asarray(atoms.cell) if any(pbc) else None,
-        pbc=(pbc[0], pbc[1], pbc[2]),
+        cell_A=np.asarray(atoms.cell),
+        pbc=[bool(axis) for axis in atoms.pbc],
         energy_eV=float(results.get("free_energy", results.get("energy", np.nan))),
         forces_eV_A=results.get("forces"),
         stress_eV_A3=None if stress is None else full_stress(np.asarray(stress, dtype=np.float64)),
         charges_e=results.get("charges"),
         group=int(atoms.info.get("group", group)),
         source=str(atoms.info.get("source", source)),
-        provenance=json.loads(told) if isinstance(told, str) else dict(told or provenance or {}),
-        status=int(atoms.info.get("status", OK)),
+        provenance=json.loads(known or "{}") if isinstance(known, str) else dict(known or provenance or {}),
         failure=str(atoms.info.get("failure", "")),
     )
 

@@ -1,4 +1,4 @@
-"""Which of many frames to label next: those an ensemble is unsure of, unlike each other and unlike what is known.
+"""Which of many frames to label next: those an ensemble is uncertain of, unlike each other and unlike what is known.
 
     thresholds    fixed, or factor x quantile of the spreads on a calibration set (the frames already labelled), so that
                   ensembles whose absolute spread differs need no tuning
@@ -12,22 +12,30 @@ whatever the potential is. Everything is a pure function of its arguments; ties 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from models.frames import FloatArray, Frames
 from models.networks.potentials.aev import AEVSettings, environment_vectors
-from models.networks.potentials.batched_dynamics import Spread, Thresholds
+from models.networks.potentials.batched_dynamics import Thresholds
+from models.networks.potentials.ensemble import SPREADS
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.neighbours import find_neighbours
 
-__all__ = ["Selection", "ThresholdRule", "calibrate", "fingerprint", "fingerprint_distance", "select"]
+__all__ = [
+    "Diverse",
+    "Selection",
+    "ThresholdRule",
+    "calibrate",
+    "fingerprint",
+    "fingerprint_distance",
+    "fingerprints",
+    "select",
+]
 
-FloatArray = NDArray[np.float64]
 CUTOFF_A = 6.0
 ANGULAR_CUTOFF_A = 4.5
 
@@ -58,35 +66,37 @@ class ThresholdRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Places among the candidates: what to label, and what was too near to something labelled or chosen."""
+    """Row numbers among the candidates: what to label, and what was too near to something labelled or chosen."""
 
     chosen: list[int]
     duplicates: list[int]
 
 
-def calibrate(rule: ThresholdRule, known: Sequence[Spread]) -> Thresholds:
-    """Thresholds for an ensemble with these spreads on frames that are labelled.
+def calibrate(rule: ThresholdRule, known: FloatArray) -> Thresholds:
+    """Thresholds for an ensemble with these spreads (M, 3) on frames that are labelled.
 
     Raises ValueError for no frames and for members that agree everywhere, whose quantile would be no threshold.
     """
-    names = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")
     if rule.kind == "fixed":
-        return Thresholds(**{name: getattr(rule, name) for name in names})
-    if not known:
+        return Thresholds(**{name: getattr(rule, name) for name in SPREADS})
+    if not len(known):
         raise ValueError("thresholds: found no labelled frames to calibrate them on, expected some")
-    values = {name: rule.factor * float(np.quantile([vars(s)[name] for s in known], rule.quantile)) for name in names}
-    return Thresholds(**values)
+    bounds = [rule.factor * float(np.quantile(column, rule.quantile)) for column in known.T]
+    return Thresholds(**dict(zip(SPREADS, bounds, strict=True)))
 
 
-def fingerprint(numbers: NDArray[np.int64], positions_A: FloatArray, cell_A: FloatArray | None) -> FloatArray:
-    """(n_features,) of one frame: independent of rotation, translation, the order of atoms and repeats of the cell."""
-    species = np.unique(numbers)
-    periodic = cell_A is not None
-    cell = np.zeros((3, 3)) if cell_A is None else cell_A
-    near = find_neighbours(positions_A, cell, np.full(3, periodic), CUTOFF_A)
-    one = Configuration(numbers=numbers, positions_A=positions_A, cell_A=cell, neighbours=near)
+def fingerprints(frames: Frames) -> FloatArray:
+    """(M, n_features): independent of rotation, translation, the order of atoms and repeats of the cell."""
+    return np.stack([fingerprint(frame) for frame in frames])
+
+
+def fingerprint(frame: Frames) -> FloatArray:
+    """(n_features,) of one frame."""
+    species = np.unique(frame.numbers)
+    near = find_neighbours(frame.positions_A, frame.cells_A[0], frame.pbc[0], CUTOFF_A)
+    one = Configuration(numbers=frame.numbers, positions_A=frame.positions_A, cell_A=frame.cells_A[0], neighbours=near)
     graph, vectors_H3 = collate([one], torch.float64)
-    species_N = torch.from_numpy(np.searchsorted(species, numbers))
+    species_N = torch.from_numpy(np.searchsorted(species, frame.numbers))
     features = environment_vectors(_settings(len(species)), graph, species_N, vectors_H3).numpy()
     return np.concatenate([features.mean(axis=0), features.std(axis=0)])
 
@@ -97,9 +107,31 @@ def fingerprint_distance(one: FloatArray, others: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.norm(others - one, axis=1) / np.sqrt(np.maximum(lengths, 1e-300)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Diverse:
+    """At most `quota` frames, none nearer than `least_distance` to a labelled or another chosen one.
+
+    `diversity` is the exponent of the distance in the order of selection.
+    """
+
+    least_distance: float
+    diversity: float
+
+    def choose(self, candidates: Frames, ratios: FloatArray, labelled: Frames, quota: int) -> Selection:
+        """`ratios` (M,) are spread / threshold of the candidates."""
+        return select(
+            fingerprints(candidates),
+            ratios,
+            fingerprints(labelled),
+            quota=quota,
+            least_distance=self.least_distance,
+            diversity=self.diversity,
+        )
+
+
 def select(
     candidates: FloatArray,  # (n, F) fingerprints
-    ratios: Sequence[float],  # (n,) spread / threshold
+    ratios: FloatArray,  # (n,) spread / threshold
     known: FloatArray,  # (m, F) of what is labelled
     *,
     quota: int,
@@ -114,7 +146,7 @@ def select(
     chosen: list[int] = []
     while len(chosen) < quota and (free & (nearest >= least_distance)).any():
         far = np.where(np.isfinite(nearest), nearest, 1.0)
-        score = np.where(free & (nearest >= least_distance), np.asarray(ratios) * far**diversity, -np.inf)
+        score = np.where(free & (nearest >= least_distance), ratios * far**diversity, -np.inf)
         best = int(score.argmax())
         chosen.append(best)
         free[best] = False

@@ -1,30 +1,35 @@
-"""Stage `active_learning`: from disordered starts to a potential, labelling only what an ensemble is unsure of.
+"""Stage `active_learning`: from disordered starts to a potential, labelling only what an ensemble is uncertain of.
 
     reads   params.yaml: active_learning
-    writes  data/aluminium_active.zarr            all labels: test set, bootstrap, rounds of both arms (source tells)
+    writes  data/aluminium_active.zarr            all labels: test set, bootstrap, rounds of both arms (see source)
             runs/aluminium                        the ensemble of the last active round
             reports/metrics/active_learning.json  per round of both arms: labels, errors on the frozen test set
             reports/details/active_learning.json  reasons, thresholds, spreads, frames, CPU seconds
 
-J. S. Smith et al., Nat. Commun. 12, 1257 (2021). `engine` labels; any ASE calculator serves as an oracle. Beside the
-loop runs a control of the same budget that takes its frames at random, and with an oracle that costs nothing both are
-repeated over seeds (`control`). Rounds are kept in scratch, so that a killed
-stage goes on and ends with the same store.
+J. S. Smith et al., Nat. Commun. 12, 1257 (2021). The rounds themselves lie in models.active_learning; here they get a
+store, workers and a place where results of tasks are kept. `engine` labels; any ASE calculator serves as an oracle.
+Beside the loop runs a control of the same budget that takes its frames at random, and with an oracle that costs nothing
+both are repeated over seeds (`control`). Results are kept in scratch, so that a killed stage goes on and ends with the
+same store.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.networks.potentials.ensemble import save_potential
-from models.physics.atoms.engine import EngineMissing
-from models.physics.atoms.structure import Structure
-from pipeline.atoms.active_params import ActiveLearningParams
-from pipeline.atoms.active_report import control_details, control_metrics, details_of, metrics_of
-from pipeline.atoms.active_rounds import Lane, Workplace, bootstrap_of, finish, run_lanes, test_set
-from pipeline.atoms.active_sampling import CPU_S
+from models.active_learning.rounds import Round, Run, Tasks, TooFewLabels, bootstrap, finish, run_rounds, test_set
+from models.active_learning.settings import ActiveLearningParams
+from models.frames import Frames
+from models.networks.potentials.batched_dynamics import Trajectories
+from models.networks.potentials.ensemble import SPREADS, save_potential
+from models.physics.atoms.engine import ENGINES, EngineMissing
+from models.training.potentials.ensembles import train_member
 from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
 from pipeline.atoms.records import ActiveLearningDetails, ActiveLearningMetrics
@@ -32,19 +37,23 @@ from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
 from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
+from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from pipeline.runtime.stage import run_stage
-from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from stores.atoms import ATOMS, columns_of, dataset_of
 from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
-from stores.outcome import OK
 from stores.zarr_store import write_store
 
-__all__ = ["OUT", "generate", "main"]
+__all__ = ["OUT", "control_metrics", "generate", "main"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
 SHAPES_NOTHING = ("frames_per_task",)
+ERRORS = {"energy_rmse": "eV/atom", "force_rmse": "eV/A"}
+CONFIDENCE = 0.95
+MAX_PICTURES = 4
+MAX_TRACES = 12
 
 
 def main() -> None:
@@ -56,95 +65,235 @@ def generate(params: ActiveLearningParams) -> Manifest:
     _refuse(params)
     execution = load_execution()
     with kept_workers(execution, execution.n_workers) as run:
-        test, lanes = _loop(params, [params.seed], run)
+        test, runs = _loop(params, [params.seed], run)
         control = params.control
-        seeds = range(control.n_seeds)
-        control_lanes = _loop(params.for_control(), seeds, run)[1] if control.n_seeds else []
-    manifest = _write_store(params, test, lanes)
-    _write_potential(params, lanes[0], manifest)
-    metrics = metrics_of(params, lanes) | {"oracle_control": control_metrics(params, control_lanes)}
+        control_runs = _loop(params.for_control(), range(control.n_seeds), run)[1] if control.n_seeds else []
+    manifest = _write_store(params, test, runs)
+    _write_potential(params, runs[0], manifest)
+    metrics = metrics_of(params, runs) | {"oracle_control": control_metrics(params, control_runs)}
     ActiveLearningMetrics.of(metrics).write()
-    ActiveLearningDetails.of(details_of(lanes) | {"oracle_control": control_details(control_lanes)}).write()
+    ActiveLearningDetails.of(details_of(runs) | {"oracle_control": control_details(control_runs)}).write()
     print(f"{OUT}: {manifest.sizes['config']} configurations, hash {manifest.hash[:16]}", flush=True)
     return manifest
 
 
 def _refuse(params: ActiveLearningParams) -> None:
     fewest = params.packed.n_atoms[0]
-    example = Structure(
-        numbers=np.full(fewest, params.number, dtype=np.int64), positions_A=np.zeros((1, 3)), cell_A=np.eye(3)
-    )
-    problems = engine_problems(params.engine.make(), [example], "engine")
+    numbers, positions = np.full(fewest, params.number), np.zeros((fewest, 3))
+    example = Frames.one(numbers=numbers, positions_A=positions, cell_A=np.eye(3))
+    problems = engine_problems(ENGINES.make(params.engine), example, "engine")
     if params.test.driven.n_frames:
-        problems += engine_problems(params.driver.make(), [example], "driver")
+        problems += engine_problems(ENGINES.make(params.driver), example, "driver")
     if params.control.n_seeds:
-        problems += engine_problems(params.control.engine.make(), [example], "control.engine")
+        problems += engine_problems(ENGINES.make(params.control.engine), example, "control.engine")
     for path, kind in ((OUT, store_kind(ATOMS)), (RUNS, KIND)):
         problems += [f"{path}: {reason}"] if (reason := refusal(path, kind)) else []
     if problems:
         raise ValueError("\n".join(["active learning cannot begin:", *(f"  {problem}" for problem in problems)]))
 
 
-def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -> tuple[list[AtomsRecord], list[Lane]]:
-    """The test set, and the lanes of these seeds at their end: both arms of each seed, active first."""
-    place = _place(params, run)
-    test = test_set(params, place)
-    starts = {seed: bootstrap_of(params, seed, place) for seed in seeds}
-    arms = ("active", "random") if params.random_control else ("active",)
-    lanes = [
-        Lane(seed=seed, arm=arm, records=list(starts[seed][0]), bootstrap_cpu_s=starts[seed][1])  # type: ignore[arg-type]
-        for seed in seeds
-        for arm in arms
-    ]
-    run_lanes(params, lanes, test, place)
-    finish(params, lanes[0], test, place)
-    return test, lanes
+def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -> tuple[Frames, list[Run]]:
+    """The test set, and the runs of these seeds at their end: both arms of each seed, active first."""
+    tasks = _tasks(params, run)
+    test = test_set(params, tasks)
+    runs = []
+    for seed in seeds:
+        frames, cpu_s = bootstrap(params, seed, tasks)
+        runs.append(Run(seed=seed, arm="active", frames=frames, bootstrap_cpu_s=cpu_s))
+        if params.random_control:
+            runs.append(Run(seed=seed, arm="random", frames=frames, bootstrap_cpu_s=cpu_s))
+    run_rounds(params, runs, test, tasks)
+    finish(params, runs[0], test, tasks)
+    return test, runs
 
 
-def _place(params: ActiveLearningParams, run: TaskRunner) -> Workplace:
-    """Scratch of this loop; what shapes it is in its name."""
-    labels = content_key("active_learning", asdict(params.limits), engine_versions(), CPU_S, only=CODE)
+def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
+    """Workers that keep results; what shapes these is in the names of their folders."""
+    labels = content_key("active_learning", asdict(params.limits), engine_versions(), only=CODE)
     shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
     work = content_key("active_learning", shaping, engine_versions())
-    return Workplace(
-        labels=KeptResults(scratch_folder(f"labels_{labels}"), run),
-        work=KeptResults(scratch_folder(f"rounds_{work}"), run),
+    return Tasks(
+        labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
+        work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
+        train=partial(train_member, report=print_training_progress),
+        tell=partial(print, flush=True),
     )
 
 
-def _write_store(params: ActiveLearningParams, test: Sequence[AtomsRecord], lanes: Sequence[Lane]) -> Manifest:
-    records = [*test, *lanes[0].records]
-    for lane in lanes[1:]:
-        records += lane.records[params.n_bootstrap :]  # the bootstrap is the same
-    told = {k: v for k, v in asdict(params).items() if k not in SHAPES_NOTHING}
+def _write_store(params: ActiveLearningParams, test: Frames, runs: Sequence[Run]) -> Manifest:
+    later = [run.frames.select(range(params.n_bootstrap, len(run.frames))) for run in runs[1:]]  # one bootstrap for all
+    frames = Frames.concatenate([test, runs[0].frames, *later])
     attributes = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "reference_energies": "{}",
-        "settings": canonical_json(told),
+        "settings": canonical_json({k: v for k, v in asdict(params).items() if k not in SHAPES_NOTHING}),
     }
-    return write_store(OUT, ATOMS, dataset_of(columns_of(records), attributes))
+    return write_store(OUT, ATOMS, dataset_of(columns_of(frames), attributes))
 
 
-def _write_potential(params: ActiveLearningParams, lane: Lane, manifest: Manifest) -> None:
-    errors = lane.final or next((r.errors for r in reversed(lane.rounds) if r.errors), None)
+def _write_potential(params: ActiveLearningParams, run: Run, manifest: Manifest) -> None:
+    errors = run.final or next((r.errors for r in reversed(run.rounds) if r.errors), None)
     about = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "units": UNITS,
-        "species": list(lane.members[0].config.species),
+        "species": list(run.config.species),
         "store": OUT.name,
         "store_hash": manifest.hash,
-        "seed": lane.seed,
+        "seed": run.seed,
         "settings": asdict(params.training),
-        "metrics": {"n_train": len(lane.labelled), **({} if errors is None else asdict(errors))},
+        "metrics": {"n_train": len(run.labelled), **({} if errors is None else asdict(errors))},
     }
     split = np.full(manifest.sizes["config"], -1, dtype=np.int8)
     n_test = params.test.packed + params.test.driven.n_frames
     split[:n_test] = 2
-    split[n_test : n_test + len(lane.records)] = [0 if r.status == OK else -1 for r in lane.records]
+    split[n_test : n_test + len(run.frames)] = np.where(run.frames.failures == "", 0, -1)
     with building(RUNS, KIND) as workplace:
-        save_potential(workplace, [member.network() for member in lane.members], plain(about))
+        save_potential(workplace, run.networks(params.training.network_class), plain(about))
         np.save(workplace / "split.npy", split)
 
 
+def metrics_of(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[str, Any]:
+    """Rounds of the active run and of the random one, as the report and scripts read them."""
+    by_arm = {run.arm: [_round_metrics(r) for r in run.rounds if r.errors] for run in runs}
+    final = runs[0].final
+    return {
+        "level": ENGINES.make(params.engine).level,
+        "units": ERRORS,
+        "rounds": by_arm.get("active", []),
+        "random": by_arm.get("random", []),
+        "final": final and {"force_rmse": final.force_rmse_eV_A, "energy_rmse": final.energy_rmse_eV_atom},
+    }
+
+
+def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[str, Any]:
+    """Both arms over seeds: means with intervals, and the gain of active over random, paired by seed."""
+    if not runs:
+        return {}
+    arms = {arm: [run for run in runs if run.arm == arm] for arm in ("active", "random")}
+    n_rounds = min(len(_errors(run, "force_rmse_eV_A")) for run in runs)
+    found: dict[str, Any] = {"level": ENGINES.make(params.control.engine).level, "n_seeds": len(arms["active"])}
+    for arm, of_arm in arms.items():
+        rounds = []
+        for number in range(n_rounds):
+            values = {
+                name: [getattr(run.rounds[number].errors, key) for run in of_arm]
+                for name, key in (("force_rmse", "force_rmse_eV_A"), ("energy_rmse", "energy_rmse_eV_atom"))
+            }
+            rounds.append(
+                {
+                    "n_labels": float(np.mean([run.rounds[number].n_labels for run in of_arm])),
+                    **{name: _mean_interval(v) for name, v in values.items()},
+                }
+            )
+        found["rounds" if arm == "active" else "random"] = rounds
+    for name, key in (("force", "force_rmse_eV_A"), ("energy", "energy_rmse_eV_atom")):
+        logs = {arm: np.log([_errors(run, key)[:n_rounds] for run in of_arm]) for arm, of_arm in arms.items()}
+        ratio_SR = logs["active"] - logs["random"]  # seeds, rounds
+        found[f"{name}_gain"] = _gain(ratio_SR[:, -1])
+        found[f"{name}_gain_all_rounds"] = _gain(ratio_SR[:, 1:].mean(axis=1))
+    return found
+
+
+def details_of(runs: Sequence[Run]) -> dict[str, Any]:
+    """Everything about each round, with frames for pictures and spreads along trajectories."""
+    arms = {"active": "rounds", "random": "random"}
+    return {
+        **{arms[run.arm]: [_round_details(r) for r in run.rounds] for run in runs},
+        "final_cpu_s": round(runs[0].final_cpu_s, 2),
+    }
+
+
+def control_details(runs: Sequence[Run]) -> dict[str, Any]:
+    """Error curves of every seed."""
+    return {
+        run.name: {
+            "seed": run.seed,
+            "arm": run.arm,
+            "rounds": [_round_metrics(r) | {"cpu_s": _rounded(r.cpu_s)} for r in run.rounds if r.errors],
+        }
+        for run in runs
+    }
+
+
+def _round_metrics(done: Round) -> dict[str, Any]:
+    assert done.errors is not None
+    return {
+        "n_labels": done.n_labels,
+        "force_rmse": done.errors.force_rmse_eV_A,
+        "energy_rmse": done.errors.energy_rmse_eV_atom,
+        "selected": done.selected,
+        "tried": done.tried,
+        "n_failed": done.n_failed,
+    }
+
+
+def _round_details(done: Round) -> dict[str, Any]:
+    ended = done.trajectories
+    reasons = [] if ended is None else ended.reasons.tolist()
+    why = [] if ended is None else [str(text).partition(":")[0] for text in ended.frames.failures if text]
+    return {
+        "round": done.number,
+        **(_round_metrics(done) if done.errors else {"selected": done.selected, "tried": done.tried}),
+        "errors": None if done.errors is None else asdict(done.errors),
+        "ended": dict(sorted(Counter(reasons).items())),
+        "discarded": dict(sorted(Counter(why).items())),
+        "n_duplicates": done.n_duplicates,
+        "thresholds": None if done.thresholds is None else asdict(done.thresholds),
+        "spreads": [] if ended is None else ended.spreads.tolist(),
+        "steps": [] if ended is None else ended.steps.tolist(),
+        "traces": [] if ended is None else [_trace(ended, index) for index in range(min(MAX_TRACES, len(ended)))],
+        "frames": [] if ended is None else [_picture(ended, index) for index in done.taken[:MAX_PICTURES]],
+        "atom_steps": done.atom_steps,
+        "cpu_s": _rounded(done.cpu_s),
+    }
+
+
+def _trace(ended: Trajectories, index: int) -> dict[str, Any]:
+    """What the checks of one trajectory saw."""
+    mine = ended.check_owners == index
+    force_mean = ended.check_spreads[mine, SPREADS.index("force_mean_eV_A")]
+    step = ended.check_steps[mine]
+    return {"reason": str(ended.reasons[index]), "step": step.tolist(), "force_mean": force_mean.tolist()}
+
+
+def _picture(ended: Trajectories, index: int) -> dict[str, Any]:
+    """The frame at the end of one trajectory."""
+    frame = ended.frames[index]
+    return {
+        "numbers": frame.numbers.tolist(),
+        "positions_A": frame.positions_A.tolist(),
+        "cell_A": frame.cells_A[0].tolist(),
+        "step": int(ended.steps[index]),
+        "temperature_K": float(ended.temperatures_K[index]),
+        "spread": dict(zip(SPREADS, ended.spreads[index].tolist(), strict=True)),
+    }
+
+
+def _errors(run: Run, key: str) -> list[float]:
+    return [getattr(r.errors, key) for r in run.rounds if r.errors]
+
+
+def _mean_interval(values: Sequence[float]) -> dict[str, Any]:
+    """Mean and Student's interval."""
+    from scipy.stats import t as student
+
+    mean, n = float(np.mean(values)), len(values)
+    if n < 2:
+        return {"mean": mean, "low": None, "high": None}
+    half = float(student.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / np.sqrt(n))
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _gain(log_ratio_S: NDArray[np.float64]) -> dict[str, Any]:
+    """1 - active / random in the geometric mean: errors differ by factors, so their logarithms are averaged."""
+    of_log = _mean_interval(log_ratio_S.tolist())
+    mean, low, high = (None if of_log[k] is None else float(1 - np.exp(of_log[k])) for k in ("mean", "high", "low"))
+    return {"mean": mean, "low": low, "high": high}
+
+
+def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in seconds.items()}
+
+
 if __name__ == "__main__":
-    run_stage("active_learning", main, also_explained=(EngineMissing,))
+    run_stage("active_learning", main, also_explained=(EngineMissing, TooFewLabels))

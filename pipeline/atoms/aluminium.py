@@ -18,28 +18,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 
+from models.frames import Frames
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import EngineMissing
-from models.physics.atoms.labelling import LabelLimits
+from models.physics.atoms.distances import minimum_distance
+from models.physics.atoms.engine import ENGINES, EngineMissing
+from models.physics.atoms.labelling import LabelLimits, failed_frames, label_frames
 from models.physics.atoms.sampling.crystals import Crystals, prototype, sample_crystals
 from models.physics.atoms.sampling.defects import Defects, sample_defects
 from models.physics.atoms.sampling.disordered import RandomPacked, sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
-from models.physics.atoms.structure import Structure, minimum_distance
+from models.registry import Chosen
 from models.settings import settings
 from pipeline.atoms.labelling import (
-    EngineParams,
     LabelledStore,
     engine_problems,
-    failed_records,
     generate_labels,
-    label_records,
 )
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
@@ -80,8 +79,8 @@ class AluminiumParams:
     seed: NonNegativeInt
     element: str
     frames_per_shard: PositiveInt  # a trajectory is one shard
-    engine: EngineParams
-    driver: EngineParams
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]
     limits: LabelLimits
     melts: MeltsParams
     crystals: Crystals
@@ -129,7 +128,7 @@ def generate(params: AluminiumParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
-        engine=params.engine.make(),
+        engine=ENGINES.make(params.engine),
         jobs=[(job, job.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
     )
@@ -138,14 +137,14 @@ def generate(params: AluminiumParams) -> None:
 
 def problems_of(params: AluminiumParams) -> list[str]:
     """All that would hinder the stage, in words; nothing is computed."""
-    example = Structure(
-        numbers=np.full(_fewest_atoms(params), params.number, dtype=np.int64),
-        positions_A=np.zeros((1, 3)),
+    example = Frames.one(
+        numbers=np.full(n_atoms := _fewest_atoms(params), params.number),
+        positions_A=np.zeros((n_atoms, 3)),
         cell_A=np.eye(3),
     )
-    problems = engine_problems(params.engine.make(), [example], "engine")
+    problems = engine_problems(ENGINES.make(params.engine), [example], "engine")
     if params.melts.n_trajectories:
-        problems += engine_problems(params.driver.make(), [example], "driver")
+        problems += engine_problems(ENGINES.make(params.driver), [example], "driver")
     closest = params.limits.minimum_distance_A
     for name in params.crystals.prototypes if params.crystals.n_frames else ():
         distance = minimum_distance(prototype(name, params.number, params.crystals.volume_A3[0]))
@@ -176,42 +175,42 @@ def draw_jobs(params: AluminiumParams) -> list[Job]:
     return jobs
 
 
-def draw_start(params: AluminiumParams, kind: str, index: int) -> Structure:
+def draw_start(params: AluminiumParams, kind: str, index: int) -> Frames:
     """Frame number `index` of a kind, whatever the others are; of melts, where the trajectory starts."""
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(KINDS.index(kind), index)))
     if kind == "crystal":
         crystal = sample_crystals(params.number, replace(params.crystals, n_frames=1), rng, first=index)[0]
-        return replace(crystal, source=f"crystal {crystal.source}")
+        return crystal.changed(source=f"crystal {crystal.source}")
     if kind == "defect":
         defect = sample_defects(params.number, replace(params.defects, n_frames=1), rng, first=index)[0]
-        return replace(defect, source=f"defect {params.defects.kinds[index % len(params.defects.kinds)]}")
+        return defect.changed(source=f"defect {params.defects.kinds[index % len(params.defects.kinds)]}")
     packing = params.packed if kind == "packed" else params.melts.start
-    return replace(sample_random_packed(params.number, replace(packing, n_frames=1), rng)[0], source=kind)
+    return sample_random_packed(params.number, replace(packing, n_frames=1), rng)[0].changed(source=kind)
 
 
 def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
-    job, engine = items[0], params.engine.make()
-    told: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
+    job, engine = items[0], ENGINES.make(params.engine)
+    known: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
     if job.kind != "melt":
         starts = [draw_start(params, job.kind, job.first + i) for i in range(job.n_frames)]
-        frames = [replace(start, group=job.group + i) for i, start in enumerate(starts)]
-        for i, own in enumerate(told):
-            own["spawn_key"] = [KINDS.index(job.kind), job.first + i]
-        return columns_of(label_records(engine, frames, params.limits, told))
-    driver = params.driver.make()
-    start = replace(draw_start(params, "melt", job.first), group=job.group)
+        frames = Frames.concatenate(start.changed(group=job.group + i) for i, start in enumerate(starts))
+        for i, mine in enumerate(known):
+            mine["spawn_key"] = [KINDS.index(job.kind), job.first + i]
+        return columns_of(label_frames(engine, frames, params.limits, known))
+    driver = ENGINES.make(params.driver)
+    start = draw_start(params, "melt", job.first).changed(group=job.group)
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     spawn_key = (KINDS.index("melt"), job.first, 1)
-    for i, own in enumerate(told):
-        own |= {"sampling_level": driver.level, "spawn_key": list(spawn_key), "frame": i}
+    for i, mine in enumerate(known):
+        mine |= {"sampling_level": driver.level, "spawn_key": list(spawn_key), "frame": i}
     try:
         frames = sample_in_child(
             start, driver, params.melts.dynamics, seed=params.seed, spawn_key=spawn_key, limits=limits
         )
     except SamplingFailed as error:
-        return columns_of(failed_records(engine, [start] * job.n_frames, f"no frame was drawn: {error}", told))
-    return columns_of(label_records(engine, frames, params.limits, told))
+        return columns_of(failed_frames(engine, [start] * job.n_frames, f"no frame was drawn: {error}", known))
+    return columns_of(label_frames(engine, frames, params.limits, known))
 
 
 def _fewest_atoms(params: AluminiumParams) -> int:

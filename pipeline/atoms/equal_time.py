@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from models.networks.potentials.potential import PotentialNetwork, evaluate
+from models.networks.potentials.hipnn import HIPNN, HIPNNParams
 from models.training.potentials.batches import EpochBatches
-from models.training.potentials.configurations import Configurations, ConfigurationSet, with_neighbours
+from models.training.potentials.configurations import with_neighbours
+from models.training.potentials.ensembles import errors_of, predict
 from models.training.potentials.forces import Method, accumulate_gradients
 from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.force_training_params import EqualTimeParams
 from pipeline.atoms.potential_data import SplitParams, TrainingData, load_training_data
-from pipeline.atoms.potential_networks import NETWORKS, HIPNNParams
 from pipeline.runtime.execution import load_execution, run_tasks
 
 __all__ = ["train_for_equal_times"]
@@ -55,11 +55,10 @@ def train_for_equal_times(params: EqualTimeParams, methods: Sequence[Method], *,
 def train_one(way: Way, *, params: EqualTimeParams, data: TrainingData, seed: int) -> dict[str, Any]:
     """Adam with a learning rate that falls to zero as the time runs out."""
     torch.set_num_threads(1)
-    network_class, _ = NETWORKS["hipnn"]
     config = HIPNNParams().config(data.species, data.reference_energies_eV, data.energy_scale_eV)
     torch.manual_seed(seed)
-    network = network_class(config)
-    train, test = (_prepared(part, config) for part in (data.train, data.test))
+    network = HIPNN(config)
+    train, test = (with_neighbours(part, config) for part in (data.train, data.test))
     loss = PotentialLoss(energy=params.energy_weight, forces=params.force_weight if way.forces else 0.0)
     optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate)
     batches = EpochBatches(len(train), params.batch_size, seed=seed)
@@ -79,25 +78,11 @@ def train_one(way: Way, *, params: EqualTimeParams, data: TrainingData, seed: in
             if spent >= 1:
                 break
         epoch += 1
-    return {"training": way.name, "cpu_seconds": params.seconds, "steps": n_steps, **_errors(network, test)}
-
-
-def _prepared(part: Configurations, config: Any) -> ConfigurationSet:  # noqa: ANN401 - a PotentialConfig
-    return with_neighbours(
-        part,
-        cutoff_A=config.cutoff_A,
-        species=config.species,
-        reference_energies_eV=config.reference_energies_eV,
-    )
-
-
-def _errors(network: PotentialNetwork, test: ConfigurationSet) -> dict[str, float]:
-    batch = test.batch(list(range(len(test))))
-    found = evaluate(network, batch.graph, batch.vectors_H3)
-    energy_M = batch.graph.sum_over_atoms(found.terms_NT.sum(dim=1))
-    energy_error = (energy_M - batch.energy_M) / batch.graph.n_atoms_M
-    force_error = found.forces_N3 - batch.forces_N3
+    errors = errors_of(predict(network, test, len(test)), data.test)
     return {
-        "energy_rmse_meV_atom": 1e3 * float(energy_error.square().mean().sqrt()),
-        "force_rmse_eV_A": float(force_error.square().mean().sqrt()),
+        "training": way.name,
+        "cpu_seconds": params.seconds,
+        "steps": n_steps,
+        "energy_rmse_meV_atom": 1e3 * errors.energy_rmse_eV_atom,
+        "force_rmse_eV_A": errors.force_rmse_eV_A,
     }

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, get_args
 
 import torch
 
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.training.potentials.configurations import ConfigurationSet, with_neighbours
 from models.training.potentials.forces import DISPLACEMENT, Method, accumulate_gradients
 from models.training.potentials.labelled import Labelled
@@ -27,7 +27,6 @@ from models.training.potentials.step_cost import step_costs
 from pipeline.atoms.equal_time import train_for_equal_times
 from pipeline.atoms.force_training_params import ForceTrainingParams
 from pipeline.atoms.force_training_systems import aluminium_cells, organic_molecules
-from pipeline.atoms.potential_networks import NETWORKS
 from pipeline.atoms.records import ForceTrainingDetails, ForceTrainingMetrics
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
@@ -74,20 +73,10 @@ def measure(case: Case, *, params: ForceTrainingParams) -> dict[str, Any]:
     system = getattr(params, case.system)
     make = organic_molecules if case.system == "organic_molecules" else aluminium_cells
     data = make(system.n_configurations, rattle_A=system.rattle_A, seed=params.seed)
-    network_class, _ = NETWORKS[case.model]
     config = getattr(system, case.model).config(data.species, [0.0] * len(data.species), 1.0)
     torch.manual_seed(params.seed)
-    network = _awake(network_class(config))
-    sets = {
-        dtype: with_neighbours(
-            data,
-            cutoff_A=config.cutoff_A,
-            species=data.species,
-            reference_energies_eV=[0.0] * len(data.species),
-            dtype=dtype,
-        )
-        for dtype in (torch.float32, torch.float64)
-    }
+    network = _with_forces(POTENTIALS[case.model].make(config))
+    sets = {dtype: with_neighbours(data, config, dtype) for dtype in (torch.float32, torch.float64)}
     few = list(range(min(len(data), params.n_configurations_error)))
     errors = gradient_errors(network, sets, few, params.displacements)
     at_default = {(e["dtype"], e["method"]): e["error"] for e in errors if e["displacement"] in (None, DISPLACEMENT)}
@@ -133,22 +122,22 @@ def gradient_errors(
         steps = sorted({*displacements, DISPLACEMENT}, reverse=True)
         ways += [("finite_difference", step) for step in steps]
         for method, step in ways:
-            how: dict[str, Any] = {} if step is None else {"displacement": step}
-            error = _gradient(network, batch, method=method, **how).double() - exact
+            options: dict[str, Any] = {} if step is None else {"displacement": step}
+            error = _gradient(network, batch, method=method, **options).double() - exact
             relative = float(error.norm() / exact.norm())
             name = str(dtype).removeprefix("torch.")
             found.append({"dtype": name, "method": method, "displacement": step, "error": relative})
     return found
 
 
-def _gradient(network: PotentialNetwork, batch: Labelled, **how: Any) -> torch.Tensor:  # noqa: ANN401
+def _gradient(network: PotentialNetwork, batch: Labelled, **options: Any) -> torch.Tensor:  # noqa: ANN401
     network.zero_grad()
-    accumulate_gradients(network, batch, FORCES, **how)
+    accumulate_gradients(network, batch, FORCES, **options)
     gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in network.parameters()]
     return torch.cat([gradient.flatten() for gradient in gradients]).clone()
 
 
-def _awake(network: PotentialNetwork) -> PotentialNetwork:
+def _with_forces(network: PotentialNetwork) -> PotentialNetwork:
     """HIP-NN's readouts of higher terms begin small, so that a fresh network has next to no forces: enlarge them."""
     with torch.no_grad():
         for readout in getattr(network, "readouts", ()):

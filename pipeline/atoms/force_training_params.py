@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
 from models.settings import Some, settings
-from pipeline.atoms.potential_networks import ANIParams, HIPNNParams
 
 __all__ = ["EqualTimeParams", "ForceTrainingParams", "SystemParams"]
 

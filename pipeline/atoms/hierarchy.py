@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from models.frames import Frames
 from models.laws.uncertainty import auroc, calibration, calibration_scale, rank_correlation, risk_coverage
 from models.networks.potentials.ensemble import Ensemble, load_potential
 from models.networks.potentials.graph import Configuration, collate
@@ -35,8 +36,7 @@ from pipeline.atoms.potential_data import TEST, UNUSED, VALIDATION
 from pipeline.atoms.records import HierarchyDetails, HierarchyMetrics
 from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import run_stage
-from stores.atom_arrays import AtomArrays, load_atoms
-from stores.atoms import ATOMS
+from stores.atoms import ATOMS, LabelledAtoms, load_atoms
 from stores.zarr_store import open_store
 
 __all__ = ["HierarchyParams", "main"]
@@ -78,9 +78,9 @@ class Judged:
 def main() -> None:
     params = load_params(HierarchyParams, "hierarchy")
     ensemble = _hierarchical(load_potential(POTENTIAL)).to(dtype=torch.float64)
-    arrays = load_atoms(STORE)
-    part = _split(arrays)
-    sets = {name: arrays.select(part == which) for name, which in SETS.items() if (part == which).any()}
+    atoms = load_atoms(STORE)
+    part = _split(atoms)
+    sets = {name: atoms.frames.select(part == which) for name, which in SETS.items() if (part == which).any()}
     configurations = {name: _configurations(data, ensemble.cutoff_A) for name, data in sets.items()}
     judged, terms = {}, {}
     for name, data in sets.items():
@@ -102,37 +102,36 @@ def _hierarchical(ensemble: Ensemble) -> Ensemble:
     return ensemble
 
 
-def _split(arrays: AtomArrays) -> NDArray[np.int8]:
+def _split(atoms: LabelledAtoms) -> NDArray[np.int8]:
     """Part of each labelled configuration."""
     split = np.load(POTENTIAL / "split.npy")
     n_rows = open_store(STORE, ATOMS).sizes["config"]
-    if len(split) > n_rows or arrays.row.max() >= len(split):
+    if len(split) > n_rows or atoms.row.max() >= len(split):
         raise ValueError(
             f"{POTENTIAL}/split.npy: found {len(split)} rows, {STORE} has {n_rows}; expected the potential of this "
             "store: train it again (dvc repro potential)"
         )
-    part = np.asarray(split[arrays.row])
+    part = np.asarray(split[atoms.row])
     for name in ("validation", "held_out"):
         if not (part == SETS[name]).any():
             raise ValueError(f"{POTENTIAL}/split.npy: found no {name} configuration, expected some; raise its fraction")
     return part
 
 
-def _configurations(data: AtomArrays, cutoff_A: float) -> list[Configuration]:
+def _configurations(frames: Frames, cutoff_A: float) -> list[Configuration]:
     made = []
-    for config in range(len(data)):
-        atoms, cell = data.atoms_of(config), data.cell_A[config]
-        near = find_neighbours(data.positions_A[atoms], cell, data.pbc[config], cutoff_A)
+    for frame in frames:
+        near = find_neighbours(frame.positions_A, frame.cells_A[0], frame.pbc[0], cutoff_A)
         made.append(
             Configuration(
-                numbers=data.numbers[atoms], positions_A=data.positions_A[atoms], cell_A=cell, neighbours=near
+                numbers=frame.numbers, positions_A=frame.positions_A, cell_A=frame.cells_A[0], neighbours=near
             )
         )
     return made
 
 
 def _judge(
-    ensemble: Ensemble, data: AtomArrays, configurations: list[Configuration]
+    ensemble: Ensemble, data: Frames, configurations: list[Configuration]
 ) -> tuple[dict[str, Judged], dict[str, Any]]:
     """Errors and estimates of energies and forces, and how large the terms of the hierarchy are."""
     found = [
@@ -142,7 +141,7 @@ def _judge(
     terms_ENT = torch.cat([f.terms_ENT for f in found], dim=1)
     last_N = terms_ENT[:, :, -1].square().mean(dim=0).sqrt().numpy()
     r_N = torch.cat([f.hierarchicality_N for f in found]).numpy()
-    config_N = data.config_of_atoms()
+    config_N = data.frame_of_atoms
 
     def mean_over_atoms(values_N: FloatArray) -> FloatArray:
         return np.bincount(config_N, weights=values_N) / data.n_atoms
@@ -151,18 +150,18 @@ def _judge(
     forces = torch.cat([f.forces_N3 for f in found]).numpy()
     spread_N3 = torch.cat([f.forces_spread_N3 for f in found]).numpy()
     energies = Judged(
-        error_NC=((energy - data.energy_eV) / data.n_atoms)[:, None],
+        error_NC=((energy - data.energies_eV) / data.n_atoms)[:, None],
         estimates={
             "spread": torch.cat([f.energy_spread_per_atom_M for f in found]).numpy(),
             "hierarchicality": mean_over_atoms(r_N),
             "last_term": np.sqrt(mean_over_atoms(last_N**2)),
         },
-        group_N=data.group,
+        group_N=data.groups,
     )
     of_atoms = Judged(
         error_NC=forces - data.forces_eV_A,
         estimates={"spread": np.sqrt((spread_N3**2).mean(axis=1)), "hierarchicality": r_N, "last_term": last_N},
-        group_N=np.repeat(data.group, data.n_atoms),
+        group_N=np.repeat(data.groups, data.n_atoms),
     )
     told = {
         "rms_eV": terms_ENT.square().mean(dim=(0, 1)).sqrt().tolist(),
@@ -246,7 +245,7 @@ def _evenly(n: int, n_shown: int) -> NDArray[np.int64]:
 
 def _latents(
     ensemble: Ensemble,
-    sets: dict[str, AtomArrays],
+    sets: dict[str, Frames],
     configurations: dict[str, list[Configuration]],
     params: HierarchyParams,
 ) -> dict[str, Any]:
@@ -264,15 +263,14 @@ def _latents(
     return latent_report(model, configurations["held_out"], sets["held_out"], settings)
 
 
-def _sizes(sets: dict[str, AtomArrays]) -> dict[str, Any]:
-    source = open_store(STORE, ATOMS)["source"].values
+def _sizes(sets: dict[str, Frames]) -> dict[str, Any]:
     return {
         name: {
-            "n_configs": len(data),
-            "n_atoms": int(data.n_atoms.sum()),
-            "sources": sorted({str(text) for text in source[data.row]}),
+            "n_configs": len(frames),
+            "n_atoms": len(frames.numbers),
+            "sources": sorted({str(source) for source in frames.sources}),
         }
-        for name, data in sets.items()
+        for name, frames in sets.items()
     }
 
 

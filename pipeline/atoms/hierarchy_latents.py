@@ -19,13 +19,13 @@ import torch
 from ase.data import chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 
+from models.frames import Frames
 from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import spearman
 from models.laws.groups import group_folds, whole_groups
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.neighbours import find_neighbours
-from stores.atom_arrays import AtomArrays
 
 __all__ = ["LatentReportSettings", "atomic_quantities", "latent_report"]
 
@@ -51,12 +51,12 @@ class LatentReportSettings:
 
 
 def latent_report(
-    model: HIPNN, configurations: list[Configuration], arrays: AtomArrays, settings: LatentReportSettings
+    model: HIPNN, configurations: list[Configuration], frames: Frames, settings: LatentReportSettings
 ) -> dict[str, Any]:
     """Associations of the chosen features, what they say together, and both in words; {} for too few groups."""
-    group_N = np.repeat(arrays.group, arrays.n_atoms)
+    group_N = np.repeat(frames.groups, frames.n_atoms)
     atoms_N = whole_groups(group_N, settings.max_atoms, settings.seed)
-    known = {name: values[atoms_N] for name, values in atomic_quantities(arrays).items()}
+    known = {name: values[atoms_N] for name, values in atomic_quantities(frames).items()}
     group_N = group_N[atoms_N]
     if len(np.unique(group_N)) < 2 * max(3, settings.n_folds):
         return {}
@@ -92,25 +92,23 @@ def latent_report(
     }
 
 
-def atomic_quantities(arrays: AtomArrays) -> dict[str, FloatArray]:
+def atomic_quantities(frames: Frames) -> dict[str, FloatArray]:
     """Quantities of every atom (N,); constant ones are left out."""
     known: dict[str, FloatArray] = {}
-    if np.isfinite(arrays.charges_e).all():
-        known["charge"] = arrays.charges_e
-        element_N = np.unique(arrays.numbers, return_inverse=True)[1]
-        mean = np.bincount(element_N, weights=arrays.charges_e) / np.bincount(element_N)
-        known["charge_beyond_element"] = arrays.charges_e - mean[element_N]
-    known["coordination"] = np.concatenate([_coordination(arrays, config) for config in range(len(arrays))])
-    for number in np.unique(arrays.numbers):
-        known[f"is_{chemical_symbols[number]}"] = (arrays.numbers == number).astype(np.float64)
+    if np.isfinite(frames.charges_e).all():
+        known["charge"] = frames.charges_e
+        element_N = np.unique(frames.numbers, return_inverse=True)[1]
+        mean = np.bincount(element_N, weights=frames.charges_e) / np.bincount(element_N)
+        known["charge_beyond_element"] = frames.charges_e - mean[element_N]
+    known["coordination"] = np.concatenate([_coordination(frame) for frame in frames])
+    for number in np.unique(frames.numbers):
+        known[f"is_{chemical_symbols[number]}"] = (frames.numbers == number).astype(np.float64)
     return {name: values for name, values in known.items() if np.ptp(values) > 0}
 
 
-def _coordination(arrays: AtomArrays, config: int) -> FloatArray:
-    atoms = arrays.atoms_of(config)
-    radius, position = covalent_radii[arrays.numbers[atoms]], arrays.positions_A[atoms]
-    cell = arrays.cell_A[config]
-    near = find_neighbours(position, cell, arrays.pbc[config], 2 * BOND * float(radius.max()))
+def _coordination(frame: Frames) -> FloatArray:
+    radius, position, cell = covalent_radii[frame.numbers], frame.positions_A, frame.cells_A[0]
+    near = find_neighbours(position, cell, frame.pbc[0], 2 * BOND * float(radius.max()))
     apart = np.linalg.norm(position[near.second] - position[near.first] + near.shift @ cell, axis=1)
     bonded = apart < BOND * (radius[near.first] + radius[near.second])
     ends = np.concatenate([near.first[bonded], near.second[bonded]])

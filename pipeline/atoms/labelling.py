@@ -1,83 +1,50 @@
-"""What stages that label atoms share: the engine by params, structures and outcomes as records, store and metrics.
-
-    engine:
-      name: gpaw                # gpaw, pyscf, tblite, ase
-      gpaw: {cutoff_eV: 250.0, ...}
-
-The sections of engines that are not named may be left out. A failed label keeps its structure, with the reason.
-"""
+"""What stages that label atoms share: whether an engine can, and the store and metrics of what it labelled."""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
-from models.physics.atoms.ase_engine import ASEEngine
+from models.frames import Frames
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, version_of
-from models.physics.atoms.gpaw_engine import GPAWEngine
-from models.physics.atoms.labelling import Failure, LabelLimits, Outcome, label_structures
-from models.physics.atoms.pyscf_engine import PySCFEngine
-from models.physics.atoms.structure import Structure
-from models.physics.atoms.tblite_engine import TbliteEngine
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.records import write_json
 from pipeline.runtime.shards import Recipe, generate_store
-from stores.atoms import ATOMS, AtomsRecord, place_after
+from stores.atoms import ATOMS, place_after
 from stores.manifest import Manifest
-from stores.outcome import FAILED, OK
+from stores.outcome import OK
 from stores.zarr_store import open_store
 
 __all__ = [
     "CODE",
-    "EngineParams",
     "LabelledStore",
     "engine_problems",
     "engine_versions",
-    "failed_records",
     "generate_labels",
-    "label_records",
-    "record_of",
 ]
 
-CODE = ("models/physics/atoms", "pipeline/atoms/labelling.py")  # that shapes labels, whoever asks for them
+CODE = ("models/frames.py", "models/physics/atoms", "pipeline/atoms/labelling.py")  # that shapes labels for anyone
 SHARDING = "frames_per_shard"  # shapes no content
 PACKAGES = ("gpaw", "gpaw-data", "pyscf", "tblite", "ase")
 
 
-@dataclass(frozen=True, kw_only=True)
-class EngineParams:
-    """One engine by name, and the settings of each."""
-
-    name: Literal["gpaw", "pyscf", "tblite", "ase"]
-    gpaw: GPAWEngine = field(default_factory=GPAWEngine)
-    pyscf: PySCFEngine = field(default_factory=PySCFEngine)
-    tblite: TbliteEngine = field(default_factory=TbliteEngine)
-    ase: ASEEngine = field(default_factory=ASEEngine)
-
-    def make(self) -> Engine:
-        engine: Engine = getattr(self, self.name)
-        return engine
-
-
-def engine_problems(engine: Engine, structures: Sequence[Structure], where: str) -> list[str]:
-    """Why this engine cannot label structures like these, in words; cheap, before anything runs."""
+def engine_problems(engine: Engine, frames: Iterable[Frames], where: str) -> list[str]:
+    """Why this engine cannot label frames like these, in words; cheap, before anything runs."""
     try:
         engine.check()
     except EngineMissing as error:
         return [f"{where}: {error}"]
-    told = []
-    for structure in structures:
+    problems = []
+    for frame in frames:
         try:
-            engine.refuse(structure.numbers, periodic=structure.periodic)
+            engine.refuse(frame.numbers, periodic=frame.periodic)
         except EngineRefused as error:
-            told.append(f"{where}: {error}")
-    return list(dict.fromkeys(told))
+            problems.append(f"{where}: {error}")
+    return list(dict.fromkeys(problems))
 
 
 def engine_versions() -> dict[str, str]:
@@ -132,52 +99,3 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
         flush=True,
     )
     return manifest
-
-
-def label_records(
-    engine: Engine, structures: Sequence[Structure], limits: LabelLimits, told: Sequence[Mapping[str, Any]]
-) -> list[AtomsRecord]:
-    """Label these structures in child processes; `told` goes into the provenance, one mapping for each."""
-    outcomes = label_structures(engine, structures, limits)
-    return [record_of(s, o, engine, own) for s, o, own in zip(structures, outcomes, told, strict=True)]
-
-
-def record_of(structure: Structure, outcome: Outcome, engine: Engine, told: Mapping[str, Any]) -> AtomsRecord:
-    provenance: dict[str, Any] = {"level": engine.level, **told}
-    if isinstance(outcome, Failure):
-        return AtomsRecord(
-            numbers=structure.numbers,
-            positions_A=structure.positions_A,
-            cell_A=structure.cell_A,
-            group=structure.group,
-            source=structure.source,
-            provenance=provenance,
-            status=FAILED,
-            failure=" ".join(outcome.reason.split()) or "no reason given",
-        )
-    forces = outcome.forces_eV_A
-    measured = {
-        "net_force_eV_A": float(np.linalg.norm(np.sum(forces, axis=0))),
-        "largest_force_eV_A": float(np.max(np.abs(forces))),
-    }
-    return AtomsRecord(
-        numbers=structure.numbers,
-        positions_A=structure.positions_A,
-        cell_A=structure.cell_A,
-        energy_eV=outcome.energy_eV,
-        forces_eV_A=forces,
-        stress_eV_A3=outcome.stress_eV_A3,
-        charges_e=outcome.charges_e,
-        group=structure.group,
-        source=structure.source,
-        provenance=provenance | dict(outcome.provenance) | measured,
-        status=OK,
-    )
-
-
-def failed_records(
-    engine: Engine, structures: Sequence[Structure], reason: str, told: Sequence[Mapping[str, Any]]
-) -> list[AtomsRecord]:
-    """Rows of structures that stand for frames which could not be drawn."""
-    failure = Failure(reason=reason, final=True)
-    return [record_of(structure, failure, engine, own) for structure, own in zip(structures, told, strict=True)]

@@ -16,31 +16,29 @@ is drawn with SeedSequence(seed, spawn_key=(m, w, j)), normal modes frame by fra
 shards nor the number of workers change a frame. Molecules are those of the G2 set, by ASE's names.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
+from models.frames import Frames
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import EngineMissing
-from models.physics.atoms.labelling import LabelLimits
+from models.physics.atoms.engine import ENGINES, EngineMissing
+from models.physics.atoms.labelling import LabelLimits, failed_frames, label_frames
 from models.physics.atoms.sampling.driven import Sampler, SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.physics.atoms.sampling.molecules import molecule, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes
 from models.physics.atoms.sampling.torsions import Torsions
-from models.physics.atoms.structure import Structure
+from models.registry import Chosen
 from models.settings import Range, Some, settings
 from pipeline.atoms.labelling import (
-    EngineParams,
     LabelledStore,
     engine_problems,
-    failed_records,
     generate_labels,
-    label_records,
 )
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
@@ -99,8 +97,8 @@ class MoleculesParams:
 
     seed: NonNegativeInt
     frames_per_shard: PositiveInt  # of normal modes; a trajectory or a scan is one shard
-    engine: EngineParams
-    driver: EngineParams
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]
     limits: LabelLimits
     normal_modes: NormalModesParams
     dynamics: DynamicsParams
@@ -112,7 +110,7 @@ class MoleculesParams:
 class Job:
     """Frames that are drawn together: what they start from, how many, and the key of their random numbers."""
 
-    start: Structure  # with the source and the first group
+    start: Frames  # with the source and the first group
     sampler: Sampler
     spawn_key: tuple[int, int, int]
 
@@ -134,7 +132,7 @@ def generate(params: MoleculesParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
-        engine=params.engine.make(),
+        engine=ENGINES.make(params.engine),
         jobs=[(job, job.sampler.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
     )
@@ -143,21 +141,21 @@ def generate(params: MoleculesParams) -> None:
 
 def problems_of(params: MoleculesParams) -> list[str]:
     """All that would hinder the stage, in words; nothing is computed."""
-    problems, structures = [], []
+    problems, molecules = [], []
     for entry in params.molecules:
         try:
-            structures.append(molecule(entry.name))
+            molecules.append(molecule(entry.name))
         except ValueError as error:
             problems.append(f"molecules: {error}")
             continue
-        if entry.torsions and not rotatable_bonds(structures[-1]):
+        if entry.torsions and not rotatable_bonds(molecules[-1]):
             problems.append(
                 f"molecules: found {entry.torsions} torsions of {entry.name}, expected 0: no bond of it turns"
             )
     if not sum(_n_frames(entry) for entry in params.molecules):
         problems.append("molecules: found no frames at all, expected some")
-    problems += engine_problems(params.engine.make(), structures, "engine")
-    return problems + engine_problems(params.driver.make(), structures, "driver")
+    problems += engine_problems(ENGINES.make(params.engine), molecules, "engine")
+    return problems + engine_problems(ENGINES.make(params.driver), molecules, "driver")
 
 
 def draw_jobs(params: MoleculesParams) -> list[Job]:
@@ -178,7 +176,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
         for w, way in enumerate(WAYS):
             for j, sampler in enumerate(samplers[way]):
                 job = Job(
-                    start=replace(start, source=f"{entry.name} {way}", group=group),
+                    start=start.changed(source=f"{entry.name} {way}", group=group),
                     sampler=sampler,
                     spawn_key=(m, w, 0 if way == "normal_modes" else j),
                 )
@@ -189,10 +187,10 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
 
 def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
-    job, engine, driver = items[0], params.engine.make(), params.driver.make()
+    job, engine, driver = items[0], ENGINES.make(params.engine), ENGINES.make(params.driver)
     first = job.sampler.first if isinstance(job.sampler, NormalModes) else 0
     way = {"sampling": job.start.source.partition(" ")[2], "sampling_level": driver.level}
-    told = [
+    known = [
         {**way, "seed": params.seed, "spawn_key": list(job.spawn_key), "frame": first + i}
         for i in range(job.sampler.n_frames)
     ]
@@ -203,12 +201,13 @@ def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
         )
     except SamplingFailed as error:
         starts = _grouped(job, [job.start] * job.sampler.n_frames)
-        return columns_of(failed_records(engine, starts, f"no frame was drawn: {error}", told))
-    return columns_of(label_records(engine, _grouped(job, frames), params.limits, told))
+        return columns_of(failed_frames(engine, starts, f"no frame was drawn: {error}", known))
+    return columns_of(label_frames(engine, _grouped(job, frames), params.limits, known))
 
 
-def _grouped(job: Job, frames: Sequence[Structure]) -> list[Structure]:
-    return [replace(frame, group=job.start.group + (i if job.own_groups else 0)) for i, frame in enumerate(frames)]
+def _grouped(job: Job, frames: Iterable[Frames]) -> Frames:
+    each = enumerate(frames)
+    return Frames.concatenate(f.changed(group=job.start.group + (i if job.own_groups else 0)) for i, f in each)
 
 
 def _n_frames(entry: MoleculeFrames) -> int:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from models.networks.potentials.potential import POTENTIALS
 from pipeline.atoms.potential_data import load_training_data
 from pipeline.atoms.potential_params import MODELS, STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
@@ -64,8 +65,8 @@ def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: floa
         data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train, held_out=own.held_out)
     return EnsembleJob(
         name=f"{store}_{model}" + (f"_{len(data.train)}" if fraction < 1 else ""),
-        model=model,
-        network=own.network(model),
+        network=POTENTIALS[model].make,
+        config=own.network(model).config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=params.settings(store, model, n_train=len(data.train), share=fraction**0.5),
         n_members=own.n_members if fraction == 1 else 1,
         seed=params.seed,
@@ -92,7 +93,7 @@ def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, A
     keys = ("n_train", "n_members", "energy_mae_meV_atom", "energy_rmse_meV_atom", "force_mae_eV_A", "force_rmse_eV_A")
     return {
         "parity": {name: _parity(one, params.max_points) for name, one in by_name.items() if one not in parts},
-        "history": {name: [r["history"] for r in one.results] for name, one in by_name.items()},
+        "history": {name: one.histories for name, one in by_name.items()},
         "learning_curve": {
             "store": curve.store,
             "model": curve.model,
@@ -104,17 +105,17 @@ def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, A
 def _parity(one: Trained, max_points: int) -> dict[str, Any]:
     """Labels and predictions of the test set, evenly taken: energies per atom above the reference, force components."""
     data, found = one.job.data.test, one.predictions["test"]
-    reference_M = data.counts_MS(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
+    reference_M = data.counts(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
     pairs = {
-        "energy_eV_atom": [(energy - reference_M) / data.n_atoms_M for energy in (data.energy_M, found.energy_M)],
-        "force_eV_A": [data.forces_A3.ravel(), found.forces_A3.ravel()],
+        "energy_eV_atom": [(energy - reference_M) / data.n_atoms for energy in (data.energies_eV, found.energies_eV)],
+        "force_eV_A": [data.forces_eV_A.ravel(), found.forces_eV_A.ravel()],
     }
-    told = {}
+    shown_of = {}
     for name, (label, predicted) in pairs.items():
         known = np.flatnonzero(np.isfinite(label))
         shown = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), max_points)).round().astype(int))]
-        told[name] = {"label": label[shown].tolist(), "predicted": predicted[shown].tolist()}
-    return told
+        shown_of[name] = {"label": label[shown].tolist(), "predicted": predicted[shown].tolist()}
+    return shown_of
 
 
 if __name__ == "__main__":

@@ -13,16 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt
 
+from models.frames import Frames
 from models.laws.groups import split_by_group
-from models.physics.atoms.reference_energies import robust
 from models.settings import settings
-from models.training.potentials.configurations import Configurations
+from models.training.potentials.ensembles import references_of
 from models.training.potentials.potential_loss import PotentialLoss
-from stores.atom_arrays import AtomArrays, load_atoms
-from stores.atoms import ATOMS
-from stores.zarr_store import open_store
+from stores.atoms import load_atoms
 
-__all__ = ["UNUSED", "SplitParams", "TrainingData", "configurations_of", "load_training_data", "unknown_elements"]
+__all__ = ["UNUSED", "SplitParams", "TrainingData", "load_training_data", "unknown_elements"]
 
 TRAIN, VALIDATION, TEST, UNUSED = 0, 1, 2, -1
 
@@ -46,10 +44,10 @@ class SplitParams:
 class TrainingData:
     """Three sets and their common description."""
 
-    train: Configurations
-    validation: Configurations
-    test: Configurations  # may be empty
-    held_out: Configurations  # of the source that was kept from all three; may be empty
+    train: Frames
+    validation: Frames
+    test: Frames  # may be empty
+    held_out: Frames  # of the source that was kept from all three; may be empty
     split: NDArray[np.int8]  # of every row of the store: TRAIN, VALIDATION, TEST or UNUSED
     level: str
     species: tuple[int, ...]
@@ -66,11 +64,12 @@ def load_training_data(
     Raises ValueError that lists all that stands against training: labels missing, too few groups, elements that only
     the validation or test set has.
     """
-    arrays = load_atoms(store)
-    _check_labels(arrays, loss, store)
-    group = arrays.group if split.by == "group" else arrays.row
-    strange_M = _of_source(store, arrays, held_out)
-    part = np.full(len(arrays), UNUSED, dtype=np.int8)
+    atoms = load_atoms(store)
+    frames = atoms.frames
+    _check_labels(frames, loss, store)
+    group = frames.groups if split.by == "group" else atoms.row
+    strange_M = _of_source(store, frames, held_out)
+    part = np.full(len(frames), UNUSED, dtype=np.int8)
     try:
         part[~strange_M] = split_by_group(
             group[~strange_M], validation=split.validation_fraction, test=split.test_fraction, seed=split.seed
@@ -84,59 +83,44 @@ def load_training_data(
         order = np.random.default_rng(np.random.SeedSequence(split.seed, spawn_key=(0, 0))).permutation(len(chosen))
         kept = np.sort(chosen[order[:n_train]])
         part[np.setdiff1d(chosen, kept)] = UNUSED
-    everything = configurations_of(arrays)
-    train, validation, test = (everything.select(np.flatnonzero(part == which)) for which in (TRAIN, VALIDATION, TEST))
-    outside = everything.select(np.flatnonzero(strange_M))
+    train, validation, test = (frames.select(part == which) for which in (TRAIN, VALIDATION, TEST))
+    outside = frames.select(strange_M)
     named = {"validation": validation, "test": test, "held out": outside}
     strange = {name: unknown_elements(data, train.species) for name, data in named.items()}
     if any(strange.values()):
-        told = "; ".join(f"{name} set: {', '.join(symbols)}" for name, symbols in strange.items() if symbols)
+        listed = "; ".join(f"{name} set: {', '.join(symbols)}" for name, symbols in strange.items() if symbols)
         raise ValueError(
-            f"{store}: found elements that no training configuration has ({told}); expected each element in the "
+            f"{store}: found elements that no training configuration has ({listed}); expected each element in the "
             "training set: choose another split seed, smaller shares, or add configurations"
         )
-    rows = np.full(int(arrays.row.max()) + 1, UNUSED, dtype=np.int8)
-    rows[arrays.row] = part
-    references = _reference_energies(train, arrays)
+    rows = np.full(int(atoms.row.max()) + 1, UNUSED, dtype=np.int8)
+    rows[atoms.row] = part
+    references = references_of(train, atoms.reference_energies_eV)
     return TrainingData(
         train=train,
         validation=validation,
         test=test,
         held_out=outside,
         split=rows,
-        level=arrays.level,
+        level=atoms.level,
         species=train.species,
         reference_energies_eV=references,
         energy_scale_eV=_energy_scale(train, references, loss),
     )
 
 
-def configurations_of(arrays: AtomArrays) -> Configurations:
-    """The same arrays under the names that models know."""
-    return Configurations(
-        numbers_A=arrays.numbers,
-        positions_A3=arrays.positions_A,
-        n_atoms_M=arrays.n_atoms,
-        cell_M33=arrays.cell_A,
-        pbc_M3=arrays.pbc,
-        energy_M=arrays.energy_eV,
-        forces_A3=arrays.forces_eV_A,
-        stress_M33=arrays.stress_eV_A3,
-    )
-
-
-def unknown_elements(data: Configurations, species: tuple[int, ...]) -> list[str]:
+def unknown_elements(data: Frames, species: tuple[int, ...]) -> list[str]:
     """Symbols of the elements in `data` that are not among `species`."""
     from ase.data import chemical_symbols
 
     return [chemical_symbols[number] for number in data.species if number not in species]
 
 
-def _of_source(store: Path, arrays: AtomArrays, name: str | None) -> NDArray[np.bool_]:
+def _of_source(store: Path, frames: Frames, name: str | None) -> NDArray[np.bool_]:
     """Configurations whose source begins with this word."""
     if name is None:
-        return np.zeros(len(arrays), dtype=bool)
-    words = [str(source).partition(" ")[0] for source in open_store(store, ATOMS)["source"].values[arrays.row]]
+        return np.zeros(len(frames), dtype=bool)
+    words = [str(source).partition(" ")[0] for source in frames.sources]
     found = np.array([word == name for word in words])
     if not found.any() or found.all():
         raise ValueError(
@@ -145,8 +129,8 @@ def _of_source(store: Path, arrays: AtomArrays, name: str | None) -> NDArray[np.
     return found
 
 
-def _check_labels(arrays: AtomArrays, loss: PotentialLoss, store: Path) -> None:
-    labels = {"energy": arrays.energy_eV, "forces": arrays.forces_eV_A, "stress": arrays.stress_eV_A3}
+def _check_labels(frames: Frames, loss: PotentialLoss, store: Path) -> None:
+    labels = {"energy": frames.energies_eV, "forces": frames.forces_eV_A, "stress": frames.stresses_eV_A3}
     weights = {"energy": loss.energy, "forces": loss.forces, "stress": loss.stress}
     problems = [
         f"{name}: found none, expected some because their weight in the loss is {weights[name]:g} "
@@ -158,20 +142,10 @@ def _check_labels(arrays: AtomArrays, loss: PotentialLoss, store: Path) -> None:
         raise ValueError(f"{store}: {'; '.join(problems)}")
 
 
-def _reference_energies(train: Configurations, arrays: AtomArrays) -> tuple[float, ...]:
-    given = np.array([arrays.reference_energies_eV.get(number, 0.0) for number in train.species])
-    known = np.isfinite(train.energy_M)
-    if not known.any():
-        return tuple(given.tolist())
-    counts = train.counts_MS(train.species)[known].astype(np.int64)
-    found = robust(np.array(train.species), counts, train.energy_M[known] - counts @ given)
-    return tuple((given + found.energies_eV).tolist())
-
-
-def _energy_scale(train: Configurations, references: tuple[float, ...], loss: PotentialLoss) -> float:
+def _energy_scale(train: Frames, references: tuple[float, ...], loss: PotentialLoss) -> float:
     if loss.forces > 0:
-        scale = float(np.sqrt(np.nanmean(train.forces_A3**2)))
+        scale = float(np.sqrt(np.nanmean(train.forces_eV_A**2)))
     else:
-        bound = (train.energy_M - train.counts_MS(train.species) @ np.array(references)) / train.n_atoms_M
+        bound = (train.energies_eV - train.counts(train.species) @ np.array(references)) / train.n_atoms
         scale = float(np.nanstd(bound))
     return scale if scale > 0 else 1.0

@@ -4,14 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
 from models.settings import Ascending, Some, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
-from models.training.potentials.potential_settings import PotentialSettings
+from models.training.potentials.potential_settings import PotentialSettings, epochs_of_steps, whole_validations
 from pipeline.atoms.potential_data import SplitParams
-from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
 
-__all__ = ["MODELS", "STORES", "PotentialParams", "TrainingParams", "epochs_of_steps", "whole_validations"]
+__all__ = ["MODELS", "STORES", "PotentialParams", "TrainingParams"]
 
 STORES = ("molecules", "aluminium")
 MODELS = ("hipnn", "ani")
@@ -59,11 +60,13 @@ class StoreParams:
     ani: ANIParams
     ani_steps: StepParams
 
-    def network(self, model: str) -> NetworkParams:
-        return self.hipnn if model == "hipnn" else self.ani
+    def network(self, model: str) -> HIPNNParams | ANIParams:
+        network: HIPNNParams | ANIParams = getattr(self, model)
+        return network
 
     def steps(self, model: str) -> StepParams:
-        return self.hipnn_steps if model == "hipnn" else self.ani_steps
+        steps: StepParams = getattr(self, f"{model}_steps")
+        return steps
 
 
 @settings
@@ -125,15 +128,3 @@ class PotentialParams:
             ema_decay=how.ema_decay,
             dtype=how.dtype,
         )
-
-
-def epochs_of_steps(steps: int, n_train: int, batch_size: int) -> int:
-    """As many epochs as hold at least `steps` batches."""
-    per_epoch = max(1, n_train // min(batch_size, n_train))
-    return -(-steps // per_epoch)
-
-
-def whole_validations(epochs: int, n_validations: int) -> tuple[int, int]:
-    """Epochs, rounded up such that the last one is validated, and how many lie between validations."""
-    every = max(1, epochs // n_validations)
-    return -(-epochs // every) * every, every

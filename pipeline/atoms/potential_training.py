@@ -1,9 +1,8 @@
-"""Training of ensembles of potentials as tasks, one per member, and the folders they leave.
+"""Ensembles of potentials trained from a store, one task per member, and the folders they leave.
 
-A member is a pure function of its job, so members of several ensembles run side by side wherever
-pipeline.runtime.execution says, and their number of workers changes no bit. Work lies in a scratch folder named after
-all that shapes the result: the same command finds its checkpoints there and goes on. A finished potential is moved into
-place whole:
+Members are tasks of models.training.potentials.ensembles; they run side by side wherever pipeline.runtime.execution
+says, and their number of workers changes no bit. Work lies in a scratch folder named after all that shapes the result:
+the same command finds its results and checkpoints there and goes on. A finished potential is moved into place whole:
 
     MODEL_DIR/potential.json    model, number of members, level of theory, units, species, split, settings, metrics
     MODEL_DIR/split.npy         of every row of the store: 0 trained on, 1 validation, 2 test, -1 not used
@@ -12,37 +11,37 @@ place whole:
 
 import csv
 import json
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models.training.potentials.configurations import Configurations
+from models.frames import Frames
+from models.networks.potentials.ensemble import save_potential
+from models.networks.potentials.potential import PotentialNetwork
+from models.training.potentials.ensembles import (
+    Member,
+    MemberTask,
+    Prediction,
+    errors_of,
+    kept_sets,
+    mean_prediction,
+    network_of,
+    train_member,
+)
 from models.training.potentials.potential_settings import PotentialSettings
 from pipeline.atoms.potential_data import TrainingData
-from pipeline.atoms.potential_networks import NETWORKS, NetworkParams
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
-from pipeline.runtime.progress import print_training_progress, progress_bar
-from stores.atomic import write_text
+from pipeline.runtime.kept_results import KeptResults
+from pipeline.runtime.progress import print_training_progress
+from pipeline.runtime.records import plain
 from stores.building import building
 
-__all__ = [
-    "KIND",
-    "UNITS",
-    "EnsembleJob",
-    "MemberJob",
-    "Predictions",
-    "errors_of",
-    "publish",
-    "train_ensembles",
-    "train_member",
-]
+__all__ = ["KIND", "UNITS", "EnsembleJob", "Trained", "measured", "publish", "train_ensembles"]
 
 KIND = "potential"  # of folder: what is replaced is what an earlier run made as one
 UNITS = {"energy": "eV", "length": "A", "force": "eV/A", "stress": "eV/A^3"}
@@ -53,172 +52,87 @@ class EnsembleJob:
     """One potential to train: `n_members` networks that differ in seed alone. `tests` are further test sets by name."""
 
     name: str
-    model: str
-    network: NetworkParams
+    network: Callable[[Any], PotentialNetwork]  # of a registry: the class
+    config: Any  # of the network, for these data
     settings: PotentialSettings
     n_members: int
     seed: int
     data: TrainingData
-    tests: Mapping[str, Configurations]
+    tests: Mapping[str, Frames]
 
-
-@dataclass(frozen=True, kw_only=True)
-class MemberJob:
-    """One training; everything a worker process needs."""
-
-    name: str
-    folder: Path  # scratch of this job: checkpoints, and at the end model, predictions and result.json
-    data: Path  # the sets
-    model: str
-    config: Any
-    settings: PotentialSettings
-    seed: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """Of one set, mean over members."""
-
-    energy_M: NDArray[np.float64]
-    forces_A3: NDArray[np.float64]
+    @property
+    def test_sets(self) -> dict[str, Frames]:
+        """All that is measured; the groups that were held out for it are "test", where there are some."""
+        return dict(self.tests) | ({"test": self.data.test} if len(self.data.test) else {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """An ensemble that is trained: where its members lie, what they told, and predictions of each test set."""
+    """An ensemble that is trained."""
 
     job: EnsembleJob
-    members: Sequence[MemberJob]
-    results: Sequence[Mapping[str, Any]]
-    predictions: Mapping[str, Predictions]
+    members: Sequence[Member]
+
+    @property
+    def predictions(self) -> dict[str, Prediction]:
+        """The ensemble's mean, of each test set."""
+        return {name: mean_prediction([m.predictions[name] for m in self.members]) for name in self.job.test_sets}
+
+    @property
+    def histories(self) -> list[Any]:
+        """Of each member, one record for each validation."""
+        return [json.loads(member.history) for member in self.members]
 
     def metrics(self) -> dict[str, Any]:
         """Errors of the ensemble's mean on its test set (none without one), on further ones, and what it has seen."""
-        data = self.job.data
-        found: dict[str, Any] = errors_of(data.test, self.predictions["test"], data) if len(data.test) else {}
-        found |= {name: errors_of(own, self.predictions[name], data) for name, own in self.job.tests.items()}
+        data, predictions = self.job.data, self.predictions
+        of_sets = {name: measured(predictions[name], frames, data) for name, frames in self.job.test_sets.items()}
+        found = of_sets.pop("test", {})
         sizes = {"n_train": len(data.train), "n_validation": len(data.validation), "n_test": len(data.test)}
-        members = [{key: r[key] for key in ("seed", "best_epoch", "epochs")} for r in self.results]
-        return {
-            **found,
-            **sizes,
-            "n_members": len(members),
-            "members": members,
-            "n_weights": self.results[0]["n_weights"],
-        }
+        members = [
+            {"seed": seed, "best_epoch": member.best_epoch, "epochs": member.epochs}
+            for seed, member in enumerate(self.members, start=self.job.seed)
+        ]
+        n_weights = sum(weights.size for weights in self.members[0].weights.values())
+        return {**found, **of_sets, **sizes, "n_members": len(members), "members": members, "n_weights": n_weights}
 
 
 def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> list[Trained]:
     """Train all members of all ensembles, or take what lies in `scratch`.
 
-    Raises RuntimeError that lists every training that failed.
+    Raises GenerationError that lists every training that failed.
     """
-    members = {job.name: _member_jobs(job, scratch) for job in jobs}
-    flat = sorted((member for job in jobs for member in members[job.name]), key=_cost, reverse=True)
-    results: dict[tuple[str, int], Any] = {}
-    failures = []
-    execution = for_training(load_execution())
-    with progress_bar(what, len(flat), "trainings") as progress:
-        for position, result in run_tasks(train_member, flat, execution):
-            job = flat[position]
-            if isinstance(result, Exception):
-                failures.append(f"{job.name}, seed {job.seed}: {type(result).__name__}: {result}")
-            else:
-                results[job.name, job.seed] = result
-            progress.update()
-    if failures:
-        raise RuntimeError("\n".join([f"{len(failures)} of {len(flat)} trainings failed", *sorted(failures)]))
-    return [
-        Trained(
-            job=job,
-            members=members[job.name],
-            results=[results[job.name, member.seed] for member in members[job.name]],
-            predictions=_mean_predictions(job, members[job.name]),
-        )
-        for job in jobs
-    ]
-
-
-def train_member(job: MemberJob) -> dict[str, Any]:
-    """Train and predict the test sets; leave everything in the job's folder, or take what lies there."""
-    from models.networks.potentials.ensemble import save_potential
-    from models.training.potentials.configurations import with_neighbours
-    from models.training.potentials.potential_module import train_potential
-
-    told = job.folder / "result.json"
-    if told.is_file():
-        found: dict[str, Any] = json.loads(told.read_text())
-        return found
-    network, _ = NETWORKS[job.model]
-    sets = _read_sets(job.data)
-    dtype = job.settings.torch_dtype
-
-    def prepared(data: Configurations) -> Any:  # noqa: ANN401 - a ConfigurationSet
-        return with_neighbours(
-            data,
-            cutoff_A=job.config.cutoff_A,
-            species=job.config.species,
-            reference_energies_eV=job.config.reference_energies_eV,
-            dtype=dtype,
-        )
-
-    trained = train_potential(
-        network,
-        job.config,
-        job.settings,
-        train=prepared(sets.pop("train")),
-        validation=prepared(sets.pop("validation")),
-        seed=job.seed,
-        checkpoints=job.folder / "checkpoints",
-        devices=n_devices(),
-        report=partial(print_training_progress, f"{job.name}, seed {job.seed}"),
+    tasks = [task for job in jobs for task in _member_tasks(job, scratch)]
+    longest_first = sorted(tasks, key=_cost, reverse=True)
+    names = [task.name for task in longest_first]
+    kept = KeptResults(scratch, partial(run_tasks, execution=for_training(load_execution())))
+    train = partial(train_member, devices=n_devices(), report=print_training_progress)
+    members = dict(
+        zip(names, kept.results(Member, names, train, longest_first, what=what, unit="trainings"), strict=True)
     )
-    predictions: dict[str, NDArray[np.float64]] = {}
-    for name, data in sets.items():
-        energy_M, forces_A3 = _predict(trained.model, prepared(data), job.settings.validation_batch)
-        predictions |= {f"{name}.energy": energy_M, f"{name}.forces": forces_A3}
-    np.savez(job.folder / "predictions.npz", **predictions)  # type: ignore[arg-type]
-    save_potential(job.folder / "model", [trained.model], {})
-    _write_history(job.folder / "history.csv", trained.history)
-    result = {
-        "seed": job.seed,
-        "best_epoch": trained.best_epoch,
-        "best_objective": trained.best_objective,
-        "epochs": trained.epochs,
-        "n_weights": sum(weight.numel() for weight in trained.model.parameters()),
-        "history": trained.history,
-    }
-    write_text(told, json.dumps(result))
-    return result
+    return [Trained(job=job, members=[members[name] for name in _names(job)]) for job in jobs]
 
 
-def errors_of(data: Configurations, predicted: Predictions, about: TrainingData) -> dict[str, float]:
-    """Errors per atom of energies and per component of forces, beside the spread of the labels themselves."""
-    energy_known, force_known = np.isfinite(data.energy_M), np.isfinite(data.forces_A3)
-    per_atom_M = 1e3 / data.n_atoms_M
-    reference_M = data.counts_MS(about.species) @ np.array(about.reference_energies_eV)
-    errors = {
-        "energy": ((predicted.energy_M - data.energy_M) * per_atom_M)[energy_known],
-        "force": (predicted.forces_A3 - data.forces_A3)[force_known],
-    }
-    bound = ((data.energy_M - reference_M) * per_atom_M)[energy_known]
-    forces = data.forces_A3[force_known]
+def measured(predicted: Prediction, frames: Frames, data: TrainingData) -> dict[str, float]:
+    """Errors as metrics state them, beside the size of the labels themselves."""
+    errors = errors_of(predicted, frames)
+    reference_M = frames.counts(data.species) @ np.array(data.reference_energies_eV)
+    bound = (frames.energies_eV - reference_M) / frames.n_atoms
+    bound, forces = bound[np.isfinite(bound)], frames.forces_eV_A[np.isfinite(frames.forces_eV_A)]
+    nothing = float("nan")
     return {
-        "energy_mae_meV_atom": _mean(np.abs(errors["energy"])),
-        "energy_rmse_meV_atom": _mean(errors["energy"] ** 2) ** 0.5,
-        "energy_sd_meV_atom": float(np.std(bound)) if bound.size else float("nan"),
-        "force_mae_eV_A": _mean(np.abs(errors["force"])),
-        "force_rmse_eV_A": _mean(errors["force"] ** 2) ** 0.5,
-        "force_mean_abs_eV_A": _mean(np.abs(forces)),
-        "force_rms_eV_A": _mean(forces**2) ** 0.5,
+        "energy_mae_meV_atom": 1e3 * errors.energy_mae_eV_atom,
+        "energy_rmse_meV_atom": 1e3 * errors.energy_rmse_eV_atom,
+        "energy_sd_meV_atom": 1e3 * float(np.std(bound)) if bound.size else nothing,
+        "force_mae_eV_A": errors.force_mae_eV_A,
+        "force_rmse_eV_A": errors.force_rmse_eV_A,
+        "force_mean_abs_eV_A": float(np.mean(np.abs(forces))) if forces.size else nothing,
+        "force_rms_eV_A": float(np.sqrt(np.mean(forces**2))) if forces.size else nothing,
     }
 
 
 def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
     """Move the potential to `folder`, replacing a potential made there before; `info` goes into potential.json."""
-    from models.networks.potentials.ensemble import load_potential, save_potential
-    from pipeline.runtime.records import plain
-
     job = trained.job
     about = {
         "level": job.data.level,
@@ -230,76 +144,38 @@ def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
         "metrics": trained.metrics(),
     }
     with building(folder, KIND) as workplace:
-        networks = [load_potential(member.folder / "model").members[0] for member in trained.members]
+        networks = [network_of(job.network, job.config, member.weights) for member in trained.members]
         save_potential(workplace, networks, plain(about))
-        for number, member in enumerate(trained.members):
-            shutil.copy(member.folder / "history.csv", workplace / f"member_{number}" / "history.csv")
+        for number, history in enumerate(trained.histories):
+            _write_history(workplace / f"member_{number}" / "history.csv", history)
         np.save(workplace / "split.npy", job.data.split)
 
 
-def _member_jobs(job: EnsembleJob, scratch: Path) -> list[MemberJob]:
-    folder = scratch / job.name
-    folder.mkdir(parents=True, exist_ok=True)
-    sets = {"train": job.data.train, "validation": job.data.validation, **job.tests}
-    if len(job.data.test):
-        sets["test"] = job.data.test
-    _write_sets(folder / "sets.npz", sets)
-    config = job.network.config(job.data.species, job.data.reference_energies_eV, job.data.energy_scale_eV)
+def _member_tasks(job: EnsembleJob, scratch: Path) -> list[MemberTask]:
+    sets = {"train": job.data.train, "validation": job.data.validation, **job.test_sets}
+    file = kept_sets(scratch / job.name / "sets.npz", sets)
     return [
-        MemberJob(
-            name=job.name,
-            folder=folder / f"seed_{seed}",
-            data=folder / "sets.npz",
-            model=job.model,
-            config=config,
+        MemberTask(
+            name=name,
+            network=job.network,
+            config=job.config,
             settings=job.settings,
             seed=seed,
+            sets=file,
+            checkpoints=scratch / job.name / f"seed_{seed}",
         )
-        for seed in range(job.seed, job.seed + job.n_members)
+        for seed, name in enumerate(_names(job), start=job.seed)
     ]
 
 
-def _cost(job: MemberJob) -> float:
-    """The longest first: by what its steps look at."""
-    return float(job.settings.max_epochs * job.data.stat().st_size)
+def _names(job: EnsembleJob) -> list[str]:
+    return [f"{job.name}, seed {seed}" for seed in range(job.seed, job.seed + job.n_members)]
 
 
-def _predict(model: Any, data: Any, batch: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # noqa: ANN401
-    """Total energies and forces of a ConfigurationSet."""
-    from models.networks.potentials.potential import evaluate
-
-    energies, forces = [], []
-    for start in range(0, len(data), batch):
-        labelled = data.batch(range(start, min(start + batch, len(data))))
-        found = evaluate(model, labelled.graph, labelled.vectors_H3)
-        energies.append(found.energy_M.numpy())
-        forces.append(found.forces_N3.double().numpy())
-    return np.concatenate(energies), np.concatenate(forces)
-
-
-def _mean_predictions(job: EnsembleJob, members: Sequence[MemberJob]) -> dict[str, Predictions]:
-    names = [*job.tests, *(["test"] if len(job.data.test) else [])]
-    told = [dict(np.load(member.folder / "predictions.npz")) for member in members]
-    return {
-        name: Predictions(
-            energy_M=np.mean([t[f"{name}.energy"] for t in told], axis=0),
-            forces_A3=np.mean([t[f"{name}.forces"] for t in told], axis=0),
-        )
-        for name in names
-    }
-
-
-def _write_sets(path: Path, sets: Mapping[str, Configurations]) -> None:
-    arrays = {f"{name}.{f.name}": getattr(data, f.name) for name, data in sets.items() for f in fields(data)}
-    np.savez(path, **arrays)
-
-
-def _read_sets(path: Path) -> dict[str, Configurations]:
-    with np.load(path) as file:
-        names = dict.fromkeys(key.rpartition(".")[0] for key in file.files)
-        return {
-            name: Configurations(**{f.name: file[f"{name}.{f.name}"] for f in fields(Configurations)}) for name in names
-        }
+def _cost(task: MemberTask) -> float:
+    """By what its steps look at."""
+    assert isinstance(task.sets, Path)
+    return float(task.settings.max_epochs * task.sets.stat().st_size)
 
 
 def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
@@ -307,7 +183,3 @@ def _write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(history[0]) if history else ["epoch"])
         writer.writeheader()
         writer.writerows({key: f"{value:.8g}" for key, value in record.items()} for record in history)
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if values.size else float("nan")

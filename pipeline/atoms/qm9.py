@@ -21,7 +21,7 @@ from pipeline.atoms.reference_choice import references_by
 from pipeline.runtime.params import load_params
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage
-from stores.atom_arrays import load_atoms
+from stores.atoms import load_atoms
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
 from stores.importers.qm9 import LEVEL, find_tables, read_qm9
@@ -49,11 +49,12 @@ def main() -> None:
 def make(params: Qm9Params, folder: Path | None = None) -> None:
     """Make the store and its metrics in the working directory, from the tables in `folder` or of the package."""
     reading = read_qm9(find_tables(folder), energy=params.energy, n_molecules=params.n_molecules, seed=params.seed)
-    references = references_by(params.references, energy=params.energy)
-    report = store_reading(reading, OUT, LabelSettings(level=LEVEL), references=references)
-    arrays = load_atoms(OUT)
-    elements, counts = arrays.composition()
-    atomization = arrays.energy_eV - counts @ np.array([arrays.reference_energies_eV[int(z)] for z in elements])
+    by_name = references_by(params.references, energy=params.energy)
+    report = store_reading(reading, OUT, LabelSettings(level=LEVEL), references=by_name)
+    atoms = load_atoms(OUT)
+    species = atoms.frames.species
+    references = np.array([atoms.reference_energies_eV[number] for number in species])
+    atomization = atoms.frames.energies_eV - atoms.frames.counts(species) @ references
     metrics = {
         "n_molecules": report.n_kept,
         "n_atoms": report.n_atoms,

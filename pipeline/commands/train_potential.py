@@ -16,21 +16,23 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from models.training.potentials.configurations import Configurations
-from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.potential_data import TrainingData, configurations_of, load_training_data, unknown_elements
-from pipeline.atoms.potential_networks import NETWORKS, ANIParams, HIPNNParams, NetworkParams
-from pipeline.atoms.potential_params import whole_validations
+from models.frames import Frames
+from models.networks.potentials.ani import ANIParams
+from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS
+from models.training.potentials.potential_settings import PotentialSettings, whole_validations
+from pipeline.atoms.potential_data import TrainingData, load_training_data, unknown_elements
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
 from pipeline.commands.options.potentials import TrainOptions
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.records import plain
-from stores.atom_arrays import load_atoms
 from stores.atomic import write_text
+from stores.atoms import load_atoms
 from stores.manifest import read_manifest
 
 __all__ = ["main", "train"]
 
+NetworkParams = HIPNNParams | ANIParams
 SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
@@ -60,8 +62,8 @@ def train(options: TrainOptions) -> dict[str, Any]:
     settings = _settings(options, data, network, scratch)
     job = EnsembleJob(
         name="potential",
-        model=options.model,
-        network=network,
+        network=POTENTIALS[options.model].make,
+        config=network.config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=settings,
         n_members=options.members,
         seed=options.seed,
@@ -74,20 +76,20 @@ def train(options: TrainOptions) -> dict[str, Any]:
     return trained.metrics()
 
 
-def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Configurations]:
+def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Frames]:
     sets = {}
     for path in stores:
-        arrays = load_atoms(path)
+        atoms = load_atoms(path)
         problems = []
-        if strange := unknown_elements(configurations_of(arrays), data.species):
+        if strange := unknown_elements(atoms.frames, data.species):
             problems.append(f"found elements {', '.join(strange)} that the training set does not have; remove them")
-        if arrays.level != data.level:
-            problems.append(f"found level {arrays.level!r}, expected that of the training store, {data.level!r}")
+        if atoms.level != data.level:
+            problems.append(f"found level {atoms.level!r}, expected that of the training store, {data.level!r}")
         if path.stem in sets or path.stem == "test":
             problems.append(f"found the name {path.stem!r} twice (or 'test', which is taken); rename the folder")
         if problems:
             raise ValueError(f"--test-store {path}: " + "; ".join(problems))
-        sets[path.stem] = configurations_of(arrays)
+        sets[path.stem] = atoms.frames
     return sets
 
 
@@ -132,14 +134,8 @@ def _epochs_within(
     config = network.config(data.species, data.reference_energies_eV, data.energy_scale_eV)
     n_batch = min(settings.batch_size, len(data.train))
     few = data.train.select(range(n_batch))
-    labelled = with_neighbours(
-        few,
-        cutoff_A=config.cutoff_A,
-        species=data.species,
-        reference_energies_eV=data.reference_energies_eV,
-        dtype=settings.torch_dtype,
-    ).batch(range(n_batch))
-    potential = NETWORKS[model][0](config)
+    labelled = with_neighbours(few, config, settings.torch_dtype).batch(range(n_batch))
+    potential = POTENTIALS[model].make(config)
     if settings.dtype == "float64":
         potential = potential.double()
     if torch.cuda.is_available():

@@ -37,7 +37,7 @@ SECTIONS = {  # section -> module of pipeline: dataclass
     "potential": "atoms.potential_params:PotentialParams",
     "hierarchy": "atoms.hierarchy:HierarchyParams",
     "force_training": "atoms.force_training_params:ForceTrainingParams",
-    "active_learning": "atoms.active_params:ActiveLearningParams",
+    "active_learning": "atoms.active_learning:ActiveLearningParams",
     "aluminium_benchmark": "atoms.aluminium_benchmark:AluminiumBenchmarkParams",
     "report": "report.report:ReportParams",
 }

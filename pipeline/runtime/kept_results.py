@@ -2,10 +2,10 @@
 
     FOLDER/<name>.task    arrays of one task (npz) and their sha256, written whole (stores.atomic)
 
-A task is a pure function of its item and gives arrays. What lies in the folder is taken, what is missing, torn or
-altered is made. So a loop whose decisions follow from such results alone, a generation in shards and an ensemble of
-trainings are resumed in one way. Names must tell all that shapes a result, or lie in a folder whose name does:
-pipeline.runtime.dependencies.content_key.
+A task is a pure function of its item and gives arrays, or a dataclass of them (pipeline.runtime.result_arrays). What
+lies in the folder is taken, what is missing, torn or altered is made. So a loop whose decisions follow from results
+alone, a generation in shards and an ensemble of trainings are resumed in one way. Names must tell all that shapes a
+result, or lie in a folder whose name does: pipeline.runtime.content_key.
 """
 
 import hashlib
@@ -14,18 +14,18 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.runtime.execution import TaskRunner
 from pipeline.runtime.progress import progress_bar
+from pipeline.runtime.result_arrays import Arrays, arrays_of, result_from
 from stores.atomic import clear_partial, write_bytes
 
 __all__ = ["SCRATCH_VARIABLE", "Arrays", "GenerationError", "KeptResults", "scratch_folder"]
 
-Arrays = dict[str, NDArray[Any]]
+Result = TypeVar("Result")
 
 SCRATCH_VARIABLE = "LATENTLAW_SCRATCH"
 SCRATCH = Path(".cache/generation")
@@ -52,9 +52,10 @@ class KeptResults:
 
     def make(
         self,
-        function: Callable[[Any], Arrays],
+        function: Callable[[Any], Any],
         items: Mapping[str, Any],
         *,
+        done: Callable[[str, Any], object] = lambda name, result: None,
         what: str = "",
         unit: str = "tasks",
         size: Callable[[Any], int] = lambda item: 1,
@@ -62,9 +63,9 @@ class KeptResults:
     ) -> None:
         """Apply `function` to the items whose results are missing, by name.
 
-        With `what`, progress is shown under this name in `unit`, of which an item holds `size`. Raises GenerationError
-        that lists all tasks which failed, when the others are done, but an error of `ends_run` at once: every other
-        task would meet it too.
+        `done` gets every result that was made now, by its name. With `what`, progress is shown under this name in
+        `unit`, of which an item holds `size`. Raises GenerationError that lists all tasks which failed, when the others
+        are done, but an error of `ends_run` at once: every other task would meet it too.
         """
         missing = [name for name in items if self._read(name) is None]
         if what and len(missing) < len(items):
@@ -82,6 +83,7 @@ class KeptResults:
                     failures[name] = result
                     continue
                 self._write(name, result)
+                done(name, result)
                 progress.update(size(items[name]))
         if failures:
             names_by_error: dict[str, list[str]] = {}
@@ -92,10 +94,24 @@ class KeptResults:
                 f"{len(failures)} of {len(items)} tasks failed, the others are kept:\n{lines}"
             ) from failures[min(failures)]
 
-    def results(self, names: Sequence[str], function: Callable[[Any], Arrays], items: Sequence[Any]) -> list[Arrays]:
-        """The result of each item, in their order; what has one name is made once. Raises what `make` does."""
-        self.make(function, dict(zip(names, items, strict=True)))
-        return [self.read(name) for name in names]
+    def results(
+        self,
+        kind: type[Result],
+        names: Sequence[str],
+        function: Callable[[Any], Result],
+        items: Sequence[Any],
+        *,
+        what: str = "",
+        unit: str = "tasks",
+    ) -> list[Result]:
+        """The `kind` that `function` makes of each item, in their order; what has one name is made once.
+
+        Raises what `make` does.
+        """
+        made: dict[str, Result] = {}
+        self.make(function, dict(zip(names, items, strict=True)), done=made.__setitem__, what=what, unit=unit)
+        kept = {name: result_from(kind, self.read(name)) for name in names if name not in made}
+        return [(made | kept)[name] for name in names]
 
     def read(self, name: str) -> Arrays:
         """A result that was made. Raises GenerationError where it is not there any more."""
@@ -104,9 +120,9 @@ class KeptResults:
             raise GenerationError(f"{self._file(name)}: the result vanished or changed after it was made; run again")
         return arrays
 
-    def _write(self, name: str, arrays: Arrays) -> None:
+    def _write(self, name: str, result: object) -> None:
         buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)
+        np.savez(buffer, allow_pickle=False, **arrays_of(result))
         payload = buffer.getvalue()
         write_bytes(self._file(name), payload + hashlib.sha256(payload).digest())
 

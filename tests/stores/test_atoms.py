@@ -8,8 +8,8 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores.atom_arrays import load_atoms
-from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of, place_after, records_of, tiny
+from models.frames import Frames
+from stores.atoms import ATOMS, columns_of, dataset_of, frames_of, load_atoms, place_after, tiny
 from stores.atoms_ase import from_ase, to_ase
 from stores.schema import SchemaError
 from stores.validate import find_schema
@@ -18,7 +18,7 @@ from stores.zarr_store import open_store, write_store
 ATTRIBUTES = {"level": "test", "reference_energies": json.dumps({"H": -13.6, "O": -2040.0}), "settings": "{}"}
 
 
-def records(n: int, seed: int) -> list[AtomsRecord]:
+def frames(n: int, seed: int) -> Frames:
     """Random configurations with any set of labels, open, periodic and partly periodic."""
     rng = np.random.default_rng(seed)
     made = []
@@ -29,7 +29,7 @@ def records(n: int, seed: int) -> list[AtomsRecord]:
         stress = rng.normal(size=(3, 3))
         has_forces, failed = rng.random() < 0.7, rng.random() < 0.2
         made.append(
-            AtomsRecord(
+            Frames.one(
                 numbers=rng.integers(1, 119, n_atoms),
                 positions_A=sites * 2.0 + rng.normal(size=(n_atoms, 3)) * 0.1,
                 cell_A=np.eye(3) * 8 + rng.normal(size=(3, 3)) * 0.3 if any(pbc) else None,
@@ -41,14 +41,13 @@ def records(n: int, seed: int) -> list[AtomsRecord]:
                 group=int(rng.integers(0, 5)),
                 source=f"file.xyz, record {index}",
                 provenance={"level": "test", "z": [1, 2.5], "a": "ä"},
-                status=int(failed),
                 failure="not converged" if failed else "",
             )
         )
-    return made
+    return Frames.concatenate(made)
 
 
-def assert_same(left: list[AtomsRecord], right: list[AtomsRecord]) -> None:
+def assert_same(left: Frames, right: Frames) -> None:
     first, second = columns_of(left), columns_of(right)
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
@@ -56,19 +55,19 @@ def assert_same(left: list[AtomsRecord], right: list[AtomsRecord]) -> None:
 
 @given(n=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_records_go_to_ase_and_columns_and_back_exactly(n, seed):
-    made = records(n, seed)
-    assert_same([from_ase(to_ase(record)) for record in made], made)
-    assert_same(records_of(dataset_of(columns_of(made), ATTRIBUTES)), made)
+def test_frames_go_to_ase_and_columns_and_back_exactly(n, seed):
+    made = frames(n, seed)
+    assert_same(Frames.concatenate(from_ase(to_ase(frame)) for frame in made), made)
+    assert_same(frames_of(dataset_of(columns_of(made), ATTRIBUTES)), made)
 
 
 @given(seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=8, deadline=None)
-def test_any_records_make_a_valid_store_that_holds_them(tmp_path_factory, seed):
-    made = records(7, seed)
+def test_any_frames_make_a_valid_store_that_holds_them(tmp_path_factory, seed):
+    made = frames(7, seed)
     path = tmp_path_factory.mktemp("store") / "any.zarr"
     write_store(path, ATOMS, dataset_of(columns_of(made), ATTRIBUTES))
-    assert_same(records_of(open_store(path, ATOMS), [5, 0, 3]), [made[5], made[0], made[3]])
+    assert_same(frames_of(open_store(path, ATOMS), [5, 0, 3]), made.select([5, 0, 3]))
 
 
 def test_the_free_energy_of_ase_is_preferred_and_the_box_of_open_systems_dropped():
@@ -84,19 +83,19 @@ def test_the_free_energy_of_ase_is_preferred_and_the_box_of_open_systems_dropped
 
 def test_stress_keeps_its_components():
     stress = np.arange(9.0).reshape(3, 3) + np.arange(9.0).reshape(3, 3).T
-    record = AtomsRecord(numbers=[13], positions_A=np.zeros((1, 3)), cell_A=np.eye(3) * 4, stress_eV_A3=stress)
+    record = Frames.one(numbers=[13], positions_A=np.zeros((1, 3)), cell_A=np.eye(3) * 4, stress_eV_A3=stress)
     np.testing.assert_array_equal(to_ase(record).get_stress(voigt=False), stress)
 
 
 def test_wrong_shapes_are_all_told():
-    with pytest.raises(ValueError, match=r"record a: positions_A: .*\(2, 2\).*; forces_eV_A: .*expected \(2, 3\)"):
-        AtomsRecord(numbers=[1, 1], positions_A=np.zeros((2, 2)), forces_eV_A=np.zeros((3, 3)), source="a")
+    with pytest.raises(ValueError, match=r"positions_A: .*\(2, 2\).*; forces_eV_A: .*expected \(2, 3\)"):
+        Frames.one(numbers=[1, 1], positions_A=np.zeros((2, 2)), forces_eV_A=np.zeros((3, 3)), source="a")
 
 
 def test_the_example_is_valid_and_comes_back(tmp_path):
     write_store(tmp_path / "a.zarr", ATOMS, tiny())
     assert find_schema("atoms") is ATOMS
-    assert_same(records_of(open_store(tmp_path / "a.zarr", ATOMS)), records_of(tiny()))
+    assert_same(frames_of(open_store(tmp_path / "a.zarr", ATOMS)), frames_of(tiny()))
 
 
 def broken(name: str, index, value) -> xr.Dataset:
@@ -162,8 +161,8 @@ def test_what_the_store_must_say_of_itself(tmp_path, missing):
 
 
 def test_shards_placed_behind_each_other_are_one_store(tmp_path):
-    made = records(9, 3)
-    parts = [columns_of(made[:4]), columns_of(made[4:])]
+    made = frames(9, 3)
+    parts = [columns_of(made.select(range(4))), columns_of(made.select(range(4, 9)))]
     n_before = {"atom": parts[0]["number"].size, "config": 4}
     both = [parts[0], place_after(parts[1], n_before)]
     joined = {name: np.concatenate([part[name] for part in both]) for name in both[0]}
@@ -171,23 +170,20 @@ def test_shards_placed_behind_each_other_are_one_store(tmp_path):
         np.testing.assert_array_equal(joined[name], values, err_msg=name)
 
 
-def test_arrays_hold_the_labelled_configurations_only():
-    arrays = load_atoms(dataset_of(columns_of(records(20, 1)), ATTRIBUTES))
-    kept = [record for record in records(20, 1) if record.status == 0]
-    assert len(arrays) == len(kept) < 20
-    assert arrays.reference_energies_eV == {1: -13.6, 8: -2040.0}
-    picked = arrays.select(np.array([4, 0]))
-    for position, record in enumerate([kept[4], kept[0]]):
-        np.testing.assert_array_equal(picked.positions_A[picked.atoms_of(position)], record.positions_A)
-        np.testing.assert_array_equal(picked.numbers[picked.atoms_of(position)], record.numbers)
-        np.testing.assert_array_equal(picked.energy_eV[position], record.energy_eV)
-    elements, counts = picked.composition()
-    assert [dict(zip(elements, row, strict=True)) for row in counts] == [
-        {element: int((record.numbers == element).sum()) for element in elements} for record in (kept[4], kept[0])
-    ]
+def test_only_labelled_frames_are_loaded():
+    everything = frames(20, 1)
+    atoms = load_atoms(dataset_of(columns_of(everything), ATTRIBUTES))
+    kept = np.flatnonzero(everything.failures == "")
+    assert len(atoms.frames) == len(kept) < 20
+    assert atoms.row.tolist() == kept.tolist()
+    assert atoms.reference_energies_eV == {1: -13.6, 8: -2040.0}
+    for position, row in enumerate(kept):
+        np.testing.assert_array_equal(atoms.frames[position].positions_A, everything[row].positions_A)
+        np.testing.assert_array_equal(atoms.frames[position].numbers, everything[row].numbers)
+        np.testing.assert_array_equal(atoms.frames.energies_eV[position], everything.energies_eV[row])
 
 
 def test_a_store_without_labels_cannot_be_trained_on():
-    failed = [record for record in records(30, 1) if record.status]
+    made = frames(30, 1)
     with pytest.raises(ValueError, match="found no labelled configuration"):
-        load_atoms(dataset_of(columns_of(failed), ATTRIBUTES))
+        load_atoms(dataset_of(columns_of(made.select(made.failures != "")), ATTRIBUTES))

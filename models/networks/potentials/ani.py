@@ -11,20 +11,22 @@ Cartesian.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from models.networks.potentials.aev import AEVSettings, environment_vectors
 from models.networks.potentials.aev_function import fused_environment_vectors, kernels_serve
 from models.networks.potentials.graph import Graph
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.networks.spectra.dual_layers import along
+from models.settings import Some, settings
 
-__all__ = ["ANI"]
+__all__ = ["ANI", "ANIParams"]
 
 ANI1X_HIDDEN = {1: (160, 128, 96), 6: (144, 112, 96), 7: (128, 112, 96), 8: (128, 112, 96)}
 
@@ -153,6 +155,31 @@ def _angles(n: int) -> tuple[float, ...]:
     return tuple(math.pi / n * (i + 0.5) for i in range(n))
 
 
+@settings
+class ANIParams:
+    """Symmetry functions of `preset`, spread over other cutoffs; hidden layers alike for all elements."""
+
+    preset: Literal["ani1x", "ani_al"] = "ani1x"
+    cutoff_A: PositiveFloat = 5.2
+    angular_cutoff_A: PositiveFloat = 3.5
+    hidden: Some[PositiveInt] = (96, 64, 32)
+
+    def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> _Config:
+        """For these elements, their reference energies and an energy scale."""
+        make = ANI.Config.ani1x if self.preset == "ani1x" else ANI.Config.ani_al
+        published = make(species=tuple(species), reference_energies_eV=tuple(references), energy_scale_eV=scale_eV)
+        shifts, angular = published.radial_shifts_A, published.angular_shifts_A
+        return replace(
+            published,
+            cutoff_A=self.cutoff_A,
+            radial_shifts_A=_stretched(shifts, published.cutoff_A, self.cutoff_A),
+            angular_cutoff_A=self.angular_cutoff_A,
+            angular_shifts_A=_stretched(angular, published.angular_cutoff_A, self.angular_cutoff_A),
+            hidden=(self.hidden,) * len(species),
+        )
+
+
+@POTENTIALS.register("ani", settings=ANIParams)
 class ANI(PotentialNetwork):
     """One energy term; weights start normal with variance 1/inputs, biases at zero."""
 
@@ -207,6 +234,11 @@ class ANI(PotentialNetwork):
         groups = torch.split(features_NF.index_select(0, order), counts)
         parts = [network(group) for network, group in zip(self.networks, groups, strict=True) if len(group)]
         return torch.cat(parts).index_select(0, torch.argsort(order))
+
+
+def _stretched(shifts: tuple[float, ...], old: float, new: float) -> tuple[float, ...]:
+    """The same first shift, the others spread up to the new cutoff."""
+    return tuple(shifts[0] + (s - shifts[0]) * (new - shifts[0]) / (old - shifts[0]) for s in shifts)
 
 
 def _network(n_features: int, widths: tuple[int, ...]) -> nn.Sequential:

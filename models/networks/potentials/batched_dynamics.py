@@ -1,12 +1,12 @@
-"""Molecular dynamics of many periodic cells side by side, in one batch, each stopped where the ensemble is unsure.
+"""Molecular dynamics of many periodic cells side by side, in one batch, each stopped where the ensemble is uncertain.
 
-Langevin's equation by BAOAB (B. Leimkuhler and C. Matthews, Appl. Math. Res. Express 2013, 34), without friction
-velocity Verlet. Each trajectory has its own path of temperature and density, its own random numbers and its own end:
+Langevin's equation by models.physics.atoms.baoab, without friction velocity Verlet. Each trajectory has its own path of
+temperature and density, its own random numbers and its own end:
 
     uncertain   the spread of the members has passed a threshold at a check: the frame should be labelled
     asked       the step came at which the caller wants the frame, certain or not
     finished    all steps done
-    discarded   the frame is unphysical, and `why` says in which way
+    discarded   the frame is unphysical, and its failure says in which way
 
 Neighbours are searched within cutoff + skin and kept while a cell is scaled by s (relative to that search) and atoms
 move by at most m in its coordinates: s (cutoff + skin - 2 m) >= cutoff holds until a pair could have come in unseen.
@@ -18,25 +18,25 @@ Shape suffixes: M configurations, N atoms, H pairs, 3 Cartesian.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from ase.data import atomic_masses
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction
+from models.frames import FloatArray, Frames, IntArray
+from models.networks.potentials.ensemble import SPREADS, Ensemble
 from models.networks.potentials.graph import Configuration, Graph, collate
 from models.networks.potentials.mean_force import mean_forces
 from models.networks.potentials.neighbours import find_neighbours
+from models.physics.atoms.baoab import BOLTZMANN_EV_K, FORCE_TO_ACCELERATION, baoab_step
 
-__all__ = ["Dynamics", "Ended", "Physical", "Reason", "Spread", "Start", "Thresholds", "run_trajectories"]
+__all__ = ["Drive", "Dynamics", "Physical", "Reason", "Thresholds", "Trajectories", "run_trajectories"]
 
-FloatArray = NDArray[np.float64]
 Reason = Literal["uncertain", "asked", "finished", "discarded"]
-BOLTZMANN_EV_K = 8.617333262e-5
-FORCE_TO_ACCELERATION = 9.64853322e-3  # eV / (A u) in A/fs^2
 
 
 class Path(Protocol):
@@ -69,15 +69,6 @@ class Dynamics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """Disagreement of members on one frame: population standard deviations (models.networks.potentials.ensemble)."""
-
-    energy_eV_atom: float
-    force_mean_eV_A: float
-    force_max_eV_A: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Thresholds:
     """A frame is uncertain when any of its spreads is larger."""
 
@@ -90,9 +81,10 @@ class Thresholds:
         if wrong:
             raise ValueError(f"thresholds: found {', '.join(wrong)}, expected numbers > 0")
 
-    def ratio(self, spread: Spread) -> float:
-        """Largest quotient of a spread and its threshold: uncertain above 1."""
-        return max(float(getattr(spread, name)) / float(value) for name, value in vars(self).items())
+    def ratios(self, spreads: FloatArray) -> FloatArray:
+        """Largest quotient of a spread and its threshold for each row of `spreads` (M, 3): uncertain above 1."""
+        bounds = np.array([getattr(self, name) for name in SPREADS])
+        return np.asarray((spreads / bounds).max(axis=1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,13 +102,9 @@ class Physical:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
-    """Where a trajectory begins; `rng` is its own. `end_at` ends it at this step (a multiple of `check_every`)."""
+class Drive:
+    """What drives one trajectory; `rng` is its own. `end_at` ends it at this step (a multiple of `check_every`)."""
 
-    numbers: NDArray[np.int64]
-    masses_u: FloatArray
-    positions_A: FloatArray  # (n_atoms, 3)
-    cell_A: FloatArray  # (3, 3), periodic in all directions
     temperature_K: Path
     density_1_A3: Path
     rng: np.random.Generator
@@ -124,89 +112,129 @@ class Start:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ended:
-    """How a trajectory ended, the frame there (positions inside the cell), and what was seen at the checks."""
+class Trajectories:
+    """How M trajectories ended, and what was seen at the C checks of all of them.
 
+    `frames` are those at the end, positions inside the cell; of a discarded one `failures` says why. `spreads` are
+    population standard deviations over members, in the order of `SPREADS` (models.networks.potentials.ensemble).
+    """
+
+    frames: Frames
+    reasons: NDArray[Any]  # (M,) text, see Reason
+    steps: IntArray  # (M,)
+    spreads: FloatArray  # (M, 3)
+    temperatures_K: FloatArray  # (M,) of the bath
+    kinetic_temperatures_K: FloatArray  # (M,)
+    check_owners: IntArray  # (C,) trajectory
+    check_steps: IntArray  # (C,)
+    check_spreads: FloatArray  # (C, 3)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @classmethod
+    def concatenate(cls, parts: "Sequence[Trajectories]") -> "Trajectories":
+        """Of several batches, in their order."""
+        shifts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        owners = [part.check_owners + shift for part, shift in zip(parts, shifts, strict=True)]
+        names = ("reasons", "steps", "spreads", "temperatures_K", "kinetic_temperatures_K", "check_steps")
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in (*names, "check_spreads")
+        }
+        return cls(
+            frames=Frames.concatenate(part.frames for part in parts), check_owners=np.concatenate(owners), **joined
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _End:
+    """Of one trajectory."""
+
+    frame: Frames
     reason: Reason
-    why: str
     step: int
-    positions_A: FloatArray
-    cell_A: FloatArray
-    spread: Spread
-    temperature_K: float  # of the bath
+    spread: FloatArray
+    temperature_K: float
     kinetic_temperature_K: float
-    checks: list[tuple[int, Spread]] = field(default_factory=list)
 
 
 def run_trajectories(
     ensemble: Ensemble,
-    starts: Sequence[Start],
+    starts: Frames,
+    drives: Sequence[Drive],
     dynamics: Dynamics,
     thresholds: Thresholds | None = None,
     physical: Physical | None = None,
-) -> list[Ended]:
+) -> Trajectories:
     """Run all to their end, on the device of the members; `thresholds` None: nothing is uncertain.
 
-    Raises ValueError for elements that the ensemble does not know and cells without volume.
+    Starts are periodic in all directions. Raises ValueError for elements that the ensemble does not know and cells
+    without volume.
     """
-    batch = _Batch(ensemble, starts, dynamics)
-    ended: dict[int, Ended] = {}
-    seen: list[list[tuple[int, Spread]]] = [[] for _ in starts]
+    batch = _Batch(ensemble, starts, drives, dynamics)
+    ends: dict[int, _End] = {}
+    checks: list[tuple[int, int, FloatArray]] = []  # trajectory, step, spreads
     for step in range(1, dynamics.n_steps + 1):
         lost = batch.advance(step)
         decided: dict[int, tuple[Reason, str]] = {row: ("discarded", "exploded: atoms are lost") for row in lost}
-        spreads: list[Spread] = []
+        spreads = np.full((len(batch.members), len(SPREADS)), np.nan)
         if step % dynamics.check_every == 0 or step == dynamics.n_steps:
             spreads = batch.spreads()
+            checks += [(batch.members[row], step, spread) for row, spread in enumerate(spreads)]
             for row, spread in enumerate(spreads):
-                own = seen[batch.members[row]]
-                own.append((step, spread))
                 if row not in decided and (
                     verdict := _verdict(batch, row, step, spread, thresholds, physical or Physical())
                 ):
                     decided[row] = verdict
         if decided:
             for row, (reason, why) in decided.items():
-                index = batch.members[row]
-                spread = spreads[row] if spreads else UNKNOWN
-                ended[index] = batch.end(row, reason, why, step, spread, seen[index])
+                ends[batch.members[row]] = batch.end(row, reason, why, step, spreads[row])
             batch.keep([row for row in range(len(batch.members)) if row not in decided])
         if not batch.members:
             break
-    return [ended[index] for index in range(len(starts))]
-
-
-UNKNOWN = Spread(energy_eV_atom=np.nan, force_mean_eV_A=np.nan, force_max_eV_A=np.nan)
+    checks.sort(key=lambda check: check[0])
+    ended = [ends[index] for index in range(len(starts))]
+    return Trajectories(
+        frames=Frames.concatenate(end.frame for end in ended),
+        reasons=np.array([end.reason for end in ended], dtype=np.str_),
+        steps=np.array([end.step for end in ended], dtype=np.int64),
+        spreads=np.array([end.spread for end in ended]).reshape(-1, len(SPREADS)),
+        temperatures_K=np.array([end.temperature_K for end in ended], dtype=np.float64),
+        kinetic_temperatures_K=np.array([end.kinetic_temperature_K for end in ended], dtype=np.float64),
+        check_owners=np.array([owner for owner, _, _ in checks], dtype=np.int64),
+        check_steps=np.array([step for _, step, _ in checks], dtype=np.int64),
+        check_spreads=np.array([spread for _, _, spread in checks]).reshape(-1, len(SPREADS)),
+    )
 
 
 def _verdict(
-    batch: "_Batch", row: int, step: int, spread: Spread, thresholds: Thresholds | None, physical: Physical
+    batch: "_Batch", row: int, step: int, spread: FloatArray, thresholds: Thresholds | None, physical: Physical
 ) -> tuple[Reason, str] | None:
-    if told := batch.unphysical(row, physical):
-        return "discarded", told
-    if not all(np.isfinite(value) for value in vars(spread).values()):
+    if wrong := batch.unphysical(row, physical):
+        return "discarded", wrong
+    if not np.isfinite(spread).all():
         return "discarded", "exploded: the potential is not finite"
-    if thresholds is not None and thresholds.ratio(spread) > 1:
+    if thresholds is not None and thresholds.ratios(spread[None])[0] > 1:
         return "uncertain", ""
-    if batch.starts[row].end_at == step:
+    if batch.drives[row].end_at == step:
         return "asked", ""
     return ("finished", "") if step == batch.dynamics.n_steps else None
 
 
 class _Batch:
-    """State of the trajectories that still run; `members` are their places among all."""
+    """State of the trajectories that still run; `members` are their row numbers among all."""
 
-    def __init__(self, ensemble: Ensemble, starts: Sequence[Start], dynamics: Dynamics) -> None:
+    def __init__(self, ensemble: Ensemble, starts: Frames, drives: Sequence[Drive], dynamics: Dynamics) -> None:
         self.ensemble, self.dynamics = ensemble, dynamics
         weight = next(ensemble.members[0].parameters())
         self.device, self.dtype = weight.device, weight.dtype
-        self.starts, self.members = list(starts), list(range(len(starts)))
+        self.starts, self.drives, self.members = starts, list(drives), list(range(len(starts)))
         self.length_M = np.ones(len(starts))  # edge of the cell now, relative to the start
         self.noise: list[FloatArray] = [np.zeros((0, 0, 3))] * len(starts)
-        self.position_N3 = self._tensor(np.concatenate([s.positions_A for s in starts]))
+        self.position_N3 = self._tensor(starts.positions_A)
         self._lay_out()
-        bath = np.array([s.temperature_K.at(0.0, self.duration_fs) for s in starts])
-        drawn = np.concatenate([s.rng.standard_normal(s.positions_A.shape) for s in starts])
+        bath = np.array([drive.temperature_K.at(0.0, self.duration_fs) for drive in drives])
+        drawn = np.concatenate([d.rng.standard_normal((n, 3)) for d, n in zip(drives, starts.n_atoms, strict=True)])
         self.velocity_N3 = self._tensor(drawn) * self._speed(bath)
         self._search()
         self.acceleration_N3 = self._acceleration()
@@ -217,36 +245,43 @@ class _Batch:
 
     def advance(self, step: int) -> list[int]:
         """One step; returns the rows whose positions are lost."""
-        half, time = self.dynamics.time_step_fs / 2, step * self.dynamics.time_step_fs
-        velocity = self.velocity_N3 + half * self.acceleration_N3
-        position = self.position_N3 + half * velocity
-        if self.dynamics.friction_1_fs > 0:
-            kept = float(np.exp(-self.dynamics.friction_1_fs * self.dynamics.time_step_fs))
-            bath = np.array([max(0.0, s.temperature_K.at(time, self.duration_fs)) for s in self.starts])
+        time, friction = step * self.dynamics.time_step_fs, self.dynamics.friction_1_fs
+        lost: list[int] = []
+
+        def bath(velocity_N3: Tensor) -> Tensor:
+            kept = float(np.exp(-friction * self.dynamics.time_step_fs))
+            temperature = np.array([max(0.0, d.temperature_K.at(time, self.duration_fs)) for d in self.drives])
             noise = self._tensor(self._next_noise(step))
-            velocity = kept * velocity + (1 - kept**2) ** 0.5 * noise * self._speed(bath)
-        position = position + half * velocity
-        length = np.array([_edge(s, time, self.duration_fs) for s in self.starts])
-        growth = self._tensor(length / self.length_M)[self.config_N, None]
-        self.length_M, self.position_N3 = length, position * growth
-        lost = self._refresh()
-        self.acceleration_N3 = self._acceleration()
-        self.velocity_N3 = velocity + half * self.acceleration_N3
+            return kept * velocity_N3 + (1 - kept**2) ** 0.5 * noise * self._speed(temperature)
+
+        def accelerate(position_N3: Tensor) -> Tensor:
+            length = np.array([_edge(drive, time, self.duration_fs) for drive in self.drives])
+            growth = self._tensor(length / self.length_M)[self.config_N, None]
+            self.length_M, self.position_N3 = length, position_N3 * growth
+            lost.extend(self._refresh())
+            return self._acceleration()
+
+        _, self.velocity_N3, self.acceleration_N3 = baoab_step(
+            self.position_N3,
+            self.velocity_N3,
+            self.acceleration_N3,
+            half_step=self.dynamics.time_step_fs / 2,
+            bath=bath if friction > 0 else None,
+            accelerate=accelerate,
+        )
         return lost
 
-    def spreads(self) -> list[Spread]:
-        found: EnsemblePrediction = self.ensemble.evaluate(self.graph, self._vectors())
-        columns = (found.energy_spread_per_atom_M, found.forces_spread_mean_M, found.forces_spread_max_M)
+    def spreads(self) -> FloatArray:
+        """(M, 3), in the order of SPREADS."""
+        found = self.ensemble.evaluate(self.graph, self._vectors())
         self.shortest_M = self._shortest()
         self.kinetic_M = self._kinetic_temperature()
-        table = torch.stack([column.double() for column in columns], dim=1).tolist()
-        return [Spread(energy_eV_atom=e, force_mean_eV_A=f, force_max_eV_A=m) for e, f, m in table]
+        return torch.stack([column.double() for column in found.spreads], dim=1).cpu().numpy()
 
     def unphysical(self, row: int, physical: Physical) -> str:
         """What is wrong with a frame, "" for nothing; of the last `spreads`."""
         distance, kinetic = self.shortest_M[row], self.kinetic_M[row]
-        start = self.starts[row]
-        volume = abs(np.linalg.det(start.cell_A)) * self.length_M[row] ** 3 / len(start.numbers)
+        volume = abs(np.linalg.det(self.starts.cells_A[row])) * self.length_M[row] ** 3 / self.starts.n_atoms[row]
         if volume < physical.minimum_volume_A3:
             return f"the cell has collapsed: {volume:.2f} A^3 per atom, expected {physical.minimum_volume_A3:g} or more"
         if not kinetic <= physical.maximum_temperature_K:
@@ -257,23 +292,19 @@ class _Batch:
             return f"atoms fused: a distance of {distance:.3f} A, expected {physical.minimum_distance_A:g} A or more"
         return ""
 
-    def end(
-        self, row: int, reason: Reason, why: str, step: int, spread: Spread, checks: list[tuple[int, Spread]]
-    ) -> Ended:
-        cell = self.starts[row].cell_A * self.length_M[row]
+    def end(self, row: int, reason: Reason, why: str, step: int, spread: FloatArray) -> _End:
+        cell = self.starts.cells_A[row] * self.length_M[row]
         positions = self.position_N3[self.config_N == row].cpu().numpy()
         fractional = positions @ np.linalg.inv(cell)
+        inside = (fractional - np.floor(fractional)) @ cell
         time = step * self.dynamics.time_step_fs
-        return Ended(
+        return _End(
+            frame=self.starts[row].changed(positions_A=inside, cell_A=cell, failure=why),
             reason=reason,
-            why=why,
             step=step,
-            positions_A=(fractional - np.floor(fractional)) @ cell,
-            cell_A=cell,
             spread=spread,
-            temperature_K=max(0.0, self.starts[row].temperature_K.at(time, self.duration_fs)),
+            temperature_K=max(0.0, self.drives[row].temperature_K.at(time, self.duration_fs)),
             kinetic_temperature_K=float(self._kinetic_temperature()[row]),
-            checks=checks,
         )
 
     def keep(self, rows: list[int]) -> None:
@@ -281,7 +312,8 @@ class _Batch:
         taken = torch.isin(self.config_N, torch.tensor(rows, device=self.device, dtype=torch.int64))
         self.position_N3, self.velocity_N3 = self.position_N3[taken], self.velocity_N3[taken]
         acceleration_N3 = self.acceleration_N3[taken]
-        self.starts, self.members = [self.starts[r] for r in rows], [self.members[r] for r in rows]
+        self.starts, self.drives = self.starts.select(rows), [self.drives[r] for r in rows]
+        self.members = [self.members[r] for r in rows]
         self.length_M, self.noise = self.length_M[rows], [self.noise[r] for r in rows]
         if rows:
             self._lay_out()
@@ -289,19 +321,16 @@ class _Batch:
             self.acceleration_N3 = acceleration_N3
 
     def _lay_out(self) -> None:
-        n_atoms = [len(s.numbers) for s in self.starts]
-        self.first_M = np.concatenate([[0], np.cumsum(n_atoms)[:-1]])
-        self.config_N = torch.repeat_interleave(
-            torch.arange(len(n_atoms), device=self.device), torch.tensor(n_atoms, device=self.device)
-        )
-        self.mass_N1 = self._tensor(np.concatenate([s.masses_u for s in self.starts]))[:, None]
-        self.n_atoms_M = self._tensor(np.array(n_atoms, dtype=np.float64))
+        self.config_N = torch.from_numpy(self.starts.frame_of_atoms).to(self.device)
+        self.mass_N1 = self._tensor(np.asarray(atomic_masses[self.starts.numbers], dtype=np.float64))[:, None]
+        self.n_atoms_M = self._tensor(self.starts.n_atoms.astype(np.float64))
 
     def _next_noise(self, step: int) -> FloatArray:
         """Normal numbers of this step, drawn some steps ahead; the stream of a trajectory does not depend on that."""
         place = (step - 1) % self.dynamics.check_every
         if place == 0 or len(self.noise[0]) <= place:
-            self.noise = [s.rng.standard_normal((self.dynamics.check_every, len(s.numbers), 3)) for s in self.starts]
+            shapes = [(self.dynamics.check_every, n, 3) for n in self.starts.n_atoms.tolist()]
+            self.noise = [d.rng.standard_normal(shape) for d, shape in zip(self.drives, shapes, strict=True)]
         return np.concatenate([drawn[place] for drawn in self.noise])
 
     def _speed(self, temperature_M: FloatArray) -> Tensor:
@@ -329,10 +358,13 @@ class _Batch:
     def _search(self) -> None:
         positions = self.position_N3.cpu().numpy()
         found, offsets = [], []
-        for start, length, first in zip(self.starts, self.length_M, self.first_M, strict=True):
-            cell, own = start.cell_A * length, positions[first : first + len(start.numbers)]
-            near = find_neighbours(own, cell, np.array([True] * 3), self.ensemble.cutoff_A + self.dynamics.skin_A)
-            found.append(Configuration(numbers=start.numbers, positions_A=own, cell_A=cell, neighbours=near))
+        for row, first in enumerate(self.starts.first_atom):
+            atoms, cell = slice(first, first + self.starts.n_atoms[row]), self.starts.cells_A[row] * self.length_M[row]
+            near = find_neighbours(
+                positions[atoms], cell, np.array([True] * 3), self.ensemble.cutoff_A + self.dynamics.skin_A
+            )
+            numbers = self.starts.numbers[atoms]
+            found.append(Configuration(numbers=numbers, positions_A=positions[atoms], cell_A=cell, neighbours=near))
             offsets.append(near.shift @ cell)
         graph, _ = collate(found, self.dtype)
         self.graph: Graph = graph.to(self.device)
@@ -368,7 +400,7 @@ class _Batch:
         return torch.as_tensor(values, dtype=torch.float64, device=self.device)
 
 
-def _edge(start: Start, time_fs: float, duration_fs: float) -> float:
+def _edge(drive: Drive, time_fs: float, duration_fs: float) -> float:
     """Edge of the cell relative to the start."""
-    density = start.density_1_A3
+    density = drive.density_1_A3
     return float((density.at(0.0, duration_fs) / density.at(time_fs, duration_fs)) ** (1 / 3))

@@ -21,13 +21,13 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from models.frames import CONTACT_A
 from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, load_potential
 from models.networks.potentials.graph import Configuration, Graph, collate
 from models.networks.potentials.neighbours import find_neighbours
 
-__all__ = ["MINIMUM_DISTANCE_A", "PotentialCalculator", "check_distances", "check_structure", "configuration_of"]
+__all__ = ["PotentialCalculator", "check_distances", "check_structure", "configuration_of"]
 
-MINIMUM_DISTANCE_A = 0.3  # nearer atoms are a mistake of units or of the cell, not a molecule
 ASE_PROPERTIES = ("energy", "free_energy", "energies", "forces", "stress")
 OWN_PROPERTIES = (
     "energy_spread",
@@ -170,12 +170,12 @@ def check_structure(atoms: ase.Atoms, species: Sequence[int], where: str = "atom
 def check_distances(
     vectors_A: FloatArray, first: NDArray[np.int64], second: NDArray[np.int64], where: str = "atoms"
 ) -> None:
-    """Raise ValueError where two atoms are nearer than `MINIMUM_DISTANCE_A`."""
+    """Raise ValueError where two atoms are nearer than `CONTACT_A`."""
     squares = np.einsum("ij,ij->i", vectors_A, vectors_A)
-    if len(squares) and squares[nearest := int(squares.argmin())] < MINIMUM_DISTANCE_A**2:
+    if len(squares) and squares[nearest := int(squares.argmin())] < CONTACT_A**2:
         raise ValueError(
             f"{where}: found atoms {first[nearest]} and {second[nearest]} {np.sqrt(squares[nearest]):.3g} A apart, "
-            f"expected at least {MINIMUM_DISTANCE_A} A; are positions in A, is the cell that of these atoms?"
+            f"expected at least {CONTACT_A} A; are positions in A, is the cell that of these atoms?"
         )
 
 

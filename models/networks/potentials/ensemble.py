@@ -19,7 +19,6 @@ Shape suffixes: E members, M configurations, N atoms, H pairs, T energy terms, 3
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,12 @@ from torch import Tensor
 
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.hierarchicality import hierarchicality_N
-from models.networks.potentials.potential import PotentialNetwork, Prediction, evaluate
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork, Prediction, evaluate
 from models.networks.potentials.weights import CONFIG, WEIGHTS, load_network, save_network
 
-__all__ = ["ARCHITECTURES", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
+__all__ = ["SPREADS", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
 
-ARCHITECTURES = {
-    "hipnn": ("models.networks.potentials.hipnn", "HIPNN"),
-    "ani": ("models.networks.potentials.ani", "ANI"),
-}
+SPREADS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")  # standard deviations over members, of one frame
 ABOUT = "potential.json"
 TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
 
@@ -62,6 +58,11 @@ class EnsemblePrediction:
     forces_spread_max_M: Tensor
     hierarchicality_N: Tensor  # mean over members; zero for a model of one term
     hierarchicality_M: Tensor  # mean over atoms
+
+    @property
+    def spreads(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What decides whether a frame is labelled, (M,) each, in the order of `SPREADS`."""
+        return self.energy_spread_per_atom_M, self.forces_spread_mean_M, self.forces_spread_max_M
 
 
 class Ensemble:
@@ -168,8 +169,8 @@ def load_potential(folder: Path | str) -> Ensemble:
     missing = [f"{part.name}/{name}" for part in parts for name in (CONFIG, WEIGHTS) if not (part / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder}: {', '.join(missing)} missing; copy the folder whole, or {TRAIN}")
-    module, name = ARCHITECTURES[info["model"]]
-    kind: type[PotentialNetwork] = getattr(import_module(module), name)
+    kind = POTENTIALS[info["model"]].make
+    assert isinstance(kind, type)
     return Ensemble([_member(kind, part) for part in parts], info)
 
 
@@ -191,8 +192,8 @@ def _about(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not JSON ({error}); {TRAIN}") from error
     found = info if isinstance(info, dict) else {}
     problems = []
-    if found.get("model") not in ARCHITECTURES:
-        problems.append(f"model: found {found.get('model')!r}, expected one of {sorted(ARCHITECTURES)}")
+    if found.get("model") not in POTENTIALS.names():
+        problems.append(f"model: found {found.get('model')!r}, expected one of {POTENTIALS.names()}")
     if not isinstance(found.get("n_members"), int) or found["n_members"] < 1:
         problems.append(f"n_members: found {found.get('n_members')!r}, expected at least 1")
     if problems:
@@ -201,11 +202,11 @@ def _about(path: Path) -> dict[str, Any]:
 
 
 def _architecture_of(member: PotentialNetwork) -> str:
-    found = (type(member).__module__, type(member).__qualname__)
-    for name, known in ARCHITECTURES.items():
-        if found == known:
+    for name in POTENTIALS.names():
+        if POTENTIALS[name].make is type(member):
             return name
-    raise ValueError(f"found {found}, expected one of {sorted(ARCHITECTURES.values())}; add it to ARCHITECTURES")
+    kind = f"{type(member).__module__}.{type(member).__qualname__}"
+    raise ValueError(f"found {kind}, expected one of {POTENTIALS.names()}; register it: @POTENTIALS.register(name)")
 
 
 def _check_members(members: Sequence[PotentialNetwork]) -> None:

@@ -22,22 +22,48 @@ Shape suffixes: N atoms, K slots, H pairs, S sensitivities, F features (E in fro
 
 import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.neighbour_sums import environment_sum
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
+from models.settings import settings
 
-__all__ = ["HIPNN"]
+__all__ = ["HIPNN", "HIPNNParams"]
 
 HIGHER_TERMS = 1e-2  # start of the readouts of E^1, E^2 ..., relative to the usual one: the hierarchy begins ordered
 
 
+@settings
+class HIPNNParams:
+    """How wide and how far-sighted it is, as params; the data tell the rest of its Config."""
+
+    cutoff_A: PositiveFloat = 5.5
+    soft_min_A: PositiveFloat = 0.75
+    soft_max_A: PositiveFloat = 4.5
+    n_features: PositiveInt = 20
+    n_sensitivities: PositiveInt = 20
+    n_interactions: PositiveInt = 2
+    n_onsite: NonNegativeInt = 3
+
+    def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> "HIPNN.Config":
+        """For these elements, their reference energies and an energy scale."""
+        return HIPNN.Config(
+            species=tuple(species),
+            reference_energies_eV=tuple(references),
+            energy_scale_eV=scale_eV,
+            **asdict(self),
+        )
+
+
+@POTENTIALS.register("hipnn", settings=HIPNNParams)
 class HIPNN(PotentialNetwork):
     """Atomic energies in n_interactions + 1 terms, each after one more block."""
 

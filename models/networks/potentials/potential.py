@@ -19,8 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from models.networks.potentials.graph import Graph
+from models.registry import Registry
 
-__all__ = ["PotentialConfig", "PotentialNetwork", "Prediction", "evaluate", "forces_of", "stress_of"]
+__all__ = ["POTENTIALS", "PotentialConfig", "PotentialNetwork", "Prediction", "evaluate", "forces_of", "stress_of"]
 
 
 @runtime_checkable
@@ -83,6 +84,10 @@ class PotentialNetwork(nn.Module, ABC):
     def reference_N(self, graph: Graph) -> Tensor:
         """Reference energy of each atom, float64 (N,) [eV]."""
         return self.reference_S.double()[self.species_N(graph)]
+
+
+# Network classes by name; their settings have `config(species, reference_energies_eV, energy_scale_eV)`.
+POTENTIALS = Registry[PotentialNetwork]("potential", package="models.networks.potentials")
 
 
 @dataclass(frozen=True, kw_only=True)

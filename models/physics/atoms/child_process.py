@@ -1,15 +1,16 @@
 """Run a generator function in a process of its own: pinned threads, private folder, hard time limit, any crash told.
 
-    request   JSON on standard input, {"function": "module:name", "arguments": {...}}
-    replies   one JSON object per line, as the function yields them; floats survive exactly, as Python writes them
+    request   pickle on standard input, {"function": "module:name", "arguments": {...}}
+    replies   one pickle in base64 per line, as the function yields them
 
 The child (`label_child.py`) starts in a new process group, which is killed whole when it is silent longer than allowed,
 and whenever the caller stops listening. No signals and no main thread are needed here, so that it works in threads and
 in Dask workers.
 """
 
-import json
+import base64
 import os
+import pickle
 import selectors
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ChildFailed", "ChildLimits", "run_in_child"]
+__all__ = ["ChildFailed", "ChildLimits", "Done", "run_in_child"]
 
 MODULE = "models.physics.atoms.label_child"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -31,6 +32,10 @@ STDERR_LINES = 3
 
 class ChildFailed(RuntimeError):
     """The child process ended before its work did; the message says how."""
+
+
+class Done:
+    """The last reply."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,14 +51,14 @@ class ChildLimits:
             raise ValueError(f"found {self}, expected limits > 0 s and n_threads >= 1")
 
 
-def run_in_child(function: str, arguments: Mapping[str, Any], limits: ChildLimits) -> Generator[dict[str, Any]]:
-    """Yield what `function` ("module:name", a generator of JSON objects) yields. Raises ChildFailed.
+def run_in_child(function: str, arguments: Mapping[str, Any], limits: ChildLimits) -> Generator[Any]:
+    """Yield what `function` ("module:name", a generator of anything that can be pickled) yields. Raises ChildFailed.
 
     ChildFailed comes after a crash, an exception of the function, and a silence longer than the limits allow.
     """
     with tempfile.TemporaryDirectory(prefix="label-", ignore_cleanup_errors=True) as folder:
-        request = Path(folder, "request.json")
-        request.write_text(json.dumps({"function": function, "arguments": dict(arguments)}))
+        request = Path(folder, "request.pickle")
+        request.write_bytes(pickle.dumps({"function": function, "arguments": dict(arguments)}))
         errors = Path(folder, "stderr")
         with request.open("rb") as stdin, errors.open("wb") as stderr:
             process = subprocess.Popen(
@@ -67,7 +72,7 @@ def run_in_child(function: str, arguments: Mapping[str, Any], limits: ChildLimit
         try:
             with closing(_replies(process, limits)) as replies:
                 for reply in replies:
-                    if reply.get("done"):
+                    if isinstance(reply, Done):
                         return
                     yield reply
             raise ChildFailed(_how_it_ended(process.wait(), errors))
@@ -83,7 +88,7 @@ def _environment(folder: str, n_threads: int) -> dict[str, str]:
     return os.environ | pinned | places | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
 
 
-def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator[dict[str, Any]]:
+def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator[Any]:
     """Lines of the child's output, each within its time; ends when the output does. Raises ChildFailed on silence."""
     limit, pending, output = limits.start_limit_s, b"", _output(process)
     with selectors.DefaultSelector() as selector:
@@ -97,7 +102,7 @@ def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator
                 return
             *lines, pending = (pending + block).split(b"\n")
             for line in lines:
-                yield json.loads(line)
+                yield pickle.loads(base64.b64decode(line))
             if lines:
                 limit = limits.time_limit_s
                 deadline = time.monotonic() + limit

@@ -1,30 +1,29 @@
-"""Label configurations by an engine, each batch in a child process; whatever goes wrong becomes a reason, not an error.
+"""Label frames by an engine, each batch in a child process; whatever goes wrong becomes a reason, not an error.
 
     outcome   Label, or Failure with the reason in words
-    batch     configurations of one call share a child, which saves imports; when it dies or falls silent, the one at
+    batch     frames of one call share a child, which saves imports; when it dies or falls silent, the one at
               work is guilty and the rest goes on in a new child
     retry     once, with `engine.safer()` (same level of theory); a second failure tells both reasons
     gate      numbers must be finite and forces within limits; the net force must vanish
 
-All is a pure function of engine and configurations, but for the time limit.
+All is a pure function of engine and frames, but for the time limit. A frame that failed stays, with the reason.
 """
 
-import importlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.frames import CONTACT_A, Frames
 from models.physics.atoms.child_process import ChildFailed, ChildLimits, run_in_child
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, Label, NotConverged
-from models.physics.atoms.structure import Structure, minimum_distance
 
-__all__ = ["Failure", "LabelLimits", "Outcome", "engine_from", "engine_name", "label_batch", "label_structures"]
+__all__ = ["Failure", "LabelLimits", "Outcome", "failed_frames", "label_batch", "label_frames", "outcomes_of"]
 
-FloatArray = NDArray[np.float64]
+Provenances = Sequence[Mapping[str, Any]]
 FUNCTION = "models.physics.atoms.labelling:label_batch"
 
 
@@ -42,7 +41,7 @@ class LabelLimits:
 
     time_limit_s: float = 600.0
     n_threads: int = 1
-    minimum_distance_A: float = 0.3
+    minimum_distance_A: float = CONTACT_A
     maximum_force_eV_A: float = 100.0
     maximum_net_force_eV_A: float = 0.05  # norm of the sum over atoms
 
@@ -59,14 +58,29 @@ class LabelLimits:
 Outcome = Label | Failure
 
 
-def label_structures(engine: Engine, structures: Sequence[Structure], limits: LabelLimits) -> list[Outcome]:
-    """One outcome per structure, in their order. Raises EngineMissing before anything runs."""
+def label_frames(engine: Engine, frames: Frames, limits: LabelLimits, provenances: Provenances) -> Frames:
+    """The same frames with labels, or the reason why there are none; `provenances` tell what else is known of each.
+
+    Raises EngineMissing before anything runs.
+    """
+    outcomes = outcomes_of(engine, frames, limits)
+    return Frames.concatenate(_with(*each, engine) for each in zip(frames, outcomes, provenances, strict=True))
+
+
+def failed_frames(engine: Engine, frames: Iterable[Frames], reason: str, provenances: Provenances) -> Frames:
+    """Frames in the place of those that could not be drawn."""
+    failure = Failure(reason=reason, final=True)
+    return Frames.concatenate(
+        _with(frame, failure, own, engine) for frame, own in zip(frames, provenances, strict=True)
+    )
+
+
+def outcomes_of(engine: Engine, frames: Frames | Sequence[Frames], limits: LabelLimits) -> list[Outcome]:
+    """One outcome per frame, in their order. Raises EngineMissing before anything runs."""
     engine.check()
-    outcomes: list[Outcome] = [
-        _before(engine, structure, limits) or Failure(reason="not run") for structure in structures
-    ]
+    outcomes: list[Outcome] = [_before(engine, frame, limits) or Failure(reason="not run") for frame in frames]
     waiting = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Failure) and not outcome.final]
-    for i, outcome in _attempt(engine, structures, waiting, limits).items():
+    for i, outcome in _attempt(engine, frames, waiting, limits).items():
         outcomes[i] = outcome
     safer = engine.safer()
     if safer is None:
@@ -74,7 +88,7 @@ def label_structures(engine: Engine, structures: Sequence[Structure], limits: La
     if safer.level != engine.level:
         raise ValueError(f"safer settings: found level {safer.level!r}, expected that of the engine, {engine.level!r}")
     failed = {i: o.reason for i in waiting if isinstance(o := outcomes[i], Failure) and not o.final}
-    for i, outcome in _attempt(safer, structures, list(failed), limits).items():
+    for i, outcome in _attempt(safer, frames, list(failed), limits).items():
         if isinstance(outcome, Failure):
             outcomes[i] = Failure(reason=f"{failed[i]}; with safer settings: {outcome.reason}", final=outcome.final)
         else:
@@ -82,74 +96,54 @@ def label_structures(engine: Engine, structures: Sequence[Structure], limits: La
     return outcomes
 
 
-def engine_name(engine: Engine) -> str:
-    return f"{type(engine).__module__}:{type(engine).__qualname__}"
-
-
-def engine_from(name: str, settings: Mapping[str, Any]) -> Engine:
-    """The engine "module:class" with these fields."""
-    module, _, kind = name.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), kind)(**settings)
-    return engine
-
-
-def label_batch(engine: str, settings: Mapping[str, Any], structures: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
-    """What the child does: says which configuration it begins, then the label or the error of that one."""
-    made = engine_from(engine, settings)
-    for position, given in enumerate(structures):
-        yield {"begin": position}
-        cell = None if given["cell_A"] is None else np.array(given["cell_A"], dtype=np.float64)
+def label_batch(engine: Engine, frames: Sequence[Frames]) -> Iterator[int | Outcome]:
+    """What the child does: says which frame it begins, then its label or why there is none."""
+    for position, frame in enumerate(frames):
+        yield position
         try:
-            label = made.label(np.array(given["numbers"], dtype=np.int64), np.array(given["positions_A"]), cell)
+            yield engine.label(frame.numbers, frame.positions_A, frame.cell_A)
         except EngineMissing:
             raise
         except EngineRefused as error:
-            yield {"position": position, "error": str(error), "final": True}
+            yield Failure(reason=str(error), final=True)
         except NotConverged as error:
-            yield {"position": position, "error": str(error), "final": False}
+            yield Failure(reason=str(error))
         except Exception as error:  # of whatever library the engine is: told to the parent, who records it
-            yield {"position": position, "error": f"{type(error).__name__}: {error}", "final": False}
-        else:
-            yield {"position": position, "label": _plain(label)}
+            yield Failure(reason=f"{type(error).__name__}: {error}")
 
 
-def _before(engine: Engine, structure: Structure, limits: LabelLimits) -> Failure | None:
+def _before(engine: Engine, frame: Frames, limits: LabelLimits) -> Failure | None:
     """What can be told of a configuration without computing."""
-    arrays = [structure.positions_A] + ([] if structure.cell_A is None else [structure.cell_A])
+    arrays = [frame.positions_A] + ([] if frame.cell_A is None else [frame.cell_A])
     if not all(np.isfinite(array).all() for array in arrays):
         return Failure(reason="positions or cell are not finite", final=True)
-    if structure.cell_A is not None and abs(np.linalg.det(structure.cell_A)) < 1e-3 * len(structure.numbers):
+    if frame.cell_A is not None and abs(np.linalg.det(frame.cell_A)) < 1e-3 * len(frame.numbers):
         return Failure(reason="the cell has collapsed: its volume is almost zero", final=True)
-    distance = minimum_distance(structure)
+    distance = minimum_distance(frame)
     if distance < limits.minimum_distance_A:
         reason = f"atoms fused: found a distance of {distance:.3f} A, expected {limits.minimum_distance_A:g} A or more"
         return Failure(reason=reason, final=True)
     try:
-        engine.refuse(structure.numbers, periodic=structure.periodic)
+        engine.refuse(frame.numbers, periodic=frame.periodic)
     except EngineRefused as error:
         return Failure(reason=str(error), final=True)
     return None
 
 
 def _attempt(
-    engine: Engine, structures: Sequence[Structure], indices: Sequence[int], limits: LabelLimits
+    engine: Engine, frames: Frames | Sequence[Frames], indices: Sequence[int], limits: LabelLimits
 ) -> dict[int, Outcome]:
-    """Outcomes of the structures at `indices`, with as many children as it takes."""
+    """Outcomes of the frames at `indices`, with as many children as it takes."""
     outcomes: dict[int, Outcome] = {}
     while waiting := [i for i in indices if i not in outcomes]:
-        request = {
-            "engine": engine_name(engine),
-            "settings": asdict(engine),
-            "structures": [_request(structures[i]) for i in waiting],
-        }
         begun: int | None = None
+        request = {"engine": engine, "frames": [frames[i] for i in waiting]}
         try:
             for reply in run_in_child(FUNCTION, request, limits.child):
-                if "begin" in reply:
-                    begun = waiting[reply["begin"]]
-                else:
-                    i = waiting[reply["position"]]
-                    outcomes[i] = _outcome(reply, structures[i], limits)
+                if isinstance(reply, int):
+                    begun = waiting[reply]
+                elif begun is not None:
+                    outcomes[begun] = _checked(reply, frames[begun], limits)
         except ChildFailed as error:
             if begun is None:  # it could not even start
                 outcomes.update((i, Failure(reason=str(error))) for i in waiting)
@@ -158,36 +152,16 @@ def _attempt(
     return outcomes
 
 
-def _request(structure: Structure) -> dict[str, Any]:
-    return {
-        "numbers": structure.numbers.tolist(),
-        "positions_A": structure.positions_A.tolist(),
-        "cell_A": None if structure.cell_A is None else structure.cell_A.tolist(),
-    }
-
-
-def _plain(label: Label) -> dict[str, Any]:
-    return {
-        "energy_eV": label.energy_eV,
-        "forces_eV_A": label.forces_eV_A.tolist(),
-        "stress_eV_A3": None if label.stress_eV_A3 is None else label.stress_eV_A3.tolist(),
-        "charges_e": None if label.charges_e is None else label.charges_e.tolist(),
-        "provenance": dict(label.provenance),
-    }
-
-
-def _outcome(reply: Mapping[str, Any], structure: Structure, limits: LabelLimits) -> Outcome:
+def _checked(outcome: Outcome, frame: Frames, limits: LabelLimits) -> Outcome:
     """A label that passes the gate, or the reason why there is none."""
-    if "error" in reply:
-        return Failure(reason=reply["error"], final=reply["final"])
-    given = reply["label"]
-    forces = np.array(given["forces_eV_A"], dtype=np.float64).reshape(-1, 3)
-    stress = None if given["stress_eV_A3"] is None else np.array(given["stress_eV_A3"], dtype=np.float64)
-    charges = None if given["charges_e"] is None else np.array(given["charges_e"], dtype=np.float64)
-    arrays = [np.array(given["energy_eV"]), forces, *(array for array in (stress, charges) if array is not None)]
-    if not all(np.isfinite(array).all() for array in arrays) or forces.shape != structure.positions_A.shape:
+    if isinstance(outcome, Failure):
+        return outcome
+    outcome = replace(outcome, forces_eV_A=np.ascontiguousarray(outcome.forces_eV_A, dtype=np.float64))
+    given = (outcome.energy_eV, outcome.forces_eV_A, outcome.stress_eV_A3, outcome.charges_e)
+    sound = all(np.isfinite(values).all() for values in given if values is not None)
+    if not sound or outcome.forces_eV_A.shape != frame.positions_A.shape:
         return Failure(reason="the engine returned NaN, infinities or another number of atoms")
-    largest, net = float(np.max(np.abs(forces))), float(np.linalg.norm(np.sum(forces, axis=0)))
+    largest, net = _sizes(outcome)
     if largest > limits.maximum_force_eV_A:
         reason = f"found a force of {largest:.3g} eV/A, expected {limits.maximum_force_eV_A:g} at most"
         return Failure(reason=reason, final=True)
@@ -195,10 +169,24 @@ def _outcome(reply: Mapping[str, Any], structure: Structure, limits: LabelLimits
         return Failure(
             reason=f"found a net force of {net:.3g} eV/A, expected {limits.maximum_net_force_eV_A:g} at most"
         )
-    return Label(
-        energy_eV=float(given["energy_eV"]),
-        forces_eV_A=forces,
-        stress_eV_A3=stress,
-        charges_e=charges,
-        provenance={**given["provenance"], "n_threads": limits.n_threads},
+    return replace(outcome, provenance={**outcome.provenance, "n_threads": limits.n_threads})
+
+
+def _sizes(label: Label) -> tuple[float, float]:
+    """Largest component of a force, and length of the sum of forces [eV/A]."""
+    forces = label.forces_eV_A
+    return float(np.max(np.abs(forces))), float(np.linalg.norm(np.sum(forces, axis=0)))
+
+
+def _with(frame: Frames, outcome: Outcome, provenance: Mapping[str, Any], engine: Engine) -> Frames:
+    known = {"level": engine.level, **provenance}
+    if isinstance(outcome, Failure):
+        return frame.changed(provenance=known, failure=" ".join(outcome.reason.split()) or "no reason given")
+    largest, net = _sizes(outcome)
+    return frame.changed(
+        energy_eV=outcome.energy_eV,
+        forces_eV_A=outcome.forces_eV_A,
+        stress_eV_A3=outcome.stress_eV_A3,
+        charges_e=outcome.charges_e,
+        provenance=known | dict(outcome.provenance) | {"net_force_eV_A": net, "largest_force_eV_A": largest},
     )

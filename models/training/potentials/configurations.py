@@ -1,6 +1,6 @@
-"""Labelled configurations in memory, their neighbours found once, and batches of them cut in microseconds.
+"""Labelled frames as tensors, their neighbours found once, and batches of them cut in microseconds.
 
-A store hands over flat arrays: atoms of all configurations one after another. `with_neighbours` searches the pairs of
+Frames (models.frames) hold the atoms of all configurations one after another. `with_neighbours` searches the pairs of
 each configuration once and lays them out flat in the same way; a batch is then a few gathers, on the CPU or on the GPU
 where the arrays lie, and equals what models.networks.potentials.graph.collate makes of the same configurations.
 
@@ -19,72 +19,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.networks.potentials.graph import Configuration, Graph, pair_vectors
+from models.frames import CONTACT_A, Frames
+from models.networks.potentials.graph import Graph, pair_vectors
 from models.networks.potentials.neighbours import find_neighbours
+from models.networks.potentials.potential import PotentialConfig
 from models.training.potentials.labelled import Labelled
 
-__all__ = ["MINIMUM_DISTANCE_A", "ConfigurationSet", "Configurations", "with_neighbours"]
-
-MINIMUM_DISTANCE_A = 0.3  # closer atoms are an error of the data, not chemistry
-
-
-@dataclass(frozen=True, kw_only=True)
-class Configurations:
-    """Flat arrays of labelled configurations; a label that is missing is NaN. Open systems have a cell of zeros."""
-
-    numbers_A: NDArray[np.integer]
-    positions_A3: NDArray[np.float64]  # [A]
-    n_atoms_M: NDArray[np.integer]
-    cell_M33: NDArray[np.float64]  # rows are lattice vectors [A]
-    pbc_M3: NDArray[np.bool_]
-    energy_M: NDArray[np.float64]  # total, with the energies of free atoms [eV]
-    forces_A3: NDArray[np.float64]  # [eV/A]
-    stress_M33: NDArray[np.float64]  # [eV/A^3]
-
-    def __post_init__(self) -> None:
-        n_configs, n_atoms = len(self.n_atoms_M), int(self.n_atoms_M.sum())
-        expected = {
-            "numbers_A": (n_atoms,),
-            "positions_A3": (n_atoms, 3),
-            "forces_A3": (n_atoms, 3),
-            "cell_M33": (n_configs, 3, 3),
-            "pbc_M3": (n_configs, 3),
-            "energy_M": (n_configs,),
-            "stress_M33": (n_configs, 3, 3),
-        }
-        problems = [
-            f"{name}: found shape {getattr(self, name).shape}, expected {shape}"
-            for name, shape in expected.items()
-            if getattr(self, name).shape != shape
-        ]
-        if problems:
-            raise ValueError("configurations: " + "; ".join(problems))
-
-    def __len__(self) -> int:
-        return len(self.n_atoms_M)
-
-    @property
-    def first_atom_M(self) -> NDArray[np.int64]:
-        return _starts(self.n_atoms_M)
-
-    @property
-    def species(self) -> tuple[int, ...]:
-        """Atomic numbers that occur, ascending."""
-        return tuple(int(number) for number in np.unique(self.numbers_A))
-
-    def select(self, rows: NDArray[np.integer] | Sequence[int]) -> "Configurations":
-        """Some of them, in the order of `rows`."""
-        rows = np.asarray(rows, dtype=np.int64)
-        atoms = _ranges(self.first_atom_M[rows], self.n_atoms_M[rows])
-        by_atom = {field.name: getattr(self, field.name)[atoms] for field in fields(self) if "_A" in field.name}
-        by_config = {field.name: getattr(self, field.name)[rows] for field in fields(self) if "_M" in field.name}
-        return replace(self, **by_config, **by_atom)
-
-    def counts_MS(self, species: Sequence[int]) -> NDArray[np.float64]:
-        """How many atoms of each element a configuration has."""
-        config_A = np.repeat(np.arange(len(self)), self.n_atoms_M)
-        rows = [np.bincount(config_A[self.numbers_A == number], minlength=len(self)) for number in species]
-        return np.stack(rows, axis=1).astype(np.float64)
+__all__ = ["ConfigurationSet", "with_neighbours"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,47 +119,40 @@ class ConfigurationSet:
         return {name: value for name, value in values.items() if isinstance(value, Tensor)}
 
 
-def with_neighbours(
-    data: Configurations,
-    *,
-    cutoff_A: float,
-    species: Sequence[int],
-    reference_energies_eV: Sequence[float],
-    dtype: torch.dtype = torch.float32,
-) -> ConfigurationSet:
-    """Find the pairs of every configuration within `cutoff_A`; energies lose their reference, in float64.
+def with_neighbours(frames: Frames, config: PotentialConfig, dtype: torch.dtype = torch.float32) -> ConfigurationSet:
+    """Find the pairs that a potential of this Config sees; energies lose its reference energies, in float64.
 
-    Raises ValueError that lists unknown elements, configurations with atoms closer than 0.3 A and periodic cells
-    without volume.
+    Raises ValueError that lists unknown elements, frames with atoms closer than 0.3 A and periodic cells without
+    volume.
     """
-    if len(data) == 0:
+    if len(frames) == 0:
         raise ValueError("found no configurations, expected at least one")
-    unknown = sorted(set(data.species) - set(species))
+    unknown = sorted(set(frames.species) - set(config.species))
     if unknown:
-        raise ValueError(f"found elements with atomic numbers {unknown}, expected some of {sorted(species)}")
-    found = [_configuration(data, row, start, cutoff_A) for row, start in enumerate(data.first_atom_M)]
+        raise ValueError(f"found elements with atomic numbers {unknown}, expected some of {sorted(config.species)}")
+    found = [_pairs(frames, row, start, config.cutoff_A) for row, start in enumerate(frames.first_atom)]
     _check_distances(found)
     n_pairs_M = np.array([len(pieces["first"]) for pieces in found], dtype=np.int64)
     width_M = np.array([pieces["n_slots"].max(initial=0) for pieces in found], dtype=np.int64)
     joined = {name: torch.from_numpy(np.concatenate([p[name] for p in found])) for name in _PIECES}
-    volume_M = np.abs(np.linalg.det(data.cell_M33)) * data.pbc_M3.all(axis=1)
-    energy_M = data.energy_M - data.counts_MS(species) @ np.asarray(reference_energies_eV, dtype=np.float64)
+    volume_M = np.abs(np.linalg.det(frames.cells_A)) * frames.pbc.all(axis=1)
+    reference_M = frames.counts(config.species) @ np.asarray(config.reference_energies_eV, dtype=np.float64)
     return ConfigurationSet(
-        numbers_A=torch.from_numpy(data.numbers_A.astype(np.int16)),
+        numbers_A=torch.from_numpy(frames.numbers.astype(np.int16)),
         n_slots_A=joined["n_slots"],
-        forces_A3=torch.tensor(data.forces_A3, dtype=dtype),
+        forces_A3=torch.tensor(frames.forces_eV_A, dtype=dtype),
         first_P=joined["first"],
         second_P=joined["second"],
         vectors_P3=joined["vectors"].to(dtype),
         slot_pair_L=joined["slot_pair"],
         slot_atom_L=joined["slot_atom"],
         slot_sign_L=joined["slot_sign"],
-        energy_M=torch.tensor(energy_M, dtype=dtype),
-        stress_M33=torch.tensor(data.stress_M33, dtype=dtype),
+        energy_M=torch.tensor(frames.energies_eV - reference_M, dtype=dtype),
+        stress_M33=torch.tensor(frames.stresses_eV_A3, dtype=dtype),
         volume_M=torch.tensor(np.where(volume_M > 0, volume_M, np.nan), dtype=dtype),
-        n_atoms_M=data.n_atoms_M.astype(np.int64),
+        n_atoms_M=frames.n_atoms.astype(np.int64),
         n_pairs_M=n_pairs_M,
-        first_atom_M=data.first_atom_M,
+        first_atom_M=frames.first_atom,
         first_pair_M=_starts(n_pairs_M),
         width_M=width_M,
     )
@@ -227,20 +161,19 @@ def with_neighbours(
 _PIECES = ("first", "second", "vectors", "n_slots", "slot_pair", "slot_atom", "slot_sign")
 
 
-def _configuration(data: Configurations, row: int, start: int, cutoff_A: float) -> dict[str, NDArray[np.generic]]:
-    """Pairs of one configuration in the compact types in which they are kept."""
-    atoms = slice(start, start + int(data.n_atoms_M[row]))
-    positions, cell, pbc = data.positions_A3[atoms], data.cell_M33[row], data.pbc_M3[row]
+def _pairs(frames: Frames, row: int, start: int, cutoff_A: float) -> dict[str, NDArray[np.generic]]:
+    """Pairs of one frame in the compact types in which they are kept."""
+    atoms = slice(start, start + int(frames.n_atoms[row]))
+    positions, cell = frames.positions_A[atoms], frames.cells_A[row]
     try:
-        near = find_neighbours(positions, cell, pbc, cutoff_A)
+        near = find_neighbours(positions, cell, frames.pbc[row], cutoff_A)
     except ValueError as error:
         raise ValueError(f"configuration {row}: {error}") from None
     taken = near.slot_sign != 0
-    one = Configuration(numbers=data.numbers_A[atoms], positions_A=positions, cell_A=cell, neighbours=near)
     return {
         "first": near.first.astype(np.int32),
         "second": near.second.astype(np.int32),
-        "vectors": pair_vectors(one.positions_A, one.cell_A, near),
+        "vectors": pair_vectors(positions, cell, near),
         "n_slots": taken.sum(axis=1).astype(np.int32),
         "slot_pair": near.slot_pair[taken].astype(np.int32),
         "slot_atom": near.slot_atom[taken].astype(np.int32),
@@ -250,10 +183,10 @@ def _configuration(data: Configurations, row: int, start: int, cutoff_A: float) 
 
 def _check_distances(found: Sequence[dict[str, NDArray[np.generic]]]) -> None:
     least = [np.linalg.norm(pieces["vectors"], axis=1).min(initial=np.inf) for pieces in found]
-    bad = [f"{row} ({distance:.3f} A)" for row, distance in enumerate(least) if distance < MINIMUM_DISTANCE_A]
+    bad = [f"{row} ({distance:.3f} A)" for row, distance in enumerate(least) if distance < CONTACT_A]
     if bad:
         raise ValueError(
-            f"found atoms closer than {MINIMUM_DISTANCE_A} A in {len(bad)} configurations: {', '.join(bad[:10])}"
+            f"found atoms closer than {CONTACT_A} A in {len(bad)} configurations: {', '.join(bad[:10])}"
             f"{' ...' if len(bad) > 10 else ''}; correct or remove them, and check that positions are in A"
         )
 

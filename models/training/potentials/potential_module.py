@@ -54,7 +54,7 @@ class TrainedPotential:
 
 
 def train_potential(
-    network: type[PotentialNetwork],
+    network: Callable[[Any], PotentialNetwork],
     config: Any,  # noqa: ANN401 - the Config of that network
     settings: PotentialSettings,
     *,
@@ -135,7 +135,7 @@ class PotentialModule(lightning.LightningModule):
 
     def __init__(
         self,
-        network: type[PotentialNetwork],
+        network: Callable[[Any], PotentialNetwork],
         config: Any,  # noqa: ANN401 - the Config of that network
         settings: PotentialSettings,
         *,
@@ -342,7 +342,7 @@ class Batches(Dataset[Labelled]):
         raise TypeError("rows come from a sampler")
 
 
-def _new(network: type[PotentialNetwork], config: Any, settings: PotentialSettings) -> PotentialNetwork:  # noqa: ANN401
+def _new(network: Callable[[Any], PotentialNetwork], config: Any, settings: PotentialSettings) -> PotentialNetwork:  # noqa: ANN401
     """Never cast down to float32: that would round the reference energies too."""
     model = network(config)
     return model.double() if settings.dtype == "float64" else model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from models.frames import Frames
 from pipeline.atoms.records import (
     ActiveLearningDetails,
     ActiveLearningMetrics,
@@ -22,7 +23,7 @@ from pipeline.atoms.records import (
     PropertyCurve,
 )
 from pipeline.report.inputs import params_hash, require
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
 from stores.outcome import OK
 from stores.zarr_store import open_store
@@ -61,7 +62,7 @@ class AtomsInputs:
     """`labels`, `records` (with labels) by store."""
 
     labels: Mapping[str, LabelCounts]
-    records: Mapping[str, Sequence[AtomsRecord]]
+    records: Mapping[str, Sequence[Frames]]
     potential: PotentialMetrics
     potential_details: PotentialDetails
     force_training: ForceTrainingMetrics
@@ -75,7 +76,7 @@ class AtomsInputs:
 class AluminiumInputs:
     """Labels of the loop, its rounds and the control, properties of its potential."""
 
-    records: Sequence[AtomsRecord]  # with labels
+    records: Sequence[Frames]  # with labels
     n_failed: int
     level: str  # of theory, of the labels
     rounds: ActiveLearningMetrics
@@ -91,7 +92,7 @@ def read_atoms(root: Path) -> AtomsInputs:
     stores = {name: open_store(root / f"data/{name}.zarr", ATOMS) for name in LABELLED}
     return AtomsInputs(
         labels={name: counts_of(dataset) for name, dataset in stores.items()},
-        records={name: [r for r in records_of(dataset) if r.status == OK] for name, dataset in stores.items()},
+        records={name: [f for f in frames_of(dataset) if not f.failure] for name, dataset in stores.items()},
         potential=PotentialMetrics.read(root),
         potential_details=PotentialDetails.read(root),
         force_training=ForceTrainingMetrics.read(root),
@@ -112,10 +113,10 @@ def read_aluminium(root: Path) -> AluminiumInputs:
     """Raises FileNotFoundError that lists every input which is missing, with the stage that makes it."""
     require(root, {ACTIVE_STORE: "active_learning"}, ALUMINIUM_RECORDS)
     dataset = open_store(root / ACTIVE_STORE, ATOMS)
-    records = records_of(dataset)
+    records = list(frames_of(dataset))
     return AluminiumInputs(
-        records=[r for r in records if r.status == OK],
-        n_failed=sum(r.status != OK for r in records),
+        records=[r for r in records if not r.failure],
+        n_failed=sum(bool(r.failure) for r in records),
         level=str(dataset.attrs["level"]),
         rounds=ActiveLearningMetrics.read(root),
         details=ActiveLearningDetails.read(root),

@@ -7,12 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from models.frames import Frames
 from pipeline.atoms.report.frames import CELL_ARROW_A, MOLECULE_ARROW_A, draw_cell_on, draw_molecule_on
 from pipeline.atoms.report.inputs import AtomsInputs, LabelCounts
 from pipeline.report.axes import logarithmic, settle
 from pipeline.report.drawing import CYCLE, new_figure
 from pipeline.report.page import Block, Notice, Section, Table, number, picture
-from stores.atoms import AtomsRecord
 
 __all__ = ["draw_frames_on", "examples", "labels_section"]
 
@@ -82,17 +82,17 @@ def coverage_words(inputs: AtomsInputs) -> str:
     return "Root mean square force component: " + ", ".join(f"{k} {number(v, 2)} eV/Å" for k, v in rms.items()) + "."
 
 
-def examples(records: Sequence[AtomsRecord]) -> list[tuple[str, AtomsRecord]]:
+def examples(records: Sequence[Frames]) -> list[tuple[str, Frames]]:
     """Of each first word of the source the frame with the largest force, in the order of the store."""
-    found: dict[str, AtomsRecord] = {}
+    found: dict[str, Frames] = {}
     for record in records:
         name = record.source.partition(" ")[0]
-        if record.forces_eV_A is not None and (name not in found or _largest(record) > _largest(found[name])):
+        if not np.isnan(record.forces_eV_A).all() and (name not in found or _largest(record) > _largest(found[name])):
             found[name] = record
     return list(found.items())
 
 
-def draw_examples(molecules: Sequence[tuple[str, AtomsRecord]], cells: Sequence[tuple[str, AtomsRecord]]) -> Figure:
+def draw_examples(molecules: Sequence[tuple[str, Frames]], cells: Sequence[tuple[str, Frames]]) -> Figure:
     shown = [*molecules[:MAX_MOLECULES], *cells][:MAX_PICTURES]
     n_columns = min(5, len(shown))
     figure = new_figure(10.0, 2.3 * -(-len(shown) // n_columns))
@@ -104,10 +104,10 @@ def draw_examples(molecules: Sequence[tuple[str, AtomsRecord]], cells: Sequence[
 
 
 def draw_frames_on(
-    axes_of: Sequence[Axes], shown: Sequence[tuple[str, AtomsRecord]], *, metal: str = "aluminium", size: float = 9.5
+    axes_of: Sequence[Axes], shown: Sequence[tuple[str, Frames]], *, metal: str = "aluminium", size: float = 9.5
 ) -> None:
     for axes, (name, record) in zip(axes_of, shown, strict=True):
-        forces = np.zeros((len(record.numbers), 3)) if record.forces_eV_A is None else record.forces_eV_A
+        forces = np.nan_to_num(record.forces_eV_A)
         if record.cell_A is None:
             draw_molecule_on(axes, record.numbers.astype(int), record.positions_A, forces)
             axes.set_title(formula_words(name), fontsize=size)
@@ -124,7 +124,7 @@ def formula_words(name: str) -> str:
     return "".join(f"$_{{{c}}}$" if c.isdigit() else c for c in name)
 
 
-def draw_spread(molecules: Sequence[AtomsRecord], cells: Sequence[AtomsRecord]) -> Figure:
+def draw_spread(molecules: Sequence[Frames], cells: Sequence[Frames]) -> Figure:
     figure = new_figure(10.0, 3.5)
     left, middle, right = figure.subplots(1, 3)
     draw_molecule_energies_on(left, molecules)
@@ -142,7 +142,7 @@ def draw_spread(molecules: Sequence[AtomsRecord], cells: Sequence[AtomsRecord]) 
     return figure
 
 
-def draw_molecule_energies_on(axes: Axes, records: Sequence[AtomsRecord]) -> None:
+def draw_molecule_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
     names = list(dict.fromkeys(record.source.partition(" ")[0] for record in records))
     ways = list(dict.fromkeys(record.source.partition(" ")[2] for record in records))
     for row, name in enumerate(names):
@@ -151,10 +151,10 @@ def draw_molecule_energies_on(axes: Axes, records: Sequence[AtomsRecord]) -> Non
         for w, way in enumerate(ways):
             of_way = [record for record in own if record.source.partition(" ")[2] == way]
             above = np.array([(r.energy_eV - lowest) / len(r.numbers) * 1e3 for r in of_way])
-            place = row + 0.22 * (w - (len(ways) - 1) / 2)
+            height = row + 0.22 * (w - (len(ways) - 1) / 2)
             axes.plot(
                 above,
-                np.full(len(above), place),
+                np.full(len(above), height),
                 MARKS[w % len(MARKS)],
                 color=CYCLE[w % len(CYCLE)],
                 markersize=3.2,
@@ -168,7 +168,7 @@ def draw_molecule_energies_on(axes: Axes, records: Sequence[AtomsRecord]) -> Non
     axes.legend(loc="upper right", handletextpad=0.1, borderaxespad=0.1, ncols=min(3, len(ways)), columnspacing=0.6)
 
 
-def draw_cell_energies_on(axes: Axes, records: Sequence[AtomsRecord]) -> None:
+def draw_cell_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
     kinds = list(dict.fromkeys(record.source.partition(" ")[0] for record in records))
     lowest = min(record.energy_eV / len(record.numbers) for record in records)
     for k, kind in enumerate(kinds):
@@ -189,13 +189,14 @@ def draw_cell_energies_on(axes: Axes, records: Sequence[AtomsRecord]) -> None:
     axes.legend(handletextpad=0.1)
 
 
-def _forces(records: Mapping[str, Sequence[AtomsRecord]]) -> dict[str, NDArray[np.float64]]:
+def _forces(records: Mapping[str, Sequence[Frames]]) -> dict[str, NDArray[np.float64]]:
     """On all atoms (N, 3)."""
     return {
-        name: np.concatenate([r.forces_eV_A for r in own if r.forces_eV_A is not None]) for name, own in records.items()
+        name: np.concatenate([r.forces_eV_A for r in own if not np.isnan(r.forces_eV_A).all()])
+        for name, own in records.items()
     }
 
 
-def _largest(record: AtomsRecord) -> float:
-    forces: NDArray[np.float64] = np.zeros((1, 3)) if record.forces_eV_A is None else record.forces_eV_A
+def _largest(record: Frames) -> float:
+    forces: NDArray[np.float64] = np.nan_to_num(record.forces_eV_A)
     return float(np.linalg.norm(forces, axis=1).max())

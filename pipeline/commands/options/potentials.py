@@ -35,7 +35,7 @@ class TrainOptions(Options):
         Path, Option("an atoms store (latentlaw import-dataset makes one of other formats)", metavar="PATH", read=True)
     ]
     model: Annotated[
-        str, Option("the network: hipnn, ani", metavar="NAME", names="pipeline.atoms.potential_networks:NETWORKS")
+        str, Option("the network: hipnn, ani", metavar="NAME", names="models.networks.potentials.potential:POTENTIALS")
     ]
     out: Annotated[Path, Option("folder of the trained potential", metavar="MODEL_DIR", kind="potential")]
     members: Annotated[int, Option("networks that differ in their seed; their spread is the uncertainty", low=1)] = 1

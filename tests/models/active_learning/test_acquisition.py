@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from models.active_learning.acquisition import ThresholdRule, calibrate, fingerprint, fingerprint_distance, select
-from models.networks.potentials.batched_dynamics import Spread
+from models.frames import Frames
 
 RNG = np.random.default_rng(0)
 NUMBERS = np.full(6, 13)
@@ -13,9 +13,13 @@ CELL = np.diag([4.5, 4.6, 4.7])
 POSITIONS = RNG.random((6, 3)) @ CELL
 
 
-def spreads(scale: float) -> list[Spread]:
-    rows = scale * np.linspace(1, 2, 11)
-    return [Spread(energy_eV_atom=v, force_mean_eV_A=10 * v, force_max_eV_A=30 * v) for v in rows]
+def of(numbers, positions_A, cell_A) -> np.ndarray:
+    """The fingerprint of one frame."""
+    return fingerprint(Frames.one(numbers=numbers, positions_A=positions_A, cell_A=cell_A))
+
+
+def spreads(scale: float) -> np.ndarray:
+    return scale * np.linspace(1, 2, 11)[:, None] * np.array([1.0, 10.0, 30.0])
 
 
 def test_calibrated_thresholds_are_a_quantile_times_a_factor():
@@ -27,18 +31,18 @@ def test_calibrated_thresholds_are_a_quantile_times_a_factor():
 
 def test_the_same_frames_are_uncertain_whatever_the_scale_of_the_spread():
     small, large = (calibrate(ThresholdRule(), spreads(scale)) for scale in (1e-3, 1.0))
-    assert [small.ratio(s) for s in spreads(2e-3)] == pytest.approx([large.ratio(s) for s in spreads(2.0)])
+    assert small.ratios(spreads(2e-3)) == pytest.approx(large.ratios(spreads(2.0)))
 
 
 def test_fixed_thresholds_do_not_look_at_the_frames():
     rule = ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3)
-    found = calibrate(rule, [])
+    found = calibrate(rule, np.zeros((0, 3)))
     assert (found.energy_eV_atom, found.force_mean_eV_A, found.force_max_eV_A) == (0.1, 0.2, 0.3)
 
 
 def test_the_worst_of_the_three_spreads_decides():
-    limits = calibrate(ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3), [])
-    assert limits.ratio(Spread(energy_eV_atom=0.05, force_mean_eV_A=0.1, force_max_eV_A=0.6)) == pytest.approx(2.0)
+    rule = ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3)
+    assert calibrate(rule, np.zeros((0, 3))).ratios(np.array([[0.05, 0.1, 0.6]])) == pytest.approx([2.0])
 
 
 @pytest.mark.parametrize(
@@ -51,27 +55,27 @@ def test_rules_without_a_threshold_above_zero_are_refused(wrong):
 
 
 def test_members_that_agree_everywhere_give_no_threshold():
-    nothing = [Spread(energy_eV_atom=0.0, force_mean_eV_A=0.0, force_max_eV_A=0.0)]
+    nothing = np.zeros((1, 3))
     with pytest.raises(ValueError, match="thresholds"):
         calibrate(ThresholdRule(), nothing)
 
 
 def test_a_fingerprint_does_not_change_with_what_leaves_the_physics_alone():
-    one = fingerprint(NUMBERS, POSITIONS, CELL)
+    one = of(NUMBERS, POSITIONS, CELL)
     turn = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
     order = RNG.permutation(6)
     same = [
-        fingerprint(NUMBERS, POSITIONS @ turn, CELL @ turn),
-        fingerprint(NUMBERS, POSITIONS[order] + 1.234, CELL),
-        fingerprint(np.full(12, 13), np.concatenate([POSITIONS, POSITIONS + CELL[0]]), np.diag([2.0, 1.0, 1.0]) @ CELL),
+        of(NUMBERS, POSITIONS @ turn, CELL @ turn),
+        of(NUMBERS, POSITIONS[order] + 1.234, CELL),
+        of(np.full(12, 13), np.concatenate([POSITIONS, POSITIONS + CELL[0]]), np.diag([2.0, 1.0, 1.0]) @ CELL),
     ]
     assert fingerprint_distance(one, np.stack(same)) == pytest.approx(np.zeros(3), abs=1e-7)
 
 
 def test_fingerprints_move_apart_as_atoms_do():
-    one = fingerprint(NUMBERS, POSITIONS, CELL)
+    one = of(NUMBERS, POSITIONS, CELL)
     step = RNG.standard_normal((6, 3))
-    moved = np.stack([fingerprint(NUMBERS, POSITIONS + size * step, CELL) for size in (0.0, 0.01, 0.1)])
+    moved = np.stack([of(NUMBERS, POSITIONS + size * step, CELL) for size in (0.0, 0.01, 0.1)])
     distances = fingerprint_distance(one, moved)
     assert distances[0] == 0
     assert 0 < distances[1] < distances[2]

@@ -1,32 +1,26 @@
 """Atoms stores whose energy is a sum of Morse pairs, for tests of what is trained on them."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 
-from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from stores.atoms import ATOMS, columns_of, dataset_of
 from stores.zarr_store import write_store
 from tests.models.training.potentials.clusters import clusters
 
 
 def write_clusters(path, n_configs=40, *, forces=True, stress=False, level="Morse pairs", frames_per_group=2, seed=0):
     """Small clusters of H and O; sources are "odd" and "even" in turn, groups hold so many frames."""
-    data = clusters(n_configs, seed, periodic=stress)
-    records = []
-    for row, first in enumerate(data.first_atom_M):
-        atoms = slice(first, first + data.n_atoms_M[row])
-        boxed = bool(data.pbc_M3[row].any())
-        records.append(
-            AtomsRecord(
-                numbers=data.numbers_A[atoms],
-                positions_A=data.positions_A3[atoms],
-                cell_A=data.cell_M33[row] if boxed else None,
-                energy_eV=data.energy_M[row],
-                forces_eV_A=data.forces_A3[atoms] if forces else None,
-                stress_eV_A3=data.stress_M33[row] if boxed else None,
-                group=row // frames_per_group,
-                source=f"{('even', 'odd')[row // frames_per_group % 2]} cluster",
-                provenance={"level": level},
-            )
-        )
-    dataset = dataset_of(columns_of(records), {"level": level, "reference_energies": "{}", "settings": "{}"})
+    frames = clusters(n_configs, seed, periodic=stress)
+    group = np.arange(n_configs) // frames_per_group
+    labelled = replace(
+        frames,
+        forces_eV_A=frames.forces_eV_A if forces else np.full_like(frames.forces_eV_A, np.nan),
+        groups=group,
+        sources=np.array([f"{('even', 'odd')[number % 2]} cluster" for number in group]),
+        provenances=np.full(n_configs, json.dumps({"level": level})),
+    )
+    dataset = dataset_of(columns_of(labelled), {"level": level, "reference_energies": "{}", "settings": "{}"})
     write_store(path, ATOMS, dataset)
-    return np.array([record.group for record in records])
+    return group

@@ -15,18 +15,18 @@ import pytest
 from ruamel.yaml import YAML
 
 from models.active_learning.acquisition import ThresholdRule
+from models.active_learning.rounds import TooFewLabels
+from models.active_learning.sampling import start_frame
+from models.active_learning.settings import ActiveLearningParams
+from models.frames import Frames
 from models.networks.potentials.ensemble import load_potential
-from models.physics.atoms.ase_engine import ASEEngine
+from models.physics.atoms.engines.ase import ASEEngine
+from models.registry import Chosen
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import OUT, RUNS, generate
-from pipeline.atoms.active_params import ActiveLearningParams
-from pipeline.atoms.active_sampling import start_frame
-from pipeline.atoms.labelling import EngineParams
-from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import ParamsError, build
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
-from stores.outcome import FAILED, OK
 from stores.validate import validate
 from stores.zarr_store import open_store
 from tests.profiles import raw_section, section_params
@@ -47,13 +47,13 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def made(params: ActiveLearningParams) -> list[AtomsRecord]:
+def made(params: ActiveLearningParams) -> list[Frames]:
     generate(params)
     assert validate(OUT) == []
-    return records_of(open_store(OUT, ATOMS).load())
+    return list(frames_of(open_store(OUT, ATOMS).load()))
 
 
-def by_source(records: list[AtomsRecord]) -> dict[str, int]:
+def by_source(records: list[Frames]) -> dict[str, int]:
     sources = [record.source for record in records]
     return {source: sources.count(source) for source in dict.fromkeys(sources)}
 
@@ -140,11 +140,11 @@ class Never(EMT):
 '''
 
 
-def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> EngineParams:
+def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> Chosen:
     (workplace / "flaky_oracle.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(workplace))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(workplace), str(ROOT)]))
-    return EngineParams(name="ase", ase=ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
+    return Chosen("ase", ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
 
 
 def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -157,13 +157,13 @@ def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkey
         rounds=replace(ALONE.rounds, n_rounds=1),
     )
     records = made(enough)
-    failed = [record for record in records if record.status == FAILED]
+    failed = [record for record in records if record.failure]
     assert failed and all("not converged on the left" in record.failure for record in failed)
     assert all(np.isnan(record.energy_eV) for record in failed)
     first, last = json.loads(METRICS.read_text())["rounds"]
     own = [r for r in records if r.source == "bootstrap" or r.source.startswith("active")]
-    assert first["n_failed"] + last["n_failed"] == sum(r.status == FAILED for r in own)
-    assert last["n_labels"] == sum(r.status == OK for r in own)
+    assert first["n_failed"] + last["n_failed"] == sum(bool(r.failure) for r in own)
+    assert last["n_labels"] == sum(not r.failure for r in own)
     assert last["selected"] == 2
 
 
@@ -181,13 +181,13 @@ def test_what_the_stage_did_not_make_is_left_alone(workplace: Path):
 def test_too_few_labels_end_the_stage_with_the_reasons(workplace: Path, monkeypatch: pytest.MonkeyPatch):
     training, test = replace(ALONE.training, n_folds=6), replace(ALONE.test, packed=8)
     params = replace(ALONE, engine=flaky(workplace, monkeypatch), training=training, test=test)
-    with pytest.raises(GenerationError, match=r"of 6, expected at least 6.*not converged on the left"):
+    with pytest.raises(TooFewLabels, match=r"of 6, expected at least 6.*not converged on the left"):
         generate(params)
     assert not OUT.exists()
 
 
 def test_a_test_set_without_a_label_ends_the_stage_with_the_reasons(workplace, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(GenerationError, match=r"no label of 3 test frames.*not converged anywhere"):
+    with pytest.raises(TooFewLabels, match=r"no label of 3 test frames.*not converged anywhere"):
         generate(replace(ALONE, engine=flaky(workplace, monkeypatch, "Never")))
     assert not OUT.exists()
 
@@ -316,7 +316,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(changes, told):
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_runs(workplace: Path):
-    missing = EngineParams(name="ase", ase=ASEEngine(factory="no_such_package:Calculator"))
+    missing = Chosen("ase", ASEEngine(factory="no_such_package:Calculator"))
     with pytest.raises(ValueError, match=r"engine: .*no_such_package"):
         generate(replace(ALONE, engine=missing))
     assert not (workplace / "scratch").exists()

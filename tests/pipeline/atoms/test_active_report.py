@@ -4,29 +4,29 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from pipeline.atoms.active_params import ActiveLearningParams
-from pipeline.atoms.active_report import control_metrics
-from pipeline.atoms.active_rounds import Lane, Round
-from pipeline.atoms.active_sampling import Arm
-from pipeline.atoms.active_training import Errors
+from models.active_learning.rounds import Arm, Round, Run
+from models.active_learning.settings import ActiveLearningParams
+from models.frames import Frames
+from models.training.potentials.ensembles import Errors
+from pipeline.atoms.active_learning import control_metrics
 from tests.profiles import section_params
 
 PARAMS = section_params(ActiveLearningParams, "active_learning", "tiny")
 
 
-def lane(seed: int, arm: Arm, force_rmse: list[float]) -> Lane:
+def run(seed: int, arm: Arm, force_rmse: list[float]) -> Run:
     errors = [
         Errors(energy_rmse_eV_atom=0.01, force_rmse_eV_A=f, energy_mae_eV_atom=0.01, force_mae_eV_A=f)
         for f in force_rmse
     ]
     rounds = [Round(number=i, n_labels=10 + 8 * i, errors=e) for i, e in enumerate(errors)]
-    return Lane(seed=seed, arm=arm, records=[], rounds=rounds)
+    return Run(seed=seed, arm=arm, frames=Frames.concatenate([]), rounds=rounds)
 
 
 def gain_of(ratios: list[float]) -> dict[str, float]:
-    lanes = [lane(s, "active", [0.3, 0.2, 0.2 * ratio]) for s, ratio in enumerate(ratios)]
-    lanes += [lane(s, "random", [0.3, 0.2, 0.2]) for s in range(len(ratios))]
-    return control_metrics(PARAMS, lanes)["force_gain"]
+    runs = [run(s, "active", [0.3, 0.2, 0.2 * ratio]) for s, ratio in enumerate(ratios)]
+    runs += [run(s, "random", [0.3, 0.2, 0.2]) for s in range(len(ratios))]
+    return control_metrics(PARAMS, runs)["force_gain"]
 
 
 def test_errors_that_are_always_halved_are_a_gain_of_a_half_without_doubt():

@@ -9,13 +9,13 @@ import pytest
 import torch
 import yaml
 
+from models.frames import Frames
 from models.networks.potentials.calculator import PotentialCalculator
 from models.networks.potentials.ensemble import Ensemble, save_potential
 from models.networks.potentials.hipnn import HIPNN
 from pipeline.atoms import hierarchy
 from pipeline.atoms.hierarchy_latents import atomic_quantities
-from stores.atom_arrays import load_atoms
-from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from stores.atoms import ATOMS, columns_of, dataset_of, load_atoms
 from stores.zarr_store import write_store
 
 PARAMS = {
@@ -50,7 +50,7 @@ def workplace(tmp_path, monkeypatch):
         atoms.positions += rng.uniform(0.005, 0.05) * rng.normal(size=atoms.positions.shape)
         truth.calculate(atoms)
         records.append(
-            AtomsRecord(
+            Frames.one(
                 numbers=atoms.numbers,
                 positions_A=atoms.positions,
                 energy_eV=truth.results["energy"],
@@ -62,7 +62,7 @@ def workplace(tmp_path, monkeypatch):
             )
         )
     attributes = {"level": "made up", "reference_energies": "{}", "settings": "{}"}
-    write_store("data/molecules.zarr", ATOMS, dataset_of(columns_of(records), attributes))
+    write_store("data/molecules.zarr", ATOMS, dataset_of(columns_of(Frames.concatenate(records)), attributes))
     save_potential(hierarchy.POTENTIAL, [potential(seed) for seed in range(5)], {})
     np.save(hierarchy.POTENTIAL / "split.npy", PARTS[np.arange(160) % 4])
     return tmp_path

@@ -6,28 +6,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from pydantic import PositiveFloat
 
+from models.frames import Frames
 from models.physics.atoms import engine as engine_module
-from models.physics.atoms.ase_engine import ASEEngine
+from models.physics.atoms.engine import ENGINES, Label
+from models.physics.atoms.engines.ase import ASEEngine
+from models.registry import Chosen
+from models.settings import settings
 from pipeline.atoms import molecules
-from pipeline.atoms.labelling import EngineParams
 from pipeline.atoms.molecules import MoleculeFrames, MoleculesParams, draw_jobs, generate, problems_of
 from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import load_params
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
-from stores.outcome import FAILED, OK
+from stores.outcome import OK
 from stores.validate import validate
 from stores.zarr_store import open_store
-from tests.profiles import section_params
+from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MoleculesParams, "molecules", ROOT / "params.yaml")
 TINY = section_params(MoleculesParams, "molecules", "tiny")
-EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
+EMT = Chosen("ase", ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
 
 
-def frames_of(name: str, *, normal_modes: int = 0, trajectories: int = 0, torsions: int = 0) -> MoleculeFrames:
+def wanted(name: str, *, normal_modes: int = 0, trajectories: int = 0, torsions: int = 0) -> MoleculeFrames:
     return MoleculeFrames(
         name=name,
         normal_modes=normal_modes,
@@ -43,7 +48,7 @@ CHEAP = replace(
     driver=EMT,
     limits=replace(TINY.limits, maximum_force_eV_A=1e4),
     frames_per_shard=2,
-    molecules=(frames_of("H2O", normal_modes=3), frames_of("CH3OH", trajectories=2, torsions=2)),
+    molecules=(wanted("H2O", normal_modes=3), wanted("CH3OH", trajectories=2, torsions=2)),
 )
 
 
@@ -67,10 +72,10 @@ def cheap_store(tmp_path_factory) -> Path:
     return folder
 
 
-def made(params: MoleculesParams) -> list[AtomsRecord]:
+def made(params: MoleculesParams) -> list[Frames]:
     generate(params)
     assert validate(molecules.OUT) == []
-    return records_of(open_store(molecules.OUT, ATOMS).load())
+    return list(frames_of(open_store(molecules.OUT, ATOMS).load()))
 
 
 def hash_of(params: MoleculesParams) -> str:
@@ -80,7 +85,7 @@ def hash_of(params: MoleculesParams) -> str:
 
 def test_the_store_is_valid_and_its_metrics_count_sources(cheap_store: Path):
     assert validate(cheap_store / molecules.OUT) == []
-    records = records_of(open_store(cheap_store / molecules.OUT, ATOMS).load())
+    records = frames_of(open_store(cheap_store / molecules.OUT, ATOMS).load())
     told = json.loads((cheap_store / molecules.METRICS).read_text())
     assert told == {
         "n_configs": 9,
@@ -95,7 +100,7 @@ def test_the_store_is_valid_and_its_metrics_count_sources(cheap_store: Path):
 
 def test_a_trajectory_is_one_group_and_independent_displacements_are_groups_of_their_own(cheap_store: Path):
     groups: dict[str, list[int]] = {}
-    for record in records_of(open_store(cheap_store / molecules.OUT, ATOMS).load()):
+    for record in frames_of(open_store(cheap_store / molecules.OUT, ATOMS).load()):
         groups.setdefault(record.source, []).append(record.group)
     assert groups == {"H2O normal_modes": [0, 1, 2], "CH3OH dynamics": [3, 3, 4, 4], "CH3OH torsions": [5, 5]}
 
@@ -125,10 +130,10 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_store(workplace: 
 
 def test_what_cannot_be_labelled_is_a_row_with_its_reason(workplace: Path):
     # The driver cannot move fluorine, so no frame is drawn; the rest is labelled.
-    records = made(replace(CHEAP, molecules=(frames_of("HF", normal_modes=2), frames_of("H2O", normal_modes=1))))
-    assert [record.status for record in records] == [FAILED, FAILED, OK]
+    records = made(replace(CHEAP, molecules=(wanted("HF", normal_modes=2), wanted("H2O", normal_modes=1))))
+    assert [bool(record.failure) for record in records] == [True, True, False]
     assert "No EMT-potential for F" in records[0].failure
-    assert records[0].forces_eV_A is None
+    assert np.isnan(records[0].forces_eV_A).all()
     assert json.loads(molecules.METRICS.read_text())["n_failed"] == 2
 
 
@@ -137,7 +142,7 @@ def test_all_that_hinders_is_told_at_once_before_anything_runs(workplace: Path, 
         return None if name == "pyscf" else object()
 
     monkeypatch.setattr(engine_module, "find_spec", without_pyscf)
-    wrong = replace(TINY, molecules=(frames_of("H2O", torsions=3), frames_of("H2X", normal_modes=1)))
+    wrong = replace(TINY, molecules=(wanted("H2O", torsions=3), wanted("H2X", normal_modes=1)))
     with pytest.raises(ValueError, match="molecules cannot be labelled") as told:
         generate(wrong)
     for words in ("no bond of it turns", "'H2X'", "found no package pyscf", "pip install -e '.[atoms]'"):
@@ -146,7 +151,7 @@ def test_all_that_hinders_is_told_at_once_before_anything_runs(workplace: Path, 
 
 
 def test_no_frames_at_all_are_refused():
-    assert "no frames at all" in problems_of(replace(CHEAP, molecules=(frames_of("H2O"),)))[0]
+    assert "no frames at all" in problems_of(replace(CHEAP, molecules=(wanted("H2O"),)))[0]
 
 
 def test_the_default_has_frames_enough_and_one_molecule_to_hold_out():
@@ -165,9 +170,52 @@ def test_the_tiny_profile_is_real_quantum_mechanics(workplace: Path):
     for package in ("pyscf", "tblite"):
         pytest.importorskip(package)
     for record in made(TINY):
-        assert record.status == OK
-        assert record.forces_eV_A is not None
+        assert not record.failure
+        assert np.isfinite(record.forces_eV_A).all()
         assert np.abs(record.forces_eV_A.sum(axis=0)).max() < 1e-9  # the response of the grid is in
         assert record.charges_e is not None
         assert record.charges_e.sum() == pytest.approx(0, abs=1e-8)
-    assert json.loads(molecules.METRICS.read_text())["level"] == TINY.engine.make().level
+    assert json.loads(molecules.METRICS.read_text())["level"] == ENGINES.make(TINY.engine).level
+
+
+@settings
+class Springs:
+    """An engine of this file alone."""
+
+    stiffness_eV_A2: PositiveFloat
+
+    @property
+    def level(self) -> str:
+        return f"springs of {self.stiffness_eV_A2:g} eV/A^2"
+
+    def check(self) -> None:
+        """Nothing to install."""
+
+    def refuse(self, numbers, *, periodic: bool) -> None:
+        """Takes all."""
+
+    def label(self, numbers, positions_A, cell_A) -> Label:
+        arms_A = positions_A - positions_A.mean(axis=0)
+        energy = self.stiffness_eV_A2 * float(np.sum(arms_A**2)) / 2
+        return Label(energy_eV=energy, forces_eV_A=-self.stiffness_eV_A2 * arms_A, stress_eV_A3=None)
+
+    def safer(self) -> None:
+        return None
+
+
+def test_an_engine_of_ones_own_needs_its_class_and_its_name_in_params(workplace):
+    """Nothing else knows it: params choose it, child processes label with it, the store names its level."""
+    section = raw_section("molecules", "tiny")
+    section["engine"] = {"name": "springs", "stiffness_eV_A2": 0.5}
+    section["driver"] = {"name": "ase", "factory": "ase.calculators.emt:EMT", "keywords": "{}", "level_name": ""}
+    section["molecules"] = [section["molecules"][0] | {"normal_modes": 2}]
+    (workplace / "params.yaml").write_text(yaml.safe_dump({"molecules": section}))
+    with pytest.raises(
+        ValueError, match=r"molecules.engine: QM engine: found 'springs', expected one of \['ase', 'gpaw'"
+    ):
+        molecules.main()
+    with ENGINES.registered("springs", Springs):
+        molecules.main()
+    dataset = open_store(molecules.OUT, ATOMS).load()
+    assert dataset.attrs["level"] == "springs of 0.5 eV/A^2"
+    assert (dataset["status"].values == OK).all()

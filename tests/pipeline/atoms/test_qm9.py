@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.atoms import qm9
 from pipeline.atoms.qm9 import METRICS, OUT, Qm9Params, make
-from stores.atom_arrays import load_atoms
+from stores.atoms import load_atoms
 from stores.validate import validate
 from tests.stores.importers.qm9_tables import write_tables
 

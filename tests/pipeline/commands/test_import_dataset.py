@@ -10,7 +10,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from stores.atom_arrays import load_atoms
+from stores.atoms import load_atoms
 from stores.validate import validate
 from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import HARTREE, TOTAL_EV, frames

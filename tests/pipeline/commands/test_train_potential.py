@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from models.networks.potentials.ensemble import load_potential
+from models.training.potentials.potential_settings import epochs_of_steps, whole_validations
 from pipeline.atoms import potential_training
-from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
 from pipeline.commands import train_potential
 from tests.pipeline.atoms.atom_stores import write_clusters
 from tests.pipeline.commands.running import run as run_command
@@ -81,30 +81,22 @@ def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch, capsy
     write_clusters(place / "a.zarr", 24)
     arguments = ["--store", "a.zarr", "--out", "mine", "--members", 2, *QUICK]
     train = potential_training.train_member
-    done = []
+    trained = []
 
-    def fails_second(job):
-        if done:
+    def fails_second(task, **options):
+        if trained:
             raise RuntimeError("the machine was switched off")
-        done.append(job.seed)
-        return train(job)
+        trained.append(task.name)
+        return train(task, **options)
 
     monkeypatch.setattr(potential_training, "train_member", fails_second)
     assert run(*arguments) == 1
-    assert "1 of 2 trainings failed\npotential, seed 1: RuntimeError: the machine" in capsys.readouterr().err
-    (result,) = (place / ".cache" / "potential").glob("*/potential/seed_0/result.json")
-    before = result.stat().st_mtime_ns
-    seen = []
-
-    def watched(job):
-        found = train(job)
-        path = job.folder / "result.json"
-        seen.append((job.seed, path.stat().st_mtime_ns))
-        return found
-
-    monkeypatch.setattr(potential_training, "train_member", watched)
-    run(*arguments)
-    assert (0, before) in seen
+    error = capsys.readouterr().err
+    assert "1 of 2 tasks failed" in error and "potential, seed 1: RuntimeError: the machine was switched off" in error
+    assert list((place / ".cache" / "potential").glob("*/potential, seed 0.task"))
+    monkeypatch.setattr(potential_training, "train_member", lambda task, **_: trained.append(task.name) or train(task))
+    assert run(*arguments) == 0
+    assert trained == ["potential, seed 0", "potential, seed 1"]
     assert len(weights("mine")) == 2
 
 
@@ -144,7 +136,7 @@ def test_minutes_become_epochs_once(place, monkeypatch):
 
 
 def test_what_stands_against_training_is_said_before_it_begins(place, monkeypatch):
-    monkeypatch.setattr(potential_training, "train_member", lambda _: pytest.fail("training began"))
+    monkeypatch.setattr(potential_training, "train_member", lambda *_, **__: pytest.fail("training began"))
     write_clusters(place / "silent.zarr", 24, forces=False)
     write_clusters(place / "one.zarr", 24, frames_per_group=24)
     write_clusters(place / "other.zarr", 24, level="something else")

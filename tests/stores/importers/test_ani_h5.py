@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from stores.atoms import ATOMS, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.importers.ani_h5 import read_ani_h5
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
@@ -73,7 +73,7 @@ def ani_al(path: Path) -> Path:
 def imported(path: Path, settings: LabelSettings = SETTINGS, **keys: str):
     out = path.with_suffix(".zarr")
     report = store_reading(read_ani_h5([path], **keys), out, settings)
-    return report, records_of(open_store(out, ATOMS))
+    return report, frames_of(open_store(out, ATOMS))
 
 
 def test_ani_1x_drops_what_was_not_computed_and_says_so(tmp_path: Path):
@@ -106,7 +106,7 @@ def test_ani_al_has_cells(tmp_path: Path):
     report, records = imported(ani_al(tmp_path / "a.h5"), LabelSettings(level="PBE"))
     assert report.elements == "Al"
     assert [len(record.numbers) for record in records] == [4] * 3 + [8] * 3
-    assert records[0].periodic == (True, True, True)
+    assert records.pbc[0].all()
     np.testing.assert_allclose(records[0].cell_A, np.eye(3) * 5.8)
     assert records[0].energy_eV == pytest.approx(-2.7 * 4 * HARTREE)
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from stores.atoms import ATOMS, AtomsRecord, records_of
+from models.frames import Frames
+from stores.atoms import ATOMS, frames_of
 from stores.importers.ase_db import read_ase_db, read_traj
 from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.label_store import store_reading
@@ -46,10 +47,10 @@ def imported(
     made: list[Atoms],
     keys: FrameKeys = USUAL,
     settings: LabelSettings = NAMED,
-) -> tuple[AtomsReport, list[AtomsRecord]]:
+) -> tuple[AtomsReport, Frames]:
     ase.io.write(folder / "a.xyz", made, format="extxyz")
     report = store_reading(read_extxyz([folder / "a.xyz"], keys), folder / "a.zarr", settings)
-    return report, records_of(open_store(folder / "a.zarr", ATOMS))
+    return report, frames_of(open_store(folder / "a.zarr", ATOMS))
 
 
 def keys_of(report: AtomsReport) -> dict[str, str]:
@@ -137,7 +138,7 @@ def test_trajectories_are_read_like_databases(tmp_path: Path):
     ase.io.write(tmp_path / "a.db", frames())
     for read, name in ((read_traj, "a.traj"), (read_ase_db, "a.db")):
         report = store_reading(read([tmp_path / name], FrameKeys()), tmp_path / "a.zarr", NAMED)
-        assert_labels(records_of(open_store(tmp_path / "a.zarr", ATOMS)), frames())
+        assert_labels(frames_of(open_store(tmp_path / "a.zarr", ATOMS)), frames())
         assert report.n_kept == 12
     with pytest.raises(ValueError, match=r"a.traj, record 0: cannot be read .* import it as traj"):
         read_extxyz([tmp_path / "a.traj"], FrameKeys())

@@ -193,7 +193,7 @@ def test_a_small_rmd17_file_trains_with_the_default_split(tmp_path: Path):
     save(tmp_path / "a.npz", arrays(60))
     run("import-dataset", "rmd17", str(tmp_path / "a.npz"), "--out", str(tmp_path / "a.zarr"))
     data = load_training_data(tmp_path / "a.zarr", SplitParams(), PotentialLoss())
-    sizes = [len(some.n_atoms_M) for some in (data.train, data.validation, data.test)]
+    sizes = [len(some) for some in (data.train, data.validation, data.test)]
     assert sum(sizes) == 60
     assert sizes[0] > 30
     assert min(sizes) > 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stores.atoms import ATOMS, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import LabelSettings
 from stores.importers.rmd17 import read_rmd17
@@ -34,7 +34,7 @@ def save(path: Path, content: dict[str, np.ndarray]) -> Path:
 
 def imported(path: Path, settings: LabelSettings = SETTINGS):
     report = store_reading(read_rmd17([path]), path.with_suffix(".zarr"), settings)
-    return report, records_of(open_store(path.with_suffix(".zarr"), ATOMS))
+    return report, frames_of(open_store(path.with_suffix(".zarr"), ATOMS))
 
 
 def test_frames_come_back_in_eV_and_A(tmp_path: Path):

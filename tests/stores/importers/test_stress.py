@@ -11,7 +11,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 
-from stores.atoms import ATOMS, records_of
+from stores.atoms import ATOMS, frames_of
 from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.label_store import store_reading
 from stores.importers.label_units import stress_factor
@@ -64,7 +64,7 @@ def imported(
     ase.io.write(folder / "a.xyz", changed, format="extxyz")
     settings = LabelSettings(level="EMT", units="eV", **named)
     report = store_reading(read_extxyz([folder / "a.xyz"], keys), folder / "a.zarr", settings)
-    return report, np.array([record.stress_eV_A3 for record in records_of(open_store(folder / "a.zarr", ATOMS))])
+    return report, np.array([record.stress_eV_A3 for record in frames_of(open_store(folder / "a.zarr", ATOMS))])
 
 
 def of_emt(made: list[Atoms]) -> np.ndarray:

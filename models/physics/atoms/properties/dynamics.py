@@ -1,9 +1,8 @@
 """Molecular dynamics with any ASE calculator: velocity Verlet, with a Langevin bath and a weak barostat on demand.
 
-One step is BAOAB (B. Leimkuhler and C. Matthews, J. Chem. Phys. 138, 174102 (2013)): half kick, half drift, bath, half
-drift, half kick, with v <- c v + sqrt((1 - c^2) kT/m) xi and c = exp(-friction dt) in the bath. Without a temperature
-c = 1, which is velocity Verlet. The barostat scales cell and positions towards the wanted pressure (H. Berendsen et
-al., J. Chem. Phys. 81, 3684 (1984)); it brings a cell to its density, its fluctuations mean nothing.
+Steps are those of models.physics.atoms.baoab, without a temperature velocity Verlet. The barostat scales cell and
+positions towards the wanted pressure (H. Berendsen et al., J. Chem. Phys. 81, 3684 (1984)); it brings a cell to its
+density, its fluctuations mean nothing.
 """
 
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import ase.units
 import numpy as np
 from pydantic import PositiveFloat
 
+from models.physics.atoms.baoab import baoab_step
 from models.physics.atoms.properties.crystals import (
     Atoms,
     Calculator,
@@ -90,16 +90,26 @@ def run_dynamics(
     noise = np.sqrt((1 - keep**2) * ase.units.kB * (temperature_K or 0.0) / mass)
     distance, volume = shortest_distance_A(atoms), atoms.get_volume()
     limit = KINETIC_LIMIT * max(temperature_K or atoms.get_temperature(), 300.0)
-    velocities, forces = atoms.get_velocities() * free, atoms.get_forces()
+    velocities = atoms.get_velocities() * free
+
+    def bath(velocities: FloatArray) -> FloatArray:
+        return np.asarray(keep * velocities + free * noise * rng.normal(size=velocities.shape))
+
+    def accelerate(positions: FloatArray) -> FloatArray:
+        atoms.positions = positions
+        return np.asarray(free * atoms.get_forces() / mass)
+
+    acceleration = accelerate(atoms.positions)
     samples: list[tuple[FloatArray, float, float, float]] = []
     for step in range(settings.steps(time_ps)):
-        velocities = velocities + free * forces / mass * dt / 2
-        atoms.positions += velocities * dt / 2
-        if temperature_K is not None:
-            velocities = keep * velocities + free * noise * rng.normal(size=velocities.shape)
-        atoms.positions += velocities * dt / 2
-        forces = atoms.get_forces()
-        velocities = velocities + free * forces / mass * dt / 2
+        _, velocities, acceleration = baoab_step(
+            atoms.positions,
+            velocities,
+            acceleration,
+            half_step=dt / 2,
+            bath=None if temperature_K is None else bath,
+            accelerate=accelerate,
+        )
         if step % CHECK_EVERY == 0 or step % sample_every == 0:
             atoms.set_velocities(velocities)
             kinetic_K = atoms.get_kinetic_energy() / (1.5 * ase.units.kB * max(float(free.sum()), 1.0))
@@ -107,7 +117,7 @@ def run_dynamics(
             _refuse_broken(atoms, kinetic_K, limit, distance, volume, f"{what}, step {step}")
         if pressure_GPa is not None and step % BAROSTAT_EVERY == 0:
             _scale(atoms, calculator, velocities, pressure_GPa, settings)
-            forces = atoms.get_forces()
+            acceleration = accelerate(atoms.positions)
         if step % sample_every == 0:
             total = atoms.get_potential_energy() + atoms.get_kinetic_energy()
             samples.append((atoms.positions.copy(), kinetic_K, atoms.get_volume(), total))

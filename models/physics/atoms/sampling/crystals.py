@@ -7,13 +7,13 @@ The strain is (I + e) with e symmetric, components normal with a standard deviat
 made volume-conserving afterwards: volume is a parameter of its own. Atoms move by a normal displacement likewise.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import Frames
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.structure import Structure
 
 __all__ = ["PROTOTYPES", "Crystals", "prototype", "repeated", "sample_crystals", "strained_and_rattled"]
 
@@ -57,7 +57,7 @@ class Crystals:
         )
 
 
-def sample_crystals(number: int, settings: Crystals, rng: np.random.Generator, *, first: int = 0) -> list[Structure]:
+def sample_crystals(number: int, settings: Crystals, rng: np.random.Generator, *, first: int = 0) -> list[Frames]:
     """Frames of the element of this atomic number; frame i takes prototype (first + i) in turn."""
     frames = []
     for index in range(first, first + settings.n_frames):
@@ -73,13 +73,13 @@ def sample_crystals(number: int, settings: Crystals, rng: np.random.Generator, *
     return frames
 
 
-def prototype(name: str, number: int, volume_A3: float) -> Structure:
+def prototype(name: str, number: int, volume_A3: float) -> Frames:
     """One cell with `volume_A3` per atom. Raises ValueError on an unknown name."""
     if name not in PROTOTYPES:
         raise ValueError(f"found prototype {name!r}, expected one of {sorted(PROTOTYPES)}")
     edges, fractions = PROTOTYPES[name]
     cell = np.diag(edges) * (volume_A3 * len(fractions) / np.prod(edges)) ** (1 / 3)
-    return Structure(
+    return Frames.one(
         numbers=np.full(len(fractions), number, dtype=np.int64),
         positions_A=np.array(fractions, dtype=np.float64) @ cell,
         cell_A=cell,
@@ -87,30 +87,27 @@ def prototype(name: str, number: int, volume_A3: float) -> Structure:
     )
 
 
-def repeated(structure: Structure, repeats: tuple[int, int, int]) -> Structure:
+def repeated(structure: Frames, repeats: tuple[int, int, int]) -> Frames:
     cell = _cell(structure)
     shifts = np.array([(i, j, k) for i in range(repeats[0]) for j in range(repeats[1]) for k in range(repeats[2])])
     positions = (structure.positions_A[None] + (shifts @ cell)[:, None]).reshape(-1, 3)
-    return replace(
-        structure,
+    return structure.changed(
         numbers=np.tile(structure.numbers, len(shifts)),
         positions_A=positions,
         cell_A=cell * np.array(repeats)[:, None],
     )
 
 
-def strained_and_rattled(
-    structure: Structure, *, strain: float, rattle_A: float, rng: np.random.Generator
-) -> Structure:
+def strained_and_rattled(structure: Frames, *, strain: float, rattle_A: float, rng: np.random.Generator) -> Frames:
     """Same volume, other shape; both arguments are standard deviations."""
     draw = rng.standard_normal((3, 3)) * strain
     deformation = np.eye(3) + (draw + draw.T) / 2
     deformation /= np.cbrt(np.linalg.det(deformation))
     moved = structure.positions_A @ deformation + rattle_A * rng.standard_normal(structure.positions_A.shape)
-    return replace(structure, positions_A=moved, cell_A=_cell(structure) @ deformation)
+    return structure.changed(positions_A=moved, cell_A=_cell(structure) @ deformation)
 
 
-def _repeats(crystal: Structure, n_atoms: int) -> tuple[int, int, int]:
+def _repeats(crystal: Frames, n_atoms: int) -> tuple[int, int, int]:
     """Repetitions of at most `n_atoms` atoms, many of them in a cell not too long."""
     edges = np.linalg.norm(_cell(crystal), axis=1)
     most = max(1, n_atoms // len(crystal.numbers))
@@ -124,7 +121,7 @@ def _repeats(crystal: Structure, n_atoms: int) -> tuple[int, int, int]:
     return max(fitting, key=worth)
 
 
-def _cell(structure: Structure) -> FloatArray:
+def _cell(structure: Frames) -> FloatArray:
     if structure.cell_A is None:
         raise ValueError("found an open structure, expected a periodic one")
     return structure.cell_A

@@ -7,14 +7,14 @@ stacking_fault   fcc (111) planes stacked along z, upper and lower half displace
                  the cell takes the displacement, so that one fault repeats each period
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import Frames
 from models.physics.atoms.sampling.crystals import prototype, repeated, strained_and_rattled
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.structure import Structure
 
 __all__ = ["DEFECTS", "Defects", "interstitial", "sample_defects", "slab", "stacking_fault", "vacancy"]
 
@@ -48,7 +48,7 @@ class Defects:
         refuse_if(problems + number_problems(1, **{f"repeats[{i}]": n for i, n in enumerate(self.repeats)}))
 
 
-def sample_defects(number: int, settings: Defects, rng: np.random.Generator, *, first: int = 0) -> list[Structure]:
+def sample_defects(number: int, settings: Defects, rng: np.random.Generator, *, first: int = 0) -> list[Frames]:
     """Frames of the element of this atomic number, in fcc; frame i takes kind (first + i) in turn."""
     frames = []
     for index in range(first, first + settings.n_frames):
@@ -64,16 +64,16 @@ def sample_defects(number: int, settings: Defects, rng: np.random.Generator, *, 
         else:
             crystal = stacking_fault(number, volume, settings.n_layers)
         frames.append(strained_and_rattled(crystal, strain=0.0, rattle_A=settings.rattle_A * rng.random(), rng=rng))
-    return [replace(frame, source="defect") for frame in frames]
+    return [frame.changed(source="defect") for frame in frames]
 
 
-def vacancy(crystal: Structure, atom: int) -> Structure:
-    return replace(
-        crystal, numbers=np.delete(crystal.numbers, atom), positions_A=np.delete(crystal.positions_A, atom, axis=0)
+def vacancy(crystal: Frames, atom: int) -> Frames:
+    return crystal.changed(
+        numbers=np.delete(crystal.numbers, atom), positions_A=np.delete(crystal.positions_A, atom, axis=0)
     )
 
 
-def interstitial(crystal: Structure) -> Structure:
+def interstitial(crystal: Frames) -> Frames:
     """One atom more, where the nearest atom is farthest; the cell grows with it."""
     cell = _cell(crystal)
     ticks = np.arange(HOLE_GRID) / HOLE_GRID
@@ -83,22 +83,21 @@ def interstitial(crystal: Structure) -> Structure:
     hole = points[int(np.argmax(np.round(distances, 6)))]
     n_atoms = len(crystal.numbers)
     scale = ((n_atoms + 1) / n_atoms) ** (1 / 3)
-    return replace(
-        crystal,
+    return crystal.changed(
         numbers=np.append(crystal.numbers, crystal.numbers[0]),
         positions_A=np.vstack([crystal.positions_A, hole @ cell]) * scale,
         cell_A=cell * scale,
     )
 
 
-def slab(crystal: Structure, vacuum_A: float) -> Structure:
+def slab(crystal: Frames, vacuum_A: float) -> Frames:
     """Vacuum along the third vector: surfaces normal to the first two."""
     cell = _cell(crystal).copy()
     cell[2] *= 1 + vacuum_A / np.linalg.norm(cell[2])
-    return replace(crystal, cell_A=cell)
+    return crystal.changed(cell_A=cell)
 
 
-def stacking_fault(number: int, volume_A3: float, n_layers: int) -> Structure:
+def stacking_fault(number: int, volume_A3: float, n_layers: int) -> Frames:
     """`n_layers` planes of one atom each, ABC..., and the next period shifted by a Shockley partial a/6 [112]."""
     edge = (4 * volume_A3) ** (1 / 3)
     near, height = edge / np.sqrt(2), edge / np.sqrt(3)
@@ -109,7 +108,7 @@ def stacking_fault(number: int, volume_A3: float, n_layers: int) -> Structure:
     third = n_layers * (step + np.array([0, 0, height])) + step
     cell = np.vstack([plane, third])
     home = positions @ np.linalg.inv(cell)
-    return Structure(
+    return Frames.one(
         numbers=np.full(n_layers, number, dtype=np.int64),
         positions_A=(home - np.floor(home + 1e-9)) @ cell,
         cell_A=_reduced(cell),
@@ -123,7 +122,7 @@ def _reduced(cell: FloatArray) -> FloatArray:
     return np.vstack([cell[:2], cell[2] - steps @ cell[:2]])
 
 
-def _cell(structure: Structure) -> FloatArray:
+def _cell(structure: Frames) -> FloatArray:
     if structure.cell_A is None:
         raise ValueError("found an open structure, expected a periodic one")
     return structure.cell_A

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import CONTACT_A, Frames
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.structure import Structure, minimum_distance
 
 __all__ = ["DENSEST", "RandomPacked", "packing_fraction", "random_packed", "sample_random_packed"]
 
@@ -38,7 +39,7 @@ class RandomPacked:
             range_problems("n_atoms", self.n_atoms)
             + range_problems("volume_A3", self.volume_A3)
             + number_problems(n_frames=self.n_frames, shape=self.shape)
-            + number_problems(0.3, minimum_distance_A=self.minimum_distance_A)
+            + number_problems(CONTACT_A, minimum_distance_A=self.minimum_distance_A)
         )
         densest = packing_fraction(self.minimum_distance_A, self.volume_A3[0])
         if densest > DENSEST:
@@ -54,7 +55,7 @@ def packing_fraction(diameter_A: float, volume_A3: float) -> float:
     return float(np.pi * diameter_A**3 / (6 * volume_A3))
 
 
-def sample_random_packed(number: int, settings: RandomPacked, rng: np.random.Generator) -> list[Structure]:
+def sample_random_packed(number: int, settings: RandomPacked, rng: np.random.Generator) -> list[Frames]:
     """Frames of the element of this atomic number."""
     frames = []
     for _ in range(settings.n_frames):
@@ -71,7 +72,7 @@ def sample_random_packed(number: int, settings: RandomPacked, rng: np.random.Gen
 
 def _packed_as_wide_as_possible(
     numbers: NDArray[np.int64], cell_A: FloatArray, distance_A: float, least_A: float, rng: np.random.Generator
-) -> Structure:
+) -> Frames:
     """A few atoms in a small cell may not fit where many would: they come closer then, down to the least distance."""
     for _ in range(MAX_NARROWER):
         try:
@@ -83,7 +84,7 @@ def _packed_as_wide_as_possible(
 
 def random_packed(
     numbers: NDArray[np.int64], cell_A: FloatArray, minimum_distance_A: float, rng: np.random.Generator
-) -> Structure:
+) -> Frames:
     """Atoms at random in the cell, all `minimum_distance_A` apart. Raises ValueError where no start leads there."""
     from scipy.optimize import minimize
 
@@ -94,7 +95,7 @@ def random_packed(
             _overlap, start.ravel(), args=(cell_A, MARGIN * minimum_distance_A), jac=True, method="L-BFGS-B"
         ).x.reshape(shape)
         fractional = pushed @ np.linalg.inv(cell_A)
-        found = Structure(
+        found = Frames.one(
             numbers=numbers, positions_A=(fractional - np.floor(fractional)) @ cell_A, cell_A=cell_A, source="packed"
         )
         if minimum_distance(found) >= minimum_distance_A:

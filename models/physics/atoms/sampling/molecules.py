@@ -1,13 +1,12 @@
 """Small molecules by name, at rest in the minimum of a (cheap) engine, and which of their bonds turn."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import Frames
 from models.physics.atoms.engine import Engine
-from models.physics.atoms.structure import Structure
 
 __all__ = ["molecule", "relaxed", "rotatable_bonds"]
 
@@ -16,7 +15,7 @@ FORCE_TOLERANCE_EV_A = 1e-3
 BOND_STRETCH = 1.25  # atoms nearer than this times the sum of their covalent radii are bonded
 
 
-def molecule(name: str) -> Structure:
+def molecule(name: str) -> Frames:
     """The molecule of the G2 set by ASE's name for it, e.g. H2O, CH3CH2OH. Raises ValueError on an unknown name."""
     import ase.build
     from ase.collections import g2
@@ -30,10 +29,10 @@ def molecule(name: str) -> Structure:
             + (f" (near: {', '.join(near)})" if near else "")
         )
     atoms = build(name)
-    return Structure(numbers=atoms.numbers.astype(np.int64), positions_A=atoms.positions.copy(), source=name)
+    return Frames.one(numbers=atoms.numbers.astype(np.int64), positions_A=atoms.positions.copy(), source=name)
 
 
-def relaxed(structure: Structure, engine: Engine) -> Structure:
+def relaxed(structure: Frames, engine: Engine) -> Frames:
     """The nearest minimum of the engine's energy."""
     from scipy.optimize import minimize
 
@@ -50,10 +49,10 @@ def relaxed(structure: Structure, engine: Engine) -> Structure:
         method="L-BFGS-B",
         options={"gtol": FORCE_TOLERANCE_EV_A, "ftol": 1e-12, "maxiter": 500},
     )
-    return replace(structure, positions_A=np.asarray(found.x, dtype=np.float64).reshape(shape))
+    return structure.changed(positions_A=np.asarray(found.x, dtype=np.float64).reshape(shape))
 
 
-def rotatable_bonds(structure: Structure) -> list[tuple[int, int, list[int]]]:
+def rotatable_bonds(structure: Frames) -> list[tuple[int, int, list[int]]]:
     """Bonds (a, b, atoms on the side of b, b left out) that turn: no ring, and further atoms at both ends."""
     neighbours = _bonds(structure)
     found = []
@@ -65,7 +64,7 @@ def rotatable_bonds(structure: Structure) -> list[tuple[int, int, list[int]]]:
     return found
 
 
-def _bonds(structure: Structure) -> list[set[int]]:
+def _bonds(structure: Frames) -> list[set[int]]:
     from ase.data import covalent_radii
 
     radii = covalent_radii[structure.numbers]

@@ -9,20 +9,20 @@ stiff as it: a straight line is no model of a free rotation. H comes from centra
 J. S. Smith, O. Isayev, A. E. Roitberg, Chem. Sci. 8, 3192 (2017), in spirit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import Frames
+from models.physics.atoms.baoab import BOLTZMANN_EV_K
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import relaxed
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.structure import Structure
 
 __all__ = ["NormalModes", "displaced", "hessian", "modes_of", "sample_normal_modes"]
 
 FloatArray = NDArray[np.float64]
-BOLTZMANN_EV_K = 8.617333262e-5
 WAVENUMBER_TO_EV = 1.239841984e-4  # 1/cm
 HBAR_SQUARED = 4.1801593e-3  # eV u A^2: (hbar omega)^2 = HBAR_SQUARED omega^2 for omega^2 in eV / (u A^2)
 STEP_A = 0.005
@@ -47,8 +47,8 @@ class NormalModes:
 
 
 def sample_normal_modes(
-    structure: Structure, engine: Engine, settings: NormalModes, rng: np.random.Generator
-) -> list[Structure]:
+    structure: Frames, engine: Engine, settings: NormalModes, rng: np.random.Generator
+) -> list[Frames]:
     """Frames around the minimum next to `structure`; forces of `engine` give the Hessian.
 
     Frame i comes from the i-th child of `rng`, so that frames drawn in parts are those drawn at once.
@@ -63,7 +63,7 @@ def sample_normal_modes(
     ]
 
 
-def hessian(structure: Structure, engine: Engine, step_A: float = STEP_A) -> FloatArray:
+def hessian(structure: Frames, engine: Engine, step_A: float = STEP_A) -> FloatArray:
     """Second derivatives of the energy (3N, 3N) [eV/A^2], symmetric."""
     flat = structure.positions_A.ravel()
     rows = []
@@ -86,20 +86,20 @@ def modes_of(matrix: FloatArray, masses: FloatArray, *, positions_A: FloatArray)
 
 
 def displaced(
-    minimum: Structure, modes: FloatArray, stiffness: FloatArray, temperature_K: float, rng: np.random.Generator
-) -> Structure:
+    minimum: Frames, modes: FloatArray, stiffness: FloatArray, temperature_K: float, rng: np.random.Generator
+) -> Frames:
     amplitude = rng.standard_normal(len(modes)) * np.sqrt(BOLTZMANN_EV_K * temperature_K / stiffness)
-    return replace(minimum, positions_A=minimum.positions_A + np.einsum("k,kax->ax", amplitude, modes))
+    return minimum.changed(positions_A=minimum.positions_A + np.einsum("k,kax->ax", amplitude, modes))
 
 
-def masses_of(structure: Structure) -> FloatArray:
+def masses_of(structure: Frames) -> FloatArray:
     """Atomic masses [u]."""
     from ase.data import atomic_masses
 
     return np.asarray(atomic_masses[structure.numbers], dtype=np.float64)
 
 
-def _forces(structure: Structure, engine: Engine, flat: FloatArray, index: int, step: float) -> FloatArray:
+def _forces(structure: Frames, engine: Engine, flat: FloatArray, index: int, step: float) -> FloatArray:
     moved = flat.copy()
     moved[index] += step
     return engine.label(structure.numbers, moved.reshape(-1, 3), structure.cell_A).forces_eV_A.ravel()

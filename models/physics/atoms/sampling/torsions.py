@@ -4,16 +4,17 @@ Each frame turns every rotatable bond by an angle of an even grid (shifted at ra
 cover the circle) and shakes the atoms as normal modes of the minimum would at a temperature.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.frames import Frames
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import Engine
 from models.physics.atoms.sampling.molecules import rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes, sample_normal_modes
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
-from models.physics.atoms.structure import Structure, minimum_distance
 
 __all__ = ["Torsions", "sample_torsions", "turned"]
 
@@ -38,9 +39,7 @@ class Torsions:
         )
 
 
-def sample_torsions(
-    structure: Structure, engine: Engine, settings: Torsions, rng: np.random.Generator
-) -> list[Structure]:
+def sample_torsions(structure: Frames, engine: Engine, settings: Torsions, rng: np.random.Generator) -> list[Frames]:
     """Raises ValueError where no bond of the molecule turns, or turning always brings atoms together."""
     bonds = rotatable_bonds(structure)
     if not bonds:
@@ -65,7 +64,7 @@ def sample_torsions(
     return frames
 
 
-def turned(structure: Structure, bond: tuple[int, int, list[int]], angle: float) -> Structure:
+def turned(structure: Frames, bond: tuple[int, int, list[int]], angle: float) -> Frames:
     """The atoms behind `bond` (a, b, atoms) turned about the line from a to b by `angle` (Rodrigues' formula)."""
     a, b, moving = bond
     origin = structure.positions_A[b]
@@ -75,4 +74,4 @@ def turned(structure: Structure, bond: tuple[int, int, list[int]], angle: float)
     along = np.outer(arms @ axis, axis)
     positions = structure.positions_A.copy()
     positions[moving] = origin + along + np.cos(angle) * (arms - along) + np.sin(angle) * np.cross(axis, arms)
-    return replace(structure, positions_A=positions)
+    return structure.changed(positions_A=positions)

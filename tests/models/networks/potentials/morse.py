@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.networks.potentials.ensemble import ARCHITECTURES
 from models.networks.potentials.graph import Configuration, collate
 from models.networks.potentials.neighbours import find_neighbours
-from models.networks.potentials.potential import PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
+from models.registry import Entry
 
 
 class Morse(PotentialNetwork):
@@ -46,7 +46,8 @@ class Morse(PotentialNetwork):
 
 def known_to_folders(monkeypatch):
     """Let potential.json name it."""
-    monkeypatch.setitem(ARCHITECTURES, "morse", (Morse.__module__, "Morse"))
+    POTENTIALS.names()
+    monkeypatch.setitem(POTENTIALS._entries, "morse", Entry(make=Morse, settings=None))
 
 
 def morse_members(n_members, dtype=torch.float64, **config):

@@ -7,25 +7,27 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.frames import Frames
 from models.networks.potentials.ani import ANI
 from models.networks.potentials.batched_dynamics import (
-    BOLTZMANN_EV_K,
+    Drive,
     Dynamics,
-    Ended,
     Physical,
-    Start,
     Thresholds,
+    Trajectories,
     run_trajectories,
 )
-from models.networks.potentials.ensemble import Ensemble
+from models.networks.potentials.ensemble import SPREADS, Ensemble
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.mean_force import mean_forces
 from models.networks.potentials.potential import PotentialNetwork
+from models.physics.atoms.baoab import BOLTZMANN_EV_K
 from models.physics.atoms.sampling.driving_paths import Ramp
 
 ANYTHING = Physical(minimum_distance_A=1e-9, maximum_temperature_K=1e9, minimum_volume_A3=1e-9)
-MASS_U = 26.98
+FORCE_MAX = SPREADS.index("force_max_eV_A")
+Start = tuple[Frames, Drive]
 BOX_A = 12.0
 
 
@@ -63,16 +65,15 @@ UNSURE = Ensemble([SpringNetwork(Springs(), 0.9), SpringNetwork(Springs(), 1.1)]
 
 def dimer(seed: int, temperature_K: float, **changes: object) -> Start:
     density = 2 / BOX_A**3
-    start = Start(
-        numbers=np.array([13, 13]),
-        masses_u=np.full(2, MASS_U),
-        positions_A=np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 3.5]]),
-        cell_A=BOX_A * np.eye(3),
+    frame = Frames.one(
+        numbers=[13, 13], positions_A=np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 3.5]]), cell_A=BOX_A * np.eye(3)
+    )
+    drive = Drive(
         temperature_K=Ramp(start=temperature_K, end=temperature_K),
         density_1_A3=Ramp(start=density, end=density),
         rng=np.random.default_rng(np.random.SeedSequence(7, spawn_key=(seed,))),
     )
-    return replace(start, **changes)
+    return frame, replace(drive, **changes)
 
 
 def cluster(seed: int, n_atoms: int = 10) -> Start:
@@ -80,15 +81,18 @@ def cluster(seed: int, n_atoms: int = 10) -> Start:
     rng = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*[[0.0, 2.6, 5.2]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)[:n_atoms]
     volume = 7.8**3 / n_atoms
-    return Start(
-        numbers=np.full(n_atoms, 13),
-        masses_u=np.full(n_atoms, MASS_U),
-        positions_A=grid + 0.1 * rng.standard_normal((n_atoms, 3)),
-        cell_A=7.8 * np.eye(3),
+    positions = grid + 0.1 * rng.standard_normal((n_atoms, 3))
+    drive = Drive(
         temperature_K=Ramp(start=300.0, end=900.0, amplitude=200.0, period_fs=30.0),
         density_1_A3=Ramp(start=1 / volume, end=1.1 / volume, amplitude=0.05 / volume, period_fs=20.0),
         rng=np.random.default_rng(np.random.SeedSequence(1, spawn_key=(seed,))),
     )
+    return Frames.one(numbers=np.full(n_atoms, 13), positions_A=positions, cell_A=7.8 * np.eye(3)), drive
+
+
+def run(ensemble: Ensemble, starts: list[Start], *arguments: object, **options: object) -> Trajectories:
+    frames, drives = zip(*starts, strict=True)
+    return run_trajectories(ensemble, Frames.concatenate(frames), drives, *arguments, **options)
 
 
 def ani_ensemble(n_members: int = 2) -> Ensemble:
@@ -114,21 +118,21 @@ def hipnn_ensemble() -> Ensemble:
     return Ensemble([HIPNN(config) for _ in range(2)]).to(dtype=torch.float64)
 
 
-def total_energy(ended: Ended, n_atoms: int = 2) -> float:
-    vector = ended.positions_A[1] - ended.positions_A[0]
-    distance = np.linalg.norm(vector - BOX_A * np.round(vector / BOX_A))
-    kinetic = 1.5 * n_atoms * BOLTZMANN_EV_K * ended.kinetic_temperature_K
-    return float(kinetic + 2.5 * (distance - 2.5) ** 2)
+def total_energies(ended: Trajectories) -> np.ndarray:
+    """Of dimers."""
+    one, other = ended.frames.positions_A[::2], ended.frames.positions_A[1::2]
+    vector = other - one
+    distance = np.linalg.norm(vector - BOX_A * np.round(vector / BOX_A), axis=1)
+    return 3 * BOLTZMANN_EV_K * ended.kinetic_temperatures_K + 2.5 * (distance - 2.5) ** 2
 
 
 @pytest.mark.physics
 def test_langevin_gives_momenta_and_springs_the_energy_of_the_bath():
     temperature, n = 600.0, 300
     dynamics = Dynamics(n_steps=200, time_step_fs=3.0, friction_1_fs=0.05, check_every=200)
-    ended = run_trajectories(SPRINGS, [dimer(i, temperature) for i in range(n)], dynamics, physical=ANYTHING)
-    kinetic = np.mean([end.kinetic_temperature_K for end in ended])
-    assert kinetic == pytest.approx(temperature, rel=4 * np.sqrt(2 / (6 * n)))
-    spring = [total_energy(e) - 3 * BOLTZMANN_EV_K * e.kinetic_temperature_K for e in ended]
+    ended = run(SPRINGS, [dimer(i, temperature) for i in range(n)], dynamics, physical=ANYTHING)
+    assert ended.kinetic_temperatures_K.mean() == pytest.approx(temperature, rel=4 * np.sqrt(2 / (6 * n)))
+    spring = total_energies(ended) - 3 * BOLTZMANN_EV_K * ended.kinetic_temperatures_K
     # A stiff spring in three dimensions: kT/2 and a correction of order kT / (k r0^2), which is below a hundredth here.
     assert np.mean(spring) == pytest.approx(BOLTZMANN_EV_K * temperature / 2, rel=4 * np.sqrt(2 / n))
 
@@ -138,10 +142,10 @@ def test_without_friction_the_energy_error_falls_with_the_square_of_the_time_ste
     def error(time_step: float) -> float:
         steps = round(64.0 / time_step)
         dynamics = Dynamics(n_steps=steps, time_step_fs=time_step, friction_1_fs=0.0, check_every=steps)
-        ended = run_trajectories(SPRINGS, [dimer(i, 800.0) for i in range(8)], dynamics, physical=ANYTHING)
+        ended = run(SPRINGS, [dimer(i, 800.0) for i in range(8)], dynamics, physical=ANYTHING)
         fine = replace(dynamics, n_steps=10 * steps, time_step_fs=time_step / 10, check_every=10 * steps)
-        exact = run_trajectories(SPRINGS, [dimer(i, 800.0) for i in range(8)], fine, physical=ANYTHING)
-        return float(np.linalg.norm([total_energy(a) - total_energy(b) for a, b in zip(ended, exact, strict=True)]))
+        exact = run(SPRINGS, [dimer(i, 800.0) for i in range(8)], fine, physical=ANYTHING)
+        return float(np.linalg.norm(total_energies(ended) - total_energies(exact)))
 
     assert error(4.0) / error(2.0) == pytest.approx(4.0, rel=0.2)
     assert error(2.0) < 1e-2
@@ -151,19 +155,18 @@ def test_without_friction_the_energy_error_falls_with_the_square_of_the_time_ste
 def test_a_trajectory_does_not_depend_on_the_others_of_its_batch(make):
     dynamics = Dynamics(n_steps=40, check_every=10)
     ensemble = make()
-    together = run_trajectories(ensemble, [cluster(0), cluster(1, 7), cluster(2)], dynamics, physical=ANYTHING)
-    alone = run_trajectories(ensemble, [cluster(1, 7)], dynamics, physical=ANYTHING)[0]
-    np.testing.assert_allclose(together[1].positions_A, alone.positions_A, atol=1e-9)
-    assert [step for step, _ in alone.checks] == [10, 20, 30, 40]
-    assert together[1].spread.force_max_eV_A == pytest.approx(alone.spread.force_max_eV_A, rel=1e-8)
+    together = run(ensemble, [cluster(0), cluster(1, 7), cluster(2)], dynamics, physical=ANYTHING)
+    alone = run(ensemble, [cluster(1, 7)], dynamics, physical=ANYTHING)
+    np.testing.assert_allclose(together.frames[1].positions_A, alone.frames.positions_A, atol=1e-9)
+    assert alone.check_steps.tolist() == [10, 20, 30, 40]
+    np.testing.assert_allclose(together.spreads[1], alone.spreads[0], rtol=1e-8)
+    np.testing.assert_allclose(together.check_spreads[together.check_owners == 1], alone.check_spreads, rtol=1e-8)
 
 
 def test_a_kept_list_of_neighbours_is_as_good_as_a_new_one_in_every_step():
-    kept = run_trajectories(ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30), physical=ANYTHING)
-    fresh = run_trajectories(
-        ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30, skin_A=0.0), physical=ANYTHING
-    )
-    np.testing.assert_allclose(kept[0].positions_A, fresh[0].positions_A, atol=1e-9)
+    kept = run(ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30), physical=ANYTHING)
+    fresh = run(ani_ensemble(), [cluster(0)], Dynamics(n_steps=30, check_every=30, skin_A=0.0), physical=ANYTHING)
+    np.testing.assert_allclose(kept.frames.positions_A, fresh.frames.positions_A, atol=1e-9)
 
 
 @pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble])
@@ -171,7 +174,7 @@ def test_the_mean_force_is_the_mean_of_the_members_forces(make):
     from models.networks.potentials.graph import Configuration, collate
     from models.networks.potentials.neighbours import find_neighbours
 
-    ensemble, start = make(), cluster(0)
+    ensemble, (start, _) = make(), cluster(0)
     near = find_neighbours(start.positions_A, start.cell_A, np.array([True] * 3), ensemble.cutoff_A)
     one = Configuration(numbers=start.numbers, positions_A=start.positions_A, cell_A=start.cell_A, neighbours=near)
     graph, vectors_H3 = collate([one], torch.float64)
@@ -180,33 +183,34 @@ def test_the_mean_force_is_the_mean_of_the_members_forces(make):
 
 
 def test_cell_and_bath_follow_their_paths():
-    start = cluster(0)
+    start, drive = cluster(0)
     dynamics = Dynamics(n_steps=37, check_every=37)
-    ended = run_trajectories(ani_ensemble(), [start], dynamics, physical=ANYTHING)[0]
-    density = len(start.numbers) / np.linalg.det(ended.cell_A)
-    assert density == pytest.approx(start.density_1_A3.at(37.0, 37.0), rel=1e-12)
-    assert ended.temperature_K == pytest.approx(900.0 + 200.0 * np.sin(np.pi * 37 / 30) ** 2)
-    fractional = ended.positions_A @ np.linalg.inv(ended.cell_A)
+    ended = run(ani_ensemble(), [(start, drive)], dynamics, physical=ANYTHING)
+    frame = ended.frames[0]
+    density = len(frame.numbers) / np.linalg.det(frame.cell_A)
+    assert density == pytest.approx(drive.density_1_A3.at(37.0, 37.0), rel=1e-12)
+    assert ended.temperatures_K[0] == pytest.approx(900.0 + 200.0 * np.sin(np.pi * 37 / 30) ** 2)
+    fractional = frame.positions_A @ np.linalg.inv(frame.cell_A)
     assert fractional.min() >= 0 and fractional.max() < 1
 
 
 def test_a_trajectory_stops_at_the_first_check_that_passes_a_threshold():
     never = Thresholds(energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
     dynamics = Dynamics(n_steps=60, check_every=5)
-    calm = run_trajectories(UNSURE, [dimer(0, 600.0)], dynamics, never, ANYTHING)[0]
-    assert calm.reason == "finished" and calm.step == 60
-    forces = [spread.force_max_eV_A for _, spread in calm.checks]
+    calm = run(UNSURE, [dimer(0, 600.0)], dynamics, never, ANYTHING)
+    assert (calm.reasons.tolist(), calm.steps.tolist()) == (["finished"], [60])
+    forces = calm.check_spreads[:, FORCE_MAX]
     bound = float(np.sort(forces)[-3])
-    stopped = run_trajectories(UNSURE, [dimer(0, 600.0)], dynamics, replace(never, force_max_eV_A=bound), ANYTHING)[0]
-    first = next(step for step, spread in calm.checks if spread.force_max_eV_A > bound)
-    assert (stopped.reason, stopped.step) == ("uncertain", first)
-    assert stopped.spread.force_max_eV_A > bound
+    stopped = run(UNSURE, [dimer(0, 600.0)], dynamics, replace(never, force_max_eV_A=bound), ANYTHING)
+    first = int(calm.check_steps[forces > bound][0])
+    assert (stopped.reasons.tolist(), stopped.steps.tolist()) == (["uncertain"], [first])
+    assert stopped.spreads[0, FORCE_MAX] > bound
 
 
 def test_a_trajectory_ends_where_the_caller_asks():
     dynamics = Dynamics(n_steps=60, check_every=5)
-    ended = run_trajectories(UNSURE, [dimer(0, 600.0, end_at=25), dimer(1, 600.0)], dynamics, None, ANYTHING)
-    assert [(end.reason, end.step) for end in ended] == [("asked", 25), ("finished", 60)]
+    ended = run(UNSURE, [dimer(0, 600.0, end_at=25), dimer(1, 600.0)], dynamics, None, ANYTHING)
+    assert (ended.reasons.tolist(), ended.steps.tolist()) == (["asked", "finished"], [25, 60])
 
 
 def fused() -> tuple[Ensemble, Start]:
@@ -240,12 +244,12 @@ def test_unphysical_frames_are_discarded_with_their_reason_and_the_others_go_on(
     ensemble, bad = make()
     dynamics = Dynamics(n_steps=60, check_every=1)
     physical = Physical(minimum_distance_A=1.2, maximum_temperature_K=20000.0, minimum_volume_A3=300.0)
-    ended = run_trajectories(ensemble, [bad], dynamics, physical=physical)[0]
-    assert ended.reason == "discarded" and told in ended.why
-    assert np.isfinite(ended.positions_A).all()
+    ended = run(ensemble, [bad], dynamics, physical=physical)
+    assert ended.reasons.tolist() == ["discarded"] and told in ended.frames[0].failure
+    assert np.isfinite(ended.frames.positions_A).all()
     good = dimer(5, 10.0)
-    pair = run_trajectories(SPRINGS, [bad, good], dynamics, physical=physical)
-    assert pair[1].reason == "finished"
+    pair = run(SPRINGS, [bad, good], dynamics, physical=physical)
+    assert pair.reasons[1] == "finished"
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])

@@ -108,7 +108,7 @@ def test_hipnn_folders_load_by_name(tmp_path):
 
 
 def test_all_that_is_missing_is_named_with_the_cure(named, tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no such folder.*expected potential\.json.*train_potential"):
+    with pytest.raises(FileNotFoundError, match=r"no such folder.*expected potential\.json.*train-potential"):
         load_potential(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match=r"found \[\], expected potential\.json"):
         load_potential(tmp_path)
@@ -138,7 +138,7 @@ def test_members_that_do_not_belong_together_are_refused(tmp_path):
     other = Morse(Morse.Config(species=(1, 6), cutoff_A=4.0))
     with pytest.raises(ValueError, match=r"expected them equal"):
         Ensemble([*morse_members(1), other])
-    with pytest.raises(ValueError, match=r"expected one of .*HIPNN"):
+    with pytest.raises(ValueError, match=r"expected one of .*hipnn.*register it"):
         save_potential(tmp_path, [other], {})
 
 

@@ -1,20 +1,21 @@
 """Every engine: forces are the gradient of its energy, the stress the derivative by strain, and bits repeat."""
 
 import json
+import pickle
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from models.physics.atoms.ase_engine import ASEEngine
+from models.frames import Frames
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, Label, NotConverged
-from models.physics.atoms.gpaw_engine import GPAWEngine, k_mesh_of
-from models.physics.atoms.labelling import Failure, LabelLimits, engine_from, engine_name, label_structures
-from models.physics.atoms.pyscf_engine import PySCFEngine
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.gpaw import GPAWEngine, k_mesh_of
+from models.physics.atoms.engines.pyscf import PySCFEngine
+from models.physics.atoms.engines.tblite import TbliteEngine
+from models.physics.atoms.labelling import Failure, LabelLimits, outcomes_of
 from models.physics.atoms.sampling.crystals import prototype, repeated, strained_and_rattled
 from models.physics.atoms.sampling.molecules import molecule
-from models.physics.atoms.structure import Structure
-from models.physics.atoms.tblite_engine import TbliteEngine
 
 ENGINES: list[Engine] = [GPAWEngine(), PySCFEngine(), TbliteEngine(), ASEEngine()]
 GPA = 160.21766208  # eV/A^3
@@ -30,35 +31,35 @@ def ready(engine: Engine) -> Engine:
     return engine
 
 
-def shaken(name: str, seed: int = 0) -> Structure:
+def shaken(name: str, seed: int = 0) -> Frames:
     start = molecule(name)
     rng = np.random.default_rng(seed)
-    return replace(start, positions_A=start.positions_A + rng.normal(0, 0.05, start.positions_A.shape))
+    return start.changed(positions_A=start.positions_A + rng.normal(0, 0.05, start.positions_A.shape))
 
 
-def crystal(seed: int = 0) -> Structure:
+def crystal(seed: int = 0) -> Frames:
     rng = np.random.default_rng(seed)
     return strained_and_rattled(prototype("fcc", 13, 16.0), strain=0.05, rattle_A=0.1, rng=rng)
 
 
-def diamond() -> Structure:
+def diamond() -> Frames:
     return strained_and_rattled(prototype("diamond", 6, 6.0), strain=0.02, rattle_A=0.03, rng=np.random.default_rng(1))
 
 
-def label(engine: Engine, structure: Structure) -> Label:
+def label(engine: Engine, structure: Frames) -> Label:
     return engine.label(structure.numbers, structure.positions_A, structure.cell_A)
 
 
-def force_by_differences(engine: Engine, structure: Structure, atom: int, axis: int, step_A: float) -> float:
+def force_by_differences(engine: Engine, structure: Frames, atom: int, axis: int, step_A: float) -> float:
     def energy(sign: int) -> float:
         positions = structure.positions_A.copy()
         positions[atom, axis] += sign * step_A
-        return label(engine, replace(structure, positions_A=positions)).energy_eV
+        return label(engine, structure.changed(positions_A=positions)).energy_eV
 
     return (energy(-1) - energy(1)) / (2 * step_A)
 
 
-def stress_by_differences(engine: Engine, structure: Structure, i: int, j: int, step: float) -> float:
+def stress_by_differences(engine: Engine, structure: Frames, i: int, j: int, step: float) -> float:
     assert structure.cell_A is not None
 
     def energy(sign: int) -> float:
@@ -66,8 +67,8 @@ def stress_by_differences(engine: Engine, structure: Structure, i: int, j: int, 
         strain[i, j] += sign * step / 2
         strain[j, i] += sign * step / 2
         deformation = np.eye(3) + strain
-        strained = replace(
-            structure, positions_A=structure.positions_A @ deformation, cell_A=structure.cell_A @ deformation
+        strained = structure.changed(
+            positions_A=structure.positions_A @ deformation, cell_A=structure.cell_A @ deformation
         )
         return label(engine, strained).energy_eV
 
@@ -90,7 +91,7 @@ def stress_by_differences(engine: Engine, structure: Structure, i: int, j: int, 
     ],
     ids=lambda value: value.level if hasattr(value, "level") else "",
 )
-def test_forces_are_minus_the_gradient_of_the_energy(engine: Engine, given: Structure, tolerance: float):
+def test_forces_are_minus_the_gradient_of_the_energy(engine: Engine, given: Frames, tolerance: float):
     ready(engine)
     told = label(engine, given)
     step_A = 0.004 if isinstance(engine, GPAWEngine) else 0.001
@@ -109,7 +110,7 @@ def test_forces_are_minus_the_gradient_of_the_energy(engine: Engine, given: Stru
     ],
     ids=lambda value: value.level if hasattr(value, "level") else "",
 )
-def test_stress_is_the_derivative_of_the_energy_by_strain(engine: Engine, given: Structure, tolerance: float):
+def test_stress_is_the_derivative_of_the_energy_by_strain(engine: Engine, given: Frames, tolerance: float):
     ready(engine)
     stress = label(engine, given).stress_eV_A3
     assert stress is not None
@@ -168,9 +169,9 @@ def test_fcc_aluminium_has_the_lattice_constant_and_bulk_modulus_of_pbe():
     [(COARSE, crystal()), (PySCFEngine(basis="sto-3g"), shaken("H2O")), (TbliteEngine(), shaken("CH3OH"))],
     ids=lambda value: value.level if hasattr(value, "level") else "",
 )
-def test_labels_repeat_bit_by_bit_in_another_process(engine: Engine, given: Structure):
+def test_labels_repeat_bit_by_bit_in_another_process(engine: Engine, given: Frames):
     ready(engine)
-    (first,), (again,) = (label_structures(engine, [given], LabelLimits()) for _ in range(2))
+    (first,), (again,) = (outcomes_of(engine, [given], LabelLimits()) for _ in range(2))
     assert isinstance(first, Label)
     assert isinstance(again, Label)
     assert first.energy_eV == again.energy_eV
@@ -184,7 +185,7 @@ def test_a_field_that_does_not_converge_is_told_by_both_dft_engines():
         label(ready(replace(COARSE, max_iterations=2)), crystal())
     with pytest.raises(NotConverged, match="no self-consistency after 2 cycles"):
         label(ready(PySCFEngine(basis="sto-3g", max_cycles=2)), shaken("H2O"))
-    (outcome,) = label_structures(replace(COARSE, max_iterations=2), [crystal()], LabelLimits())
+    (outcome,) = outcomes_of(replace(COARSE, max_iterations=2), [crystal()], LabelLimits())
     assert isinstance(outcome, Failure)
     assert outcome.reason.count("GPAW") == 2
 
@@ -204,7 +205,7 @@ def test_a_molecule_in_a_box_has_forces_near_those_of_gaussian_orbitals():
 
 
 def test_tight_binding_refuses_metals():
-    for given in (crystal(), replace(crystal(), cell_A=None)):
+    for given in (crystal(), crystal().changed(cell_A=None)):
         with pytest.raises(EngineRefused, match=r"atomic numbers \[13\].*Choose the engine gpaw"):
             TbliteEngine().refuse(given.numbers, periodic=given.periodic)
     assert TbliteEngine().refuse(molecule("CH3OH").numbers, periodic=False) is None
@@ -232,9 +233,9 @@ def test_the_mesh_is_as_dense_in_a_supercell_as_in_its_cell():
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: type(engine).__name__)
-def test_an_engine_is_built_again_from_its_name_and_settings(engine: Engine):
-    settings = json.loads(json.dumps(asdict(engine)))
-    assert engine_from(engine_name(engine), settings) == engine
+def test_an_engine_reaches_another_process_as_it_is_and_its_settings_are_json(engine: Engine):
+    assert pickle.loads(pickle.dumps(engine)) == engine
+    assert json.loads(json.dumps(asdict(engine))) == json.loads(json.dumps(asdict(pickle.loads(pickle.dumps(engine)))))
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: type(engine).__name__)

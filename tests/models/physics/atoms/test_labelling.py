@@ -13,10 +13,11 @@ import numpy as np
 import psutil
 import pytest
 
+from models.frames import Frames
 from models.physics.atoms.child_process import ChildFailed, ChildLimits, run_in_child
+from models.physics.atoms.distances import minimum_distance
 from models.physics.atoms.engine import EngineMissing, Label, require_package
-from models.physics.atoms.labelling import Failure, LabelLimits, label_structures
-from models.physics.atoms.structure import Structure, minimum_distance
+from models.physics.atoms.labelling import Failure, LabelLimits, outcomes_of
 from tests.models.physics.atoms import fragile
 from tests.models.physics.atoms.fragile import Fragile
 
@@ -24,10 +25,10 @@ ROOT = Path(__file__).parents[4]
 LIMITS = LabelLimits(time_limit_s=60, maximum_net_force_eV_A=100)
 
 
-def structure(mood: int = fragile.GOOD, *, seed: int = 0) -> Structure:
+def structure(mood: int = fragile.GOOD, *, seed: int = 0) -> Frames:
     rng = np.random.default_rng(seed)
     corners = np.array([[0.0, 0, 0], [2, 0, 0], [0, 2, 0]])
-    return Structure(numbers=np.array([mood, 1, 1]), positions_A=corners + rng.normal(0, 0.1, (3, 3)))
+    return Frames.one(numbers=np.array([mood, 1, 1]), positions_A=corners + rng.normal(0, 0.1, (3, 3)))
 
 
 def only(outcomes) -> Label | Failure:
@@ -42,7 +43,7 @@ def reason(outcome) -> str:
 
 def test_a_label_from_a_child_has_the_very_bits_of_one_made_here():
     structures = [structure(seed=seed) for seed in range(5)]
-    for given, outcome in zip(structures, label_structures(Fragile(), structures, LIMITS), strict=True):
+    for given, outcome in zip(structures, outcomes_of(Fragile(), structures, LIMITS), strict=True):
         assert isinstance(outcome, Label)
         np.testing.assert_array_equal(outcome.forces_eV_A, -fragile.SPRING_EV_A2 * given.positions_A)
         assert outcome.energy_eV == fragile.SPRING_EV_A2 * float(np.sum(given.positions_A**2)) / 2
@@ -50,7 +51,7 @@ def test_a_label_from_a_child_has_the_very_bits_of_one_made_here():
 
 def test_a_crash_harms_only_the_configuration_that_crashed():
     moods = [fragile.GOOD, fragile.CRASHING, fragile.GOOD, fragile.BROKEN, fragile.GOOD]
-    outcomes = label_structures(Fragile(), [structure(mood) for mood in moods], LIMITS)
+    outcomes = outcomes_of(Fragile(), [structure(mood) for mood in moods], LIMITS)
     assert [isinstance(outcome, Label) for outcome in outcomes] == [True, False, True, False, True]
     assert reason(outcomes[1]).count("SIGSEGV") == 2  # with the first settings and with the safer ones
     assert "ZeroDivisionError: a bug of the library" in reason(outcomes[3])
@@ -59,7 +60,7 @@ def test_a_crash_harms_only_the_configuration_that_crashed():
 def test_a_hanging_calculation_is_killed_with_its_children_and_the_rest_goes_on(tmp_path: Path):
     engine = Fragile(has_safer=False, pid_file=str(tmp_path / "pids"))
     begin = time.monotonic()
-    outcomes = label_structures(
+    outcomes = outcomes_of(
         engine,
         [structure(), structure(fragile.HANGING), structure()],
         LabelLimits(time_limit_s=3, maximum_net_force_eV_A=100),
@@ -71,18 +72,18 @@ def test_a_hanging_calculation_is_killed_with_its_children_and_the_rest_goes_on(
 
 
 def test_what_does_not_converge_is_retried_once_with_safer_settings():
-    outcome = only(label_structures(Fragile(), [structure(fragile.UNCONVERGED)], LIMITS))
+    outcome = only(outcomes_of(Fragile(), [structure(fragile.UNCONVERGED)], LIMITS))
     assert isinstance(outcome, Label)
     assert outcome.provenance["first_attempt"] == "no self-consistency, safe: False"
-    told = reason(only(label_structures(Fragile(), [structure(fragile.STUBBORN)], LIMITS)))
+    told = reason(only(outcomes_of(Fragile(), [structure(fragile.STUBBORN)], LIMITS)))
     assert told == "no self-consistency, safe: False; with safer settings: no self-consistency, safe: True"
-    told = reason(only(label_structures(Fragile(has_safer=False), [structure(fragile.UNCONVERGED)], LIMITS)))
+    told = reason(only(outcomes_of(Fragile(has_safer=False), [structure(fragile.UNCONVERGED)], LIMITS)))
     assert told == "no self-consistency, safe: False"
 
 
 def test_safer_settings_must_keep_the_level_of_theory():
     with pytest.raises(ValueError, match="other springs"):
-        label_structures(Fragile(safer_level="other springs"), [structure(fragile.UNCONVERGED)], LIMITS)
+        outcomes_of(Fragile(safer_level="other springs"), [structure(fragile.UNCONVERGED)], LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +96,8 @@ def test_safer_settings_must_keep_the_level_of_theory():
         (structure(), LabelLimits(minimum_distance_A=5.0), "atoms fused"),
     ],
 )
-def test_what_no_potential_should_learn_from_is_a_failure(given: Structure, limits: LabelLimits, told: str):
-    assert told in reason(only(label_structures(Fragile(has_safer=False), [given], limits)))
+def test_what_no_potential_should_learn_from_is_a_failure(given: Frames, limits: LabelLimits, told: str):
+    assert told in reason(only(outcomes_of(Fragile(has_safer=False), [given], limits)))
 
 
 @pytest.mark.parametrize(
@@ -109,31 +110,39 @@ def test_what_no_potential_should_learn_from_is_a_failure(given: Structure, limi
     ],
 )
 def test_impossible_configurations_never_reach_the_engine(positions, cell, told: str):
-    given = Structure(
+    given = Frames.one(
         numbers=np.array([fragile.CRASHING, 1]), positions_A=np.array(positions, dtype=float), cell_A=cell
     )
-    outcome = only(label_structures(Fragile(), [given], LIMITS))
+    outcome = only(outcomes_of(Fragile(), [given], LIMITS))
     assert told in reason(outcome)
     assert isinstance(outcome, Failure)
     assert outcome.final
 
 
-def test_a_child_that_cannot_start_fails_all_it_was_given():
-    class Unreachable(Fragile):
-        """Not at the top of its module, so that no child can make one."""
+class Unreachable(Fragile):
+    """No child can read one."""
 
-    outcomes = label_structures(Unreachable(has_safer=False), [structure(), structure()], LIMITS)
+    def __reduce__(self):
+        return missing_in_children, ()
+
+
+def missing_in_children():
+    raise AttributeError("not there")
+
+
+def test_a_child_that_cannot_start_fails_all_it_was_given():
+    outcomes = outcomes_of(Unreachable(has_safer=False), [structure(), structure()], LIMITS)
     assert all("status 1" in reason(outcome) and "AttributeError" in reason(outcome) for outcome in outcomes)
 
 
 def test_what_a_library_prints_is_not_taken_for_a_reply():
-    assert isinstance(only(label_structures(Fragile(), [structure(fragile.LOUD)], LIMITS)), Label)
+    assert isinstance(only(outcomes_of(Fragile(), [structure(fragile.LOUD)], LIMITS)), Label)
 
 
 def test_threads_are_pinned_and_temporary_files_private_and_gone_afterwards(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     limits = LabelLimits(n_threads=2, maximum_net_force_eV_A=100)
-    outcome = only(label_structures(Fragile(), [structure()], limits))
+    outcome = only(outcomes_of(Fragile(), [structure()], limits))
     assert isinstance(outcome, Label)
     assert outcome.provenance["threads"] == "2"
     assert outcome.provenance["n_threads"] == 2
@@ -142,16 +151,16 @@ def test_threads_are_pinned_and_temporary_files_private_and_gone_afterwards(monk
 
 def test_labels_can_be_made_off_the_main_thread():
     with ThreadPoolExecutor(2) as pool:
-        outcomes = list(pool.map(lambda seed: label_structures(Fragile(), [structure(seed=seed)], LIMITS), range(2)))
+        outcomes = list(pool.map(lambda seed: outcomes_of(Fragile(), [structure(seed=seed)], LIMITS), range(2)))
     assert all(isinstance(only(outcome), Label) for outcome in outcomes)
 
 
 def test_a_child_dies_with_its_parent(tmp_path: Path):
     code = f"""
-        from models.physics.atoms.labelling import LabelLimits, label_structures
+        from models.physics.atoms.labelling import LabelLimits, outcomes_of
         from tests.models.physics.atoms.fragile import HANGING, Fragile
         from tests.models.physics.atoms.test_labelling import structure
-        label_structures(Fragile(pid_file={str(tmp_path / "pids")!r}), [structure(HANGING)], LabelLimits())
+        outcomes_of(Fragile(pid_file={str(tmp_path / "pids")!r}), [structure(HANGING)], LabelLimits())
     """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, env=environment)
@@ -175,10 +184,10 @@ def test_a_function_that_raises_ends_its_child_with_the_error_told():
 
 
 def test_the_minimum_distance_sees_images_and_an_atom_s_own():
-    lone = Structure(numbers=np.array([13]), positions_A=np.zeros((1, 3)), cell_A=np.diag([2.0, 3.0, 4.0]))
+    lone = Frames.one(numbers=np.array([13]), positions_A=np.zeros((1, 3)), cell_A=np.diag([2.0, 3.0, 4.0]))
     assert minimum_distance(lone) == 2.0
-    assert minimum_distance(Structure(numbers=np.array([13]), positions_A=np.zeros((1, 3)))) == np.inf
-    across = Structure(
+    assert minimum_distance(Frames.one(numbers=np.array([13]), positions_A=np.zeros((1, 3)))) == np.inf
+    across = Frames.one(
         numbers=np.array([13, 13]), positions_A=np.array([[0.1, 0, 0], [4.9, 0, 0]]), cell_A=5 * np.eye(3)
     )
     assert minimum_distance(across) == pytest.approx(0.2)

@@ -5,18 +5,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.physics.atoms.ase_engine import ASEEngine
+from models.frames import Frames
+from models.physics.atoms.baoab import BOLTZMANN_EV_K
 from models.physics.atoms.child_process import ChildLimits
+from models.physics.atoms.distances import minimum_distance
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.tblite import TbliteEngine
 from models.physics.atoms.sampling.crystals import PROTOTYPES, Crystals, prototype, repeated, sample_crystals
 from models.physics.atoms.sampling.defects import DEFECTS, Defects, sample_defects, stacking_fault
 from models.physics.atoms.sampling.disordered import RandomPacked, _overlap, sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample, sample_in_child
 from models.physics.atoms.sampling.langevin import BlownUp, Langevin, sample_langevin
 from models.physics.atoms.sampling.molecules import molecule, relaxed, rotatable_bonds
-from models.physics.atoms.sampling.normal_modes import BOLTZMANN_EV_K, NormalModes, hessian, masses_of, modes_of
+from models.physics.atoms.sampling.normal_modes import NormalModes, hessian, masses_of, modes_of
 from models.physics.atoms.sampling.torsions import Torsions, sample_torsions, turned
-from models.physics.atoms.structure import Structure, minimum_distance
-from models.physics.atoms.tblite_engine import TbliteEngine
 from tests.models.physics.atoms.fragile import SPRING_EV_A2, Fragile
 
 EMT = ASEEngine()  # knows H, C, N and O too: crude, and fast
@@ -82,7 +84,7 @@ def test_frames_drawn_in_parts_are_those_drawn_at_once():
 def test_langevin_dynamics_has_the_temperature_of_its_bath():
     """Springs to the origin: <k x^2> = k_B T for each coordinate."""
     temperature = 300.0
-    start = Structure(numbers=np.array([1]), positions_A=np.zeros((1, 3)), cell_A=1e4 * np.eye(3))  # or it is centred
+    start = Frames.one(numbers=np.array([1]), positions_A=np.zeros((1, 3)), cell_A=1e4 * np.eye(3))  # or it is centred
     bath = Langevin(
         n_frames=3000,
         temperature_K=(temperature, temperature),
@@ -242,17 +244,17 @@ def test_impossible_settings_of_samplers_are_refused_all_at_once(kind, given, to
         kind(**given)
 
 
-def distances(structure: Structure, atoms: list[int]) -> np.ndarray:
+def distances(structure: Frames, atoms: list[int]) -> np.ndarray:
     points = structure.positions_A[atoms]
     return np.linalg.norm(points[:, None] - points[None], axis=-1)
 
 
-def volume_per_atom(structure: Structure) -> float:
+def volume_per_atom(structure: Frames) -> float:
     assert structure.cell_A is not None
     return abs(float(np.linalg.det(structure.cell_A))) / len(structure.numbers)
 
 
-def neighbours(structure: Structure, cutoff_A: float) -> np.ndarray:
+def neighbours(structure: Frames, cutoff_A: float) -> np.ndarray:
     from ase import Atoms
     from ase.neighborlist import neighbor_list
 

@@ -1,10 +1,13 @@
-"""Labelled configurations whose energy is a sum of Morse pairs: small enough to train on within a test."""
+"""Labelled frames whose energy is a sum of Morse pairs: small enough to train on within a test."""
+
+from dataclasses import replace
 
 import numpy as np
 import torch
 
+from models.frames import Frames
 from models.networks.potentials.hipnn import HIPNN
-from models.training.potentials.configurations import Configurations, with_neighbours
+from models.training.potentials.configurations import with_neighbours
 
 DEPTH_EV, WIDTH, LENGTH_A = 0.5, 1.5, 1.4
 TINY = HIPNN.Config(
@@ -16,33 +19,31 @@ def clusters(n_configs, seed=0, *, periodic=False):
     """Two to five atoms of H and O; with `periodic`, every third in a box, with a stress label."""
     rng = np.random.default_rng(seed)
     n_atoms = rng.integers(2, 6, n_configs)
-    numbers, positions, forces, energies, cells, stresses = [], [], [], [], [], []
+    frames = []
     for row, n in enumerate(n_atoms):
         at = _apart(rng, int(n))
-        numbers.append(rng.choice([1, 8], n))
+        numbers = rng.choice([1, 8], n)
         energy, force, virial = _morse(at)
         boxed = periodic and row % 3 == 0
-        cell = 20.0 * np.eye(3) if boxed else np.zeros((3, 3))
-        positions.append(at)
-        forces.append(force)
-        energies.append(energy - 3.0 * (numbers[-1] == 1).sum() - 100.0 * (numbers[-1] == 8).sum())
-        cells.append(cell)
-        stresses.append((virial + virial.T) / 2 / 20.0**3 if boxed else np.full((3, 3), np.nan))
-    cell = np.array(cells)
-    return Configurations(
-        numbers_A=np.concatenate(numbers),
-        positions_A3=np.concatenate(positions),
-        n_atoms_M=n_atoms,
-        cell_M33=cell,
-        pbc_M3=np.repeat(cell.any(axis=(1, 2))[:, None], 3, axis=1),
-        energy_M=np.array(energies),
-        forces_A3=np.concatenate(forces),
-        stress_M33=np.array(stresses),
-    )
+        frames.append(
+            Frames.one(
+                numbers=numbers,
+                positions_A=at,
+                cell_A=20.0 * np.eye(3) if boxed else None,
+                energy_eV=energy - 3.0 * (numbers == 1).sum() - 100.0 * (numbers == 8).sum(),
+                forces_eV_A=force,
+                stress_eV_A3=(virial + virial.T) / 2 / 20.0**3 if boxed else None,
+            )
+        )
+    return Frames.concatenate(frames)
+
+
+def config(species=(1, 8), references=(-3.0, -100.0), cutoff_A=4.0):
+    return replace(TINY, species=species, reference_energies_eV=references, cutoff_A=cutoff_A)
 
 
 def prepared(data, dtype=torch.float32, cutoff_A=4.0):
-    return with_neighbours(data, cutoff_A=cutoff_A, species=(1, 8), reference_energies_eV=(-3.0, -100.0), dtype=dtype)
+    return with_neighbours(data, config(cutoff_A=cutoff_A), dtype)
 
 
 def _apart(rng, n):

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 
-from stores.atoms import ATOMS, AtomsRecord, columns_of, dataset_of
+from models.frames import Frames
+from stores.atoms import ATOMS, columns_of, dataset_of
 from stores.zarr_store import write_store
 
 METHODS = {
@@ -50,7 +51,7 @@ def records(sources, *, cell=None, n_frames=3):
     for group, source in enumerate(source for source in sources for _ in range(n_frames)):
         forces = rng.normal(size=start.shape)
         found.append(
-            AtomsRecord(
+            Frames.one(
                 numbers=numbers,
                 positions_A=start + 0.05 * rng.normal(size=start.shape),
                 cell_A=cell,
@@ -77,7 +78,7 @@ def write_atoms(root):
     ):
         found = records(sources, cell=box)
         attributes = {"level": "Morse", "reference_energies": "{}", "settings": "{}"}
-        write_store(root / f"data/{name}.zarr", ATOMS, dataset_of(columns_of(found), attributes))
+        write_store(root / f"data/{name}.zarr", ATOMS, dataset_of(columns_of(Frames.concatenate(found)), attributes))
         told = {"n_configs": 1006, "n_failed": 5, "n_retried": 1, "level": f"level of {name}", "hash": "0"}
         write(root, f"reports/metrics/{name}.json", told | {"sources": dict.fromkeys(sources, 3)})
     models = {"hipnn": trained(0.311, held_out=errors(0.911)), "ani": trained(0.222)}
@@ -208,7 +209,9 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
     cell = np.eye(3) * 5.0
     found = records(("test packed", "bootstrap", "active round 1"), cell=cell)
     attributes = {"level": "Morse", "reference_energies": "{}", "settings": "{}"}
-    write_store(root / "data/aluminium_active.zarr", ATOMS, dataset_of(columns_of(found), attributes))
+    write_store(
+        root / "data/aluminium_active.zarr", ATOMS, dataset_of(columns_of(Frames.concatenate(found)), attributes)
+    )
     active, random = rounds_of((0.44, 0.33, 0.213)), rounds_of((0.44, 0.35, 0.287))
     arms = {
         name: [

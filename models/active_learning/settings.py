@@ -1,24 +1,27 @@
 """params.yaml: active_learning, and how its values become starts, trainings and the loops of the control."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.active_learning.acquisition import ThresholdRule
+from models.active_learning.acquisition import Diverse, ThresholdRule
+from models.networks.potentials.ani import ANIParams
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
+from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
+from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
 from models.physics.atoms.sampling.defects import Defects
 from models.physics.atoms.sampling.disordered import RandomPacked
 from models.physics.atoms.sampling.driving_paths import DrivingPaths
+from models.registry import Chosen
 from models.settings import Fraction, Range, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
-from models.training.potentials.potential_settings import PotentialSettings
-from pipeline.atoms.labelling import EngineParams
-from pipeline.atoms.potential_networks import ANIParams, HIPNNParams, NetworkParams
-from pipeline.atoms.potential_params import epochs_of_steps, whole_validations
+from models.training.potentials.potential_settings import PotentialSettings, epochs_of_steps, whole_validations
 
 __all__ = [
     "ActiveLearningParams",
@@ -70,6 +73,10 @@ class RoundsParams:
     least_distance: NonNegativeFloat  # of fingerprints: nearer ones are duplicates
     diversity: NonNegativeFloat  # exponent of the distance in the order of selection
 
+    @property
+    def acquisition(self) -> Diverse:
+        return Diverse(least_distance=self.least_distance, diversity=self.diversity)
+
 
 @settings
 class TrainingParams:
@@ -96,8 +103,13 @@ class TrainingParams:
     hipnn: HIPNNParams
 
     @property
-    def network(self) -> NetworkParams:
-        return self.ani if self.model == "ani" else self.hipnn
+    def network_class(self) -> Callable[..., PotentialNetwork]:
+        return POTENTIALS[self.model].make
+
+    @property
+    def network(self) -> HIPNNParams | ANIParams:
+        chosen: HIPNNParams | ANIParams = getattr(self, self.model)
+        return chosen
 
     def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
         steps = self.final_steps if final else max(1, round(share * self.steps))
@@ -121,7 +133,7 @@ class ControlParams:
     """Active against random selection with an engine that costs next to nothing, over `n_seeds` seeds; 0: left out."""
 
     n_seeds: NonNegativeInt
-    engine: EngineParams
+    engine: Annotated[Chosen, ENGINES]
     bootstrap: Annotated[int, Field(ge=2)]
     test_packed: NonNegativeInt
     test_driven: NonNegativeInt
@@ -141,8 +153,8 @@ class ActiveLearningParams:
     element: str
     frames_per_task: PositiveInt  # labels that share a process; shapes no content
     random_control: bool  # a second loop that spends the same labels on frames taken at random
-    engine: EngineParams
-    driver: EngineParams  # moves part of the test frames, labels nothing
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]  # moves part of the test frames, labels nothing
     limits: LabelLimits
     packed: RandomPacked  # n_frames: the first labels; trajectories start from such cells
     ordered: OrderedParams
@@ -173,7 +185,7 @@ class ActiveLearningParams:
                 f"{self.training.n_folds}"
             )
         if self.test.packed + self.test.driven.n_frames == 0:
-            problems.append("test: found no frames, expected some: errors are told on them")
+            problems.append("test: found no frames, expected some: errors are measured on them")
         if self.packed.minimum_distance_A < self.physical.minimum_distance_A:
             problems.append(
                 f"packed.minimum_distance_A: found {self.packed.minimum_distance_A:g}, expected at least "

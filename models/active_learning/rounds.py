@@ -1,0 +1,393 @@
+"""Rounds of active learning: train an ensemble, let it run until it is uncertain, label, append, train again.
+
+Several runs (a seed and an arm, active or random) advance side by side, so that their trainings, trajectories and
+labels share the workers. The random arm of a seed spends as many labels in each round as its active twin has. All
+decisions are taken here, from results of pure tasks; who keeps these results may be killed and go on with them.
+
+    round 0      bootstrap: random-packed cells
+    round r      trajectories by the ensemble of round r - 1, selection, labels; then an ensemble and its errors
+    final        rounds train briefly; the potential that is kept may be trained anew, for long, on all labels
+
+Frames come in and go out as models.frames.Frames; stores, folders and processes are the caller's.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
+
+import numpy as np
+
+from models.active_learning.acquisition import calibrate
+from models.active_learning.sampling import (
+    BOOTSTRAP,
+    TEST,
+    Labels,
+    LabelTask,
+    Sampled,
+    SampleTask,
+    TestTask,
+    label,
+    label_driven,
+    ordered_frames,
+    packed_frame,
+    sample,
+)
+from models.active_learning.settings import ActiveLearningParams
+from models.frames import FloatArray, Frames
+from models.networks.potentials.batched_dynamics import Thresholds, Trajectories
+from models.networks.potentials.ensemble import SPREADS
+from models.networks.potentials.potential import PotentialNetwork
+from models.physics.atoms.engine import ENGINES
+from models.training.potentials.ensembles import (
+    Errors,
+    Member,
+    MemberTask,
+    errors_of,
+    mean_prediction,
+    network_of,
+    references_of,
+    spreads_of,
+)
+
+__all__ = ["Arm", "Round", "Run", "Tasks", "TooFewLabels", "bootstrap", "finish", "run_rounds", "test_set"]
+
+Arm = Literal["active", "random"]
+ROUND_GROUPS = 10**6  # groups of trajectories begin here, of each round anew
+FINAL = 10**6  # in the place of a round's number: the training after the last one
+Result = TypeVar("Result")
+
+
+class TooFewLabels(RuntimeError):
+    """Nothing to train or to test on; the message gives the reasons of the failures."""
+
+
+class Results(Protocol):
+    """Applies a pure function to items and gives a `kind` for each, in their order; a name says all that shapes one."""
+
+    def __call__(
+        self, kind: type[Result], names: Sequence[str], function: Callable[[Any], Result], items: Sequence[Any]
+    ) -> list[Result]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """Who works: `labels` by names that say all, `work` by names within this one loop. `train` makes a Member."""
+
+    labels: Results
+    work: Results
+    train: Callable[[MemberTask], Member]
+    tell: Callable[[str], None] = print
+
+
+@dataclass(kw_only=True)
+class Round:
+    """What one round of one run did and what came of it."""
+
+    number: int
+    n_labels: int = 0  # frames that are trained on after it
+    tried: int = 0  # trajectories
+    selected: int = 0  # labels spent
+    n_failed: int = 0
+    n_duplicates: int = 0
+    thresholds: Thresholds | None = None
+    errors: Errors | None = None
+    cpu_s: dict[str, float] = field(default_factory=dict)
+    atom_steps: int = 0
+    trajectories: Trajectories | None = None
+    taken: list[int] = field(default_factory=list)  # trajectories whose end was labelled
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One loop and its state."""
+
+    seed: int
+    arm: Arm
+    frames: Frames  # all labels spent, failures among them
+    bootstrap_cpu_s: float = 0.0
+    rounds: list[Round] = field(default_factory=list)
+    config: Any = None  # of the networks
+    members: list[Member] = field(default_factory=list)
+    spreads: FloatArray = field(default_factory=lambda: np.zeros((0, len(SPREADS))))  # on the frames of its training
+    done: bool = False
+    final: Errors | None = None  # of the long training, where there is one
+    final_cpu_s: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}_{self.seed}"
+
+    @property
+    def labelled(self) -> Frames:
+        return _labelled(self.frames)
+
+    def networks(self, network: Callable[[Any], PotentialNetwork]) -> list[PotentialNetwork]:
+        """Its ensemble as it stands."""
+        return [network_of(network, self.config, member.weights) for member in self.members]
+
+
+def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
+    """The frozen test set, failures among them."""
+    n_packed, n_driven = params.test.packed, params.test.driven.n_frames
+    packed = [
+        packed_frame(params, params.seed, TEST, i).changed(source="test packed", group=i) for i in range(n_packed)
+    ]
+    known = [{"origin": "test", "kind": "packed", "index": i} for i in range(n_packed)]
+    labelled, _ = _label(params, tasks, packed, known)
+    driven = [TestTask(params=params, index=i, group=i) for i in range(n_packed, n_packed + n_driven)]
+    what = [
+        params.seed,
+        params.number,
+        asdict(ENGINES.make(params.driver)),
+        asdict(params.packed),
+        asdict(params.test.driven),
+    ]
+    names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), task.index])}" for task in driven]
+    found = tasks.labels(Labels, names, label_driven, driven)
+    return Frames.concatenate([*labelled, *(labels.frames for labels in found)])
+
+
+def bootstrap(params: ActiveLearningParams, seed: int, tasks: Tasks) -> tuple[Frames, float]:
+    """First labels of a seed, the same for both arms, and the CPU seconds they took."""
+    first = params.test.packed + params.test.driven.n_frames
+    drawn = [packed_frame(params, seed, BOOTSTRAP, i) for i in range(params.packed.n_frames)]
+    drawn += ordered_frames(params, seed)
+    frames = [frame.changed(source="bootstrap", group=first + i) for i, frame in enumerate(drawn)]
+    known = [{"origin": "bootstrap", "round": 0, "index": i} for i in range(len(frames))]
+    labelled, cpu_s = _label(params, tasks, frames, known)
+    return Frames.concatenate(labelled), sum(cpu_s)
+
+
+def run_rounds(params: ActiveLearningParams, runs: Sequence[Run], test: Frames, tasks: Tasks) -> None:
+    """Advance all runs to their end; they hold what happened.
+
+    Raises TooFewLabels, and what the tasks raise where a training failed.
+    """
+    known = _labelled(test)
+    if not len(known):
+        raise TooFewLabels(f"found no label of {len(test)} test frames, expected some; {_reasons(test)}")
+    for run in runs:
+        failed = len(run.frames) - len(run.labelled)
+        cost = {"labels": run.bootstrap_cpu_s}
+        run.rounds.append(Round(number=0, selected=len(run.frames), n_failed=failed, cpu_s=cost))
+    for number in range(params.rounds.n_rounds + 1):
+        live = [run for run in runs if not run.done]
+        if not live:
+            break
+        _train(params, live, number, known, tasks)
+        _report(runs, number, tasks)
+        if number < params.rounds.n_rounds:
+            _sample(params, live, number + 1, tasks)
+            _spend(params, live, number + 1, tasks)
+
+
+def finish(params: ActiveLearningParams, run: Run, test: Frames, tasks: Tasks) -> None:
+    """Train members anew on all labels for `training.final_steps`, if any; they replace those of the last round."""
+    if params.training.final_steps:
+        known = _labelled(test)
+        members = _member_tasks(params, run, FINAL, known)
+        names = [f"{run.name}/final/member_{m}" for m in range(len(members))]
+        run.members = tasks.work(Member, names, tasks.train, members)
+        run.config = members[0].config
+        run.final = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), known)
+        run.final_cpu_s = sum(member.cpu_s for member in run.members)
+
+
+def _train(params: ActiveLearningParams, runs: Sequence[Run], number: int, test: Frames, tasks: Tasks) -> None:
+    n_members, n_folds = params.training.n_members, params.training.n_folds
+    members, names = [], []
+    for run in runs:
+        if len(run.labelled) < n_folds:
+            raise TooFewLabels(
+                f"{run.name}, round {number}: found {len(run.labelled)} labels of {len(run.frames)}, expected at "
+                f"least {n_folds} (training.n_folds); {_reasons(run.frames)}"
+            )
+        members += _member_tasks(params, run, number, test)
+        names += [f"{_folder(run, number)}/member_{m}" for m in range(n_members)]
+    trained = tasks.work(Member, names, tasks.train, members)
+    for i, run in enumerate(runs):
+        mine = slice(i * n_members, (i + 1) * n_members)
+        run.members, run.config, known = trained[mine], members[mine][0].config, run.labelled
+        run.spreads = spreads_of([m.predictions["known"] for m in run.members], known)
+        last = run.rounds[-1]
+        last.n_labels = len(known)
+        last.errors = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), test)
+        last.cpu_s["training"] = sum(member.cpu_s for member in run.members)
+
+
+def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Frames) -> list[MemberTask]:
+    """The members of an ensemble on all that is labelled; each leaves another fold for validation."""
+    training, known = params.training, run.labelled
+    warm = training.start == "warm" and bool(run.members) and number != FINAL
+    share = training.warm_share if warm else 1.0
+    force_eV_A = float(np.sqrt(np.nanmean(known.forces_eV_A**2)))
+    data = (known.species, references_of(known), force_eV_A if force_eV_A > 0 else 1.0)
+    config = run.config if warm else training.network.config(*data)
+    fold = np.arange(len(known)) % training.n_folds
+    tasks = []
+    for m in range(training.n_members):
+        held = fold == m % training.n_folds
+        tasks.append(
+            MemberTask(
+                name=f"{run.name}, {'final' if number == FINAL else f'round {number}'}, member {m}",
+                network=training.network_class,
+                config=config,
+                settings=training.settings(int((~held).sum()), share, final=number == FINAL),
+                seed=int(np.random.SeedSequence(run.seed, spawn_key=(3, number, m)).generate_state(1)[0]),
+                sets={"train": known.select(~held), "validation": known.select(held), "test": test, "known": known},
+                start=run.members[m].weights if warm else None,
+            )
+        )
+    return tasks
+
+
+def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, tasks: Tasks) -> None:
+    rounds = params.rounds
+    items, names = [], []
+    owners: list[Run] = []
+    for run in runs:
+        thresholds = calibrate(params.thresholds, run.spreads) if run.arm == "active" else None
+        n = rounds.n_trajectories if run.arm == "active" else min(rounds.n_trajectories, 2 * rounds.quota)
+        run.rounds.append(Round(number=number, tried=n, thresholds=thresholds))
+        for first in range(0, n, rounds.trajectories_per_batch):
+            items.append(
+                SampleTask(
+                    params=params,
+                    network=params.training.network_class,
+                    config=run.config,
+                    weights=[member.weights for member in run.members],
+                    seed=run.seed,
+                    round=number,
+                    first=first,
+                    n=min(rounds.trajectories_per_batch, n - first),
+                    thresholds=thresholds,
+                )
+            )
+            names.append(f"{_folder(run, number)}/sample_{first}")
+            owners.append(run)
+    found = tasks.work(Sampled, names, sample, items)
+    for run in runs:
+        mine = [sampled for owner, sampled in zip(owners, found, strict=True) if owner is run]
+        last = run.rounds[-1]
+        last.trajectories = Trajectories.concatenate([sampled.trajectories for sampled in mine])
+        last.cpu_s["sampling"] = sum(sampled.cpu_s for sampled in mine)
+        last.atom_steps = sum(sampled.atom_steps for sampled in mine)
+
+
+def _spend(params: ActiveLearningParams, runs: Sequence[Run], number: int, tasks: Tasks) -> None:
+    """Choose and label; a seed whose ensemble is certain of too many trajectories is done."""
+    spent: dict[int, int] = {}
+    for run in sorted(runs, key=lambda one: one.arm):  # the active one says how much its twin may spend
+        last = run.rounds[-1]
+        if run.arm == "active":
+            rows = _ended(last, "uncertain")
+            if len(rows) >= params.rounds.least_rate * last.tried:
+                last.taken = _choose(params, run, rows)
+            spent[run.seed] = len(last.taken)
+        else:
+            last.taken = _ended(last, "asked")[: spent[run.seed]]
+        run.done = spent[run.seed] == 0
+    frames, known = [], []
+    for run in runs:
+        for i in run.rounds[-1].taken:
+            group = (number + 1) * ROUND_GROUPS + i
+            frames.append(_end(run, i).changed(source=f"{run.arm} round {number}", group=group))
+            known.append(_provenance(run, number, i))
+    labelled, cpu_s = _label(params, tasks, frames, known)
+    first = 0
+    for run in runs:
+        last = run.rounds[-1]
+        mine = slice(first, first := first + len(last.taken))
+        new = Frames.concatenate(labelled[mine])
+        last.cpu_s["labels"] = sum(cpu_s[mine])
+        last.selected, last.n_failed = len(new), len(new) - len(_labelled(new))
+        run.frames = Frames.concatenate([run.frames, new])
+
+
+def _choose(params: ActiveLearningParams, run: Run, rows: Sequence[int]) -> list[int]:
+    last = run.rounds[-1]
+    if not rows or last.thresholds is None or last.trajectories is None:
+        return []
+    candidates = last.trajectories.frames.select(rows)
+    ratios = last.thresholds.ratios(last.trajectories.spreads[rows])
+    selection = params.rounds.acquisition.choose(candidates, ratios, run.labelled, params.rounds.quota)
+    last.n_duplicates = len(selection.duplicates)
+    return [rows[i] for i in selection.chosen]
+
+
+def _label(
+    params: ActiveLearningParams, tasks: Tasks, frames: Sequence[Frames], provenances: Sequence[Mapping[str, Any]]
+) -> tuple[list[Frames], list[float]]:
+    """Each frame with its label and its share of the CPU seconds of its task."""
+    items = []
+    engine, size = ENGINES.make(params.engine), params.frames_per_task
+    for first in range(0, len(frames), size):
+        mine = slice(first, first + size)
+        together = Frames.concatenate(frames[mine])
+        items.append(LabelTask(engine=engine, limits=params.limits, frames=together, provenances=provenances[mine]))
+    names = [f"labels_{_digest([_contents(t.frames), list(t.provenances), asdict(engine)])}" for t in items]
+    found = tasks.labels(Labels, names, label, items)
+    shares = [labels.cpu_s / len(labels.frames) for labels in found for _ in labels.frames]
+    return [frame for labels in found for frame in labels.frames], shares
+
+
+def _ended(last: Round, reason: str) -> list[int]:
+    """Trajectories that ended for this reason."""
+    return [] if last.trajectories is None else np.flatnonzero(last.trajectories.reasons == reason).tolist()
+
+
+def _end(run: Run, index: int) -> Frames:
+    trajectories = run.rounds[-1].trajectories
+    assert trajectories is not None
+    return trajectories.frames[index]
+
+
+def _provenance(run: Run, number: int, index: int) -> dict[str, Any]:
+    trajectories = run.rounds[-1].trajectories
+    assert trajectories is not None
+    spread = [float(f"{value:.6g}") for value in trajectories.spreads[index]]
+    return {
+        "origin": run.arm,
+        "round": number,
+        "seed": run.seed,
+        "trajectory": index,
+        "step": int(trajectories.steps[index]),
+        "temperature_K": float(f"{trajectories.temperatures_K[index]:.6g}"),
+        "spread": dict(zip(SPREADS, spread, strict=True)),
+    }
+
+
+def _labelled(frames: Frames) -> Frames:
+    return frames.select(frames.failures == "")
+
+
+def _contents(frames: Frames) -> list[Any]:
+    arrays = (frames.numbers, frames.n_atoms, frames.positions_A, frames.cells_A)
+    hashes = [hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest() for array in arrays]
+    return [*hashes, frames.sources.tolist(), frames.groups.tolist()]
+
+
+def _digest(what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _folder(run: Run, number: int) -> str:
+    """Both arms of a seed begin with the same ensemble."""
+    return f"{run.name if number else f'seed_{run.seed}'}/round_{number:03d}"
+
+
+def _reasons(frames: Frames) -> str:
+    common = Counter(str(failure) for failure in frames.failures if failure).most_common(3)
+    return f"reasons of failures: {common}"
+
+
+def _report(runs: Sequence[Run], number: int, tasks: Tasks) -> None:
+    for arm in ("active", "random"):
+        last = [run.rounds[-1] for run in runs if run.arm == arm and run.rounds[-1].number == number]
+        errors = [r.errors.force_rmse_eV_A for r in last if r.errors]
+        if errors:
+            labels = np.mean([r.n_labels for r in last])
+            tasks.tell(f"round {number}, {arm}: {labels:g} labels, force RMSE {np.mean(errors):.4f} eV/A")
