@@ -1,6 +1,7 @@
 """What pydantic finds wrong with settings, in one style: key, found, expected, cure; misspelt keys first."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -32,9 +33,11 @@ def setting_problems(kind: type, given: Any, error: ValidationError, where: str 
 
 def unstated_settings(hint: Any, given: Any, where: str) -> list[str]:  # noqa: ANN401 - an annotation, YAML
     """One line for each setting that has a default in code, shapes content and is not stated in `given`."""
-    bare, items = _bare(_chosen(hint, given)), []
-    if named := _named(hint):
-        items = [(named.kind_of(key), value, f"{where}.{key}") for key, value in given.items()]
+    bare, items = _bare(_chosen(hint, given)), list[tuple[Any, Any, str]]()
+    if (named := _named(hint)) and isinstance(given, Mapping):
+        for key, value in given.items():
+            with suppress(ValueError):  # of an unknown key, which is a problem of its own
+                items.append((named.kind_of(key), value, f"{where}.{key}"))
     elif get_origin(bare) is tuple and isinstance(given, Sequence):
         items = [(get_args(bare)[0], value, f"{where}[{i}]") for i, value in enumerate(given)]
     if items:
@@ -120,8 +123,8 @@ def _at(kind: Any, given: Any, keys: Sequence[Any]) -> Any:  # noqa: ANN401 - an
     return hint
 
 
-def _named(hint: Any) -> Any:  # noqa: ANN401 - an annotation; what has `kind_of`, such as NamedSettings
-    """What knows the settings class of each name, where names with settings are asked for."""
+def _named(hint: Any) -> Any:  # noqa: ANN401 - an annotation
+    """What knows the settings class of each key of a mapping, by `kind_of`: the annotation or the class itself."""
     return next((m for m in [*getattr(hint, "__metadata__", ()), hint] if hasattr(m, "kind_of")), None)
 
 

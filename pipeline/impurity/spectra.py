@@ -130,7 +130,8 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
     settings = asdict(params.nrg)
     if params.solver.name != "nrg":
-        settings = {"kondo": settings, params.solver.name: asdict(params.solver.settings), "versions": versions}
+        chosen = {} if params.solver.settings is None else asdict(params.solver.settings)
+        settings = {"kondo": settings, params.solver.name: chosen, "versions": versions}
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,

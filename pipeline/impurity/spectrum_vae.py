@@ -158,7 +158,7 @@ def train_one(job: Job) -> Arrays:
     from dvclive.lightning import DVCLiveLogger
     from dvclive.live import Live
 
-    from models.networks.potentials.weights import save_network
+    from models.networks.weights import save_network
 
     with np.load(job.data) as data:
         spectra, split, redundant = data["spectra"], data["split"], data["redundant"]

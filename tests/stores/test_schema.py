@@ -52,7 +52,7 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
             "interaction",
             1,
             0.3,
-            "equal U, Gamma, |B| and status in all rows of one Hamiltonian (rows_of_a_hamiltonian_agree)",
+            "in all rows of one Hamiltonian (rows_of_a_hamiltonian_agree)",
         ),
     ],
 )

@@ -98,11 +98,9 @@ class Member:
 def train_member(
     task: MemberTask, *, devices: int = 1, report: Callable[[str, TrainingProgress], None] | None = None
 ) -> Member:
-    """Train and predict. `report` is called now and then with the name of the training and its progress."""
+    """Train and predict. `report` is called now and then with the name and the progress."""
     if not torch.cuda.is_available():
-        torch.set_num_threads(
-            1
-        )  # products of matrices depend on it in their last digits, and so would all that follows
+        torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so does all that follows
     begun = time.process_time()
     sets = dict(task.sets if isinstance(task.sets, Mapping) else _read_sets(task.sets))
     prepared = partial(with_neighbours, config=task.config, dtype=task.settings.torch_dtype)

@@ -25,8 +25,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from models.networks.potentials.potential import PotentialNetwork, evaluate
+from models.training.batches import EpochBatches
 from models.training.best_weights import BestWeights, read_best
-from models.training.potentials.batches import EpochBatches
 from models.training.potentials.configurations import ConfigurationSet
 from models.training.potentials.forces import accumulate_gradients
 from models.training.potentials.labelled import Labelled

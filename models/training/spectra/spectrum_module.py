@@ -24,8 +24,8 @@ from torch.utils.data import DataLoader
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, settings
+from models.training.batches import EpochBatches, Rows
 from models.training.best_weights import BestWeights, read_best
-from models.training.potentials.batches import EpochBatches, Rows
 from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
 from models.training.spectra.elbo import negative_elbo, ramp

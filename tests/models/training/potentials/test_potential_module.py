@@ -8,8 +8,8 @@ import torch
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.potential import evaluate
 from models.training import telling
+from models.training.batches import EpochBatches
 from models.training.potentials import potential_module
-from models.training.potentials.batches import EpochBatches
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_module import train_potential
 from models.training.potentials.potential_settings import PotentialSettings

@@ -4,7 +4,7 @@ import torch
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training import telling
-from models.training.potentials.batches import EpochBatches
+from models.training.batches import EpochBatches
 from models.training.spectra import spectrum_module
 from models.training.spectra.elbo import kl_per_latent
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
