@@ -135,7 +135,7 @@ def _even_points(n_points: int, *, seed: int, code: int) -> FloatArray:
     return np.asarray(qmc.Sobol(N_DRAWN, rng=rng).random_base2(power))[:n_points]
 
 
-def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = PARAMETERS) -> Arrays:
+def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = tuple(PARAMETERS)) -> Arrays:
     """Rows of these images, with the parameters in `columns`; one that cannot be made is recorded in its row."""
     images, failures = zip(*(_make_one(m, seed=seed) for m in micrographs), strict=True)
     failed = np.array([reason != "" for reason in failures])

@@ -28,9 +28,14 @@ __all__ = ["POTENTIALS", "PotentialConfig", "PotentialNetwork", "Prediction", "e
 class PotentialConfig(Protocol):
     """What every potential's Config has: which elements, how far it sees, energies of free atoms."""
 
-    species: tuple[int, ...]  # atomic numbers
-    cutoff_A: float
-    reference_energies_eV: tuple[float, ...]  # e0 of each species
+    @property
+    def species(self) -> tuple[int, ...]: ...  # atomic numbers
+
+    @property
+    def cutoff_A(self) -> float: ...
+
+    @property
+    def reference_energies_eV(self) -> tuple[float, ...]: ...  # e0 of each species
 
 
 class PotentialNetwork(nn.Module, ABC):

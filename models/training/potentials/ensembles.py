@@ -195,7 +195,8 @@ def references_of(frames: Frames, given: Mapping[int, float] | None = None) -> t
 def kept_sets(path: Path, sets: Mapping[str, Frames]) -> Path:
     """Write the sets of a task to a file, for workers that should not each be sent them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **{f"{name}/{key}": values for name, own in sets.items() for key, values in own.arrays().items()})
+    arrays = {f"{name}/{key}": array for name, frames in sets.items() for key, array in frames.arrays().items()}
+    np.savez(path, allow_pickle=False, **arrays)
     return path
 
 
