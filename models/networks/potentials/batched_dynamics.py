@@ -252,7 +252,7 @@ class _Batch:
             kept = float(np.exp(-friction * self.dynamics.time_step_fs))  # of the velocity
             temperature = np.array([max(0.0, d.temperature_K.at(time, self.duration_fs)) for d in self.drives])
             noise = self._tensor(self._next_noise(step))
-            return kept * velocity_N3 + (1 - kept**2) ** 0.5 * noise * self._speed(temperature)
+            return kept * velocity_N3 + float((1 - kept**2) ** 0.5) * noise * self._speed(temperature)
 
         def accelerate(position_N3: Tensor) -> Tensor:
             length = np.array([_edge(drive, time, self.duration_fs) for drive in self.drives])
