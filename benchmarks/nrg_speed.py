@@ -86,7 +86,7 @@ def interleaved(tasks: dict, runs: int) -> dict[str, float]:
 
 
 def random_blocks(impurity: AndersonImpurity, settings: NRGSettings) -> list[np.ndarray]:
-    """One symmetric matrix per block that has to be diagonalised; at B = 0 half blocks and mirrored ones are spared."""
+    """One symmetric matrix per block that has to be diagonalised; at B = 0 half and spin-flipped blocks are spared."""
     rng = np.random.default_rng(0)
     sizes = []
     for z in settings.z_values:

@@ -40,6 +40,7 @@ from models.frames import FloatArray, Frames
 from models.networks.potentials.batched_dynamics import Thresholds, Trajectories
 from models.networks.potentials.ensemble import SPREADS
 from models.networks.potentials.potential import PotentialNetwork
+from models.physics.atoms.engine import ENGINES
 from models.training.potentials.ensembles import (
     Errors,
     Member,
@@ -137,8 +138,14 @@ def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
     known = [{"origin": "test", "kind": "packed", "index": i} for i in range(n_packed)]
     labelled, _ = _label(params, tasks, packed, known)
     driven = [TestTask(params=params, index=i, group=i) for i in range(n_packed, n_packed + n_driven)]
-    what = [params.seed, params.number, asdict(params.driver.make()), asdict(params.packed), asdict(params.test.driven)]
-    names = [f"driven_{_digest([*what, asdict(params.engine.make()), task.index])}" for task in driven]
+    what = [
+        params.seed,
+        params.number,
+        asdict(ENGINES.make(params.driver)),
+        asdict(params.packed),
+        asdict(params.test.driven),
+    ]
+    names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), task.index])}" for task in driven]
     found = tasks.labels(Labels, names, label_driven, driven)
     return Frames.concatenate([*labelled, *(labels.frames for labels in found)])
 
@@ -316,7 +323,7 @@ def _label(
 ) -> tuple[list[Frames], list[float]]:
     """Each frame with its label and its share of the CPU seconds of its task."""
     items = []
-    engine, size = params.engine.make(), params.frames_per_task
+    engine, size = ENGINES.make(params.engine), params.frames_per_task
     for first in range(0, len(frames), size):
         mine = slice(first, first + size)
         together = Frames.concatenate(frames[mine])

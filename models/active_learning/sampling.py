@@ -21,7 +21,7 @@ from models.networks.potentials.batched_dynamics import Drive, Thresholds, Traje
 from models.networks.potentials.ensemble import Ensemble
 from models.networks.potentials.potential import PotentialConfig, PotentialNetwork
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import Engine
+from models.physics.atoms.engine import ENGINES, Engine
 from models.physics.atoms.labelling import LabelLimits, failed_frames, label_frames
 from models.physics.atoms.sampling.crystals import sample_crystals
 from models.physics.atoms.sampling.defects import sample_defects
@@ -175,8 +175,8 @@ def label(task: LabelTask) -> Labels:
 
 def label_driven(task: TestTask) -> Labels:
     """One test frame: drawn, moved by the driving engine, labelled."""
-    params, engine = task.params, task.params.engine.make()
-    known = [{"origin": "test", "kind": "driven", "index": task.index, "driver": params.driver.make().level}]
+    params, engine = task.params, ENGINES.make(task.params.engine)
+    known = [{"origin": "test", "kind": "driven", "index": task.index, "driver": ENGINES.make(params.driver).level}]
     start = packed_frame(params, params.seed, TEST, task.index).changed(source="test driven", group=task.group)
     try:
         frames = _driven(params, start, task.index)
@@ -199,7 +199,9 @@ def _driven(params: ActiveLearningParams, start: Frames, index: int) -> Frames:
     )
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     key = (TEST, index, 2)
-    return sample_in_child(start, params.driver.make(), dynamics, seed=params.seed, spawn_key=key, limits=limits)[0]
+    return sample_in_child(
+        start, ENGINES.make(params.driver), dynamics, seed=params.seed, spawn_key=key, limits=limits
+    )[0]
 
 
 def _cpu_s() -> float:

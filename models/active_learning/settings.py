@@ -11,12 +11,13 @@ from models.networks.potentials.ani import ANIParams
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
 from models.networks.potentials.hipnn import HIPNNParams
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
-from models.physics.atoms.engine_choice import EngineParams
+from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.labelling import LabelLimits
 from models.physics.atoms.sampling.crystals import Crystals
 from models.physics.atoms.sampling.defects import Defects
 from models.physics.atoms.sampling.disordered import RandomPacked
 from models.physics.atoms.sampling.driving_paths import DrivingPaths
+from models.registry import Chosen
 from models.settings import Fraction, Range, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
@@ -132,7 +133,7 @@ class ControlParams:
     """Active against random selection with an engine that costs next to nothing, over `n_seeds` seeds; 0: left out."""
 
     n_seeds: NonNegativeInt
-    engine: EngineParams
+    engine: Annotated[Chosen, ENGINES]
     bootstrap: Annotated[int, Field(ge=2)]
     test_packed: NonNegativeInt
     test_driven: NonNegativeInt
@@ -152,8 +153,8 @@ class ActiveLearningParams:
     element: str
     frames_per_task: PositiveInt  # labels that share a process; shapes no content
     random_control: bool  # a second loop that spends the same labels on frames taken at random
-    engine: EngineParams
-    driver: EngineParams  # moves part of the test frames, labels nothing
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]  # moves part of the test frames, labels nothing
     limits: LabelLimits
     packed: RandomPacked  # n_frames: the first labels; trajectories start from such cells
     ordered: OrderedParams

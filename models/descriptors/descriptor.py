@@ -90,6 +90,15 @@ class DescriptorSettings:
     def as_dict(self) -> dict[str, Any]:
         return {"random_seed": self.random_seed, **{found.family: asdict(found) for found in self.families}}
 
+    @staticmethod
+    def kind_of(key: str) -> Any:  # noqa: ANN401 - a type
+        """The type of a key in params. Raises ValueError for an unknown one."""
+        kinds: list[Any] = [DESCRIPTORS[name].settings for name in DESCRIPTORS.names()]
+        known = {SEED: int} | {kind.family: kind for kind in kinds if kind is not None}
+        if key not in known:
+            raise ValueError(f"found an unknown key {key!r}, expected some of {sorted(known)}; remove or rename it")
+        return known[key]
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:  # noqa: ANN401 - pydantic's types
         return core_schema.no_info_plain_validator_function(cls._read)
@@ -99,21 +108,12 @@ class DescriptorSettings:
         """The families are those registered when params are read, so a new descriptor brings its own key."""
         if isinstance(given, DescriptorSettings):
             return given
-        made = NamedSettings(_kind_of).read(given)
+        made = NamedSettings(cls.kind_of).read(given)
         families = {family: found for family, found in made.items() if family != SEED}
         unstated = [f"{k}.{f.name}" for k, found in families.items() for f in fields(found) if f.name not in given[k]]
         if unstated or SEED not in made:
             raise ValueError(f"found nothing for {', '.join(unstated or [SEED])}, expected every value; add the keys")
         return cls(*families.values(), random_seed=made[SEED])
-
-
-def _kind_of(key: str) -> Any:  # noqa: ANN401 - a type
-    """The type of a key of DescriptorSettings. Raises ValueError for an unknown one."""
-    kinds: list[Any] = [DESCRIPTORS[name].settings for name in DESCRIPTORS.names()]
-    known = {SEED: int} | {kind.family: kind for kind in kinds if kind is not None}
-    if key not in known:
-        raise ValueError(f"found an unknown key {key!r}, expected some of {sorted(known)}; remove or rename it")
-    return known[key]
 
 
 def make_descriptor(name: str, settings: DescriptorSettings, shape: tuple[int, int]) -> Descriptor:

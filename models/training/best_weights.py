@@ -14,7 +14,7 @@ from torch import Tensor
 
 __all__ = ["Best", "BestWeights", "read_best"]
 
-WEIGHTS, TOLD = "best.safetensors", "best.json"
+WEIGHTS, RECORD = "best.safetensors", "best.json"
 
 
 class Best(NamedTuple):
@@ -28,7 +28,7 @@ class Best(NamedTuple):
 
 def read_best(folder: Path) -> Best:
     """What `BestWeights` left when the fit ended."""
-    return Best(weights=load_file(folder / WEIGHTS), **json.loads((folder / TOLD).read_text()))
+    return Best(weights=load_file(folder / WEIGHTS), **json.loads((folder / RECORD).read_text()))
 
 
 class BestWeights(lightning.Callback):
@@ -65,8 +65,8 @@ class BestWeights(lightning.Callback):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             save_file(self.weights, self.folder / WEIGHTS)
-            told = {"objective": self.objective, "epoch": self.epoch, "n_epochs": trainer.current_epoch}
-            (self.folder / TOLD).write_text(json.dumps(told))
+            record = {"objective": self.objective, "epoch": self.epoch, "n_epochs": trainer.current_epoch}
+            (self.folder / RECORD).write_text(json.dumps(record))
 
     def validation_objective(self, trainer: lightning.Trainer) -> float:
         """What is to be as low as possible."""

@@ -28,7 +28,7 @@ from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.networks.potentials.batched_dynamics import Trajectories
 from models.networks.potentials.ensemble import SPREADS, save_potential
-from models.physics.atoms.engine import EngineMissing
+from models.physics.atoms.engine import ENGINES, EngineMissing
 from models.training.potentials.ensembles import train_member
 from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
 from pipeline.atoms.potential_training import KIND, UNITS
@@ -37,7 +37,7 @@ from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
 from pipeline.runtime.kept_results import KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import tell_training
+from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, columns_of, dataset_of
@@ -81,11 +81,11 @@ def _refuse(params: ActiveLearningParams) -> None:
     fewest = params.packed.n_atoms[0]
     numbers, positions = np.full(fewest, params.number), np.zeros((fewest, 3))
     example = Frames.one(numbers=numbers, positions_A=positions, cell_A=np.eye(3))
-    problems = engine_problems(params.engine.make(), example, "engine")
+    problems = engine_problems(ENGINES.make(params.engine), example, "engine")
     if params.test.driven.n_frames:
-        problems += engine_problems(params.driver.make(), example, "driver")
+        problems += engine_problems(ENGINES.make(params.driver), example, "driver")
     if params.control.n_seeds:
-        problems += engine_problems(params.control.engine.make(), example, "control.engine")
+        problems += engine_problems(ENGINES.make(params.control.engine), example, "control.engine")
     for path, kind in ((OUT, store_kind(ATOMS)), (RUNS, KIND)):
         problems += [f"{path}: {reason}"] if (reason := refusal(path, kind)) else []
     if problems:
@@ -115,7 +115,7 @@ def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
     return Tasks(
         labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
         work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
-        train=partial(train_member, tell=tell_training),
+        train=partial(train_member, report=print_training_progress),
         tell=partial(print, flush=True),
     )
 
@@ -124,7 +124,7 @@ def _write_store(params: ActiveLearningParams, test: Frames, runs: Sequence[Run]
     later = [run.frames.select(range(params.n_bootstrap, len(run.frames))) for run in runs[1:]]  # one bootstrap for all
     frames = Frames.concatenate([test, runs[0].frames, *later])
     attributes = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "reference_energies": "{}",
         "settings": canonical_json({k: v for k, v in asdict(params).items() if k not in SHAPES_NOTHING}),
     }
@@ -134,7 +134,7 @@ def _write_store(params: ActiveLearningParams, test: Frames, runs: Sequence[Run]
 def _write_potential(params: ActiveLearningParams, run: Run, manifest: Manifest) -> None:
     errors = run.final or next((r.errors for r in reversed(run.rounds) if r.errors), None)
     about = {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "units": UNITS,
         "species": list(run.config.species),
         "store": OUT.name,
@@ -157,7 +157,7 @@ def metrics_of(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[str, A
     by_arm = {run.arm: [_round_metrics(r) for r in run.rounds if r.errors] for run in runs}
     final = runs[0].final
     return {
-        "level": params.engine.make().level,
+        "level": ENGINES.make(params.engine).level,
         "units": ERRORS,
         "rounds": by_arm.get("active", []),
         "random": by_arm.get("random", []),
@@ -171,7 +171,7 @@ def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[s
         return {}
     arms = {arm: [run for run in runs if run.arm == arm] for arm in ("active", "random")}
     n_rounds = min(len(_errors(run, "force_rmse_eV_A")) for run in runs)
-    found: dict[str, Any] = {"level": params.control.engine.make().level, "n_seeds": len(arms["active"])}
+    found: dict[str, Any] = {"level": ENGINES.make(params.control.engine).level, "n_seeds": len(arms["active"])}
     for arm, of_arm in arms.items():
         rounds = []
         for number in range(n_rounds):

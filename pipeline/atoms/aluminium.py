@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
@@ -26,14 +26,14 @@ from pydantic import NonNegativeInt, PositiveInt
 from models.frames import Frames
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.distances import minimum_distance
-from models.physics.atoms.engine import EngineMissing
-from models.physics.atoms.engine_choice import EngineParams
+from models.physics.atoms.engine import ENGINES, EngineMissing
 from models.physics.atoms.labelling import LabelLimits, failed_frames, label_frames
 from models.physics.atoms.sampling.crystals import Crystals, prototype, sample_crystals
 from models.physics.atoms.sampling.defects import Defects, sample_defects
 from models.physics.atoms.sampling.disordered import RandomPacked, sample_random_packed
 from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
+from models.registry import Chosen
 from models.settings import settings
 from pipeline.atoms.labelling import (
     LabelledStore,
@@ -79,8 +79,8 @@ class AluminiumParams:
     seed: NonNegativeInt
     element: str
     frames_per_shard: PositiveInt  # a trajectory is one shard
-    engine: EngineParams
-    driver: EngineParams
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]
     limits: LabelLimits
     melts: MeltsParams
     crystals: Crystals
@@ -128,7 +128,7 @@ def generate(params: AluminiumParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
-        engine=params.engine.make(),
+        engine=ENGINES.make(params.engine),
         jobs=[(job, job.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
     )
@@ -142,9 +142,9 @@ def problems_of(params: AluminiumParams) -> list[str]:
         positions_A=np.zeros((n_atoms, 3)),
         cell_A=np.eye(3),
     )
-    problems = engine_problems(params.engine.make(), [example], "engine")
+    problems = engine_problems(ENGINES.make(params.engine), [example], "engine")
     if params.melts.n_trajectories:
-        problems += engine_problems(params.driver.make(), [example], "driver")
+        problems += engine_problems(ENGINES.make(params.driver), [example], "driver")
     closest = params.limits.minimum_distance_A
     for name in params.crystals.prototypes if params.crystals.n_frames else ():
         distance = minimum_distance(prototype(name, params.number, params.crystals.volume_A3[0]))
@@ -190,7 +190,7 @@ def draw_start(params: AluminiumParams, kind: str, index: int) -> Frames:
 
 def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
-    job, engine = items[0], params.engine.make()
+    job, engine = items[0], ENGINES.make(params.engine)
     known: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
     if job.kind != "melt":
         starts = [draw_start(params, job.kind, job.first + i) for i in range(job.n_frames)]
@@ -198,7 +198,7 @@ def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
         for i, mine in enumerate(known):
             mine["spawn_key"] = [KINDS.index(job.kind), job.first + i]
         return columns_of(label_frames(engine, frames, params.limits, known))
-    driver = params.driver.make()
+    driver = ENGINES.make(params.driver)
     start = draw_start(params, "melt", job.first).changed(group=job.group)
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     spawn_key = (KINDS.index("melt"), job.first, 1)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from models.networks.potentials.hipnn import HIPNN, HIPNNParams
-from models.training.potentials.batches import EpochBatches
+from models.training.batches import EpochBatches
 from models.training.potentials.configurations import with_neighbours
 from models.training.potentials.ensembles import errors_of, predict
 from models.training.potentials.forces import Method, accumulate_gradients

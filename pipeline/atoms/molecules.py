@@ -26,14 +26,14 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from models.frames import Frames
 from models.physics.atoms.child_process import ChildLimits
-from models.physics.atoms.engine import EngineMissing
-from models.physics.atoms.engine_choice import EngineParams
+from models.physics.atoms.engine import ENGINES, EngineMissing
 from models.physics.atoms.labelling import LabelLimits, failed_frames, label_frames
 from models.physics.atoms.sampling.driven import Sampler, SamplingFailed, sample_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.physics.atoms.sampling.molecules import molecule, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes
 from models.physics.atoms.sampling.torsions import Torsions
+from models.registry import Chosen
 from models.settings import Range, Some, settings
 from pipeline.atoms.labelling import (
     LabelledStore,
@@ -97,8 +97,8 @@ class MoleculesParams:
 
     seed: NonNegativeInt
     frames_per_shard: PositiveInt  # of normal modes; a trajectory or a scan is one shard
-    engine: EngineParams
-    driver: EngineParams
+    engine: Annotated[Chosen, ENGINES]
+    driver: Annotated[Chosen, ENGINES]
     limits: LabelLimits
     normal_modes: NormalModesParams
     dynamics: DynamicsParams
@@ -132,7 +132,7 @@ def generate(params: MoleculesParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
-        engine=params.engine.make(),
+        engine=ENGINES.make(params.engine),
         jobs=[(job, job.sampler.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
     )
@@ -154,8 +154,8 @@ def problems_of(params: MoleculesParams) -> list[str]:
             )
     if not sum(_n_frames(entry) for entry in params.molecules):
         problems.append("molecules: found no frames at all, expected some")
-    problems += engine_problems(params.engine.make(), molecules, "engine")
-    return problems + engine_problems(params.driver.make(), molecules, "driver")
+    problems += engine_problems(ENGINES.make(params.engine), molecules, "engine")
+    return problems + engine_problems(ENGINES.make(params.driver), molecules, "driver")
 
 
 def draw_jobs(params: MoleculesParams) -> list[Job]:
@@ -187,7 +187,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
 
 def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
     """Rows of one job (`items` repeats it, once for each frame): draw the frames, label them."""
-    job, engine, driver = items[0], params.engine.make(), params.driver.make()
+    job, engine, driver = items[0], ENGINES.make(params.engine), ENGINES.make(params.driver)
     first = job.sampler.first if isinstance(job.sampler, NormalModes) else 0
     way = {"sampling": job.start.source.partition(" ")[2], "sampling_level": driver.level}
     known = [

@@ -37,7 +37,7 @@ from pipeline.atoms.potential_data import TrainingData
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import KeptResults
-from pipeline.runtime.progress import tell_training
+from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from stores.building import building
 
@@ -106,7 +106,7 @@ def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> li
     longest_first = sorted(tasks, key=_cost, reverse=True)
     names = [task.name for task in longest_first]
     kept = KeptResults(scratch, partial(run_tasks, execution=for_training(load_execution())))
-    train = partial(train_member, devices=n_devices(), tell=tell_training)
+    train = partial(train_member, devices=n_devices(), report=print_training_progress)
     members = dict(
         zip(names, kept.results(Member, names, train, longest_first, what=what, unit="trainings"), strict=True)
     )

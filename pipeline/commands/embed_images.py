@@ -25,10 +25,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from models.descriptors.descriptor import Descriptor, DescriptorSettings, make_descriptor
-from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
-from models.descriptors.two_point import TwoPointSettings
-from models.descriptors.vgg19 import VGG19Settings
+from models.descriptors.descriptor import Descriptor, make_descriptor
+from models.descriptors.efficientnet import EfficientNetLayer
 from models.laws.manifold import (
     DimensionChoice,
     Embedding,
@@ -73,7 +71,7 @@ class TileMap:
 
 def main(options: EmbedOptions) -> None:
     settings = options.image_settings()
-    descriptor = make_descriptor(options.descriptor, _descriptor_settings(options), (options.tile, options.tile))
+    descriptor = make_descriptor(options.descriptor, options.descriptor_settings(), (options.tile, options.tile))
     find_images(options.folder)  # before anything is written
     with building(options.out, KIND) as written:
         written.mkdir()
@@ -194,14 +192,3 @@ def _diagnostic_lines(extra: dict[str, Any]) -> list[str]:
         advice = f"tiles of {size} px stand for their image" if size else "no size given stands for its image"
         lines.append(f"Within- over between-image distance (squares): {ratios}; {advice}.")
     return lines
-
-
-def _descriptor_settings(options: EmbedOptions) -> DescriptorSettings:
-    if options.layer is None:
-        lag = max(1, min(TwoPointSettings().maximum_lag, (options.tile - 1) // 2))  # the largest that fits the tile
-        return DescriptorSettings(TwoPointSettings(maximum_lag=lag))
-    if not options.descriptor.endswith(("efficientnet", "vgg19")):
-        raise ValueError(f"--layer: found {options.layer} with --descriptor {options.descriptor}, which has no layers")
-    if options.descriptor.endswith("efficientnet"):
-        return DescriptorSettings(EfficientNetSettings(layers=(options.layer,)))
-    return DescriptorSettings(VGG19Settings(layers=(options.layer,)))

@@ -26,8 +26,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from models.laws.associations import association_report, describe_coordinate
 from models.laws.correlation import Interval, spearman
 from models.laws.groups import whole_groups
-from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.networks.weights import load_network
 from models.settings import settings
 from models.training.spectra.elbo import latent_activity
 from pipeline.impurity.records import LatentsDetails, LatentsMetrics

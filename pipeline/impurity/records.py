@@ -13,6 +13,7 @@ __all__ = [
     "Control",
     "FormulaDetails",
     "FormulaMetrics",
+    "Friedel",
     "LatentsDetails",
     "LatentsMetrics",
     "Selection",

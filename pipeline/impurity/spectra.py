@@ -40,7 +40,7 @@ from models.physics.impurity.solver import (
 )
 from models.registry import Chosen
 from models.settings import Fraction, Range, settings
-from pipeline.impurity.records import SpectraMetrics
+from pipeline.impurity.records import Friedel, SpectraMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
@@ -130,7 +130,8 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
     settings = asdict(params.nrg)
     if params.solver.name != "nrg":
-        settings = {"kondo": settings, params.solver.name: asdict(params.solver.settings), "versions": versions}
+        chosen = {} if params.solver.settings is None else asdict(params.solver.settings)
+        settings = {"kondo": settings, params.solver.name: chosen, "versions": versions}
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
@@ -154,17 +155,17 @@ def generate(params: SpectraParams, solver: ImpuritySolver, kondo_temperature: K
     print(f"{OUT}: {manifest.sizes['sample']} spectra, {n_failed} failed, hash {manifest.hash[:16]}", flush=True)
 
 
-def _friedel_summary(residual: FloatArray) -> dict[str, float | int | None]:
+def _friedel_summary(residual: FloatArray) -> Friedel:
     """How well the rows where it applies keep Friedel's sum rule: |residual|."""
     size = np.abs(residual[np.isfinite(residual)])
     if not size.size:
-        return {"n_rows": 0, "median": None, "percentile_99": None, "worst": None}
-    return {
-        "n_rows": size.size,
-        "median": float(np.median(size)),
-        "percentile_99": float(np.quantile(size, 0.99)),
-        "worst": float(size.max()),
-    }
+        return Friedel(n_rows=0, median=None, percentile_99=None, worst=None)
+    return Friedel(
+        n_rows=size.size,
+        median=float(np.median(size)),
+        percentile_99=float(np.quantile(size, 0.99)),
+        worst=float(size.max()),
+    )
 
 
 def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:

@@ -33,7 +33,7 @@ from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import tell_training
+from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable
@@ -158,7 +158,7 @@ def train_one(job: Job) -> Arrays:
     from dvclive.lightning import DVCLiveLogger
     from dvclive.live import Live
 
-    from models.networks.potentials.weights import save_network
+    from models.networks.weights import save_network
 
     with np.load(job.data) as data:
         spectra, split, redundant = data["spectra"], data["split"], data["redundant"]
@@ -174,7 +174,7 @@ def train_one(job: Job) -> Arrays:
         checkpoints=job.folder / "checkpoints",
         devices=n_devices(),
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
-        tell=partial(tell_training, f"spectrum_vae, {job.subset}, beta {job.beta:g}, seed {job.seed}"),
+        report=partial(print_training_progress, f"spectrum_vae, {job.subset}, beta {job.beta:g}, seed {job.seed}"),
     )
     live.end()  # type: ignore[no-untyped-call]
     save_network(trained.model, job.folder / "model")

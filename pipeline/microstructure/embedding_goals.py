@@ -5,14 +5,14 @@ lamellae      mean linear R2 of the pretrained network, and its ratio to that of
 phase_order   linear R2 of the hidden parameter for the pretrained network, in its better map, and for every statistic
               of pairs in every map
 
-The thresholds and their source: pipeline.discover.targets.MAPS. Benchmarks and report show the centred two-point
+The thresholds and their source: pipeline.discover.goals.MAPS. Benchmarks and report show the centred two-point
 function, a stronger baseline, too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.discover.targets import MAPS
+from pipeline.discover.goals import MAPS
 from pipeline.microstructure.targets import HIDDEN
 
 __all__ = ["NETWORK", "PAIR_STATISTICS", "best", "goals"]

@@ -1,4 +1,4 @@
-"""How the headline numbers of a run differ from those of the commit that is checked out, told when a run ends.
+"""How the headline numbers of a run differ from those of the commit that is checked out, for the end of a run.
 
 With nothing to do this is all that a run does beside DVC, so it imports next to nothing.
 """

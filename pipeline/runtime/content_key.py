@@ -42,7 +42,7 @@ MACHINERY = (
     "models/registry.py",
     "models/settings.py",
     "models/training/quiet.py",
-    "models/training/telling.py",
+    "models/training/progress.py",
 )
 
 

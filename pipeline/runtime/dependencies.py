@@ -103,7 +103,7 @@ def files_of_packages(root: Path, file: str) -> list[str]:
     names = [word.split(".") for word in strings(root / file) if "." in word and word.partition(".")[0] in PACKAGES]
     named = ["/".join(parts) for parts in names if all(part.isidentifier() or part == "*" for part in parts)]
     folders = [folder for name in named for folder in sorted(root.glob(name)) if folder.is_dir()]
-    return [path.relative_to(root).as_posix() for folder in folders for path in sorted(folder.rglob("*.py"))]
+    return [path.relative_to(root).as_posix() for folder in folders for path in sorted(folder.glob("*.py"))]
 
 
 def files_beside(root: Path, file: str) -> list[str]:

@@ -5,6 +5,11 @@ from fnmatch import fnmatchcase
 __all__ = ["moved_or"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "*.engine.gpaw": "engine: {name: gpaw, and these settings}",
+    "*.engine.pyscf": "engine: {name: pyscf, and these settings}",
+    "*.driver.tblite": "driver: {name: tblite, and these settings}",
+    "*.driver.ase": "driver: {name: ase, and these settings}",
+    "*.engine.ase": "engine: {name: ase, and these settings}",
     "spectrum_vae.prefix": "spectrum_vae.nested_dropout",
     "spectrum_vae.transport": "spectrum_vae.cramer_weight",
     "spectra.triqs": "spectra.solver, as {name: triqs, ...}",

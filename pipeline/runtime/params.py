@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from models.setting_problems import setting_problems
+from models.setting_problems import setting_problems, unstated_settings
 from pipeline.runtime.moved_params import moved_or
 
 __all__ = ["ParamsError", "build", "check_sections", "load_params", "read_section", "read_yaml"]
@@ -57,7 +57,10 @@ def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: 
 
 
 def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) -> None:
-    """Build every section as its kind. Raises ParamsError with all problems; unknown and missing ones are some."""
+    """Build every section as its kind. Raises ParamsError with all problems; unknown and missing ones are some.
+
+    Every setting has to be stated, also one that has a default in code: nothing that shapes content is hidden there.
+    """
     content = read_yaml(path)
     if not isinstance(content, Mapping):
         raise ParamsError(f"{path}: found {type(content).__name__}, expected sections {sorted(kinds)}")
@@ -70,6 +73,7 @@ def check_sections(kinds: Mapping[str, type], path: str | Path = PARAMS_FILE) ->
     for section, kind in kinds.items():
         if section in content:
             _build(kind, content[section], section, problems)
+            problems += unstated_settings(kind, content[section], section)
         else:
             problems.append(f"{section}: found no such section, expected the settings of that stage; add it")
     _raise(problems, str(path))

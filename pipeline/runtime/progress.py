@@ -7,18 +7,14 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tqdm import tqdm
-
 if TYPE_CHECKING:  # Lightning is slow to import, and this process may train nothing
-    from models.training.telling import HowFar
+    from models.training.progress import TrainingProgress
 
-__all__ = ["note", "progress_bar", "tell_training"]
+__all__ = ["note", "print_training_progress", "progress_bar"]
 
 LINE_EVERY_S = 5.0
 RENEW_EVERY_S = 0.2
 LINE = "{desc}: {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {remaining} left"
-
-tqdm.monitor_interval = 0  # no thread that watches over bars
 
 
 class Lines:
@@ -41,6 +37,9 @@ def progress_bar(what: str, total: int, unit: str, *, done_before: int = 0, stre
 
     `done_before` counts what an earlier run left; it is shown but kept out of the rate.
     """
+    from tqdm import tqdm  # here, for workers import this file too, and show nothing
+
+    tqdm.monitor_interval = 0  # no thread that watches over bars
     out = sys.stdout if stream is None else stream
     terminal = out.isatty()
     return tqdm(
@@ -59,16 +58,17 @@ def progress_bar(what: str, total: int, unit: str, *, done_before: int = 0, stre
 
 
 def note(text: str) -> None:
-    """A line beside the progress, on stderr; a bar on the same terminal is drawn anew below it."""
-    tqdm.write(text, file=sys.stderr)
-    sys.stderr.flush()
+    """A line beside the progress, on stderr: on a terminal it takes the place of the line that renews itself."""
+    print(f"\r\x1b[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
-def tell_training(name: str, far: "HowFar", *, stream: TextIO | None = None) -> None:
+def print_training_progress(name: str, far: "TrainingProgress", *, stream: TextIO | None = None) -> None:
     """How far a training is, as a line of its own, also where another process keeps renewing one on the same terminal.
 
     It comes from where the training runs: local workers write to the terminal or log of the stage, others to their own.
     """
+    from tqdm import tqdm
+
     out = sys.stdout if stream is None else stream
     loss = "" if math.isnan(far.objective) else f", validation loss {far.objective:.4g}"
     left = tqdm.format_interval(far.seconds_left)

@@ -97,7 +97,7 @@ def _frames(file: Path) -> Iterator[Frame]:
     other = OTHER_FORMATS.get(file.suffix.lower())
     cure = f"import it as {other}" if other else "the file is damaged, cut off or of another format"
     index = -1
-    with readable(file, "extended XYZ", lambda: f"{file}, record {index + 1}", cure):
+    with readable(file, "an extended XYZ file", lambda: f"{file}, record {index + 1}", cure):
         with open_with_compression(str(file), "r") as stream:
             text = io.StringIO(stream.read())  # ASE seeks to every frame, which costs compressed files dearly
         for index, atoms in enumerate(iread(text, index=":", format="extxyz")):

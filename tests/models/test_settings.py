@@ -1,12 +1,15 @@
 """Settings are checked wherever they are made, and say what is wrong in one message."""
 
+import json
 import pickle
 from dataclasses import FrozenInstanceError, asdict, replace
 from typing import Annotated, Literal
 
 import pytest
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, TypeAdapter, ValidationError
 
+from models.registry import Chosen, Registry
+from models.setting_problems import setting_problems
 from models.settings import Range, Some, settings
 
 
@@ -60,3 +63,26 @@ def test_settings_are_frozen_and_hold_tuples_and_survive_copies():
 def test_replace_checks_too_and_names_every_problem(change, message):
     with pytest.raises(ValueError, match=message):
         replace(GOOD, **change)
+
+
+def test_a_wrong_choice_out_of_a_registry_is_told_by_its_own_keys():
+    """Through the loader: the settings of the entry that is named, not those of the choice."""
+    registry: Registry[Inner] = Registry("inner")
+    registry.register("one")(Inner)
+
+    @settings
+    class Holder:
+        inner: Annotated[Chosen, registry]
+
+    for given, problem in (
+        ({"name": "one", "rat": 1}, "x.inner.rat: found an unknown key, expected one of ['rate']; remove or rename it"),
+        ({"name": "one", "rate": 2}, "x.inner.rate: found 2 (int), expected a number > 0 and <= 1; choose a value"),
+        ({"name": "two"}, "x.inner: inner: found 'two', expected one of ['one']; choose one of them"),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            TypeAdapter(Holder).validate_json(json.dumps({"inner": given}))
+        assert any(line.startswith(problem) for line in setting_problems(Holder, {"inner": given}, caught.value, "x"))
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Holder).validate_json("{}")
+    expected = "x.inner: found nothing, expected {name: one of ['one'], and its settings}; add the key"
+    assert setting_problems(Holder, {}, caught.value, "x") == [expected]

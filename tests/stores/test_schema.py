@@ -48,7 +48,12 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
         ("n_d", 4, 1.0, "zeros where status is not 0 (failed_rows_empty)"),
         ("spectrum", 0, 0.0, "a positive spectrum where status is 0 (solved_rows_filled)"),
         ("double_occupancy", 1, 0.9, "<n_up n_dn> <= min(<n_up>, <n_dn>) (pairs_bounded)"),
-        ("interaction", 1, 0.3, "equal U, Gamma, |B| and status in all rows of one Hamiltonian (kin_agree)"),
+        (
+            "interaction",
+            1,
+            0.3,
+            "in all rows of one Hamiltonian (rows_of_a_hamiltonian_agree)",
+        ),
     ],
 )
 def test_each_broken_rule_is_told_with_its_row(name, row, value, message):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,7 +52,7 @@ class PySREngine(SymbolicEngine):
     iterations: PositiveInt
     max_size: Annotated[int, Field(ge=7)]
     timeout_s: PositiveFloat
-    command: tuple[str, ...] = CHILD
+    command: tuple[str, ...] = field(default=CHILD, metadata={"shapes_content": False})
 
     def check_available(self) -> None:
         """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network, at most PROBE_TIMEOUT_S."""

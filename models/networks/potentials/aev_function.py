@@ -1,6 +1,6 @@
 """Environment vectors from fused CPU kernels, as a function that autograd can differentiate.
 
-G(v) has no weights, so training needs three linear maps only, each a kernel (models.networks.potentials.aev_kernels):
+G(v) has no weights, so training needs three linear maps only, each a kernel (kernels.environment):
 
     forward          G(v)
     backward         g -> g . dG/dv = P(g, v)          energies to forces
@@ -14,10 +14,9 @@ What is missing is dP/dv, the second derivative by positions. It is refused unle
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -52,13 +51,12 @@ def _numba_is_here() -> bool:
 
 def fused_environment_vectors(settings: AEVSettings, graph: Graph, species_N: Tensor, vectors_H3: Tensor) -> Tensor:
     """As models.networks.potentials.aev.environment_vectors, in a fraction of its time and memory; CPU only."""
-    features: Tensor = _Environment.apply(vectors_H3, species_N, _Place(settings=settings, graph=graph))
+    features: Tensor = _Environment.apply(vectors_H3, species_N, _Site(settings=settings, graph=graph))
     return features
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Place:
-    """What the vectors belong to."""
+class _Site(NamedTuple):
+    """What the pair vectors belong to."""
 
     settings: AEVSettings
     graph: Graph
@@ -69,27 +67,41 @@ class _Place:
 
 
 @lru_cache(maxsize=16)
-def _constants(settings: AEVSettings, dtype: str) -> tuple[tuple[Any, ...], Any, tuple[Any, ...]]:
+def _functions(settings: AEVSettings, dtype: str) -> Any:  # noqa: ANN401 - a type that needs numba
+    from models.networks.potentials.kernels.environment import Functions
+
     real = np.dtype(dtype).type
-    log2e = math.log2(math.e)
-    scalars = [settings.radial_cutoff_A, settings.radial_eta * log2e, settings.angular_cutoff_A]
-    scalars += [settings.angular_eta * log2e, settings.zeta, 0.25, 0.5, 2 / log2e, np.finfo(real).tiny]
-    angles = np.array(settings.angles)
-    arrays = (scalars, settings.radial_shifts_A, settings.angular_shifts_A, np.cos(angles) / 2, np.sin(angles) / 2)
+    log2e, angles = math.log2(math.e), np.array(settings.angles)
     n_r, n_a, n_z = (len(values) for values in (settings.radial_shifts_A, settings.angular_shifts_A, settings.angles))
-    shape = (((0,), (0,) * n_r), ((0,) * n_a, (0,) * n_z))  # lengths of tuples are known to the compiler
-    return tuple(np.array(values, dtype=real) for values in arrays), np.array(settings.pair_index()), shape
+    return Functions(
+        radial_cutoff=real(settings.radial_cutoff_A),
+        radial_eta=real(settings.radial_eta * log2e),
+        angular_cutoff=real(settings.angular_cutoff_A),
+        angular_eta=real(settings.angular_eta * log2e),
+        zeta=real(settings.zeta),
+        quarter=real(0.25),
+        half=real(0.5),
+        two_ln2=real(2 / log2e),
+        tiny=np.finfo(real).tiny,
+        radial_shifts=np.array(settings.radial_shifts_A, real),
+        angular_shifts=np.array(settings.angular_shifts_A, real),
+        cosines=(np.cos(angles) / 2).astype(real),
+        sines=(np.sin(angles) / 2).astype(real),
+        pair_index=np.array(settings.pair_index()),
+        radial_shape=((0,), (0,) * n_r),
+        angular_shape=((0,) * n_a, (0,) * n_z),
+    )
 
 
 class _Environment(torch.autograd.Function):
     """G(v)."""
 
     @staticmethod
-    def forward(vectors_H3: Tensor, species_N: Tensor, place: _Place) -> Tensor:
-        from models.networks.potentials.aev_kernels import environment
+    def forward(vectors_H3: Tensor, species_N: Tensor, site: _Site) -> Tensor:
+        from models.networks.potentials.kernels.environment import environment
 
-        out = vectors_H3.new_empty(place.shape)
-        _over_atoms(environment, place, species_N, vectors_H3, out)
+        out = vectors_H3.new_empty(site.shape)
+        _over_atoms(environment, site, species_N, vectors_H3, out)
         return out
 
     @staticmethod
@@ -98,11 +110,11 @@ class _Environment(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor, None, None]:  # noqa: ANN401
-        return _Pullback.apply(gradients[0], *ctx.saved_tensors, ctx.place), None, None
+        return _Pullback.apply(gradients[0], *ctx.saved_tensors, ctx.site), None, None
 
     @staticmethod
     def jvp(ctx: Any, *changes: Any) -> Tensor:  # noqa: ANN401
-        change: Tensor = _Pushforward.apply(changes[0], *ctx.saved_tensors, ctx.place)
+        change: Tensor = _Pushforward.apply(changes[0], *ctx.saved_tensors, ctx.site)
         return change
 
 
@@ -110,11 +122,11 @@ class _Pullback(torch.autograd.Function):
     """g . dG/dv, linear in g (N, F)."""
 
     @staticmethod
-    def forward(gradient_NF: Tensor, vectors_H3: Tensor, species_N: Tensor, place: _Place) -> Tensor:
-        from models.networks.potentials.aev_kernels import pullback
+    def forward(gradient_NF: Tensor, vectors_H3: Tensor, species_N: Tensor, site: _Site) -> Tensor:
+        from models.networks.potentials.kernels.environment import pullback
 
         ends_2H3 = vectors_H3.new_zeros((2, *vectors_H3.shape))
-        _over_atoms(pullback, place, species_N, vectors_H3, gradient_NF, ends_2H3)
+        _over_atoms(pullback, site, species_N, vectors_H3, gradient_NF, ends_2H3)
         return ends_2H3[0].add_(ends_2H3[1])
 
     @staticmethod
@@ -124,12 +136,12 @@ class _Pullback(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN401
         _refuse_unless_unwanted(ctx.needs_input_grad[1])
-        return _Pushforward.apply(gradients[0], *ctx.saved_tensors, ctx.place), None, None, None
+        return _Pushforward.apply(gradients[0], *ctx.saved_tensors, ctx.site), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *changes: Any) -> Tensor:  # noqa: ANN401
         _refuse_unless_unwanted(changes[1] is not None)
-        change: Tensor = _Pullback.apply(changes[0], *ctx.saved_tensors, ctx.place)
+        change: Tensor = _Pullback.apply(changes[0], *ctx.saved_tensors, ctx.site)
         return change
 
 
@@ -137,11 +149,11 @@ class _Pushforward(torch.autograd.Function):
     """dG/dv . u, linear in u (H, 3)."""
 
     @staticmethod
-    def forward(change_H3: Tensor, vectors_H3: Tensor, species_N: Tensor, place: _Place) -> Tensor:
-        from models.networks.potentials.aev_kernels import pushforward
+    def forward(change_H3: Tensor, vectors_H3: Tensor, species_N: Tensor, site: _Site) -> Tensor:
+        from models.networks.potentials.kernels.environment import pushforward
 
-        out = vectors_H3.new_empty(place.shape)
-        _over_atoms(pushforward, place, species_N, vectors_H3, change_H3, out)
+        out = vectors_H3.new_empty(site.shape)
+        _over_atoms(pushforward, site, species_N, vectors_H3, change_H3, out)
         return out
 
     @staticmethod
@@ -151,17 +163,17 @@ class _Pushforward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN401
         _refuse_unless_unwanted(ctx.needs_input_grad[1])
-        return _Pullback.apply(gradients[0], *ctx.saved_tensors, ctx.place), None, None, None
+        return _Pullback.apply(gradients[0], *ctx.saved_tensors, ctx.site), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *changes: Any) -> Tensor:  # noqa: ANN401
         _refuse_unless_unwanted(changes[1] is not None)
-        change: Tensor = _Pushforward.apply(changes[0], *ctx.saved_tensors, ctx.place)
+        change: Tensor = _Pushforward.apply(changes[0], *ctx.saved_tensors, ctx.site)
         return change
 
 
-def _remember(ctx: Any, vectors_H3: Tensor, species_N: Tensor, place: _Place) -> None:  # noqa: ANN401
-    ctx.place = place
+def _remember(ctx: Any, vectors_H3: Tensor, species_N: Tensor, site: _Site) -> None:  # noqa: ANN401
+    ctx.site = site
     ctx.save_for_backward(vectors_H3, species_N)
     ctx.save_for_forward(vectors_H3, species_N)
 
@@ -176,20 +188,21 @@ def _refuse_unless_unwanted(needed: bool) -> None:
 
 
 def _over_atoms(
-    kernel: Callable[..., None], place: _Place, species_N: Tensor, vectors_H3: Tensor, *arrays: Tensor
+    kernel: Callable[..., None], site: _Site, species_N: Tensor, vectors_H3: Tensor, *arrays: Tensor
 ) -> None:
     """Run the kernel on chunks of atoms, one per thread that torch may use."""
-    graph = place.graph
-    slots = tuple(t.numpy() for t in (graph.slot_pair_NK, graph.slot_atom_NK, graph.slot_sign_NK.to(vectors_H3.dtype)))
-    vectors = vectors_H3.detach().contiguous().numpy()
-    constants, pair_index, shape = _constants(place.settings, vectors.dtype.name)
-    rest: tuple[Any, ...] = (vectors, slots, species_N.numpy(), pair_index, constants, shape)
-    rest += tuple(array.detach().contiguous().numpy() for array in arrays)
+    from models.networks.potentials.kernels.environment import Pairs
+
+    graph = site.graph
+    vectors, *rest = (array.detach().contiguous().numpy() for array in (vectors_H3, *arrays))
+    slots = (graph.slot_pair_NK, graph.slot_atom_NK, graph.slot_sign_NK.to(vectors_H3.dtype))
+    pairs = Pairs(vectors, *(slot.numpy() for slot in slots), species_N.numpy())
+    functions = _functions(site.settings, vectors.dtype.name)
     n_chunks = max(1, min(torch.get_num_threads(), graph.n_atoms // MINIMUM_ATOMS_PER_THREAD))
     bounds = np.linspace(0, graph.n_atoms, n_chunks + 1).astype(int).tolist()
     chunks = list(pairwise(bounds))
-    tasks = [_threads().submit(kernel, chunk, *rest) for chunk in chunks[1:]]
-    kernel(chunks[0], *rest)
+    tasks = [_threads().submit(kernel, chunk, pairs, functions, *rest) for chunk in chunks[1:]]
+    kernel(chunks[0], pairs, functions, *rest)
     for task in tasks:
         task.result()
 

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from models.networks.potentials.aev import AEVSettings, environment_vectors
 from models.networks.potentials.aev_function import fused_environment_vectors, kernels_serve
+from models.networks.potentials.dual_layers import along
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
-from models.networks.spectra.dual_layers import along
 from models.settings import Some, settings
 
 __all__ = ["ANI", "ANIParams"]

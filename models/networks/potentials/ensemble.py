@@ -11,7 +11,7 @@ what a single hierarchical member says of itself, the hierarchicality (models.ne
 averaged over members.
 
 A trained potential is a folder: `potential.json` tells the architecture, the number of members and how they were
-trained, `member_0`, `member_1` ... hold the networks (models.networks.potentials.weights).
+trained, `member_0`, `member_1` ... hold the networks (models.networks.weights).
 
 Shape suffixes: E members, M configurations, N atoms, H pairs, T energy terms, 3 Cartesian.
 """
@@ -29,7 +29,7 @@ from torch import Tensor
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.hierarchicality import hierarchicality_N
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork, Prediction, evaluate
-from models.networks.potentials.weights import CONFIG, WEIGHTS, load_network, save_network
+from models.networks.weights import CONFIG, WEIGHTS, load_network, save_network
 
 __all__ = ["SPREADS", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
 

@@ -16,22 +16,23 @@ What the mirror leaves alone (energy scales) can live in even latents only, what
 odd ones only. The objective of x and of Px is the same number, so mirrored copies need not be trained on.
 `architecture="plain"` is the usual VAE, with S = 1 and one pass through h and g.
 
-The encoder reads x together with its cumulative weight (models.networks.potentials.cumulative_weight).
+The encoder reads x together with its cumulative weight (models.networks.spectra.cumulative_weight).
 `variational=False` makes either one an autoencoder: z is the mean, nothing is sampled.
 
 Suffixes: B batch, W frequency, L latent, H hidden.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from models.networks.potentials.cumulative_weight import cumulative_weight
+from models.networks.spectra.cumulative_weight import cumulative_weight
+from models.settings import Some, settings
 
 __all__ = ["Posterior", "SpectrumVAE"]
 
@@ -46,32 +47,20 @@ class Posterior(NamedTuple):
 class SpectrumVAE(nn.Module):
     """MLP (variational) autoencoder of spectra on a frequency grid that is symmetric about zero."""
 
-    @dataclass(frozen=True, kw_only=True)
+    @settings
     class Config:
         """Shape of the network; everything that is needed to load its weights again."""
 
         architecture: Literal["mirror", "plain"] = "mirror"
-        n_omega: int = 333
-        n_latent: int = 6
-        n_odd: int = 2
-        hidden: tuple[int, ...] = (160, 80)
+        n_omega: Annotated[int, Field(ge=2)] = 333
+        n_latent: PositiveInt = 6
+        n_odd: NonNegativeInt = 2
+        hidden: Some[PositiveInt] = (160, 80)
         variational: bool = True
 
         def __post_init__(self) -> None:
-            object.__setattr__(self, "hidden", tuple(int(width) for width in self.hidden))
-            problems = []
-            if self.architecture not in ("mirror", "plain"):
-                problems.append(f"architecture: found {self.architecture!r}, expected 'mirror' or 'plain'")
-            if self.n_omega < 2:
-                problems.append(f"n_omega: found {self.n_omega}, expected at least 2 frequencies")
-            if self.n_latent < 1:
-                problems.append(f"n_latent: found {self.n_latent}, expected at least 1")
-            if not 0 <= self.n_odd <= self.n_latent:
-                problems.append(f"n_odd: found {self.n_odd}, expected 0 .. n_latent = {self.n_latent}")
-            if not self.hidden or min(self.hidden) < 1:
-                problems.append(f"hidden: found {self.hidden}, expected one or more widths >= 1")
-            if problems:
-                raise ValueError("spectrum VAE configuration: " + "; ".join(problems))
+            if self.n_odd > self.n_latent:
+                raise ValueError(f"n_odd: found {self.n_odd}, expected 0 .. n_latent = {self.n_latent}")
 
     def __init__(self, config: Config) -> None:
         super().__init__()

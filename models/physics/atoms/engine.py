@@ -5,7 +5,7 @@ negative gradient the forces are: with smeared occupations the free energy.
 
 An engine is a frozen dataclass whose fields are its settings, JSON values all of them, so that it can be built again in
 another process from its dotted name and its fields. It holds no calculator: those do not survive pickling, and a used
-one starts warm, which changes the last digits.
+one starts warm, which changes the last digits. A new one is one file in engines/, with `@ENGINES.register("name") @settings`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,18 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Engine", "EngineMissing", "EngineRefused", "Label", "NotConverged", "require_package", "version_of"]
+from models.registry import Registry
+
+__all__ = [
+    "ENGINES",
+    "Engine",
+    "EngineMissing",
+    "EngineRefused",
+    "Label",
+    "NotConverged",
+    "require_package",
+    "version_of",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -75,6 +86,9 @@ class Engine(Protocol):
     def safer(self) -> "Engine | None":
         """Settings of the same level for the one retry after a failure; None where there are none."""
         ...
+
+
+ENGINES: Registry[Engine] = Registry("QM engine", package="models.physics.atoms.engines")
 
 
 def require_package(package: str, engine: str) -> None:

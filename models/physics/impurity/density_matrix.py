@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.physics.impurity.shell import Ints, Shell
+from models.physics.impurity.shell import Shell
 
 __all__ = ["DensityMatrix", "density_matrix", "needs_discarded_pairs"]
 
@@ -96,44 +96,34 @@ def needs_discarded_pairs(shells: list[Shell], temperatures: Floats, lasts: list
 def trace_back(shells: list[Shell], weights: list[Floats], last: int) -> list[Floats]:
     reduced: list[Floats] = [np.empty(0)]
     for n in range(last, 0, -1):
-        shell, old = shells[n], shells[n - 1]
-        keep = np.zeros_like(shell.keep) if n == last else shell.keep
-        kept_matrix = np.zeros_like(shell.kept_matrix) if n == last else shell.kept_matrix
-        traced = trace_kernel(
-            reduced[-1], kept_matrix, weights[n], bool(weights[n].max() > 0), shell.size, keep, shell.parent,
-            shell.row, shell.state, shell.matrix, shell.vectors, old.keep, old.kept_matrix,
-        )  # fmt: skip
-        reduced.append(traced)
+        reduced.append(traced(shells[n - 1], shells[n], reduced[-1], weights[n], n == last))
     return reduced[::-1]
 
 
 @njit(cache=True)
-def trace_kernel(
-    reduced: Floats, at: Ints, weights: Floats, any_weight: bool, size: Ints, keep: Ints, parent: Ints,
-    row: Ints, state: Ints, matrix: Ints, vectors: Floats, old_keep: Ints, old_at: Ints,
-) -> Floats:  # fmt: skip
-    result = np.zeros(old_at[-1])
-    for b in range(size.size):
-        n, k = size[b], keep[b]
+def traced(old: Shell, shell: Shell, reduced: Floats, weights: Floats, is_last: bool) -> Floats:
+    result = np.zeros(old.kept_matrix[-1])
+    any_weight = weights.max() > 0
+    for b in range(shell.size.size):
+        n, k = shell.size[b], 0 if is_last else shell.keep[b]
         used = n if any_weight else k
         if used == 0:
             continue
-        eigen = vectors[matrix[b] : matrix[b + 1]].reshape(n, n)
+        eigen = shell.vectors[shell.matrix[b] : shell.matrix[b + 1]].reshape(n, n)
         eigen_used = np.ascontiguousarray(eigen[:, :used])  # (n, used)
         weighted = np.empty((n, used))  # U (R (+) diag w)
         if k > 0:
-            block = reduced[at[b] : at[b + 1]].reshape(k, k)
+            block = reduced[shell.kept_matrix[b] : shell.kept_matrix[b + 1]].reshape(k, k)
             weighted[:, :k] = np.dot(np.ascontiguousarray(eigen[:, :k]), block)
+        w = weights[shell.state[b] : shell.state[b + 1]]
         for i in range(n):
             for j in range(k, used):
-                weighted[i, j] = eigen_used[i, j] * weights[state[b] + j]
+                weighted[i, j] = eigen_used[i, j] * w[j]
         for s in range(4):
-            p = parent[b, s]
+            p, row = shell.parent[b, s], shell.row[b, s]
             if p < 0:
                 continue
-            m = old_keep[p]
-            left = weighted[row[b, s] : row[b, s] + m]
-            right = eigen_used[row[b, s] : row[b, s] + m]
-            target = result[old_at[p] : old_at[p + 1]].reshape(m, m)
-            target += np.dot(left, right.T)
+            m = old.keep[p]
+            target = result[old.kept_matrix[p] : old.kept_matrix[p + 1]].reshape(m, m)
+            target += np.dot(weighted[row : row + m], eigen_used[row : row + m].T)
     return result

@@ -44,11 +44,6 @@ class AndersonImpurity:
         if problems:
             raise ValueError("AndersonImpurity: " + "; ".join(problems))
 
-    @property
-    def asymmetry(self) -> float:
-        """(U + 2 eps_d) / Gamma: zero at particle-hole symmetry, odd under the particle-hole mirror."""
-        return (self.interaction + 2 * self.level) / self.hybridization
-
     def particle_hole_mirror(self) -> "AndersonImpurity":
         """d_s -> d+_s: the impurity whose A_s(w) is this one's A_s(-w), with n_s -> 1 - n_s."""
         return replace(self, level=-self.interaction - self.level, field=-self.field)

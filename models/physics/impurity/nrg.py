@@ -23,10 +23,12 @@ from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.shell import (
     SPIN_DN,
     SPIN_UP,
+    Blocks,
     Ints,
+    Links,
     Shell,
+    completed,
     impurity_shell,
-    kept_blocks,
     links,
     next_blocks,
 )
@@ -35,6 +37,8 @@ from models.physics.impurity.wilson_chain import wilson_chain
 __all__ = ["Truncation", "iterate", "last_site"]
 
 Floats = NDArray[np.float64]
+# f_s between the four states of its site, (bra, ket, sign)
+NEW_SITE = {SPIN_UP: ((0, 1, 1), (2, 3, 1)), SPIN_DN: ((0, 2, 1), (1, 3, -1))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,53 +77,54 @@ def iterate(impurity: AndersonImpurity, truncation: Truncation, *, z: float, n_s
     levels = np.array(
         [0.0, impurity.level - zeeman, impurity.level + zeeman, 2 * impurity.level + impurity.interaction]
     )
-    shell, parity = impurity_shell(levels, scale=math.sqrt(base)), np.array([1.0, 1.0, 1.0, -1.0])
+    shell = impurity_shell(levels, scale=math.sqrt(base))
     hop_up, hop_dn = np.array([1.0, 1.0]), np.array([1.0, -1.0])  # d_up and d_dn, blocks in ket order
     shells = [shell]
-    for site in range(n_sites):
-        shell, parity = grow(shell, hop_up, hop_dn, parity, hoppings[site], truncation, mirrored=impurity.field == 0)
-        hop_up, hop_dn = new_site_operator(shell, shells[-1], SPIN_UP), new_site_operator(shell, shells[-1], SPIN_DN)
+    for hopping in hoppings[:n_sites]:
+        shell = grow(shell, hop_up, hop_dn, hopping, truncation, spin_symmetric=impurity.field == 0)
+        old = shells[-1]
+        hop_up, hop_dn = (new_site_operator(shell, old, links(shell, s), NEW_SITE[s]) for s in (SPIN_UP, SPIN_DN))
         shells.append(shell)
     return shells
 
 
 def grow(
-    old: Shell,
-    hop_up: Floats,
-    hop_dn: Floats,
-    parity: Floats,
-    hopping: float,
-    truncation: Truncation,
-    *,
-    mirrored: bool,
-) -> tuple[Shell, Floats]:
-    """One site more; `parity` is the P eigenvalue of each state of a block with N_up = N_dn, 1 elsewhere."""
+    old: Shell, hop_up: Floats, hop_dn: Floats, hopping: float, truncation: Truncation, *, spin_symmetric: bool
+) -> Shell:
+    """One site more; `hop_up` and `hop_dn` are f_s of the last site between kept states."""
     root = math.sqrt(truncation.discretization)
     scale = old.scale / root
-    n_up, n_dn, size, parent, row = next_blocks(old.n_up, old.n_dn, old.keep)
-    up, dn = links(old, SPIN_UP), links(old, SPIN_DN)
-    energies, vectors, new_parity = diagonalise(
-        n_up, n_dn, size, parent, row,
-        old.n_up + old.n_dn, old.keep, old.state, root * old.energies, parity,
-        hopping / scale * hop_up, up.bra, up.kk, hopping / scale * hop_dn, dn.bra, dn.kk, mirrored,
-    )  # fmt: skip
+    blocks = next_blocks(old)
+    hop_up, hop_dn = hopping / scale * hop_up, hopping / scale * hop_dn
+    energies, vectors, parity = diagonalise(
+        old, blocks, root, links(old, SPIN_UP), hop_up, links(old, SPIN_DN), hop_dn, spin_symmetric
+    )
     shift = float(energies.min())
     energies -= shift
-    keep = kept_blocks(energies, size, truncation.n_keep, truncation.gap)
-    shell = Shell(
-        scale=scale, shift=shift, n_up=n_up, n_dn=n_dn, size=size, keep=keep,
-        parent=parent, row=row, energies=energies, vectors=vectors,
-    )  # fmt: skip
-    return shell, new_parity
+    keep = kept_states(energies, blocks.size, truncation.n_keep, truncation.gap)
+    return completed(blocks, keep, energies, vectors, parity, scale=scale, shift=shift)
+
+
+def kept_states(energies: Floats, size: Ints, n_keep: int, gap: float) -> Ints:
+    """How many states of each block survive: the n_keep lowest, and as many more as lie within `gap` of the last."""
+    if energies.size <= n_keep:
+        return size.copy()
+    ordered = np.sort(energies)
+    gaps = np.diff(ordered[n_keep - 1 :]) > gap
+    last = n_keep + int(np.argmax(gaps)) if gaps.any() else energies.size
+    if last == energies.size:
+        return size.copy()
+    block = np.repeat(np.arange(size.size), size)
+    threshold = 0.5 * (ordered[last - 1] + ordered[last])
+    return np.bincount(block[energies < threshold], minlength=size.size)
 
 
 @njit(cache=True)
 def diagonalise(
-    n_up: Ints, n_dn: Ints, size: Ints, parent: Ints, row: Ints,
-    old_charge: Ints, old_keep: Ints, old_state: Ints, old_energies: Floats, old_parity: Floats,
-    hop_up: Floats, bra_up: Ints, at_up: Ints, hop_dn: Floats, bra_dn: Ints, at_dn: Ints, mirrored: bool,
-) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """Eigenvalues, eigenvectors (row-major blocks, ascending energy) and P parity of all blocks of a shell."""
+    old: Shell, blocks: Blocks, root: float, up: Links, hop_up: Floats, dn: Links, hop_dn: Floats, spin_symmetric: bool
+) -> tuple[Floats, Floats, Floats]:
+    """Eigenvalues, eigenvectors (row-major, ascending energy) and P parity of all blocks; root = sqrt(Lambda)."""
+    n_up, n_dn, size = blocks.n_up, blocks.n_dn, blocks.size
     n_blocks = size.size
     first = np.zeros(n_blocks + 1, np.int64)
     matrix = np.zeros(n_blocks + 1, np.int64)
@@ -130,78 +135,76 @@ def diagonalise(
     parity = np.ones(first[n_blocks])
     vectors = np.empty(matrix[n_blocks])
     most = max(n_up.max(), n_dn.max()) + 1
-    where = np.full((most, most), -1)
+    index = np.full((most, most), -1)
     for b in range(n_blocks):
-        where[n_up[b], n_dn[b]] = b
+        index[n_up[b], n_dn[b]] = b
     for b in range(n_blocks):
-        if mirrored and n_up[b] < n_dn[b]:
+        if spin_symmetric and n_up[b] < n_dn[b]:
             continue
         n = size[b]
         hamiltonian = np.zeros((n, n))
         for s in range(4):
-            p = parent[b, s]
+            p, row = blocks.parent[b, s], blocks.row[b, s]
             if p >= 0:
-                for i in range(old_keep[p]):
-                    hamiltonian[row[b, s] + i, row[b, s] + i] = old_energies[old_state[p] + i]
+                for i in range(old.keep[p]):
+                    hamiltonian[row + i, row + i] = root * old.energies[old.state[p] + i]
         # f+_new f_old moves an electron of the older part (ket: site state s) onto the new site (bra: site state t)
         for s, t, sign in ((0, 1, 1.0), (2, 3, 1.0)):
-            add_hopping(hamiltonian, b, s, t, sign, parent, row, old_charge, old_keep, hop_up, bra_up, at_up)
+            add_hopping(hamiltonian, b, s, t, sign, old, blocks, up, hop_up)
         for s, t, sign in ((0, 2, 1.0), (1, 3, -1.0)):
-            add_hopping(hamiltonian, b, s, t, sign, parent, row, old_charge, old_keep, hop_dn, bra_dn, at_dn)
+            add_hopping(hamiltonian, b, s, t, sign, old, blocks, dn, hop_dn)
         block = vectors[matrix[b] : matrix[b + 1]].reshape(n, n)
-        if mirrored and n_up[b] == n_dn[b]:
-            split_by_parity(
-                hamiltonian, b, parent, row, old_keep, old_state, old_parity,
-                energies[first[b] : first[b + 1]], block, parity[first[b] : first[b + 1]],
-            )  # fmt: skip
+        states = slice(first[b], first[b + 1])
+        if spin_symmetric and n_up[b] == n_dn[b]:
+            split_by_parity(hamiltonian, b, old, blocks, energies[states], block, parity[states])
         else:
             values, columns = np.linalg.eigh(hamiltonian)
-            energies[first[b] : first[b + 1]] = values
+            energies[states] = values
             block[:] = columns
-    if mirrored:
+    if spin_symmetric:
         for b in range(n_blocks):
             if n_up[b] < n_dn[b]:
-                m = where[n_dn[b], n_up[b]]
+                m = index[n_dn[b], n_up[b]]
                 n = size[b]
                 energies[first[b] : first[b + 1]] = energies[first[m] : first[m + 1]]
                 source = vectors[matrix[m] : matrix[m + 1]].reshape(n, n)
                 target = vectors[matrix[b] : matrix[b + 1]].reshape(n, n)
                 for s in range(4):
                     t = (0, 2, 1, 3)[s]
-                    p = parent[b, t]
+                    p = blocks.parent[b, t]
                     if p >= 0:
-                        for i in range(old_keep[p]):
-                            sign = old_parity[old_state[p] + i] * (-1.0 if s == 3 else 1.0)
-                            target[row[b, t] + i] = sign * source[row[m, s] + i]
+                        for i in range(old.keep[p]):
+                            sign = old.parity[old.state[p] + i] * (-1.0 if s == 3 else 1.0)
+                            target[blocks.row[b, t] + i] = sign * source[blocks.row[m, s] + i]
     return energies, vectors, parity
 
 
 @njit(cache=True)
 def add_hopping(
-    hamiltonian: Floats, b: int, s: int, t: int, sign: float, parent: Ints, row: Ints,
-    old_charge: Ints, old_keep: Ints, hop: Floats, bra: Ints, at: Ints,
-) -> None:  # fmt: skip
-    ket_parent, bra_parent = parent[b, s], parent[b, t]
-    if ket_parent < 0 or bra_parent < 0 or bra[ket_parent] != bra_parent:
+    hamiltonian: Floats, b: int, s: int, t: int, sign: float, old: Shell, blocks: Blocks, link: Links, hop: Floats
+) -> None:
+    ket_parent, bra_parent = blocks.parent[b, s], blocks.parent[b, t]
+    if ket_parent < 0 or bra_parent < 0 or link.bra[ket_parent] != bra_parent:
         return
-    sign *= 1.0 - 2.0 * (old_charge[bra_parent] % 2)
-    start, n_ket = at[ket_parent], old_keep[ket_parent]
-    for i in range(old_keep[bra_parent]):
+    sign *= 1.0 - 2.0 * ((old.n_up[bra_parent] + old.n_dn[bra_parent]) % 2)
+    start, n_ket = link.kk[ket_parent], old.keep[ket_parent]
+    ket_row, bra_row = blocks.row[b, s], blocks.row[b, t]
+    for i in range(old.keep[bra_parent]):
         for j in range(n_ket):
             element = sign * hop[start + i * n_ket + j]
-            hamiltonian[row[b, t] + i, row[b, s] + j] = element
-            hamiltonian[row[b, s] + j, row[b, t] + i] = element
+            hamiltonian[bra_row + i, ket_row + j] = element
+            hamiltonian[ket_row + j, bra_row + i] = element
 
 
 @njit(cache=True)
 def split_by_parity(
-    hamiltonian: Floats, b: int, parent: Ints, row: Ints, old_keep: Ints, old_state: Ints, old_parity: Floats,
-    energies: Floats, vectors: Floats, parity: Floats,
-) -> None:  # fmt: skip
+    hamiltonian: Floats, b: int, old: Shell, blocks: Blocks, energies: Floats, vectors: Floats, parity: Floats
+) -> None:
     """Diagonalise a block with N_up = N_dn in its P = +1 and P = -1 halves; fills energies, vectors, parity.
 
     The new site's up and dn states pair up as (|r>|up> +- P|r>|dn>) / sqrt(2); P|up dn> = -|up dn> flips the parity.
     """
+    parent, row = blocks.parent[b], blocks.row[b]
     n = energies.size
     values = np.empty(n)
     columns = np.zeros((n, n))
@@ -211,18 +214,18 @@ def split_by_parity(
         rows = np.empty(n, np.int64)
         n_rows = 0
         for s in (0, 1, 3):
-            p = parent[b, s]
+            p = parent[s]
             if p < 0:
                 continue
-            for i in range(old_keep[p]):
-                if s == 1 or (old_parity[old_state[p] + i] * (1.0 if s == 0 else -1.0)) * target > 0:
-                    rows[n_rows] = row[b, s] + i
+            for i in range(old.keep[p]):
+                if s == 1 or (old.parity[old.state[p] + i] * (1.0 if s == 0 else -1.0)) * target > 0:
+                    rows[n_rows] = row[s] + i
                     n_rows += 1
         if n_rows == 0:
             continue
         paired = np.zeros(n_rows, np.bool_)
         for i in range(n_rows):
-            paired[i] = parent[b, 1] >= 0 and row[b, 1] <= rows[i] < row[b, 1] + old_keep[parent[b, 1]]
+            paired[i] = parent[1] >= 0 and row[1] <= rows[i] < row[1] + old.keep[parent[1]]
         half = np.empty((n_rows, n_rows))
         for i in range(n_rows):
             for j in range(n_rows):
@@ -230,7 +233,7 @@ def split_by_parity(
         half_values, half_columns = np.linalg.eigh(half)
         for i in range(n_rows):
             if paired[i]:
-                other = rows[i] - row[b, 1] + row[b, 2]
+                other = rows[i] - row[1] + row[2]
                 for j in range(n_rows):
                     columns[rows[i], done + j] = half_columns[i, j] * np.sqrt(0.5)
                     columns[other, done + j] = target * half_columns[i, j] * np.sqrt(0.5)
@@ -247,36 +250,25 @@ def split_by_parity(
         vectors[:, k] = columns[:, order[k]]
 
 
-def new_site_operator(shell: Shell, old: Shell, charge: tuple[int, int]) -> Floats:
-    """f_s of the newest site between kept states, blocks in the order of links(shell, charge).kk."""
-    link = links(shell, charge)
-    pairs = np.array([[0, 1, 1], [2, 3, 1]] if charge == SPIN_UP else [[0, 2, 1], [1, 3, -1]])
-    return site_operator_kernel(
-        pairs, link.bra, link.kk, shell.size, shell.keep, shell.parent, shell.row,
-        shell.matrix, shell.vectors, old.n_up + old.n_dn, old.keep,
-    )  # fmt: skip
-
-
 @njit(cache=True)
-def site_operator_kernel(
-    pairs: Ints, bra: Ints, at: Ints, size: Ints, keep: Ints, parent: Ints, row: Ints,
-    matrix: Ints, vectors: Floats, old_charge: Ints, old_keep: Ints,
-) -> Floats:  # fmt: skip
-    kept_corner = np.zeros(at[-1])
-    for b in range(size.size):
-        a = bra[b]
-        if a < 0 or keep[a] == 0 or keep[b] == 0:
+def new_site_operator(shell: Shell, old: Shell, link: Links, elements: tuple[tuple[int, int, int], ...]) -> Floats:
+    """f_s of the newest site between kept states, blocks in the order of link.kk; elements: (bra, ket, sign)."""
+    kept_corner = np.zeros(link.kk[-1])
+    for b in range(shell.size.size):
+        a = link.bra[b]
+        if a < 0 or shell.keep[a] == 0 or shell.keep[b] == 0:
             continue
-        vectors_a = vectors[matrix[a] : matrix[a + 1]].reshape(size[a], size[a])
-        vectors_b = vectors[matrix[b] : matrix[b + 1]].reshape(size[b], size[b])
-        block = kept_corner[at[b] : at[b + 1]].reshape(keep[a], keep[b])
-        for pair in range(2):
-            t, s = pairs[pair, 0], pairs[pair, 1]
-            p = parent[b, s]
-            if p < 0 or parent[a, t] != p:
+        n_a, n_b, k_a, k_b = shell.size[a], shell.size[b], shell.keep[a], shell.keep[b]
+        vectors_a = shell.vectors[shell.matrix[a] : shell.matrix[a + 1]].reshape(n_a, n_a)
+        vectors_b = shell.vectors[shell.matrix[b] : shell.matrix[b + 1]].reshape(n_b, n_b)
+        block = kept_corner[link.kk[b] : link.kk[b + 1]].reshape(k_a, k_b)
+        for t, s, exchange in elements:
+            p = shell.parent[b, s]
+            if p < 0 or shell.parent[a, t] != p:
                 continue
-            sign = pairs[pair, 2] * (1.0 - 2.0 * (old_charge[p] % 2))
-            left = sign * vectors_a[row[a, t] : row[a, t] + old_keep[p], : keep[a]]
-            right = np.ascontiguousarray(vectors_b[row[b, s] : row[b, s] + old_keep[p], : keep[b]])
+            sign = exchange * (1.0 - 2.0 * ((old.n_up[p] + old.n_dn[p]) % 2))
+            row_a, row_b = shell.row[a, t], shell.row[b, s]
+            left = sign * vectors_a[row_a : row_a + old.keep[p], :k_a]
+            right = np.ascontiguousarray(vectors_b[row_b : row_b + old.keep[p], :k_b])
             block += np.dot(left.T, right)
     return kept_corner

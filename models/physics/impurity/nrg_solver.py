@@ -89,13 +89,13 @@ class NRGSolver:
         weight, charge = np.empty((2, 2, temperatures.size))
         for t, temperature in enumerate(temperatures):
             sigma = self_energies(impurity, raw, t, float(temperature), self.settings)
-            for s, occupation in enumerate((n_up, n_dn)):
+            for s in (0,) if impurity.field == 0 and np.array_equal(*sigma) else (0, 1):
                 a_s = partial(spectral_function, impurity, 1 - 2 * s, causal(sigma[s]), grid)
-                spectra[s, t] = a_s(omega)
-                weight[s, t], displaced = band_integrals(
+                spectra[s:, t] = a_s(omega)
+                weight[s:, t], charge[s:, t] = band_integrals(
                     a_s, impurity.hybridization, lowest=raw.bins.lowest, omega=omega
                 )
-                charge[s, t] = occupation[t] + displaced
+            charge[:, t] += n_up[t], n_dn[t]
         if not np.isfinite(spectra).all():
             raise SolverError(
                 f"{impurity}: the spectrum is not finite; try a larger n_keep than {self.settings.n_keep}"
@@ -149,10 +149,13 @@ def working_grid(raw: BinnedCorrelators, settings: NRGSettings) -> tuple[float, 
 def self_energies(
     impurity: AndersonImpurity, raw: BinnedCorrelators, index: int, temperature: float, settings: NRGSettings
 ) -> Complexes:
-    """Sigma [D] of both spins on log_grid(*working_grid(...)) at temperature number `index`, (2, n_omega)."""
+    """Sigma [D] on log_grid(*working_grid(...)) of both spins at temperature number `index`, (2, n_omega).
+
+    At zero field both have the same correlators, which are broadened once; `kugler` asks for the occupations too.
+    """
     grid = working_grid(raw, settings)
     smooth = broaden(
-        raw.histograms[index],
+        raw.histograms[index, : 1 if impurity.field == 0 else 2],
         raw.bins,
         grid=grid,
         alpha=settings.broadening,
@@ -160,10 +163,10 @@ def self_energies(
     )
     g, f, i = np.moveaxis(retarded(smooth, grid), 1, 0)
     if settings.self_energy == "bulla":
-        return bulla_self_energy(impurity.interaction, g, f)
+        return np.broadcast_to(bulla_self_energy(impurity.interaction, g, f), (2, g.shape[-1]))
     _, up, dn, both = raw.impurity_weights[index]
     others = np.array([dn + both, up + both])
-    return np.stack([kugler_self_energy(impurity.interaction, float(others[s]), g[s], f[s], i[s]) for s in range(2)])
+    return kugler_self_energy(impurity.interaction, others[:, None], g, f, i)
 
 
 @cache

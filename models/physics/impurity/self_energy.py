@@ -72,7 +72,7 @@ def bulla_self_energy(interaction: float, g: Complexes, f: Complexes) -> Complex
     return np.asarray(interaction * f / g)
 
 
-def kugler_self_energy(interaction: float, occupation: float, g: Complexes, f: Complexes, i: Complexes) -> Complexes:
+def kugler_self_energy(interaction: float, occupation: Floats, g: Complexes, f: Complexes, i: Complexes) -> Complexes:
     """U <n_-s> + U^2 (I - F^2 / G)."""
     return np.asarray(interaction * occupation + interaction**2 * (i - f**2 / g))
 

@@ -12,6 +12,7 @@ Truncation makes <<q; d+>> and <<d; q+>> differ a little; F is their mean, which
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.density_matrix import DensityMatrix
 from models.physics.impurity.operators import OperatorBlocks
-from models.physics.impurity.shell import Ints, Shell, links
+from models.physics.impurity.shell import Links, Shell, links
 
 __all__ = ["FrequencyBins", "PairBins", "correlators", "pair_bins"]
 
@@ -50,8 +51,7 @@ class FrequencyBins:
         return np.concatenate([-self.positive[::-1], self.positive])
 
 
-@dataclass(frozen=True, kw_only=True)
-class PairBins:
+class PairBins(NamedTuple):
     """The bin of E_k - E_i for every stored pair of one charge at one shell; it serves d and q at all temperatures."""
 
     kx: Bins
@@ -64,28 +64,22 @@ def pair_bins(
 ) -> list[PairBins]:
     """Bins for each shell; the bare impurity gets empty ones, its pairs being all kept."""
     empty = np.empty(0, np.int32)
-    result = [PairBins(kx=empty, dk=empty, dd=empty)]
+    result = [PairBins(empty, empty, empty)]
     for shell, dd in zip(shells[1:], want_dd[1:], strict=True):
-        link = links(shell, charge)
-        pairs = PairBins(
-            kx=np.empty(link.kx[-1], np.int32), dk=np.empty(link.dk[-1], np.int32),
-            dd=np.empty(link.dd[-1] if dd else 0, np.int32),
-        )  # fmt: skip
-        bin_kernel(
-            link.bra, link.kx, link.dk, link.dd, shell.size, shell.keep, shell.state, shell.energies,
-            float(np.log10(shell.scale / bins.lowest)), bins.per_decade, bins.n_per_sign, pairs.kx, pairs.dk, pairs.dd,
-        )  # fmt: skip
-        result.append(pairs)
+        log_scale = float(np.log10(shell.scale / bins.lowest))
+        result.append(bins_of_gaps(shell, links(shell, charge), log_scale, bins.per_decade, bins.n_per_sign, bool(dd)))
     return result
 
 
 @njit(cache=True)
-def bin_kernel(
-    bra: Ints, at_kx: Ints, at_dk: Ints, at_dd: Ints, size: Ints, keep: Ints, state: Ints, energies: Floats,
-    log_scale: float, per_decade: int, n: int, kx: Bins, dk: Bins, dd: Bins,
-) -> None:  # fmt: skip
+def bins_of_gaps(
+    shell: Shell, link: Links, log_scale: float, per_decade: int, n_per_sign: int, want_dd: bool
+) -> PairBins:
+    size, keep, state, energies = shell.size, shell.keep, shell.state, shell.energies
+    kx, dk = np.empty(link.kx[-1], np.int32), np.empty(link.dk[-1], np.int32)
+    dd = np.empty(link.dd[-1] if want_dd else 0, np.int32)
     for b in range(size.size):
-        a = bra[b]
+        a = link.bra[b]
         if a < 0:
             continue
         k_a, k_b = keep[a], keep[b]
@@ -101,14 +95,15 @@ def bin_kernel(
                     position = 0
                 else:
                     position = int(np.floor((np.log10(size_of_gap) + log_scale) * per_decade + 0.5))
-                    position = min(max(position, 0), n - 1)
-                index = n + position if gap >= 0 else n - 1 - position
+                    position = min(max(position, 0), n_per_sign - 1)
+                index = n_per_sign + position if gap >= 0 else n_per_sign - 1 - position
                 if i < k_a:
-                    kx[at_kx[b] + i * size[b] + k] = index
+                    kx[link.kx[b] + i * size[b] + k] = index
                 elif k < k_b:
-                    dk[at_dk[b] + (i - k_a) * k_b + k] = index
+                    dk[link.dk[b] + (i - k_a) * k_b + k] = index
                 else:
-                    dd[at_dd[b] + (i - k_a) * (size[b] - k_b) + k - k_b] = index
+                    dd[link.dd[b] + (i - k_a) * (size[b] - k_b) + k - k_b] = index
+    return PairBins(kx, dk, dd)
 
 
 def correlators(
@@ -118,82 +113,70 @@ def correlators(
     """Binned weights of <<d; d+>>, <<q; d+>> and <<q; q+>>: (3, 2 n_per_sign)."""
     histogram = np.zeros((3, 2 * bins.n_per_sign))
     for n in range(1, density.last + 1):
-        shell, link = shells[n], links(shells[n], charge)
-        thermal = bool(density.weights[n].max() > 0)
-        add_spectra(
-            link.bra, link.kx, link.dk, link.dd, shell.kept_matrix, shell.size, shell.keep, shell.state,
-            density.reduced[n] if n < density.last else np.zeros(shell.kept_matrix[-1]), density.weights[n],
-            d[n].kx, d[n].dk, d[n].dd, q[n].kx, q[n].dk, q[n].dd, pairs[n].kx, pairs[n].dk, pairs[n].dd,
-            n == density.last, thermal and d[n].dd.size > 0, histogram,
-        )  # fmt: skip
+        link, weights, reduced = links(shells[n], charge), density.weights[n], density.reduced[n]
+        add_spectra(histogram, shells[n], link, reduced, weights, d[n], q[n], pairs[n], n == density.last)
     return histogram
 
 
 @njit(cache=True)
 def add_spectra(
-    bra: Ints, at_kx: Ints, at_dk: Ints, at_dd: Ints, at_r: Ints, size: Ints, keep: Ints, state: Ints,
-    reduced: Floats, weights: Floats, d_kx: Floats, d_dk: Floats, d_dd: Floats, q_kx: Floats, q_dk: Floats,
-    q_dd: Floats, bin_kx: Bins, bin_dk: Bins, bin_dd: Bins, is_last: bool, use_dd: bool, histogram: Floats,
+    histogram: Floats, shell: Shell, link: Links, reduced: Floats, weights: Floats,
+    d: OperatorBlocks, q: OperatorBlocks, pairs: PairBins, is_last: bool,
 ) -> None:  # fmt: skip
-    for b in range(size.size):
-        a = bra[b]
+    use_dd = weights.max() > 0 and d.dd.size > 0
+    for b in range(shell.size.size):
+        a = link.bra[b]
         if a < 0:
             continue
-        n_a, n_b, k_a, k_b = size[a], size[b], keep[a], keep[b]
-        w_a, w_b = weights[state[a] : state[a + 1]], weights[state[b] : state[b + 1]]
+        n_a, n_b, k_a, k_b = shell.size[a], shell.size[b], shell.keep[a], shell.keep[b]
+        w_a, w_b = weights[shell.state[a] : shell.state[a + 1]], weights[shell.state[b] : shell.state[b + 1]]
         if k_a > 0:
-            d_block = d_kx[at_kx[b] : at_kx[b + 1]].reshape(k_a, n_b)
-            q_block = q_kx[at_kx[b] : at_kx[b + 1]].reshape(k_a, n_b)
-            index = bin_kx[at_kx[b] : at_kx[b + 1]].reshape(k_a, n_b)
+            kx = slice(link.kx[b], link.kx[b + 1])
+            d_kx, q_kx = d.kx[kx].reshape(k_a, n_b), q.kx[kx].reshape(k_a, n_b)
+            index = pairs.kx[kx].reshape(k_a, n_b)
             if is_last:
-                for i in range(k_a):
-                    for k in range(n_b):
-                        add(histogram, index[i, k], d_block[i, k], q_block[i, k], w_a[i] + w_b[k])
+                add_pairs(histogram, index, d_kx, q_kx, w_a, w_b)
             elif k_b < n_b:
-                r_a = reduced[at_r[a] : at_r[a + 1]].reshape(k_a, k_a)
-                d_right = np.ascontiguousarray(d_block[:, k_b:])
-                q_right = np.ascontiguousarray(q_block[:, k_b:])
-                rd, rq = np.dot(r_a, d_right), np.dot(r_a, q_right)
-                for i in range(k_a):
-                    for k in range(n_b - k_b):
-                        w = w_b[k_b + k]
-                        x, y = d_right[i, k], q_right[i, k]
-                        p, r = rd[i, k] + w * x, rq[i, k] + w * y
-                        j = index[i, k_b + k]
-                        histogram[0, j] += x * p
-                        histogram[1, j] += 0.5 * (y * p + x * r)
-                        histogram[2, j] += y * r
+                r = reduced[shell.kept_matrix[a] : shell.kept_matrix[a + 1]].reshape(k_a, k_a)
+                d_kd, q_kd = np.ascontiguousarray(d_kx[:, k_b:]), np.ascontiguousarray(q_kx[:, k_b:])
+                add_traced_pairs(
+                    histogram, index[:, k_b:], d_kd, q_kd, np.dot(r, d_kd), np.dot(r, q_kd), w_a, w_b[k_b:]
+                )
         if k_b > 0 and k_a < n_a:
-            d_low = d_dk[at_dk[b] : at_dk[b + 1]].reshape(n_a - k_a, k_b)
-            q_low = q_dk[at_dk[b] : at_dk[b + 1]].reshape(n_a - k_a, k_b)
-            index = bin_dk[at_dk[b] : at_dk[b + 1]].reshape(n_a - k_a, k_b)
+            dk = slice(link.dk[b], link.dk[b + 1])
+            d_dk, q_dk = d.dk[dk].reshape(n_a - k_a, k_b), q.dk[dk].reshape(n_a - k_a, k_b)
+            index = pairs.dk[dk].reshape(n_a - k_a, k_b)
             if is_last:
-                for i in range(n_a - k_a):
-                    for k in range(k_b):
-                        add(histogram, index[i, k], d_low[i, k], q_low[i, k], w_a[k_a + i] + w_b[k])
+                add_pairs(histogram, index, d_dk, q_dk, w_a[k_a:], w_b)
             else:
-                r_b = reduced[at_r[b] : at_r[b + 1]].reshape(k_b, k_b)
-                dr, qr = np.dot(d_low, r_b), np.dot(q_low, r_b)
-                for i in range(n_a - k_a):
-                    w = w_a[k_a + i]
-                    for k in range(k_b):
-                        x, y = d_low[i, k], q_low[i, k]
-                        p, r = dr[i, k] + w * x, qr[i, k] + w * y
-                        j = index[i, k]
-                        histogram[0, j] += x * p
-                        histogram[1, j] += 0.5 * (y * p + x * r)
-                        histogram[2, j] += y * r
+                r = reduced[shell.kept_matrix[b] : shell.kept_matrix[b + 1]].reshape(k_b, k_b)
+                add_traced_pairs(histogram, index, d_dk, q_dk, np.dot(d_dk, r), np.dot(q_dk, r), w_a[k_a:], w_b)
         if use_dd and k_a < n_a and k_b < n_b:
-            d_far = d_dd[at_dd[b] : at_dd[b + 1]].reshape(n_a - k_a, n_b - k_b)
-            q_far = q_dd[at_dd[b] : at_dd[b + 1]].reshape(n_a - k_a, n_b - k_b)
-            index = bin_dd[at_dd[b] : at_dd[b + 1]].reshape(n_a - k_a, n_b - k_b)
-            for i in range(n_a - k_a):
-                for k in range(n_b - k_b):
-                    add(histogram, index[i, k], d_far[i, k], q_far[i, k], w_a[k_a + i] + w_b[k_b + k])
+            dd, shape = slice(link.dd[b], link.dd[b + 1]), (n_a - k_a, n_b - k_b)
+            index = pairs.dd[dd].reshape(shape)
+            add_pairs(histogram, index, d.dd[dd].reshape(shape), q.dd[dd].reshape(shape), w_a[k_a:], w_b[k_b:])
 
 
 @njit(cache=True)
-def add(histogram: Floats, j: int, x: float, y: float, w: float) -> None:
-    histogram[0, j] += x * x * w
-    histogram[1, j] += x * y * w
-    histogram[2, j] += y * y * w
+def add_pairs(histogram: Floats, index: Bins, d: Floats, q: Floats, w_bra: Floats, w_ket: Floats) -> None:
+    """Pairs of states that are all discarded: R is diagonal."""
+    for i in range(d.shape[0]):
+        for k in range(d.shape[1]):
+            j, w, x, y = index[i, k], w_bra[i] + w_ket[k], d[i, k], q[i, k]
+            histogram[0, j] += x * x * w
+            histogram[1, j] += x * y * w
+            histogram[2, j] += y * y * w
+
+
+@njit(cache=True)
+def add_traced_pairs(
+    histogram: Floats, index: Bins, d: Floats, q: Floats, rd: Floats, rq: Floats, w_bra: Floats, w_ket: Floats
+) -> None:
+    """Pairs of a kept and a discarded state; `rd` and `rq` are the parts of [R d + d R] that the kept state brings."""
+    for i in range(d.shape[0]):
+        for k in range(d.shape[1]):
+            j, w, x, y = index[i, k], w_bra[i] + w_ket[k], d[i, k], q[i, k]
+            p, r = rd[i, k] + w * x, rq[i, k] + w * y
+            histogram[0, j] += x * p
+            histogram[1, j] += 0.5 * (y * p + x * r)
+            histogram[2, j] += y * r

@@ -21,7 +21,7 @@ from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg import iterate, last_site
 from models.physics.impurity.nrg_solver import NRGSettings, one_thread
 from models.physics.impurity.operators import IMPURITY_OPERATORS, OperatorBlocks, carry
-from models.physics.impurity.shell import DIAGONAL, Ints, Shell, links
+from models.physics.impurity.shell import DIAGONAL, Links, Shell, links
 from models.physics.impurity.wilson_chain import wilson_chain
 
 __all__ = ["Thermodynamics", "static_susceptibility", "thermodynamics"]
@@ -84,40 +84,39 @@ def static_susceptibility(
     total = -(average**2) / density.temperature
     for n in range(1, density.last + 1):
         shell, link, o = shells[n], links(shells[n], DIAGONAL), operator[n]
-        is_last = n == density.last
-        thermal = bool(density.weights[n].max() > 0) and o.dd.size > 0
-        total += kubo_kernel(
-            link.kx, link.dk, link.dd, shell.kept_matrix, shell.size, shell.keep, shell.state, shell.energies,
-            density.reduced[n] if not is_last else np.zeros(shell.kept_matrix[-1]), density.weights[n],
-            o.kx, o.dk, o.dd, shell.scale / density.temperature, is_last, thermal,
-        ) / shell.scale  # fmt: skip
+        kubo = kubo_sum(
+            shell, link, density.reduced[n], density.weights[n], o, shell.scale / density.temperature, n == density.last
+        )
+        total += kubo / shell.scale
     return total
 
 
 @njit(cache=True)
-def kubo_kernel(
-    at_kx: Ints, at_dk: Ints, at_dd: Ints, at_r: Ints, size: Ints, keep: Ints, state: Ints, energies: Floats,
-    reduced: Floats, weights: Floats, kx: Floats, dk: Floats, dd: Floats, beta: float, is_last: bool, thermal: bool,
-) -> float:  # fmt: skip
+def kubo_sum(
+    shell: Shell, link: Links, reduced: Floats, weights: Floats, operator: OperatorBlocks, beta: float, is_last: bool
+) -> float:
+    """The sum over i and k above at one shell [1/scale]."""
+    thermal = weights.max() > 0 and operator.dd.size > 0
     total = 0.0
-    for b in range(size.size):
-        n, k = size[b], keep[b]
-        e, w = energies[state[b] : state[b + 1]], weights[state[b] : state[b + 1]]
-        upper = kx[at_kx[b] : at_kx[b + 1]].reshape(k, n)
+    for b in range(shell.size.size):
+        n, k = shell.size[b], shell.keep[b]
+        states = slice(shell.state[b], shell.state[b + 1])
+        e, w = shell.energies[states], weights[states]
+        upper = operator.kx[link.kx[b] : link.kx[b + 1]].reshape(k, n)
         if is_last and k > 0:
             for i in range(k):
                 for j in range(k):
                     total += upper[i, j] ** 2 * (w[i] + w[j]) * response(e[j] - e[i], beta)
         if 0 < k < n:
             right = np.ascontiguousarray(upper[:, k:])
-            left = dk[at_dk[b] : at_dk[b + 1]].reshape(n - k, k)
+            left = operator.dk[link.dk[b] : link.dk[b + 1]].reshape(n - k, k)
             if is_last:
                 for i in range(k):
                     for j in range(n - k):
                         factor = (w[i] + w[k + j]) * response(e[k + j] - e[i], beta)
                         total += (right[i, j] ** 2 + left[j, i] ** 2) * factor
             else:
-                r = reduced[at_r[b] : at_r[b + 1]].reshape(k, k)
+                r = reduced[shell.kept_matrix[b] : shell.kept_matrix[b + 1]].reshape(k, k)
                 r_right, left_r = np.dot(r, right), np.dot(left, r)
                 for i in range(k):
                     for j in range(n - k):
@@ -125,7 +124,7 @@ def kubo_kernel(
                         total += factor * right[i, j] * (r_right[i, j] + w[k + j] * right[i, j])
                         total += factor * left[j, i] * (left_r[j, i] + w[k + j] * left[j, i])
         if thermal and k < n:
-            far = dd[at_dd[b] : at_dd[b + 1]].reshape(n - k, n - k)
+            far = operator.dd[link.dd[b] : link.dd[b + 1]].reshape(n - k, n - k)
             for i in range(n - k):
                 for j in range(n - k):
                     total += far[i, j] ** 2 * (w[k + i] + w[k + j]) * response(e[k + j] - e[k + i], beta)

@@ -25,7 +25,7 @@ from models.physics.atoms.reference_energies import robust
 from models.training.potentials.configurations import ConfigurationSet, with_neighbours
 from models.training.potentials.potential_module import train_potential
 from models.training.potentials.potential_settings import PotentialSettings
-from models.training.telling import HowFar
+from models.training.progress import TrainingProgress
 
 __all__ = [
     "Errors",
@@ -95,12 +95,12 @@ class Member:
     cpu_s: float
 
 
-def train_member(task: MemberTask, *, devices: int = 1, tell: Callable[[str, HowFar], None] | None = None) -> Member:
-    """Train and predict. `tell` hears now and then how far the training of this name is."""
+def train_member(
+    task: MemberTask, *, devices: int = 1, report: Callable[[str, TrainingProgress], None] | None = None
+) -> Member:
+    """Train and predict. `report` is called now and then with the name and the progress."""
     if not torch.cuda.is_available():
-        torch.set_num_threads(
-            1
-        )  # products of matrices depend on it in their last digits, and so would all that follows
+        torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so does all that follows
     begun = time.process_time()
     sets = dict(task.sets if isinstance(task.sets, Mapping) else _read_sets(task.sets))
     prepared = partial(with_neighbours, config=task.config, dtype=task.settings.torch_dtype)
@@ -114,7 +114,7 @@ def train_member(task: MemberTask, *, devices: int = 1, tell: Callable[[str, How
             seed=task.seed,
             checkpoints=folder,
             devices=devices,
-            tell=None if tell is None else partial(tell, task.name),
+            report=None if report is None else partial(report, task.name),
         )
     batch = task.settings.validation_batch
     return Member(

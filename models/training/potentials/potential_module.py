@@ -25,16 +25,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from models.networks.potentials.potential import PotentialNetwork, evaluate
+from models.training.batches import EpochBatches
 from models.training.best_weights import BestWeights, read_best
-from models.training.potentials.batches import EpochBatches
 from models.training.potentials.configurations import ConfigurationSet
 from models.training.potentials.forces import accumulate_gradients
 from models.training.potentials.labelled import Labelled
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_settings import PotentialSettings
+from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
 from models.training.schedule import Plateau, one_cycle
-from models.training.telling import HowFar, Telling
 
 __all__ = ["PotentialModule", "TrainedPotential", "train_potential"]
 
@@ -65,12 +65,12 @@ def train_potential(
     accelerator: str = "auto",
     devices: int = 1,
     stop_after: int | None = None,
-    tell: Callable[[HowFar], None] | None = None,
+    report: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainedPotential:
     """Train from scratch, or go on from `checkpoints`/last.ckpt where it exists.
 
-    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch. `tell` is
-    called now and then (models.training.telling).
+    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch.
+    `report` is called now and then (models.training.progress).
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for sets without the labels that the loss asks for, FloatingPointError where the loss is not finite.
     """
@@ -102,7 +102,7 @@ def train_potential(
             strategy="auto" if devices == 1 else "ddp_spawn",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint, *([Telling(tell, settings.max_epochs)] if tell else [])],
+            callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
             logger=False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,

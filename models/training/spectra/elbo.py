@@ -1,6 +1,6 @@
 """Objective of the spectrum VAE: evidence lower bound, with latents put in order.
 
-Per spectrum x with cumulative weight F (models.networks.potentials.cumulative_weight), z ~ q(z|x), y = decode(m * z):
+Per spectrum x with cumulative weight F (models.networks.spectra.cumulative_weight), z ~ q(z|x), y = decode(m * z):
 
     loss = c sum_k (x_k - y_k)^2 + cramer_weight sum_k (F(x)_k - F(y)_k)^2 + beta sum_l KL_l
     KL_l = KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - log var) / 2      [nats]
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.networks.potentials.cumulative_weight import cumulative_weight
+from models.networks.spectra.cumulative_weight import cumulative_weight
 from models.networks.spectra.spectrum_vae import Posterior, SpectrumVAE
 
 __all__ = ["Objective", "kl_per_latent", "latent_activity", "negative_elbo", "nested_mask", "ramp"]

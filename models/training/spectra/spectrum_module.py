@@ -24,11 +24,11 @@ from torch.utils.data import DataLoader
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, settings
+from models.training.batches import EpochBatches, Rows
 from models.training.best_weights import BestWeights, read_best
-from models.training.potentials.batches import EpochBatches, Rows
+from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
 from models.training.spectra.elbo import negative_elbo, ramp
-from models.training.telling import HowFar, Telling
 
 __all__ = ["SpectrumModule", "TrainedSpectrumVAE", "TrainingSettings", "train_spectrum_vae"]
 
@@ -129,12 +129,12 @@ def train_spectrum_vae(
     accelerator: str = "auto",
     devices: int = 1,
     stop_after: int | None = None,
-    tell: Callable[[HowFar], None] | None = None,
+    report: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainedSpectrumVAE:
     """Train from scratch, or go on from `checkpoints`/last.ckpt where it exists.
 
-    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch. `tell` is
-    called now and then (models.training.telling).
+    `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch.
+    `report` is called now and then (models.training.progress).
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for data of the wrong shape and FloatingPointError when the objective is not finite.
     """
@@ -169,7 +169,7 @@ def train_spectrum_vae(
             precision="16-mixed" if on_gpu else "32-true",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint, *([Telling(tell, settings.max_epochs)] if tell else [])],
+            callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
             logger=logger if logger is not None else False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,

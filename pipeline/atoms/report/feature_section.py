@@ -16,8 +16,8 @@ WORDS = {"charge": "charge", "charge_beyond_element": "charge within\nan element
 def features_section(inputs: AtomsInputs) -> Section:
     latents = inputs.hierarchy_details.latents
     introduction = (
-        "Nobody told the network what a charge or a neighbour is. On half of the held-out trajectories the features "
-        "of the blocks that follow a quantity best are chosen, on the other half they are judged."
+        "The network was given neither charges nor coordination numbers. On half of the held-out trajectories the "
+        "features of the blocks that follow a quantity best are chosen, on the other half they are judged."
     )
     if not latents.associations:
         blocks: list[Block] = [

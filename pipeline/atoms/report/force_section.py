@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pipeline.atoms.records import EqualTime, GradientErrors, StepCost
 from pipeline.atoms.report.inputs import MODELS, AtomsInputs
-from pipeline.discover.targets import FORCE_TRAINING
+from pipeline.discover.goals import FORCE_TRAINING
 from pipeline.report.axes import logarithmic, settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
@@ -26,7 +26,7 @@ MODEL_COLOURS = {"hipnn": CYCLE[0], "ani": CYCLE[1]}
 
 def forces_section(inputs: AtomsInputs) -> Section:
     results, details = inputs.force_training.results, inputs.force_training_details
-    blocks: list[Block] = [cost_table(results), target_table(results)]
+    blocks: list[Block] = [cost_table(results), goal_table(results)]
     if details.gradient_errors:
         blocks.append(
             picture(
@@ -85,7 +85,7 @@ def cost_table(results: Sequence[StepCost]) -> Table:
     )
 
 
-def target_table(results: Sequence[StepCost]) -> Table:
+def goal_table(results: Sequence[StepCost]) -> Table:
     rows, wanted = [], FORCE_TRAINING
     for device, model, system in dict.fromkeys((r.device, r.model, r.system) for r in results):
         own = [r for r in results if (r.device, r.model, r.system) == (device, model, system)]
@@ -111,7 +111,7 @@ def target_table(results: Sequence[StepCost]) -> Table:
             f"≤ {wanted.directional_memory:g} \u00d7 memory, error ≤ {number(wanted.gradient_error)}",
         ],
         rows=rows,
-        caption="Targets were fixed before anything was measured. Counted in forward passes an energy step is 3, "
+        caption="Goals were fixed before anything was measured. Counted in forward passes an energy step is 3, "
         "double backward 6, forward over reverse 7 or 8, a central difference 8.",
     )
 
@@ -223,9 +223,9 @@ def draw_costs_on(axes: Axes, results: Sequence[StepCost]) -> None:
             own = [r for r in results if (r.system, r.model) == case and r.method == method]
             own = [r for r in own if r.device == "cpu"] or own
             if own:
-                place = position + height * (m - (len(methods) - 1) / 2)
-                axes.barh(place, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
-                axes.text(own[0].time_ratio, place, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
+                position_of_bar = position + height * (m - (len(methods) - 1) / 2)
+                axes.barh(position_of_bar, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
+                axes.text(own[0].time_ratio, position_of_bar, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
         axes.barh([0], [0], color=METHODS[method][1], label=METHODS[method][0])
     short = {"organic_molecules": "molecules", "aluminium_108": "aluminium"}
     axes.set_yticks(

@@ -151,10 +151,10 @@ def draw_molecule_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
         for w, way in enumerate(ways):
             of_way = [record for record in own if record.source.partition(" ")[2] == way]
             above = np.array([(r.energy_eV - lowest) / len(r.numbers) * 1e3 for r in of_way])
-            place = row + 0.22 * (w - (len(ways) - 1) / 2)
+            height = row + 0.22 * (w - (len(ways) - 1) / 2)
             axes.plot(
                 above,
-                np.full(len(above), place),
+                np.full(len(above), height),
                 MARKS[w % len(MARKS)],
                 color=CYCLE[w % len(CYCLE)],
                 markersize=3.2,

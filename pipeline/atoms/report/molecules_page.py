@@ -75,7 +75,7 @@ def lead_figure(inputs: AtomsInputs, max_points: int) -> Figure:
     shown = [*sorted(molecules, key=lambda e: -len(e[1].numbers))[:2], *cells[:2]]
     if shown:
         inner = parts[0].subgridspec(2, 2)
-        grid = [figure.add_subplot(inner[place]) for place in range(4)]
+        grid = [figure.add_subplot(inner[cell]) for cell in range(4)]
         for axes in grid[len(shown) :]:
             axes.set_axis_off()
         draw_frames_on(grid[: len(shown)], shown, metal="Al", size=8.5)

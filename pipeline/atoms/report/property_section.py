@@ -14,7 +14,7 @@ from pipeline.report.axes import settle
 from pipeline.report.drawing import CYCLE, INK, MUTED, new_figure
 from pipeline.report.page import Block, Notice, Picture, Section, Table, number, picture
 
-__all__ = ["compared", "draw_deviations_on", "measured", "properties_section"]
+__all__ = ["compared", "draw_deviations_on", "measured", "nearest_deviation", "percent", "properties_section"]
 
 OTHERS = {  # column -> words, colour, mark
     "oracle": ("QM engine", CYCLE[0], "o"),
@@ -144,6 +144,12 @@ def compared(record: Property) -> bool:
     return record.family != "compression" and any(record.relative_deviation.get(key) is not None for key in OTHERS)
 
 
+def nearest_deviation(record: Property) -> float | None:
+    """Relative, from the first there is of QM engine, published DFT and experiment."""
+    known = [record.relative_deviation.get(key) for key in OTHERS]
+    return next((value for value in known if value is not None), None)
+
+
 def measured(records: Records) -> int:
     return sum(record.value is not None for record in records.values())
 
@@ -161,13 +167,13 @@ def draw_deviations_on(axes: Axes, records: Records, shown: Sequence[str]) -> No
         for row, name in enumerate(shown):
             if (deviation := records[name].relative_deviation.get(key)) is None:
                 continue
-            place = 100 * deviation
-            if abs(place) > edge:
-                side = 1 if place > 0 else -1
+            percent_off = 100 * deviation
+            if abs(percent_off) > edge:
+                side = 1 if percent_off > 0 else -1
                 at_edge = beyond.setdefault((row, side), [])
-                place = side * edge * (1 - 0.05 * len(at_edge))
+                percent_off = side * edge * (1 - 0.05 * len(at_edge))
                 at_edge.append(deviation)
-            x.append(place)
+            x.append(percent_off)
             y.append(row)
         if x:
             axes.plot(x, y, mark, color=colour, markersize=5.5, alpha=0.85, label=words, clip_on=False)

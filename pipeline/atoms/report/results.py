@@ -11,6 +11,7 @@ from pipeline.atoms.records import (
     Property,
 )
 from pipeline.atoms.report.inputs import MODELS
+from pipeline.atoms.report.property_section import nearest_deviation
 from pipeline.atoms.report.round_section import percents
 from pipeline.report.page import ResultRow, number, result_rows
 
@@ -93,9 +94,7 @@ def _deviation(record: Property) -> str:
     """From the first there is of QM engine, published DFT and experiment; what is of the wrong sign is unstable."""
     if record.value is None:
         return "none: unstable" if "unstable" in record.failure else "not measured"
-    known = [record.relative_deviation.get(key) for key in ("oracle", "literature_dft", "experiment")]
-    deviation = next((value for value in known if value is not None), None)
-    if deviation is None:
+    if (deviation := nearest_deviation(record)) is None:
         return f"{number(record.value)} {record.unit}"
     percent = f"{100 * deviation:+.0f}" if abs(deviation) >= 0.1 else f"{100 * deviation:+.1f}"
     return f"{percent} %" + (" (negative)" if deviation < -1 else "")

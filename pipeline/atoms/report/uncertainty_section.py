@@ -193,8 +193,8 @@ def draw_estimate_on(axes: Axes, details: Curves, metrics: Estimates, quantity: 
     colours = [SETS[n][1] for n in SETS if rank_of(metrics[quantity], estimate, n)]
     for line, (text, colour) in enumerate(zip(ranks, colours, strict=True)):
         box = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.75, "pad": 1.0}
-        place = (0.03, 0.95 - 0.09 * line)
-        axes.text(*place, text, color=colour, transform=axes.transAxes, va="top", fontsize=8.5, bbox=box)
+        corner = (0.03, 0.95 - 0.09 * line)
+        axes.text(*corner, text, color=colour, transform=axes.transAxes, va="top", fontsize=8.5, bbox=box)
 
 
 def risk_block(details: Curves, metrics: Estimates, quantities: list[str]) -> Picture:

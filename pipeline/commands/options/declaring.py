@@ -18,6 +18,7 @@ Nothing heavy is imported for help and completion.
 import importlib
 import inspect
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -26,8 +27,6 @@ import typer
 from typer.core import TyperCommand
 
 __all__ = ["Option", "Options", "declared", "function_of", "message_of"]
-
-SIGNS = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
 
 
 @dataclass(frozen=True)
@@ -57,27 +56,27 @@ class Option:
 
     def expected(self, kind: type) -> str:
         """A number of this kind in words, as help and messages say it."""
-        limits = " and ".join(f"{sign} {getattr(self, side):g}" for side, sign in SIGNS.items() if self._has(side))
+        limits = " and ".join(f"{sign} {limit:g}" for sign, _, limit in self._limits())
         parts = ("whole number" if kind is int else "number", limits, f"[{self.unit}]" if self.unit else "")
         return " ".join(part for part in parts if part)
 
     def inside(self, value: float) -> bool:
         """Is it finite and within the limits?"""
-        return (
-            math.isfinite(value)
-            and (self.low is None or value >= self.low)
-            and (self.above is None or value > self.above)
-            and (self.high is None or value <= self.high)
-            and (self.below is None or value < self.below)
-        )
+        return math.isfinite(value) and all(holds(value, limit) for _, holds, limit in self._limits())
 
     def allowed(self) -> list[str]:
         module, _, name = self.names.partition(":")
         known = getattr(importlib.import_module(module), name)
         return known.names() if hasattr(known, "names") else [str(word) for word in known]
 
-    def _has(self, side: str) -> bool:
-        return getattr(self, side) is not None
+    def _limits(self) -> list[tuple[str, Callable[[float, float], bool], float]]:
+        sides: list[tuple[str, Callable[[float, float], bool], float | None]] = [
+            (">=", operator.ge, self.low),
+            (">", operator.gt, self.above),
+            ("<=", operator.le, self.high),
+            ("<", operator.lt, self.below),
+        ]
+        return [(sign, holds, limit) for sign, holds, limit in sides if limit is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,9 +231,8 @@ def _word_reader(allowed: Callable[[], list[str]]) -> Callable[[str], Any]:
 
 
 def _output_problems(options: type[Options], values: Mapping[str, Any]) -> list[str]:
-    known = {
-        name: get_args(hint)[1] for name, hint in get_type_hints(options, include_extras=True).items() if name != "free"
-    }
+    hints = get_type_hints(options, include_extras=True)
+    known = {field.name: get_args(hints[field.name])[1] for field in fields(options)}
     outputs = {name: option for name, option in known.items() if option.kind or option.suffixes}
     if not outputs:
         return []
@@ -245,11 +243,8 @@ def _output_problems(options: type[Options], values: Mapping[str, Any]) -> list[
     problems = []
     for name, option in outputs.items():
         if (path := values.get(name)) is not None:
-            output = (
-                OutputFolder(kind=option.kind, suffixes=option.suffixes)
-                if option.kind
-                else OutputFile(suffixes=option.suffixes)
-            )
+            file = OutputFile(suffixes=option.suffixes)
+            output = OutputFolder(kind=option.kind, suffixes=option.suffixes) if option.kind else file
             found = output_problems(path, output, inputs=inputs, overwrite=bool(values.get("overwrite")))
             problems += [f"--{name.replace('_', '-')}: {problem}" for problem in found]
     return problems

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pipeline.commands.options.declaring import Option, Options, message_of
 
 if TYPE_CHECKING:
+    from models.descriptors.descriptor import DescriptorSettings
     from stores.importers.images import ImageSettings
 
 __all__ = ["EmbedOptions", "ImportImagesOptions", "TilingOptions"]
@@ -95,3 +96,28 @@ class EmbedOptions(TilingOptions):
     windows: Annotated[list[int], Option("tile sizes to compare", unit="px", metavar="PX", low=8, unset="none")] = (
         field(default_factory=list)
     )
+
+    def problems(self) -> list[str]:
+        return [*super().problems(), *message_of(self.descriptor_settings)]
+
+    def descriptor_settings(self) -> "DescriptorSettings":
+        """Raises ValueError for a layer that the network does not have."""
+        from models.descriptors.descriptor import DescriptorSettings
+        from models.descriptors.efficientnet import EfficientNetLayer, EfficientNetSettings
+        from models.descriptors.two_point import TwoPointSettings
+        from models.descriptors.vgg19 import VGG19Layer, VGG19Settings
+
+        if self.layer is None:
+            lag = max(1, min(TwoPointSettings().maximum_lag, (self.tile - 1) // 2))  # the largest that fits the tile
+            return DescriptorSettings(TwoPointSettings(maximum_lag=lag))
+        networks: dict[str, tuple[Any, Any]] = {
+            "efficientnet": (EfficientNetLayer, EfficientNetSettings),
+            "vgg19": (VGG19Layer, VGG19Settings),
+        }
+        network = self.descriptor.removeprefix("random_")
+        if network not in networks:
+            raise ValueError(f"--layer: found {self.layer} with --descriptor {self.descriptor}, which has no layers")
+        layers, settings = networks[network]
+        if self.layer not in get_args(layers):
+            raise ValueError(f"--layer: found {self.layer!r}, expected one of {', '.join(get_args(layers))}")
+        return DescriptorSettings(settings(layers=(self.layer,)))

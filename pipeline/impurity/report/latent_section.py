@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.discover.goals import LATENTS, LatentGoals
 from pipeline.discover.records import Measures
-from pipeline.discover.targets import LATENTS, LatentTargets
 from pipeline.impurity.records import BestLatent, SubsetReport
 from pipeline.impurity.report.spectra_section import SpectrumTable, symlog_frequency_axis
 from pipeline.report.axes import draw_association
@@ -85,10 +85,10 @@ def map_plane(own: SubsetLatents, table: SpectrumTable, report: SubsetReport, ma
     x = max(range(len(own.names)), key=lambda i: abs(_value(associations, own.names[i], scale)))
     others = [i for i in range(len(own.names)) if i != x]
     y = max(others, key=lambda i: abs(_value(associations, own.names[i], "asymmetry")))
-    place = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
-    place[table.row] = np.arange(table.row.size)
-    shown = thinned(np.flatnonzero(place[own.spectrum_row] >= 0), max_points)
-    rows = place[own.spectrum_row[shown]]
+    row_of = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
+    row_of[table.row] = np.arange(table.row.size)
+    shown = thinned(np.flatnonzero(row_of[own.spectrum_row] >= 0), max_points)
+    rows = row_of[own.spectrum_row[shown]]
     tk, temperature = table.kondo_temperature[rows], table.temperature[rows]
     if scale == "log_T_K":
         energy, label = np.where(tk > temperature, tk, np.nan), "log$_{10}$ T$_K$ / D"
@@ -115,17 +115,17 @@ def _reached(best: Mapping[str, BestLatent]) -> Table:
     rows = []
     for quantity in sorted(best, key=list(QUANTITIES).index):
         own = best[quantity]
-        targets = LATENTS.get(quantity, LatentTargets())
+        goals = LATENTS.get(quantity, LatentGoals())
         cells = [_words(quantity), own.latent.replace(" ", "\u00a0"), _subset(own.subset)]
         values = (
             (own.value, own.low, own.high),
             (own.linear_direction, None, None),
             (own.nonlinear_r2, None, None),
         )
-        for (value, low, high), target in zip(values, targets, strict=True):
+        for (value, low, high), goal in zip(values, goals, strict=True):
             text = value_with_interval(value, low, high)
-            if target is not None and value is not None:
-                text += f" ✓\u00a0≥\u00a0{target:g}" if value >= target else f" (target ≥ {target:g} not reached)"
+            if goal is not None and value is not None:
+                text += f" ✓\u00a0≥\u00a0{goal:g}" if value >= goal else f" (goal ≥ {goal:g} not reached)"
             cells.append(text)
         rows.append(cells)
     return Table(
@@ -133,7 +133,7 @@ def _reached(best: Mapping[str, BestLatent]) -> Table:
         rows=rows,
         caption="How well the latents know each quantity: the best single latent with its 95 % bootstrap interval "
         "over Hamiltonians; the best linear combination of the active ones; a nonlinear regression on all active "
-        "ones, both judged on Hamiltonians they were not fitted to. Targets were fixed beforehand.",
+        "ones, both judged on Hamiltonians they were not fitted to. Goals were fixed beforehand.",
     )
 
 

@@ -71,6 +71,7 @@ DESCRIPTORS = {
     "power_spectrum": ("power spectrum", CYCLE[1]),
     "log_power_spectrum": ("log power spectrum", CYCLE[1]),
 }
+LEAST_SHOWN = -0.3  # of R2
 LINES = ("-", "--", ":", "-.")
 METHODS = {"isomap": "Isomap", "mds": "MDS", "umap": "UMAP"}
 
@@ -110,7 +111,7 @@ def recovery_section(inputs: MicrostructureInputs) -> Section:
 
 def goal_table(goals: Sequence[Goal]) -> Table:
     return Table(
-        columns=["target", "measured", "wanted", "reached"],
+        columns=["goal", "measured", "wanted", "reached"],
         rows=[
             [g.goal, number(g.found), g.wanted.replace(">=", "≥").replace("<=", "≤"), "✓" if g.reached else "✗ no"]
             for g in goals
@@ -178,9 +179,9 @@ def map_section(inputs: MicrostructureInputs, max_points: int) -> Section:
     names = [d for d in ("efficientnet", "two_point") if _has(inputs, "lamellae", d, method)]
     maps, rows = {}, np.empty(0, dtype=np.int64)
     for name in names:
-        rows, place = inputs.coordinates("lamellae", name, method)
+        rows, points = inputs.coordinates("lamellae", name, method)
         shown = thinned(np.arange(len(rows)), max_points)
-        rows, maps[f"{descriptor_words(name)}, {METHODS.get(method, method)}"] = rows[shown], place[shown]
+        rows, maps[f"{descriptor_words(name)}, {METHODS.get(method, method)}"] = rows[shown], points[shown]
     if not maps:
         blocks.append(Notice(text="No map of lamellae by this network or by two-point statistics: nothing to draw."))
     else:
@@ -332,50 +333,49 @@ def draw_image(axes: Axes, image: FloatArray, title: str = "") -> None:
         axes.set_title(title, fontsize=9, fontweight="normal", pad=3)
 
 
-def draw_map_on(axes: Axes, place: FloatArray, colour: FloatArray, *, label: str, cyclic: bool = False) -> None:
+def draw_map_on(axes: Axes, points: FloatArray, colour: FloatArray, *, label: str, cyclic: bool = False) -> None:
     """First two coordinates (N, >= 2), coloured; axes without numbers, for a map has no unit."""
-    points = axes.scatter(
-        place[:, 0],
-        place[:, 1] if place.shape[1] > 1 else np.zeros(len(place)),
+    drawn = axes.scatter(
+        points[:, 0],
+        points[:, 1] if points.shape[1] > 1 else np.zeros(len(points)),
         c=colour,
-        s=float(np.clip(5000 / max(1, len(place)), 4, 22)),
+        s=float(np.clip(5000 / max(1, len(points)), 4, 22)),
         cmap="twilight" if cyclic else SEQUENTIAL,
         linewidths=0,
         rasterized=True,
     )
     axes.set(xticks=[], yticks=[], xlabel="coordinate 1", ylabel="coordinate 2")
-    axes.get_figure().colorbar(points, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
+    axes.get_figure().colorbar(drawn, ax=axes, label=label, pad=0.02)  # type: ignore[union-attr]
 
 
 def draw_r2_on(axes: Axes, records: Sequence[MapDetails], parameter: str) -> None:
-    """One bar with its interval for each map; negative values are shown down to -0.3."""
+    """One bar with its interval for each map; what lies below LEAST_SHOWN is drawn there."""
     order = sorted(records, key=lambda r: list(DESCRIPTORS).index(r.descriptor) if r.descriptor in DESCRIPTORS else 99)
     for position, record in enumerate(reversed(order)):
         value, low, high = record.linear_r2[parameter]
+        shown, first, last = (max(r2, LEAST_SHOWN) for r2 in (value, low, high))
         colour = DESCRIPTORS.get(record.descriptor, ("", CYCLE[6]))[1]
-        axes.barh(position, max(value, -0.3), color=colour, height=0.62, alpha=0.85)
-        axes.errorbar(
-            max(value, -0.3), position, xerr=[[value - low], [high - value]], color=INK, capsize=2.5, linewidth=1.1
-        )
+        axes.barh(position, shown, color=colour, height=0.62, alpha=0.85)
+        axes.errorbar(shown, position, xerr=[[shown - first], [last - shown]], color=INK, capsize=2.5, linewidth=1.1)
         axes.text(
             max(high, 0.0) + 0.03, position, f"{value:.2f}".replace("-", "\u2212"), va="center", fontsize=8.5, color=INK
         )
     names = [DESCRIPTORS.get(r.descriptor, (r.descriptor, ""))[0] for r in reversed(order)]
-    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(-0.3, 1.15), ylim=(-0.6, len(names) - 0.4))
+    axes.set(yticks=range(len(names)), yticklabels=names, xlim=(LEAST_SHOWN, 1.15), ylim=(-0.6, len(names) - 0.4))
     axes.set_xticks([0, 0.5, 1])
     axes.axvline(0, color=MUTED, linewidth=0.8)
     axes.grid(visible=False, axis="y")
 
 
-def draw_thumbnails(place: FloatArray, images: FloatArray, angle: FloatArray, *, n_across: int = 11) -> Figure:
+def draw_thumbnails(points: FloatArray, images: FloatArray, angle: FloatArray, *, n_across: int = 11) -> Figure:
     """Images (n, y, x) at their place in the plane of coordinates 1 and 2, framed in the colour of their angle."""
     figure = new_figure(10.0, 6.4)
     axes = figure.subplots()
-    axes.scatter(place[:, 0], place[:, 1], s=6, color=MUTED, alpha=0.5, linewidths=0)
-    for row in _apart(place, n_across):
+    axes.scatter(points[:, 0], points[:, 1], s=6, color=MUTED, alpha=0.5, linewidths=0)
+    for row in _apart(points, n_across):
         box = AnnotationBbox(
             OffsetImage(images[row], cmap="gray", zoom=44 / images.shape[1], norm=Normalize(0, 1)),
-            (float(place[row, 0]), float(place[row, 1])),
+            (float(points[row, 0]), float(points[row, 1])),
             pad=0.12,
             frameon=True,
             bboxprops={
@@ -394,9 +394,9 @@ def draw_parameter_maps(maps: Mapping[str, FloatArray], colours: Mapping[str, tu
     """One row per map (title -> coordinates), one column per parameter (label -> values, cyclic)."""
     figure = new_figure(10.0, 2.9 * len(maps))
     grid = figure.subplots(len(maps), len(colours), squeeze=False)
-    for line, (title, place) in zip(grid, maps.items(), strict=True):
+    for line, (title, points) in zip(grid, maps.items(), strict=True):
         for axes, (label, (values, cyclic)) in zip(line, colours.items(), strict=True):
-            draw_map_on(axes, place, values, label=label, cyclic=cyclic)
+            draw_map_on(axes, points, values, label=label, cyclic=cyclic)
         line[0].set_title(title)
     return figure
 
@@ -414,7 +414,7 @@ def draw_dimensions(details: Sequence[MapDetails], generators: Mapping[str, tupl
             name, colour = DESCRIPTORS.get(own.descriptor, (own.descriptor, CYCLE[6]))
             shown = _shade(own.descriptor, colour)
             style = LINES[methods.index(own.method) % len(LINES)]
-            curves = (own.residual_variance, [max(r[parameter], -0.3) for r in own.linear_r2_by_dimension])
+            curves = (own.residual_variance, [max(r[parameter], LEAST_SHOWN) for r in own.linear_r2_by_dimension])
             for axes, curve in zip(line, curves, strict=True):
                 n = np.arange(1, len(curve) + 1)
                 label = f"{name}, {METHODS.get(own.method, own.method)}"
@@ -435,10 +435,10 @@ def _shade(descriptor: str, colour: str) -> str:
     return own.get(descriptor, colour)
 
 
-def _apart(place: FloatArray, n_across: int) -> list[int]:
+def _apart(points: FloatArray, n_across: int) -> list[int]:
     """Rows that lie far enough from each other for a picture each: one per cell of a grid, nearest to its centre."""
-    span = np.maximum(np.ptp(place[:, :2], axis=0), 1e-12)
-    cell = (place[:, :2] - place[:, :2].min(0)) / span * np.array([n_across - 1, (n_across - 1) * 0.62])
+    span = np.maximum(np.ptp(points[:, :2], axis=0), 1e-12)
+    cell = (points[:, :2] - points[:, :2].min(0)) / span * np.array([n_across - 1, (n_across - 1) * 0.62])
     offset = np.abs(cell - np.rint(cell)).max(1)
     taken: list[int] = []
     for row in np.argsort(offset, kind="stable"):

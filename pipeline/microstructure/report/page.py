@@ -106,9 +106,9 @@ def lead_figure(inputs: MicrostructureInputs, max_points: int) -> Figure | None:
     left.suptitle("same two-point statistics", fontsize=10.5, fontweight="bold")
     shown = [name for name in ("two_point", NETWORK) if name in by_name] or list(by_name)[:2]
     for axes, name in zip(middle.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        rows, place = inputs.coordinates(HIDDEN, name, by_name[name].method)
+        rows, coordinates = inputs.coordinates(HIDDEN, name, by_name[name].method)
         some = thinned(np.arange(len(rows)), max_points)
-        draw_map_on(axes, place[some], inputs.column(HIDDEN, rows[some]), label="t")
+        draw_map_on(axes, coordinates[some], inputs.column(HIDDEN, rows[some]), label="t")
         axes.set_title(descriptor_words(name))
     axes = right.subplots()
     draw_r2_on(axes, records, HIDDEN)
@@ -175,9 +175,7 @@ def key_numbers(inputs: MicrostructureInputs) -> list[KeyNumber]:
                 numbers.append(KeyNumber(value=number(value), label=label, note=note))
     reached = sum(goal.reached for goal in inputs.goals)
     if inputs.goals:
-        numbers.append(
-            KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="targets reached", note="see Recovery")
-        )
+        numbers.append(KeyNumber(value=f"{reached} of {len(inputs.goals)}", label="goals reached", note="see Recovery"))
     return numbers
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.microstructure.embedding_goals import NETWORK
-from pipeline.microstructure.embedding_targets import HIDDEN
 from pipeline.microstructure.records import EmbeddingMetrics
 from pipeline.microstructure.report.inputs import best_of
+from pipeline.microstructure.targets import HIDDEN
 from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
 
 __all__ = ["rows"]

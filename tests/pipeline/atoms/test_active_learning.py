@@ -20,8 +20,8 @@ from models.active_learning.sampling import start_frame
 from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.networks.potentials.ensemble import load_potential
-from models.physics.atoms.ase_engine import ASEEngine
-from models.physics.atoms.engine_choice import EngineParams
+from models.physics.atoms.engines.ase import ASEEngine
+from models.registry import Chosen
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import OUT, RUNS, generate
 from pipeline.runtime.params import ParamsError, build
@@ -140,11 +140,11 @@ class Never(EMT):
 '''
 
 
-def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> EngineParams:
+def flaky(workplace: Path, monkeypatch: pytest.MonkeyPatch, kind: str = "Flaky") -> Chosen:
     (workplace / "flaky_oracle.py").write_text(FLAKY)
     monkeypatch.syspath_prepend(str(workplace))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(workplace), str(ROOT)]))
-    return EngineParams(name="ase", ase=ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
+    return Chosen("ase", ASEEngine(factory=f"flaky_oracle:{kind}", level_name="flaky"))
 
 
 def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkeypatch: pytest.MonkeyPatch):
@@ -316,7 +316,7 @@ def test_what_cannot_work_is_refused_before_anything_runs(changes, told):
 
 
 def test_an_engine_that_is_not_there_is_refused_before_anything_runs(workplace: Path):
-    missing = EngineParams(name="ase", ase=ASEEngine(factory="no_such_package:Calculator"))
+    missing = Chosen("ase", ASEEngine(factory="no_such_package:Calculator"))
     with pytest.raises(ValueError, match=r"engine: .*no_such_package"):
         generate(replace(ALONE, engine=missing))
     assert not (workplace / "scratch").exists()

@@ -1,17 +1,18 @@
 """Stage `aluminium`: cells of every kind drawn one by one, labelled, and refused where no label could be right."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.frames import Frames
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.distances import minimum_distance
-from models.physics.atoms.engine_choice import EngineParams
-from models.physics.atoms.gpaw_engine import GPAWEngine
+from models.physics.atoms.engine import ENGINES
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.gpaw import GPAWEngine
+from models.registry import Chosen
 from pipeline.atoms import aluminium
 from pipeline.atoms.aluminium import AluminiumParams, draw_jobs, draw_start, generate
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
@@ -19,12 +20,12 @@ from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
 from stores.validate import validate
 from stores.zarr_store import open_store
-from tests.profiles import section_params
+from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(AluminiumParams, "aluminium", ROOT / "params.yaml")
 TINY = section_params(AluminiumParams, "aluminium", "tiny")
-EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))
+EMT = Chosen("ase", ASEEngine(level_name="EMT"))
 CHEAP = replace(
     TINY,
     engine=EMT,
@@ -69,7 +70,7 @@ def test_every_kind_is_labelled_with_stress_and_counted(workplace: Path):
         "packed": 2,
     }
     assert (told["n_configs"], told["n_failed"], told["level"]) == (12, 0, "EMT")
-    assert all(record.stress_eV_A3 is not None and record.pbc.all() for record in records)
+    assert all(record.stress_eV_A3 is not None and record.periodic for record in records)
     melt = [record for record in records if record.source == "melt"]
     assert len({record.group for record in melt}) == 1
     assert len({record.group for record in records}) == 10
@@ -119,11 +120,11 @@ def test_default_starts_keep_their_distances_and_densities():
 
 def test_tight_binding_is_refused_for_aluminium_before_anything_runs(workplace: Path):
     with pytest.raises(ValueError, match=r"engine: tblite: found metal.*Choose the engine gpaw"):
-        generate(replace(TINY, engine=EngineParams(name="tblite")))
+        generate(replace(TINY, engine=ENGINES.choose("tblite")))
     with pytest.raises(ValueError, match=r"engine: pyscf: found a periodic cell"):
-        generate(replace(TINY, engine=EngineParams(name="pyscf")))
+        generate(replace(TINY, engine=ENGINES.choose("pyscf")))
     with pytest.raises(ValueError, match=r"engine: gpaw: found k_mesh 1x1x1"):
-        generate(replace(TINY, engine=EngineParams(name="gpaw", gpaw=GPAWEngine(k_mesh=(1, 1, 1)))))
+        generate(replace(TINY, engine=Chosen("gpaw", GPAWEngine(k_mesh=(1, 1, 1)))))
     assert not any(workplace.iterdir())
 
 
@@ -143,12 +144,12 @@ def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_key
     assert str(told.value).count("impossible density") == 2
     assert "aluminium.packed:" in str(told.value)
     with pytest.raises(ParamsError, match=r"'Alu'.*chemical symbol"):
-        build(AluminiumParams, asdict(TINY) | {"element": "Alu"}, "aluminium", "params.yaml")
+        build(AluminiumParams, raw_section("aluminium", "tiny") | {"element": "Alu"}, "aluminium", "params.yaml")
 
 
 def test_a_melt_that_cannot_be_driven_is_told_in_every_frame_it_should_have_had(workplace: Path):
     calm = replace(CHEAP.melts.dynamics, n_frames=2)
-    broken = EngineParams(name="ase", ase=ASEEngine(factory="math:sqrt", level_name="broken"))
+    broken = Chosen("ase", ASEEngine(factory="math:sqrt", level_name="broken"))
     few = replace(CHEAP.crystals, n_frames=1)
     records = made(
         replace(

@@ -6,25 +6,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from pydantic import PositiveFloat
 
 from models.frames import Frames
 from models.physics.atoms import engine as engine_module
-from models.physics.atoms.ase_engine import ASEEngine
-from models.physics.atoms.engine_choice import EngineParams
+from models.physics.atoms.engine import ENGINES, Label
+from models.physics.atoms.engines.ase import ASEEngine
+from models.registry import Chosen
+from models.settings import settings
 from pipeline.atoms import molecules
 from pipeline.atoms.molecules import MoleculeFrames, MoleculesParams, draw_jobs, generate, problems_of
 from pipeline.runtime.kept_results import GenerationError
 from pipeline.runtime.params import load_params
 from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest
+from stores.outcome import OK
 from stores.validate import validate
 from stores.zarr_store import open_store
-from tests.profiles import section_params
+from tests.profiles import raw_section, section_params
 
 ROOT = Path(__file__).parents[3]
 DEFAULT = load_params(MoleculesParams, "molecules", ROOT / "params.yaml")
 TINY = section_params(MoleculesParams, "molecules", "tiny")
-EMT = EngineParams(name="ase", ase=ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
+EMT = Chosen("ase", ASEEngine(level_name="EMT"))  # knows H, C, N and O, not F
 
 
 def wanted(name: str, *, normal_modes: int = 0, trajectories: int = 0, torsions: int = 0) -> MoleculeFrames:
@@ -170,4 +175,47 @@ def test_the_tiny_profile_is_real_quantum_mechanics(workplace: Path):
         assert np.abs(record.forces_eV_A.sum(axis=0)).max() < 1e-9  # the response of the grid is in
         assert record.charges_e is not None
         assert record.charges_e.sum() == pytest.approx(0, abs=1e-8)
-    assert json.loads(molecules.METRICS.read_text())["level"] == TINY.engine.make().level
+    assert json.loads(molecules.METRICS.read_text())["level"] == ENGINES.make(TINY.engine).level
+
+
+@settings
+class Springs:
+    """An engine of this file alone."""
+
+    stiffness_eV_A2: PositiveFloat
+
+    @property
+    def level(self) -> str:
+        return f"springs of {self.stiffness_eV_A2:g} eV/A^2"
+
+    def check(self) -> None:
+        """Nothing to install."""
+
+    def refuse(self, numbers, *, periodic: bool) -> None:
+        """Takes all."""
+
+    def label(self, numbers, positions_A, cell_A) -> Label:
+        arms_A = positions_A - positions_A.mean(axis=0)
+        energy = self.stiffness_eV_A2 * float(np.sum(arms_A**2)) / 2
+        return Label(energy_eV=energy, forces_eV_A=-self.stiffness_eV_A2 * arms_A, stress_eV_A3=None)
+
+    def safer(self) -> None:
+        return None
+
+
+def test_an_engine_of_ones_own_needs_its_class_and_its_name_in_params(workplace):
+    """Nothing else knows it: params choose it, child processes label with it, the store names its level."""
+    section = raw_section("molecules", "tiny")
+    section["engine"] = {"name": "springs", "stiffness_eV_A2": 0.5}
+    section["driver"] = {"name": "ase", "factory": "ase.calculators.emt:EMT", "keywords": "{}", "level_name": ""}
+    section["molecules"] = [section["molecules"][0] | {"normal_modes": 2}]
+    (workplace / "params.yaml").write_text(yaml.safe_dump({"molecules": section}))
+    with pytest.raises(
+        ValueError, match=r"molecules.engine: QM engine: found 'springs', expected one of \['ase', 'gpaw'"
+    ):
+        molecules.main()
+    with ENGINES.registered("springs", Springs):
+        molecules.main()
+    dataset = open_store(molecules.OUT, ATOMS).load()
+    assert dataset.attrs["level"] == "springs of 0.5 eV/A^2"
+    assert (dataset["status"].values == OK).all()

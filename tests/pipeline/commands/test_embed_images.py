@@ -90,7 +90,7 @@ def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys:
     [
         (["--tile", "500", "--layer", "b3"], r"none of the 8 image files can be used\n.*choose a smaller tile"),
         (["--tile", "48", "--layer", "b7"], "smaller than the receptive field of layer b7.*layers up to b3"),
-        (["--tile", "48", "--layer", "c7"], r"unknown layers \['c7'\]"),
+        (["--tile", "48", "--layer", "c7"], "--layer: found 'c7', expected one of stem, b0"),
         (["--tile", "48", "--descriptor", "two_point", "--layer", "b3"], "which has no layers"),
         (["--tile", "48", "--layer", "b3", "--crop-bottom", "-1"], "crop_bottom"),
     ],

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from models.networks.potentials.weights import load_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.networks.weights import load_network
 from pipeline.impurity import latents, spectrum_vae
 from pipeline.impurity.subsets import split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import ParamsError

@@ -142,7 +142,7 @@ def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, m
     def missing(search):
         raise EngineUnavailable("pysr", "no Julia", "install Julia")
 
-    monkeypatch.setattr(embedding, "search_engine", missing)
+    monkeypatch.setattr("pipeline.microstructure.coordinate_laws.CoordinateSearch.choose_engine", missing)
     with pytest.raises(EngineUnavailable, match="To do: install Julia"):
         embedding.main()
     assert not Path("reports").exists()

@@ -196,7 +196,7 @@ def test_a_generator_defined_elsewhere_runs_the_stage_once_it_is_registered(work
     cells = "voronoi: {n_points: 2, n_realisations: 1, scale_px: [3, 5], wall_width: 0.2, wall_depth: 0.5}"
     checks = "checks: {n_points: 3, n_realisations: 2, scale_px: [2, 4]}"
     common = "seed: 0, shape: [16, 16], periodic: false, images_per_shard: 5"
-    Path("params.yaml").write_text(f"microstructures: {{{common}, generators: [{cells}, {checks}]}}")
+    Path("params.yaml").write_text(f"microstructures: {{{common}, generators: {{{cells}, {checks}}}}}")
     with GENERATOR_REGISTRY.registered("checks", Checks):
         microstructures.main()
     assert validate(microstructures.OUT) == []

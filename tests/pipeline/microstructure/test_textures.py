@@ -100,15 +100,15 @@ def test_what_is_missing_or_does_not_fit_is_told_before_any_work(monkeypatch):
 
 
 def test_images_that_cannot_be_described_are_named_by_their_rows(monkeypatch):
-    def broken(path, schema):
-        dataset = open_store(path, schema).load()
+    def broken(path):
+        dataset = open_store(path, MICROSTRUCTURES).load()
         dataset["image"].values[2] = np.nan
         return dataset
 
-    monkeypatch.setattr(textures, "open_store", broken)
+    monkeypatch.setattr(textures, "open_microstructures", broken)
     with pytest.raises(ValueError, match="NaN or infinite pixels in image 2, expected finite"):
         describe_shard([1, 2], names=PARAMS.descriptors, settings=SETTINGS, shape=(32, 40))
-    with pytest.raises(GenerationError, match=r"shards \[1\]: ValueError: images: found NaN"):
+    with pytest.raises(GenerationError, match="000001: ValueError: images: found NaN"):
         generate(PARAMS)
 
 

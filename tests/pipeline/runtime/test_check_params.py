@@ -91,7 +91,7 @@ def test_misspelt_names_of_layers_are_refused(folder: Path):
             "  layers: [stm, b0,",
             "reconstruction: layers: found ['stm'], expected some of ['stem'",
         ),
-        ("layer: b3,layer: b 3,reconstruction.window.layer: found 'b 3' (str), expected one of ['stem'",),
+        ("layer: b3,", "layer: b 3,", "reconstruction.window.layer: found 'b 3' (str), expected one of ['stem'"),
     ):
         assert text.count(old) == 1, old
         (folder / "params.yaml").write_text(text.replace(old, new))

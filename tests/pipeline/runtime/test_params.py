@@ -9,7 +9,8 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from models.settings import Range, Some, settings
 from pipeline.impurity.kondo_temperatures import KondoTemperaturesParams
 from pipeline.impurity.spectra import SpectraParams
-from pipeline.runtime.params import ParamsError, load_params
+from pipeline.runtime.check_params import section_kinds
+from pipeline.runtime.params import ParamsError, check_sections, load_params
 
 ROOT = Path(__file__).parents[3]
 
@@ -131,6 +132,32 @@ def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path)
         "sampling.interaction[0]: found '0.05' (str)",
         "sampling.interaction[1]: found nan",
         "spectra.nrg.discretization: found 1.0 (float), expected a number >= 1.2 and <= 20",
-        "spectra.solver: found 'ctqmc'",
+        "spectra.solver: impurity solver: found 'ctqmc', expected one of ['nrg', 'triqs']",
     ):
         assert message in str(caught.value), caught.value
+
+
+def test_a_whole_file_states_also_what_has_a_default_in_code(tmp_path):
+    (tmp_path / "params.yaml").write_text(f"stage: {{{GOOD}}}\n")
+    with pytest.raises(ParamsError, match=r"2 problem\(s\)") as caught:
+        check_sections({"stage": Example}, tmp_path / "params.yaml")
+    assert "stage.limit: found nothing, expected a number; add the key" in str(caught.value)
+    assert "stage.inner.n_steps: found nothing, expected a whole number; add the key" in str(caught.value)
+
+
+def test_keys_of_an_older_version_are_told_with_their_new_home(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    old = text.replace(
+        "&bath {time_step_fs: 4.0, friction_1_fs: 0.005}", "&bath {timestep_fs: 4.0, friction_per_ps: 5.0}"
+    )
+    old = old.replace("    {name: tblite, method", "    {name: tblite, tblite: {}, method")
+    assert old != text
+    (tmp_path / "params.yaml").write_text(old)
+    with pytest.raises(ParamsError) as caught:
+        check_sections(section_kinds(), tmp_path / "params.yaml")
+    for message in (
+        "melt.dynamics.timestep_fs: found a key of an older version, expected it as time_step_fs beside it",
+        "melt.dynamics.friction_per_ps: found a key of an older version, expected it as friction_1_fs beside it",
+        "molecules.driver.tblite: found a key of an older version, expected it as driver: {name: tblite",
+    ):
+        assert message in str(caught.value)

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from models.training.telling import HowFar
-from pipeline.runtime.progress import note, progress_bar, tell_training
+from models.training.progress import TrainingProgress
+from pipeline.runtime.progress import note, print_training_progress, progress_bar
 
-FAR = HowFar(epoch=12, n_epochs=100, step=1440, objective=0.01234567, seconds_left=3725.4)
+FAR = TrainingProgress(epoch=12, n_epochs=100, step=1440, objective=0.01234567, seconds_left=3725.4)
 
 
 class Terminal(io.StringIO):
@@ -57,31 +57,22 @@ def test_without_a_name_nothing_is_shown(run):
     assert run(io.StringIO(), what="") == run(Terminal(), what="") == ""
 
 
-def test_a_note_stands_on_a_line_of_its_own_and_the_bar_comes_again_below(monkeypatch):
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stdout", terminal)
-    monkeypatch.setattr(sys, "stderr", terminal)
-    with progress_bar("spectra", 2, "Hamiltonians"):
-        note("waiting")
-    before, _, after = terminal.getvalue().partition("waiting\n")
-    assert before.endswith("\r") and "spectra" in before.split("\r")[1] and "spectra" in after
-
-
-def test_a_note_in_a_log_is_plain(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+@pytest.mark.parametrize(("stream", "written"), [(Terminal, "\r\x1b[Kwaiting\n"), (io.StringIO, "waiting\n")])
+def test_a_note_takes_the_place_of_the_line_that_renews_itself(stream, written, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream())
     note("waiting")
-    assert sys.stderr.getvalue() == "waiting\n"
+    assert sys.stderr.getvalue() == written
 
 
 def test_a_line_of_a_training_says_how_far_how_good_and_how_long_still():
     log = io.StringIO()
-    tell_training("molecules_hipnn, seed 3", FAR, stream=log)
+    print_training_progress("molecules_hipnn, seed 3", FAR, stream=log)
     expected = "molecules_hipnn, seed 3: epoch 12 of 100, step 1440, validation loss 0.01235, 1:02:05 left\n"
     assert log.getvalue() == expected
 
 
 def test_a_line_of_a_training_is_whole_beside_a_line_that_renews_itself():
     terminal = Terminal()
-    far = HowFar(epoch=1, n_epochs=2, step=3, objective=math.nan, seconds_left=4)
-    tell_training("a", far, stream=terminal)
+    far = TrainingProgress(epoch=1, n_epochs=2, step=3, objective=math.nan, seconds_left=4)
+    print_training_progress("a", far, stream=terminal)
     assert terminal.getvalue() == "\r\x1b[Ka: epoch 1 of 2, step 3, 00:04 left\n"

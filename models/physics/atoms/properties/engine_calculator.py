@@ -10,7 +10,7 @@ import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
 
 from models.physics.atoms.engine import Engine, NotConverged
-from models.physics.atoms.gpaw_engine import GPAWEngine
+from models.physics.atoms.engines.gpaw import GPAWEngine
 from models.physics.atoms.properties.crystals import Atoms
 
 __all__ = ["EngineCalculator", "gpaw"]

@@ -49,7 +49,7 @@ def test_a_kernel_from_the_cache_equals_the_one_just_compiled(tmp_path: Path):
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     compiled = digests()
-    assert len(list(tmp_path.rglob("aev_kernels.*.nbc"))) == 3
+    assert len(list(tmp_path.rglob("environment.*.nbc"))) == 3
     assert digests() == compiled
 
 

@@ -13,7 +13,7 @@ from models.networks.potentials.aev import environment_vectors
 from models.networks.potentials.aev_function import PositionHessianNeeded, fused_environment_vectors
 from models.networks.potentials.ani import ANI
 from models.networks.potentials.second_derivatives import weights_only
-from models.networks.potentials.weights import load_network, save_network
+from models.networks.weights import load_network, save_network
 from tests.models.networks.potentials.potential_contract import (
     PotentialContract,
     Structure,

@@ -14,7 +14,7 @@ from models.networks.potentials.hippynn_weights import from_hippynn
 from models.networks.potentials.neighbour_sums import environment_sum
 from models.networks.potentials.neighbours import find_neighbours
 from models.networks.potentials.potential import evaluate
-from models.networks.potentials.weights import load_network, save_network
+from models.networks.weights import load_network, save_network
 from tests.models.networks.potentials.potential_contract import PotentialContract, graph_of, methanol, water
 
 REFERENCE = json.loads((Path(__file__).parents[3] / "reference/hippynn.json").read_text())

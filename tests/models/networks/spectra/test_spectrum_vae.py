@@ -76,5 +76,7 @@ def test_traversing_a_latent_that_the_decoder_ignores_changes_nothing():
 
 
 def test_bad_configuration_is_refused_with_all_its_problems():
-    with pytest.raises(ValueError, match=r"architecture: found 'odd'.*n_latent: found 0.*n_odd: found 3.*hidden"):
-        SpectrumVAE.Config(architecture="odd", n_latent=0, n_odd=3, hidden=())
+    with pytest.raises(ValueError, match=r"architecture: found 'odd'.*n_latent: found 0.*n_odd: found -3.*hidden"):
+        SpectrumVAE.Config(architecture="odd", n_latent=0, n_odd=-3, hidden=())
+    with pytest.raises(ValueError, match=r"n_odd: found 3, expected 0 .. n_latent = 2"):
+        SpectrumVAE.Config(n_latent=2, n_odd=3)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from models.frames import Frames
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, Label, NotConverged
-from models.physics.atoms.gpaw_engine import GPAWEngine, k_mesh_of
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.gpaw import GPAWEngine, k_mesh_of
+from models.physics.atoms.engines.pyscf import PySCFEngine
+from models.physics.atoms.engines.tblite import TbliteEngine
 from models.physics.atoms.labelling import Failure, LabelLimits, outcomes_of
-from models.physics.atoms.pyscf_engine import PySCFEngine
 from models.physics.atoms.sampling.crystals import prototype, repeated, strained_and_rattled
 from models.physics.atoms.sampling.molecules import molecule
-from models.physics.atoms.tblite_engine import TbliteEngine
 
 ENGINES: list[Engine] = [GPAWEngine(), PySCFEngine(), TbliteEngine(), ASEEngine()]
 GPA = 160.21766208  # eV/A^3

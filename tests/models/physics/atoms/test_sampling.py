@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.frames import Frames
-from models.physics.atoms.ase_engine import ASEEngine
 from models.physics.atoms.baoab import BOLTZMANN_EV_K
 from models.physics.atoms.child_process import ChildLimits
 from models.physics.atoms.distances import minimum_distance
+from models.physics.atoms.engines.ase import ASEEngine
+from models.physics.atoms.engines.tblite import TbliteEngine
 from models.physics.atoms.sampling.crystals import PROTOTYPES, Crystals, prototype, repeated, sample_crystals
 from models.physics.atoms.sampling.defects import DEFECTS, Defects, sample_defects, stacking_fault
 from models.physics.atoms.sampling.disordered import RandomPacked, _overlap, sample_random_packed
@@ -18,7 +19,6 @@ from models.physics.atoms.sampling.langevin import BlownUp, Langevin, sample_lan
 from models.physics.atoms.sampling.molecules import molecule, relaxed, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes, hessian, masses_of, modes_of
 from models.physics.atoms.sampling.torsions import Torsions, sample_torsions, turned
-from models.physics.atoms.tblite_engine import TbliteEngine
 from tests.models.physics.atoms.fragile import SPRING_EV_A2, Fragile
 
 EMT = ASEEngine()  # knows H, C, N and O too: crude, and fast

@@ -31,7 +31,7 @@ def exact(field: float) -> ExactChain:
 
 @pytest.fixture(scope="module", params=[0.0, 0.04, -0.04], ids=["zero field", "field up", "field down"])
 def chain(request):
-    """An untruncated chain of three sites (256 states) by both routes; zero field takes the spin-mirrored path."""
+    """An untruncated chain of three sites (256 states) by both routes; zero field takes the spin-flipped path."""
     shells = iterate(impurity(request.param), WHOLE, z=Z, n_sites=N_SITES)
     return shells, density_matrix(shells, TEMPERATURE, N_SITES), exact(request.param)
 
@@ -128,7 +128,7 @@ def test_particle_hole_mirror_reflects_the_spectra():
 
 
 def test_zero_field_path_agrees_with_the_general_one():
-    """The spin-mirrored blocks are a shortcut: a field of 1e-12 D takes the general path to the same curves."""
+    """The spin-flipped blocks are a shortcut: a field of 1e-12 D takes the general path to the same curves."""
     free = AndersonImpurity(interaction=0.2, level=-0.06, hybridization=0.02)
     tilted = AndersonImpurity(interaction=0.2, level=-0.06, hybridization=0.02, field=1e-12)
     a, b = (binned_correlators(x, SETTINGS, np.array([1e-3])).histograms.cumsum(axis=-1) for x in (free, tilted))

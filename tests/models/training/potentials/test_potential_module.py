@@ -8,8 +8,8 @@ import torch
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.potential import evaluate
 from models.training import telling
+from models.training.batches import EpochBatches
 from models.training.potentials import potential_module
-from models.training.potentials.batches import EpochBatches
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_module import train_potential
 from models.training.potentials.potential_settings import PotentialSettings
@@ -56,7 +56,7 @@ def test_a_cut_and_resumed_training_ends_with_the_same_weights(tmp_path, setting
 def test_a_training_that_tells_how_far_it_is_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "LEAST_S", 0.0)
     told = []
-    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", tell=told.append)))
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=told.append)))
     steps = [far.step for far in told]
     assert 6 <= len(told) <= 10 and steps == sorted(set(steps))
     assert {far.epoch for far in told} == {1, 2, 3, 4, 5, 6} and {far.n_epochs for far in told} == {6}
@@ -220,13 +220,22 @@ def test_sets_without_what_the_loss_asks_for_are_refused_before_training(tmp_pat
     assert np.isfinite(trained.best_objective)
 
 
-def test_settings_out_of_range_are_listed_together():
-    with pytest.raises(ValueError, match="training settings") as told:
-        PotentialSettings(learning_rate=2.0, batch_size=0, validate_every=500, max_epochs=10, compile=True)
-    for part in (
-        "learning_rate: found 2.0",
-        "batch_size: found 0",
-        "validate_every: found 500",
-        "compile: found method",
-    ):
-        assert part in str(told.value)
+@pytest.mark.parametrize(
+    ("wrong", "parts"),
+    [
+        (
+            {"learning_rate": 2.0, "batch_size": 0, "method": "x"},
+            ("learning_rate: found 2.0", "batch_size: found 0", "method"),
+        ),
+        (
+            {"validate_every": 500, "max_epochs": 10, "compile": True},
+            ("validate_every: found 500", "compile: found method"),
+        ),
+    ],
+)
+def test_settings_out_of_range_are_listed_together(wrong, parts):
+    """Ranges of single settings first; rules that tie several of them once each is in range."""
+    with pytest.raises(ValueError, match="PotentialSettings: ") as caught:
+        PotentialSettings(**wrong)
+    for part in parts:
+        assert part in str(caught.value)

@@ -4,7 +4,7 @@ import torch
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training import telling
-from models.training.potentials.batches import EpochBatches
+from models.training.batches import EpochBatches
 from models.training.spectra import spectrum_module
 from models.training.spectra.elbo import kl_per_latent
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
@@ -49,7 +49,7 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
 def test_telling_how_far_a_training_is_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "LEAST_S", 0.0)
     told = []
-    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", tell=told.append)))
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=told.append)))
     assert 9 <= len(told) <= 11
     assert told[-1].step > told[0].step and told[-1].epoch <= 20
     assert np.isfinite([far.objective for far in told[1:]]).all()

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.patches import Circle
 
 from pipeline.atoms.records import Estimate
-from pipeline.atoms.report.force_section import best_ratio, target_table
+from pipeline.atoms.report.force_section import best_ratio, goal_table
 from pipeline.atoms.report.frames import draw_cell_on
 from pipeline.atoms.report.inputs import read_atoms
 from pipeline.atoms.report.molecules_page import finding, molecules_page
@@ -93,11 +93,11 @@ def test_the_finding_names_the_better_model_of_each_store(built):
 
 def test_goals_that_are_not_reached_are_marked(built):
     results = read_atoms(built).force_training.results
-    rows = target_table(results).rows
+    rows = goal_table(results).rows
     assert [row[3].endswith("✓") for row in rows] == [True, True, True, False]  # 2.20, 2.33, 2.46, 2.59
     assert [row[4].endswith("✓") for row in rows] == [True, True, True, True]
     slow = [r.model_copy(update={"memory_ratio": 1.4}) if r.method == "forward_over_reverse" else r for r in results]
-    assert all("not reached" in row[4] for row in target_table(slow).rows)
+    assert all("not reached" in row[4] for row in goal_table(slow).rows)
     assert best_ratio(results) == pytest.approx((2.2, 2.59))
 
 

@@ -282,9 +282,9 @@ def test_latents_that_could_not_be_judged_are_not_praised():
     assert len(key_numbers(FACTS, vae, {}, [])) == len(key_numbers(FACTS, vae, BEST, [])) - 2
 
 
-def test_targets_that_were_not_reached_are_marked_as_such(page):
+def test_goals_that_were_not_reached_are_marked_as_such(page):
     assert "0.967 [0.956,\u00a00.979] ✓\u00a0≥\u00a00.95" in page
-    assert "0.871 [0.86,\u00a00.883] (target ≥ 0.9 not reached)" in page
+    assert "0.871 [0.86,\u00a00.883] (goal ≥ 0.9 not reached)" in page
 
 
 def test_text_from_data_is_escaped_and_a_formula_that_cannot_be_drawn_is_written(root):

@@ -8,7 +8,7 @@ import pytest
 from ase.calculators.emt import EMT
 from ase.collections import dcdft
 
-from models.physics.atoms.ase_engine import ASEEngine
+from models.physics.atoms.engines.ase import ASEEngine
 from models.physics.atoms.properties.crystals import crystal, energy_per_atom, starting_lattice_constant_A, stress_GPa
 from models.physics.atoms.properties.engine_calculator import EngineCalculator
 from models.physics.atoms.properties.gpaw_values import GPAW_VALUES, beside_recorded

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from models.training.telling import HowFar, Telling
+from models.training.progress import ProgressCallback, TrainingProgress
 
 N_BATCHES = 10
 
 
-def trained(seconds_of_step: float, n_epochs: int, first_epoch: int = 0) -> list[HowFar]:
+def trained(seconds_of_step: float, n_epochs: int, first_epoch: int = 0) -> list[TrainingProgress]:
     """What a training of so many epochs of ten steps tells."""
     now = [0.0]
-    told: list[HowFar] = []
-    teller = Telling(told.append, n_epochs, clock=lambda: now[0])
+    told: list[TrainingProgress] = []
+    teller = ProgressCallback(told.append, n_epochs, clock=lambda: now[0])
     trainer: Any = SimpleNamespace(
         current_epoch=first_epoch,
         num_training_batches=N_BATCHES,

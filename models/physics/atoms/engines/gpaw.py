@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.physics.atoms.engine import ENGINES, EngineRefused, Label, NotConverged, require_package, version_of
 from models.settings import settings
 
 __all__ = ["GPAWEngine", "k_mesh_of"]
@@ -32,6 +32,7 @@ SMALLEST_MESH = (2, 2, 2)
 BUILT_IN_XC = ("LDA", "PBE", "revPBE", "RPBE", "PW91")
 
 
+@ENGINES.register("gpaw")
 @settings
 class GPAWEngine:
     """`k_mesh` wins over `k_spacing`; both are of periodic cells, a molecule has one point. Energies in eV."""

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from models.networks.potentials.cumulative_weight import cumulative_weight
+from models.networks.spectra.cumulative_weight import cumulative_weight
 
 
 def bump(position, n_side=200, width=6.0):

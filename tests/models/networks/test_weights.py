@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from models.networks.potentials.weights import ArchitectureMismatch, load_network, save_network
 from models.networks.spectra.spectrum_vae import SpectrumVAE
+from models.networks.weights import ArchitectureMismatch, load_network, save_network
 
 CONFIG = SpectrumVAE.Config(n_omega=11, n_latent=3, n_odd=1, hidden=(8,))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.physics.atoms.engine import EngineMissing, Label, NotConverged, version_of
+from models.physics.atoms.engine import ENGINES, EngineMissing, Label, NotConverged, version_of
 from models.settings import settings
 
 __all__ = ["ASEEngine", "load_factory"]
@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+@ENGINES.register("ase")
 @settings
 class ASEEngine:
     """`factory` is "module:function", `keywords` its arguments as JSON, `level_name` what stores say of the labels."""

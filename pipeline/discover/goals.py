@@ -6,18 +6,18 @@ their stage, and kept where they are not reached.
 
 from typing import NamedTuple
 
-__all__ = ["FORCE_TRAINING", "LATENTS", "MAPS", "ForceTrainingTargets", "LatentTargets", "MapTargets"]
+__all__ = ["FORCE_TRAINING", "LATENTS", "MAPS", "ForceTrainingGoals", "LatentGoals", "MapGoals"]
 
 
-class LatentTargets(NamedTuple):
-    """At least; None: no target."""
+class LatentGoals(NamedTuple):
+    """At least; None: no goal."""
 
     spearman: float | None = None  # |Spearman| of one latent
     linear_direction: float | None = None  # of the best linear combination
     nonlinear_r2: float | None = None  # of all latents
 
 
-class MapTargets(NamedTuple):
+class MapGoals(NamedTuple):
     """Linear R2 on the maps of micrographs. Fixed before any map was drawn; the rule that chooses the number of
     coordinates and the choice of the raw (not centred) two-point function for `over_raw_two_point` were not."""
 
@@ -27,7 +27,7 @@ class MapTargets(NamedTuple):
     pair_statistics_r2: float  # at most: the phase order, by any statistic of pairs
 
 
-class ForceTrainingTargets(NamedTuple):
+class ForceTrainingGoals(NamedTuple):
     """Costs of one training step with forces, in steps that train energies alone; at most."""
 
     fastest_time: float  # of the fastest method
@@ -37,10 +37,8 @@ class ForceTrainingTargets(NamedTuple):
 
 
 LATENTS = {
-    "log_T_K": LatentTargets(spearman=0.95, linear_direction=0.95, nonlinear_r2=0.99),
-    "asymmetry": LatentTargets(spearman=0.90, linear_direction=0.90),
+    "log_T_K": LatentGoals(spearman=0.95, linear_direction=0.95, nonlinear_r2=0.99),
+    "asymmetry": LatentGoals(spearman=0.90, linear_direction=0.90),
 }
-MAPS = MapTargets(lamellae_r2=0.88, over_raw_two_point=2.0, hidden_r2=0.94, pair_statistics_r2=0.05)
-FORCE_TRAINING = ForceTrainingTargets(
-    fastest_time=2.5, directional_time=3.0, directional_memory=1.3, gradient_error=5e-4
-)
+MAPS = MapGoals(lamellae_r2=0.88, over_raw_two_point=2.0, hidden_r2=0.94, pair_statistics_r2=0.05)
+FORCE_TRAINING = ForceTrainingGoals(fastest_time=2.5, directional_time=3.0, directional_memory=1.3, gradient_error=5e-4)

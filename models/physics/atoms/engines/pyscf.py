@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.physics.atoms.engine import ENGINES, EngineRefused, Label, NotConverged, require_package, version_of
 from models.settings import settings
 
 __all__ = ["PySCFEngine"]
@@ -21,6 +21,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+@ENGINES.register("pyscf")
 @settings
 class PySCFEngine:
     """`spin` is the number of unpaired electrons; None takes the fewest. `grid_level` 0 to 9 of the xc integral."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveInt
 
-from models.physics.atoms.engine import EngineRefused, Label, NotConverged, require_package, version_of
+from models.physics.atoms.engine import ENGINES, EngineRefused, Label, NotConverged, require_package, version_of
 from models.settings import settings
 
 __all__ = ["METALS", "TbliteEngine"]
@@ -22,6 +22,7 @@ IntArray = NDArray[np.int64]
 METALS = frozenset([3, 4, 11, 12, 13, *range(19, 32), *range(37, 51), *range(55, 85), *range(87, 113)])
 
 
+@ENGINES.register("tblite")
 @settings
 class TbliteEngine:
     """`accuracy` scales tblite's thresholds (1 is its default, smaller is tighter)."""
