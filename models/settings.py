@@ -42,7 +42,7 @@ def settings(kind: type[T]) -> type[T]:
         except ValidationError as error:
             raise ValueError(f"{kind.__qualname__}: " + "; ".join(setting_problems(made, given, error))) from None
 
-    made.__init__ = initialise  # type: ignore[method-assign]
+    made.__init__ = initialise  # type: ignore[assignment, method-assign]
     return made
 
 

@@ -23,6 +23,7 @@ from pipeline.atoms.potential_params import MODELS, STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
 from pipeline.atoms.records import PotentialDetails, PotentialMetrics
 from pipeline.runtime.content_key import content_key
+from pipeline.runtime.kept_results import scratch_folder
 from pipeline.runtime.params import load_params
 from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable
@@ -32,7 +33,6 @@ __all__ = ["main"]
 
 DATA = {"molecules": Path("data/molecules.zarr"), "aluminium": Path("data/aluminium.zarr")}
 RUNS = Path("runs/potential")
-SCRATCH = Path(".cache/potential")
 KIND = "folder of potentials"
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     params = load_params(PotentialParams, "potential")
     require_replaceable(RUNS, KIND)
     key = content_key("potential", asdict(params), *(read_manifest(path).hash for path in DATA.values()))
-    scratch = SCRATCH / key
+    scratch = scratch_folder(f"potential_{key}")
     whole = [_ensemble(store, model, params) for store in STORES for model in MODELS]
     curve = _curve(params)
     trained = train_ensembles([*whole, *curve], scratch, "potential")
@@ -53,7 +53,8 @@ def main() -> None:
             )
     PotentialMetrics.of(_metrics(trained, params)).write()
     PotentialDetails.of(_details(trained, params)).write()
-    shutil.rmtree(scratch)
+    for one in trained:  # checkpoints and data; the trainings themselves are kept, as shards are
+        shutil.rmtree(scratch / one.job.name, ignore_errors=True)
 
 
 def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: float = 1.0) -> EnsembleJob:

@@ -195,8 +195,13 @@ def _over_atoms(
 
     graph = site.graph
     vectors, *rest = (array.detach().contiguous().numpy() for array in (vectors_H3, *arrays))
-    slots = (graph.slot_pair_NK, graph.slot_atom_NK, graph.slot_sign_NK.to(vectors_H3.dtype))
-    pairs = Pairs(vectors, *(slot.numpy() for slot in slots), species_N.numpy())
+    pairs = Pairs(
+        vectors=vectors,
+        slot_pair=graph.slot_pair_NK.numpy(),
+        slot_atom=graph.slot_atom_NK.numpy(),
+        slot_sign=graph.slot_sign_NK.to(vectors_H3.dtype).numpy(),
+        species=species_N.numpy(),
+    )
     functions = _functions(site.settings, vectors.dtype.name)
     n_chunks = max(1, min(torch.get_num_threads(), graph.n_atoms // MINIMUM_ATOMS_PER_THREAD))
     bounds = np.linspace(0, graph.n_atoms, n_chunks + 1).astype(int).tolist()

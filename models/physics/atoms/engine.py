@@ -5,7 +5,7 @@ negative gradient the forces are: with smeared occupations the free energy.
 
 An engine is a frozen dataclass whose fields are its settings, JSON values all of them, so that it can be built again in
 another process from its dotted name and its fields. It holds no calculator: those do not survive pickling, and a used
-one starts warm, which changes the last digits. A new one is one file in engines/, with `@ENGINES.register("name") @settings`.
+one starts warm, which changes the last digits. A new one is one file in engines/: `@ENGINES.register(name) @settings`.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 INSTALL = "pip install -e '.[atoms]'"
 
 

@@ -17,7 +17,7 @@ from models.settings import settings
 __all__ = ["ASEEngine", "load_factory"]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 
 
 @ENGINES.register("ase")

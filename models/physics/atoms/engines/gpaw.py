@@ -26,7 +26,7 @@ from models.settings import settings
 __all__ = ["GPAWEngine", "k_mesh_of"]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 GAMMA_ATOMS = 100
 SMALLEST_MESH = (2, 2, 2)
 BUILT_IN_XC = ("LDA", "PBE", "revPBE", "RPBE", "PW91")

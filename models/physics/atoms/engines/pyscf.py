@@ -18,7 +18,7 @@ from models.settings import settings
 __all__ = ["PySCFEngine"]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 
 
 @ENGINES.register("pyscf")

@@ -18,7 +18,7 @@ from models.settings import settings
 __all__ = ["METALS", "TbliteEngine"]
 
 FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+IntArray = NDArray[np.integer]
 METALS = frozenset([3, 4, 11, 12, 13, *range(19, 32), *range(37, 51), *range(55, 85), *range(87, 113)])
 
 
