@@ -89,3 +89,10 @@ def test_the_tests_of_optional_backends_are_named_as_not_exercised():
     text = (ROOT / "README.md").read_text()
     assert "**not** exercised live" in text
     assert "PySR" in text and "TRIQS" in text
+
+
+def test_no_sentence_of_the_readme_has_more_than_35_words():
+    text = re.sub(r"```.*?```", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = [line for line in text.splitlines() if not line.startswith(("|", "#", "<!--", "!["))]
+    sentences = re.split(r"(?<=[.:!?])\s+", re.sub(r"\]\([^)]*\)", "]", " ".join(lines)))
+    assert [sentence for sentence in sentences if len(sentence.split()) > 35] == []

@@ -11,6 +11,7 @@ what it makes.
     python -m pipeline.runtime.check_params [FILE ...]  whole params files; exits 1 and lists all problems
 """
 
+import ast
 import hashlib
 import importlib
 import subprocess
@@ -19,31 +20,12 @@ from pathlib import Path
 
 from stores.atomic import write_text
 
-__all__ = ["SECTIONS", "section_kinds", "wrong_params"]
+__all__ = ["section_kinds", "wrong_params"]
 
-SECTIONS = {  # section -> module of pipeline: dataclass
-    "spectra": "impurity.spectra:SpectraParams",
-    "kondo_temperatures": "impurity.kondo_temperatures:KondoTemperaturesParams",
-    "spectrum_vae": "impurity.spectrum_vae:SpectrumVAEParams",
-    "latents": "impurity.latents:LatentsParams",
-    "formula": "impurity.formula:FormulaParams",
-    "microstructures": "microstructure.microstructures:MicrostructuresParams",
-    "textures": "microstructure.textures:TexturesParams",
-    "embedding": "microstructure.embedding:EmbeddingParams",
-    "reconstruction": "microstructure.reconstruction:ReconstructionParams",
-    "qm9": "atoms.qm9:Qm9Params",
-    "molecules": "atoms.molecules:MoleculesParams",
-    "aluminium": "atoms.aluminium:AluminiumParams",
-    "potential": "atoms.potential_params:PotentialParams",
-    "hierarchy": "atoms.hierarchy:HierarchyParams",
-    "force_training": "atoms.force_training_params:ForceTrainingParams",
-    "active_learning": "atoms.active_learning:ActiveLearningParams",
-    "aluminium_benchmark": "atoms.aluminium_benchmark:AluminiumBenchmarkParams",
-    "report": "report.report:ReportParams",
-}
 PARAMS = Path("params.yaml")
 FOUND_GOOD = Path(".cache/params_found_good")
 PACKAGES = ("pipeline", "stores", "models")
+CODE = Path(__file__).parents[2]
 
 
 def main() -> int:
@@ -61,11 +43,14 @@ def main() -> int:
 
 
 def section_kinds() -> dict[str, type]:
-    """The dataclass of every section. Imports what all stages build upon."""
+    """The settings class of every section: stages call `load_params(Kind, "section")`. Imports all they build upon."""
     kinds = {}
-    for section, place in SECTIONS.items():
-        module, _, name = place.partition(":")
-        kinds[section] = getattr(importlib.import_module(f"pipeline.{module}"), name)
+    for path in sorted(CODE.glob("pipeline/*/*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Call(func=ast.Name("load_params"), args=[ast.Name(kind), ast.Constant(section)]):
+                    module = importlib.import_module(".".join(path.relative_to(CODE).with_suffix("").parts))
+                    kinds[section] = getattr(module, kind)
     return kinds
 
 
@@ -88,8 +73,7 @@ def wrong_params(root: Path) -> str:
 
 def _state(params: Path) -> str:
     """Hash of the params file and of the sources, which say what fits."""
-    code = Path(__file__).parents[2]
-    files = [params, *(file for package in PACKAGES for file in sorted((code / package).rglob("*.py")))]
+    files = [params, *(file for package in PACKAGES for file in sorted((CODE / package).rglob("*.py")))]
     return hashlib.sha256(b"\0".join(hashlib.sha256(file.read_bytes()).digest() for file in files)).hexdigest()
 
 

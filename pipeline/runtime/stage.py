@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from pipeline.runtime.check_params import SECTIONS, wrong_params
+from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import GenerationError
 from stores.schema import SchemaError
@@ -37,7 +37,7 @@ def run_stage(name: str, main: Callable[[], None], *, also_explained: tuple[type
     if words and not inspect.signature(main).parameters:
         _answer(name, words, inspect.getmodule(main))
     try:
-        if name in SECTIONS and Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
+        if Path("dvc.yaml").is_file() and (wrong := wrong_params(Path.cwd())):
             raise ValueError(wrong)
         main()
     except (Exception, KeyboardInterrupt) as error:

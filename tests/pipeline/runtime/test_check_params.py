@@ -14,12 +14,13 @@ import yaml
 from models.descriptors.efficientnet import EfficientNetLayer
 from models.descriptors.vgg19 import VGG19Layer
 from pipeline.runtime import check_params
-from pipeline.runtime.check_params import FOUND_GOOD, SECTIONS, section_kinds, wrong_params
+from pipeline.runtime.check_params import FOUND_GOOD, section_kinds, wrong_params
 from pipeline.runtime.content_key import DAGS
 from pipeline.runtime.dependencies import stage_code, stage_file
 from pipeline.runtime.params import ParamsError, check_sections
 
 ROOT = Path(__file__).parents[3]
+STAGES = [name for dag in DAGS for name in yaml.safe_load((ROOT / dag).read_text())["stages"]]
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_every_section_that_a_stage_loads_is_checked_as_what_it_is_loaded():
     """`load_params(Kind, "section")` of every stage, and nothing else."""
     kinds = {section: kind.__name__ for section, kind in section_kinds().items()}
     loaded = {}
-    for stage in (name for dag in DAGS for name in yaml.safe_load((ROOT / dag).read_text())["stages"]):
+    for stage in STAGES:
         for node in ast.walk(ast.parse((ROOT / stage_file(ROOT, stage)).read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "load_params":
                 loaded[node.args[1].value] = node.args[0].id
@@ -141,12 +142,11 @@ def test_the_first_stage_refuses_what_the_last_would_refuse(folder: Path):
     assert "expected 'spectra'; add the section" in reply.stderr
 
 
-@pytest.mark.parametrize("stage", SECTIONS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_no_stage_turns_stale_by_the_settings_of_another(stage: str):
     code = stage_code(ROOT, stage)
     assert "pipeline/runtime/check_params.py" not in code
-    others = {place.partition(":")[0] for section, place in SECTIONS.items() if section != stage} & SECTIONS.keys()
-    assert not {f"pipeline/{other}.py" for other in others} & set(code)
+    assert not {stage_file(ROOT, other) for other in STAGES if other != stage} & set(code)
 
 
 def test_the_check_costs_next_to_nothing_once_it_was_made():
