@@ -21,7 +21,8 @@ from models.laws.groups import cluster_counts
 __all__ = ["Coordinates", "HeldOut", "TooFewGroups", "held_out_associations"]
 
 Array = NDArray[np.float64]
-LEAST_GROUPS = 10  # below, the percentiles of a bootstrap over groups mean nothing
+LEAST_SCORED = 10  # groups; below, the percentiles of a bootstrap over them mean nothing
+LEAST_CHOSEN_ON = 2
 
 
 class TooFewGroups(ValueError):
@@ -97,12 +98,10 @@ def _interval(values_R: Array) -> Interval:
 def _check(
     y_N: Array, groups_N: NDArray[np.int64], choose_N: NDArray[np.bool_], score_N: NDArray[np.bool_]
 ) -> None:
-    for what, rows_N in (("to choose on", choose_N), ("to score on", score_N)):
+    for what, rows_N, least in (("to choose on", choose_N, LEAST_CHOSEN_ON), ("to score on", score_N, LEAST_SCORED)):
         n_groups = len(np.unique(groups_N[rows_N]))
-        if n_groups < LEAST_GROUPS:
-            raise TooFewGroups(
-                f"held-out associations: found {n_groups} groups {what}, expected at least {LEAST_GROUPS} for an interval"
-            )
+        if n_groups < least:
+            raise TooFewGroups(f"held-out associations: found {n_groups} groups {what}, expected at least {least}")
         if np.ptp(y_N[rows_N]) == 0:
             raise ValueError(f"held-out associations: the quantity is constant on the rows {what}")
     if shared := np.intersect1d(groups_N[choose_N], groups_N[score_N]).size:
