@@ -8,7 +8,9 @@ from pipeline.discover.records import Formula, Measures, Number, TermInterval, T
 from pipeline.runtime.records import Record, StageFile, StageRecord
 
 __all__ = [
+    "Accuracy",
     "BestLatent",
+    "Clipping",
     "Coefficient",
     "Control",
     "FormulaDetails",
@@ -35,6 +37,28 @@ class Friedel(Record):
     worst: Number
 
 
+class Clipping(Record):
+    """Largest positive Im Sigma / Gamma of the solved rows, which was set to zero."""
+
+    share_of_rows: Number  # with any
+    percentile_99: Number
+    worst: Number
+
+
+class Accuracy(Record):
+    """Differences of the rows that were solved twice, without mirrored ones: of pi Gamma A over omega, and of T_K."""
+
+    n_hamiltonians: int
+    n_rows: int
+    largest_median: Number
+    largest_worst: Number
+    mean_median: Number
+    mean_worst: Number
+    n_kondo_temperatures: int
+    kondo_temperature_median: Number  # relative
+    kondo_temperature_worst: Number
+
+
 class SpectraMetrics(StageRecord):
     path: ClassVar[str] = "reports/metrics/spectra.json"
     stage: ClassVar[str] = "spectra"
@@ -43,6 +67,8 @@ class SpectraMetrics(StageRecord):
     n_spectra: int
     n_failed: int
     friedel: Friedel
+    clipping: Clipping
+    accuracy: Accuracy
     hash: str
 
 
