@@ -49,7 +49,7 @@ def main() -> None:
     spectra = open_store("data/spectra.zarr", SPECTRA).load()
     rows = subset_rows(spectra, "low_temperature")
     hamiltonian = spectra["hamiltonian"].values[rows]
-    split = split_by_hamiltonian(hamiltonian, validation=0.1, test=0.1, seed=0)
+    split = split_by_hamiltonian(spectra, rows, validation=0.1, test=0.1, seed=0)
     x = spectra["spectrum"].values[rows]
     mirrored = spectra["mirrored"].values[rows]
     judged, known = quantities(spectra, rows, "low_temperature")

@@ -189,6 +189,7 @@ SPECTRA = StoreSchema(
             "hamiltonian", ROW, "int64", "dimensionless", "rows of one diagonalisation share it; split by it", low=0
         ),
         Variable("mirrored", ROW, "bool", "dimensionless", "particle-hole mirror of the solved Hamiltonian"),
+        Variable("held_out", ROW, "bool", "dimensionless", "drawn for testing alone: never train or choose on it"),
         *outcome_variables("solved"),
     ),
     facts=(
@@ -221,7 +222,7 @@ SPECTRA = StoreSchema(
             whole=True,
         ),
     ),
-    attributes=("settings", "solver"),
+    attributes=("seed", "settings", "solver"),
 )
 
 
@@ -255,7 +256,8 @@ def tiny() -> xr.Dataset:
         "kondo_temperature_error": np.where(solved, 5e-3, np.nan),
         "hamiltonian": np.array([0, 0, 0, 0, 1]),
         "mirrored": mirrored,
+        "held_out": np.zeros(5, dtype=bool),
         "status": np.where(solved, OK, FAILED).astype(np.int8),
         "failure": np.array(["", "", "", "", "example"], dtype=object),
     }
-    return SPECTRA.dataset(columns | {"omega": omega}, {"settings": "{}", "solver": "example"})
+    return SPECTRA.dataset(columns | {"omega": omega}, {"seed": "0", "settings": "{}", "solver": "example"})

@@ -95,9 +95,7 @@ def _interval(values_R: Array) -> Interval:
     return Interval(float(values_R[0]), float(low), float(high))
 
 
-def _check(
-    y_N: Array, groups_N: NDArray[np.int64], choose_N: NDArray[np.bool_], score_N: NDArray[np.bool_]
-) -> None:
+def _check(y_N: Array, groups_N: NDArray[np.int64], choose_N: NDArray[np.bool_], score_N: NDArray[np.bool_]) -> None:
     for what, rows_N, least in (("to choose on", choose_N, LEAST_CHOSEN_ON), ("to score on", score_N, LEAST_SCORED)):
         n_groups = len(np.unique(groups_N[rows_N]))
         if n_groups < least:

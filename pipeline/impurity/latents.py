@@ -112,7 +112,7 @@ def _encode(spectra: xr.Dataset, folder: Path, subset: str) -> Encoded:
     model = load_network(SpectrumVAE, folder)
     result = json.loads((folder / "result.json").read_text())
     rows = subset_rows(spectra, subset, max_field=result["max_field"])
-    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **result["split"])
+    split = split_by_hamiltonian(spectra, rows, **result["split"])
     with torch.inference_mode():
         posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
         activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()

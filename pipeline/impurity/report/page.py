@@ -240,9 +240,9 @@ def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula
         tk, occupation = best["log_T_K"], best["n_d"]
         same = (tk.latent, tk.subset) == (occupation.latent, occupation.subset)
         start += (
-            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, where "
-            f"the {tk.baseline.replace('_', ' ')} of the curve has {number(tk.baseline_value)} without learning), and "
-            f"{'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
+            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, "
+            f"where the {tk.baseline.replace('_', ' ')} of the curve has {number(tk.baseline_value)} without learning), "
+            f"and {'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
             f"({number(occupation.value)}); "
         )
     if not laws:
