@@ -10,8 +10,8 @@ functions (cubic B-splines of z; products of polynomials of the ratios) and foun
 log p_1 to s(z) - log F. No formula for E enters. What comes out, y = s(z) - log p_1, is log(E / p_1) up to a constant:
 a target for symbolic regression that knows nothing of the law, with the scale of its coefficients fixed.
 
-The fit must not be trusted where it cannot be checked: `scatter` is the out-of-fold rms of s(z) - log F - log p_1, and a
-latent that follows no energy (of an untrained network, say) shows a scatter as large as that of log p_1 itself.
+The fit must not be trusted where it cannot be checked: `scatter` is the out-of-fold rms of s(z) - log F - log p_1, and
+a latent that follows no energy (of an untrained network, say) shows a scatter as large as that of log p_1 itself.
 
 Suffixes: N rows, G dimensionless ratios.
 """
@@ -63,8 +63,8 @@ def calibrated_scale(
 ) -> CalibratedScale:
     """`log_unit_N`: log of the energy that serves as unit; `ratios_NG`: the others over it (or of one another).
 
-    `n_spline` functions of z, polynomials of the ratios up to total `degree`. Raises NoScale for fewer than four rows per
-    coefficient, or a unit that does not vary.
+    `n_spline` functions of z, polynomials of the ratios up to total `degree`. Raises NoScale for fewer than four rows
+    per coefficient, or a unit that does not vary.
     """
     terms_NK = _design(z_N, ratios_NG, n_spline, degree)
     n, n_terms = terms_NK.shape

@@ -30,6 +30,7 @@ from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
+from pipeline.discover.protocol import require_development
 from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.content_key import content_key
@@ -240,6 +241,8 @@ def train_one(job: Job) -> Arrays:
 def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
     """Spectra of each subset as one file, for the worker processes."""
     dataset = open_store(SPECTRA_STORE, SPECTRA)
+    if len(params.betas) > 1:
+        require_development(dataset, "beta")
     scratch.mkdir(parents=True, exist_ok=True)
     files = {}
     for subset in SUBSETS:

@@ -241,7 +241,7 @@ def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula
         same = (tk.latent, tk.subset) == (occupation.latent, occupation.subset)
         start += (
             f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, "
-            f"where the {tk.baseline.replace('_', ' ')} of the curve has {number(tk.baseline_value)} without learning), "
+            f"where the {tk.baseline.replace('_', ' ')} of the curve alone has {number(tk.baseline_value)}), "
             f"and {'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
             f"({number(occupation.value)}); "
         )
