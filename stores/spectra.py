@@ -26,8 +26,8 @@ the step there: a level of width Gamma = 0.005 at omega = 0.3, where the points 
 The limits tell a solver at fault from a coarse one: the coarsest profile (64 states, one z) keeps each of them. How
 accurate a dataset is stands in its metrics. A Hamiltonian that breaks a limit is a failed one.
 
-Version 2 had no columns of clipping and errors, version 1 none of quality at all; the spectra are those of version 2
-to the bit. Both are made again by `dvc repro spectra`; nothing can be filled in without solving.
+A store of version 2 has no clipping and no errors, and they cannot be filled in without solving: make it again with
+`dvc repro spectra`. Its spectra are the same to the bit for the same settings.
 """
 
 from typing import Any

