@@ -44,13 +44,13 @@ def main() -> int:
 
 def section_kinds() -> dict[str, type]:
     """The settings class of every section: stages call `load_params(Kind, "section")`. Imports all they build upon."""
-    kinds = {}
+    kinds: dict[str, type] = {}
     for path in sorted(CODE.glob("pipeline/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
                 case ast.Call(func=ast.Name("load_params"), args=[ast.Name(kind), ast.Constant(section)]):
                     module = importlib.import_module(".".join(path.relative_to(CODE).with_suffix("").parts))
-                    kinds[section] = getattr(module, kind)
+                    kinds[str(section)] = getattr(module, kind)
     return kinds
 
 

@@ -90,7 +90,7 @@ def _seeds(
         trained = vae[subset]
         candidates = [c for c in selection[subset].candidates if c.beta == trained.beta]
         consistency = candidates[0].consistency if candidates else {}
-        for seed, own in trained.seeds.items():
+        for seed, entry in trained.seeds.items():
             best = latents[subset].seeds.get(seed, {}) if subset in latents else {}
             if int(seed) == trained.seed:
                 chosen.append(len(rows))
@@ -98,8 +98,8 @@ def _seeds(
                 [
                     SUBSET_WORDS.get(subset, subset),
                     seed,
-                    number(own.test_mae),
-                    number(own.active_latents),
+                    number(entry.test_mae),
+                    number(entry.active_latents),
                     number(consistency.get(seed)),
                     *(
                         f"{number(best[q].value)} ({best[q].latent})".replace(" ", "\u00a0")

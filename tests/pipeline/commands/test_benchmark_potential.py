@@ -1,4 +1,4 @@
-"""The command: properties of any ASE calculator in one file; bad input is told before anything runs."""
+"""The command: properties of any ASE calculator in one file; bad input is refused before anything runs."""
 
 import json
 from pathlib import Path

@@ -111,8 +111,8 @@ def test_points_fill_their_ranges_evenly():
         ("noise_strength", DEFAULT.generators["lamellae"].noise_strength, np.log),
         ("scale_px", DEFAULT.generators["lamellae"].scale_px, np.log),
     ):
-        place = (of(message[name]) - of(low)) / (of(high) - of(low))
-        counts, _ = np.histogram(place, bins=10, range=(0, 1))
+        folder = (of(message[name]) - of(low)) / (of(high) - of(low))
+        counts, _ = np.histogram(folder, bins=10, range=(0, 1))
         assert counts.sum() == 400, name
         assert counts.min() >= 30, name
     order = columns(DEFAULT, "phase_order")["phase_order"]

@@ -1,4 +1,4 @@
-"""Where work runs is told by the environment, changes no result, and fails with a cure."""
+"""Where work runs is set by the environment, changes no result, and fails with a cure."""
 
 import socket
 import time

@@ -40,7 +40,7 @@ def double(number):
 
 
 def dies_at_first(task):
-    """Ends its worker process, or all processes of its job, as often as told; the folder counts over all processes."""
+    """Ends its worker process, or all processes of its job, as often as asked; the folder counts over all processes."""
     folder, name, n_deaths, end = task
     n_before = len(list(Path(folder).glob(f"{name}.*")))
     if n_before < n_deaths:

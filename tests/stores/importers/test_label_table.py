@@ -36,10 +36,10 @@ def references_of(store: Path) -> dict[str, float]:
     return json.loads(open_store(store, ATOMS).attrs["reference_energies"])
 
 
-def isolated(energies: dict[int, float] = ISOLATED, **how: object) -> list[Atoms]:
+def isolated(energies: dict[int, float] = ISOLATED, **cell: object) -> list[Atoms]:
     made = []
     for number, energy in energies.items():
-        atoms = Atoms([number], [[0, 0, 0]], info={"config_type": "IsolatedAtom"}, **how)
+        atoms = Atoms([number], [[0, 0, 0]], info={"config_type": "IsolatedAtom"}, **cell)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((1, 3)))
         made.append(atoms)
     return made
@@ -100,9 +100,9 @@ def test_records_without_forces_are_dropped_where_forces_are_wanted(tmp_path: Pa
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 28
 
 
-@pytest.mark.parametrize("how", [{}, {"cell": np.eye(3) * 12, "pbc": True}])
-def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, capsys, how: dict):
-    run("import-dataset", *write(tmp_path, [*isolated(**how), *frames(30)]))
+@pytest.mark.parametrize("cell", [{}, {"cell": np.eye(3) * 12, "pbc": True}])
+def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, capsys, cell: dict):
+    run("import-dataset", *write(tmp_path, [*isolated(**cell), *frames(30)]))
     store = open_store(tmp_path / "a.zarr", ATOMS)
     assert store["n_atoms"].values.min() == 3
     assert store.sizes["config"] == 30

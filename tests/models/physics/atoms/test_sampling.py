@@ -227,7 +227,7 @@ DEFECTIVE = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "told"),
+    ("kind", "given", "message"),
     [
         (Crystals, CRYSTALS | {"prototypes": ("fccc",), "volume_A3": (20, 10)}, r"fccc.*volume_A3"),
         (Defects, DEFECTIVE | {"kinds": ("hole",), "n_layers": 5}, r"hole.*n_layers"),
@@ -239,8 +239,8 @@ DEFECTIVE = {
         ),
     ],
 )
-def test_impossible_settings_of_samplers_are_refused_all_at_once(kind, given, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_impossible_settings_of_samplers_are_refused_all_at_once(kind, given, message: str):
+    with pytest.raises(ValueError, match=message):
         kind(**given)
 
 

@@ -52,8 +52,8 @@ def test_a_density_beyond_closest_packing_is_told():
     volume = 1 / (1 / 14.0 + 0.1 / 14.0)
     closest = 2 ** (1 / 6) * volume ** (1 / 3)
     assert PATHS.density_problems(14.0, 0.999 * closest) == []
-    (told,) = PATHS.density_problems(14.0, 1.001 * closest)
-    assert "impossible density" in told
+    (problem,) = PATHS.density_problems(14.0, 1.001 * closest)
+    assert "impossible density" in problem
 
 
 @pytest.mark.parametrize(
