@@ -145,7 +145,7 @@ FACTS = (
         violated=_stress_unfit,
     ),
     Fact(
-        name="provenance_told",
+        name="provenance_stated",
         expected='a JSON object with the key "level"',
         variables=("provenance",),
         violated=_provenance_unreadable,

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from models.frames import Frames, IntArray
 from stores.atom_facts import FACTS
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import StoreSchema, Variable
 from stores.zarr_store import open_store
 
@@ -159,7 +159,7 @@ ATOMS = StoreSchema(
     version="1",
     coordinates=(),
     variables=VARIABLES,
-    facts=(FAILURE_TOLD, *FACTS),
+    facts=(FAILURE_STATED, *FACTS),
     attributes=("level", "reference_energies", "settings"),
 )
 

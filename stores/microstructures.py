@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 from stores.zarr_store import open_store
 
@@ -170,7 +170,7 @@ def microstructures_schema(parameters: Parameters) -> StoreSchema:
             *outcome_variables("made"),
         ),
         facts=(
-            FAILURE_TOLD,
+            FAILURE_STATED,
             Fact(
                 "made_where_ok", "contrast where status is 0, zeros elsewhere", ("status", "image"), _empty_where_made
             ),

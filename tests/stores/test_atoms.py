@@ -87,7 +87,7 @@ def test_stress_keeps_its_components():
     np.testing.assert_array_equal(to_ase(record).get_stress(voigt=False), stress)
 
 
-def test_wrong_shapes_are_all_told():
+def test_wrong_shapes_are_all_reported():
     with pytest.raises(ValueError, match=r"positions_A: .*\(2, 2\).*; forces_eV_A: .*expected \(2, 3\)"):
         Frames.one(numbers=[1, 1], positions_A=np.zeros((2, 2)), forces_eV_A=np.zeros((3, 3)), source="a")
 

@@ -147,7 +147,7 @@ def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_key
         build(AluminiumParams, raw_section("aluminium", "tiny") | {"element": "Alu"}, "aluminium", "params.yaml")
 
 
-def test_a_melt_that_cannot_be_driven_is_told_in_every_frame_it_should_have_had(workplace: Path):
+def test_a_melt_that_cannot_be_driven_is_reported_in_every_frame_it_should_have_had(workplace: Path):
     calm = replace(CHEAP.melts.dynamics, n_frames=2)
     broken = Chosen("ase", ASEEngine(factory="math:sqrt", level_name="broken"))
     few = replace(CHEAP.crystals, n_frames=1)

@@ -100,7 +100,7 @@ def test_details_hold_curves_of_bounded_length(workplace):
     assert len(found["terms"]["held_out"]["rms_eV"]) == 3
 
 
-def test_features_are_told_apart_by_what_they_know(workplace):
+def test_features_are_separated_by_what_they_know(workplace):
     """Ethanol's oxygen is the only atom of its element with a hydrogen: features see elements and coordination."""
     hierarchy.main()
     found = json.loads(DETAILS.read_text())["latents"]

@@ -137,7 +137,7 @@ def test_what_cannot_be_labelled_is_a_row_with_its_reason(workplace: Path):
     assert json.loads(molecules.METRICS.read_text())["n_failed"] == 2
 
 
-def test_all_that_hinders_is_told_at_once_before_anything_runs(workplace: Path, monkeypatch):
+def test_all_that_hinders_is_reported_at_once_before_anything_runs(workplace: Path, monkeypatch):
     def without_pyscf(name):
         return None if name == "pyscf" else object()
 

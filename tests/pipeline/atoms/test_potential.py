@@ -111,7 +111,7 @@ def test_the_stage_trains_both_networks_on_both_stores_and_a_learning_curve(work
     assert before == {file: file.read_bytes() for file in (workplace / "runs").rglob("*") if file.is_file()}
 
 
-def test_wrong_params_are_told_together(workplace):
+def test_wrong_params_are_reported_together(workplace):
     wrong = PARAMS | {"max_points": 0, "learning_curve": PARAMS["learning_curve"] | {"fractions": [0.5, 1.5]}}
     (workplace / "params.yaml").write_text(yaml.safe_dump({"potential": wrong}))
     with pytest.raises(ParamsError) as raised:

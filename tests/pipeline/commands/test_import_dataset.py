@@ -89,7 +89,7 @@ def test_several_files_become_one_store(tmp_path: Path):
     np.testing.assert_array_equal(arrays_.group, np.repeat([0, 1], 40))
 
 
-def test_wrong_options_are_all_told_at_once(tmp_path: Path):
+def test_wrong_options_are_all_reported_at_once(tmp_path: Path):
     words = ["extxyz", "a.xyz", "--out", str(tmp_path / "a.zarr"), "--group", "x", "--force-units", "eV", "--level", ""]
     with pytest.raises(ValueError, match=r"level: found nothing.*force units: found 'eV'.*group: found 'x'"):
         run("import-dataset", *words)

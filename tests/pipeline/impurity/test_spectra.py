@@ -330,7 +330,7 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
     assert json.loads(dataset.attrs["settings"])["versions"]["nrgljubljana_interface"] == "3.2.0"
 
 
-def test_a_missing_triqs_is_told_before_any_work(monkeypatch):
+def test_a_missing_triqs_is_reported_before_any_work(monkeypatch):
     monkeypatch.delenv("LATENTLAW_TRIQS_PYTHON", raising=False)
     with pytest.raises(SolverUnavailable, match="Install route"):
         IMPURITY_SOLVERS.make(IMPURITY_SOLVERS.choose("triqs"), nrg=PARAMS.nrg)

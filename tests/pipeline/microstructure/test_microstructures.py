@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_made_is_recorded_in_its_row():
     assert not rows["image"][1:].any()
 
 
-def test_all_bad_params_are_told_at_once():
+def test_all_bad_params_are_reported_at_once():
     section = read_section("microstructures", ROOT / "params.yaml")
     lamellae, phase_order, voronoi, cahn_hilliard = section["generators"].values()
     lamellae["scale_px"] = [9, 3]

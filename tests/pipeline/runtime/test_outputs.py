@@ -207,7 +207,7 @@ def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is
     assert (left / "notes.txt").read_text() == "mine"
 
 
-def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(workplace: Path):
+def test_a_picture_is_refused_like_a_result_and_all_is_reported_at_once(workplace: Path):
     before = contents(workplace)
     status, message = run(COMMANDS["solve_impurity"], "spectrum.txt", "--plot", "x.xyz")
     assert status == 2
@@ -227,7 +227,7 @@ def test_what_a_stage_makes_is_not_the_place_of_a_command(name: str):
     assert not any("which the stage" in p for p in output_problems(ROOT / "runs" / "mine", OutputFile(suffixes=())))
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(workplace: Path, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_reported(workplace: Path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     assert output_problems(workplace / "new.npz", OutputFile(suffixes=(".npz",))) == [
         f"found {workplace / 'new.npz'}, but the folder {workplace} cannot be written to; name another one"

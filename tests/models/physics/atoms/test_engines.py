@@ -180,7 +180,7 @@ def test_labels_repeat_bit_by_bit_in_another_process(engine: Engine, given: Fram
 
 
 @pytest.mark.slow
-def test_a_field_that_does_not_converge_is_told_by_both_dft_engines():
+def test_a_field_that_does_not_converge_is_reported_by_both_dft_engines():
     with pytest.raises(NotConverged, match="GPAW"):
         label(ready(replace(COARSE, max_iterations=2)), crystal())
     with pytest.raises(NotConverged, match="no self-consistency after 2 cycles"):
@@ -263,7 +263,7 @@ def test_impossible_settings_are_refused_all_at_once(kind, settings, message: st
         kind(**settings)
 
 
-def test_a_calculator_that_cannot_be_imported_is_told_by_its_name():
+def test_a_calculator_that_cannot_be_imported_is_reported_by_its_name():
     with pytest.raises(EngineMissing, match="no_such_module:Thing"):
         ASEEngine(factory="no_such_module:Thing").check()
 

@@ -173,12 +173,12 @@ def test_a_child_dies_with_its_parent(tmp_path: Path):
         os.kill(sleeper, signal.SIGKILL)
 
 
-def test_an_engine_that_is_not_there_is_told_with_the_command_that_installs_it():
+def test_an_engine_that_is_not_there_is_reported_with_the_command_that_installs_it():
     with pytest.raises(EngineMissing, match=r"no package not_a_package.*pip install -e '\.\[atoms\]'"):
         require_package("not_a_package", "imaginary")
 
 
-def test_a_function_that_raises_ends_its_child_with_the_error_told():
+def test_a_function_that_raises_ends_its_child_with_the_error_reported():
     with pytest.raises(ChildFailed, match=r"status 1.*no_such_function"):
         list(run_in_child("models.physics.atoms.labelling:no_such_function", {}, ChildLimits()))
 

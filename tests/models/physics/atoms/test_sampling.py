@@ -140,7 +140,7 @@ def test_torsions_cover_the_circle_and_molecules_without_them_are_refused():
         sample_torsions(molecule("H2O"), EMT, Torsions(n_frames=1, temperature_K=(1, 2)), rng())
 
 
-def test_an_unknown_molecule_is_told_with_names_that_are_near():
+def test_an_unknown_molecule_is_reported_with_names_that_are_near():
     with pytest.raises(ValueError, match=r"'H2X'.*near: .*H2O"):
         molecule("H2X")
 

@@ -128,7 +128,7 @@ def test_missing_inputs_are_all_named_with_their_stage(root):
         molecules_page(root, 100)
 
 
-def test_parts_that_were_not_run_are_told(root):
+def test_parts_that_were_not_run_are_reported(root):
     change(root, "reports/details/hierarchy.json", latents={})
     change(root, "reports/details/force_training.json", gradient_errors=[], equal_time=[])
     change(
