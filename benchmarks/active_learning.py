@@ -102,10 +102,10 @@ def report(folder: Path, oracle: str) -> str:
         "| labels | force RMSE, eV/A | energy RMSE, meV/atom | trajectories tried | stopped as uncertain | CPU s |",
         "|---|---|---|---|---|---|",
     ]
-    for done, told in zip(rounds, details, strict=False):
+    for done, detail in zip(rounds, details, strict=False):
         lines.append(
             f"| {done['n_labels']} | {done['force_rmse']:.4f} | {1e3 * done['energy_rmse']:.2f} | {done['tried']} | "
-            f"{told['ended'].get('uncertain', 0)} | {sum(told['cpu_s'].values()):.0f} |"
+            f"{detail['ended'].get('uncertain', 0)} | {sum(detail['cpu_s'].values()):.0f} |"
         )
     lines += [
         "",

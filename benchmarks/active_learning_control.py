@@ -103,9 +103,9 @@ def report(folder: Path, n_seeds: int) -> str:
         "new": slice(CHOSEN_ON, None),
         "all": slice(None),
     }
-    for words, own in sets.items():
-        better = int((force[own] < 0).sum())
-        lines.append(f"| {words} | {len(force[own])} | {gain(force[own])} | {gain(energy[own])} | {better} |")
+    for words, entry in sets.items():
+        better = int((force[entry] < 0).sum())
+        lines.append(f"| {words} | {len(force[entry])} | {gain(force[entry])} | {gain(energy[entry])} | {better} |")
     return "\n".join(lines) + "\n"
 
 

@@ -148,10 +148,10 @@ def ours(config: Any, frames: list[ase.Atoms]) -> dict[str, Callable[[], object]
         model.zero_grad()
 
     def force_step() -> None:
-        place = vectors.clone().requires_grad_(True)
-        terms = model(graph, place)
+        moved = vectors.clone().requires_grad_(True)
+        terms = model(graph, moved)
         with weights_only():
-            (gradient,) = torch.autograd.grad(terms.sum(), place, create_graph=True)
+            (gradient,) = torch.autograd.grad(terms.sum(), moved, create_graph=True)
             energy, forces = graph.sum_over_atoms(terms[:, 0]), forces_of(graph, gradient)
             loss = ((energy - target[0]) ** 2).mean() + ((forces - target[1]) ** 2).mean()
             loss.backward(inputs=weights)

@@ -42,15 +42,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=60.0)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
-    images = np.random.default_rng(0).random((32, told.size, told.size), dtype=np.float32)
+    images = np.random.default_rng(0).random((32, arguments.size, arguments.size), dtype=np.float32)
     print("| network, layer | loop | ours, means | ours, Gram | ours / loop |\n|---|---|---|---|---|")
-    networks(images, told.runs)
+    networks(images, arguments.runs)
     print("\n| descriptor | features | images per CPU second |\n|---|---|---|")
-    others(images, told.runs)
+    others(images, arguments.runs)
     print("\n| images | CPU s | images per CPU second | peak memory [MiB] |\n|---|---|---|---|", flush=True)
-    growth(told.size, told.seconds)
+    growth(arguments.size, arguments.seconds)
 
 
 def networks(images: np.ndarray, runs: int) -> None:
@@ -68,8 +68,8 @@ def networks(images: np.ndarray, runs: int) -> None:
     for kind, layer in LAYERS.items():
         n = len(images) if kind == "efficientnet" else 8
         rate = {what: n / seconds[f"{kind} {what}"] for what in ("loop", "means", "gram")}
-        told = " | ".join(f"{rate[what]:.0f}" for what in ("loop", "means", "gram"))
-        print(f"| {kind}, {layer} | {told} | {rate['means'] / rate['loop']:.1f} |", flush=True)
+        cells = " | ".join(f"{rate[what]:.0f}" for what in ("loop", "means", "gram"))
+        print(f"| {kind}, {layer} | {cells} | {rate['means'] / rate['loop']:.1f} |", flush=True)
 
 
 def others(images: np.ndarray, runs: int) -> None:

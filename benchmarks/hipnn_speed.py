@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     molecules, metal = qm9_molecules(64), aluminium_cells(4, rattle_A=0.1, seed=0)
     cases = [
@@ -68,10 +68,10 @@ def main() -> None:
         Case("Al 108, 10 features, 1 interaction", metal, HIPNN.Config(**METAL, n_features=10, n_interactions=1)),
         Case("Al 108, 60 features, 2 interactions", metal, HIPNN.Config(**METAL, n_features=60)),
     ]
-    print(f"{told.threads} thread(s), torch {torch.__version__}, milliseconds of the CPU a batch\n")
+    print(f"{arguments.threads} thread(s), torch {torch.__version__}, milliseconds of the CPU a batch\n")
     print("| batch and network | step | hippynn | ours | ratio | configurations per CPU s |\n|---|---|---|---|---|---|")
     for case in cases:
-        compare(case, told.repeats, told.threads)
+        compare(case, arguments.repeats, arguments.threads)
 
 
 def compare(case: Case, repeats: int, threads: int) -> None:

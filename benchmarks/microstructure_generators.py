@@ -2,7 +2,7 @@
 
     python benchmarks/microstructure_generators.py [--runs 5]
 
-CPU seconds of one thread: all cases take turns, and the median over the runs is told. Peers: the two nearest seeds by
+CPU seconds of one thread: all cases take turns; medians over the runs are printed. Peers: the two nearest seeds by
 `scipy.spatial.cKDTree`, and Perlin noise by looking up the four gradients of every pixel. Results: the .md file beside
 this script.
 """
@@ -42,7 +42,7 @@ def main() -> None:
     print("\n| ns per pixel | 64 px | 128 px | 256 px | 512 px | 1024 px |\n|---|---|---|---|---|---|")
     sizes = {n: interleaved(few(images((n, n))), runs) for n in (64, 128, 256, 512, 1024)}
     for name in sizes[64]:
-        print(f"| {name} | " + " | ".join(f"{1e9 * told[name] / n**2:.0f}" for n, told in sizes.items()) + " |")
+        print(f"| {name} | " + " | ".join(f"{1e9 * times[name] / n**2:.0f}" for n, times in sizes.items()) + " |")
 
 
 def images(shape: tuple[int, int]) -> dict[str, Callable[[], object]]:

@@ -39,12 +39,12 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.models:
         command = [sys.executable, __file__, *sys.argv[1:], "--child", name]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        n, wall, cpu = told["atoms"], told["wall_s"], told["cpu_s"]
-        memory = f"{told['rss_gb']:.2f} GB (start {told['start_gb']:.2f})"
+        record = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        n, wall, cpu = record["atoms"], record["wall_s"], record["cpu_s"]
+        memory = f"{record['rss_gb']:.2f} GB (start {record['start_gb']:.2f})"
         print(
             f"| {name} | {n:,} | {options.precision} | {options.chunk_atoms:,} | {n / wall:,.0f} | {n / cpu:,.0f} "
-            f"| {cpu:.0f} | {memory} | {told['difference']:.1e} of {told['force']:.2f} |"
+            f"| {cpu:.0f} | {memory} | {record['difference']:.1e} of {record['force']:.2f} |"
         )
 
 

@@ -96,15 +96,15 @@ def write_table(names: list[str], work: Path) -> None:
         if not (work / name / "potential.json").is_file():
             continue
         key, _, model = name.rpartition("_")
-        told = json.loads((work / name / "potential.json").read_text())
+        about = json.loads((work / name / "potential.json").read_text())
         run = work / name / "run.json"
         cpu = f"{json.loads(run.read_text())['cpu_s']:.0f}" if run.is_file() else ""
         for test in CASES[key].tests:
-            found = next(v for k, v in told["metrics"].items() if k.removeprefix("dataset_") == test)
+            found = next(v for k, v in about["metrics"].items() if k.removeprefix("dataset_") == test)
             energy = found["energy_rmse_meV_atom"] * CASES[key].n_atoms
             rows.append(
-                f"| {CASES[key].train} | {test} | {model} | {told['metrics']['n_train']} | "
-                f"{told['settings']['max_epochs']} | {energy:.1f} | {1e3 * found['force_rmse_eV_A']:.1f} | "
+                f"| {CASES[key].train} | {test} | {model} | {about['metrics']['n_train']} | "
+                f"{about['settings']['max_epochs']} | {energy:.1f} | {1e3 * found['force_rmse_eV_A']:.1f} | "
                 f"{1e3 * found['force_mae_eV_A']:.1f} | {1e3 * found['force_rms_eV_A']:.0f} | {cpu} |"
             )
     head = [

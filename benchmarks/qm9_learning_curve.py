@@ -30,9 +30,9 @@ SPLIT = "--test-fraction 0.05 --validation-fraction 0.02"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 25000], choices=EPOCHS_AND_BATCH)
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     print("| training molecules | epochs | test molecules | MAE kcal/mol | MAE meV/atom |\n|---|---|---|---|---|")
-    for size in told.sizes:
+    for size in arguments.sizes:
         folder = Path(f"runs/qm9_{size}")
         epochs, batch = EPOCHS_AND_BATCH[size]
         if not (folder / "potential.json").is_file():

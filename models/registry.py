@@ -84,8 +84,8 @@ class Registry(Generic[C]):
         def decorate(made: Made) -> Made:
             if name in self._entries:
                 raise ValueError(f"{self.contract}: found two entries {name!r}, expected distinct names; rename one")
-            own = made if isinstance(made, type) and hasattr(made, "__dataclass_fields__") else None
-            self._entries[name] = Entry(make=made, settings=settings or cast(type | None, own))
+            settings_class = made if isinstance(made, type) and hasattr(made, "__dataclass_fields__") else None
+            self._entries[name] = Entry(make=made, settings=settings or cast(type | None, settings_class))
             return made
 
         return decorate

@@ -85,10 +85,10 @@ def _several_levels(block: xr.Dataset) -> Mask:
 def _level(text: str) -> str:
     """The level of theory that a provenance names, "" where it is no JSON object or names none."""
     try:
-        told = json.loads(text)
+        provenance = json.loads(text)
     except ValueError:
         return ""
-    level = told.get("level") if isinstance(told, dict) else None
+    level = provenance.get("level") if isinstance(provenance, dict) else None
     return level if isinstance(level, str) else ""
 
 
@@ -145,7 +145,7 @@ FACTS = (
         violated=_stress_unfit,
     ),
     Fact(
-        name="provenance_told",
+        name="provenance_stated",
         expected='a JSON object with the key "level"',
         variables=("provenance",),
         violated=_provenance_unreadable,

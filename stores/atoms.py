@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from models.frames import Frames, IntArray
 from stores.atom_facts import FACTS
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import StoreSchema, Variable
 from stores.zarr_store import open_store
 
@@ -159,14 +159,14 @@ ATOMS = StoreSchema(
     version="1",
     coordinates=(),
     variables=VARIABLES,
-    facts=(FAILURE_TOLD, *FACTS),
+    facts=(FAILURE_STATED, *FACTS),
     attributes=("level", "reference_energies", "settings"),
 )
 
 
 def tiny() -> xr.Dataset:
     """A valid example: water with all labels, an aluminium crystal with stress, a failed hydrogen molecule."""
-    told = {"level": "example", "engine": "none"}
+    known = {"level": "example", "engine": "none"}
     water = Frames.one(
         numbers=np.array([8, 1, 1]),
         positions_A=np.array([[0.0, 0.0, 0.12], [0.0, 0.76, -0.48], [0.0, -0.76, -0.48]]),
@@ -174,7 +174,7 @@ def tiny() -> xr.Dataset:
         forces_eV_A=np.array([[0.0, 0.0, 0.5], [0.0, 0.1, -0.25], [0.0, -0.1, -0.25]]),
         charges_e=np.array([-0.6, 0.3, 0.3]),
         source="example water",
-        provenance=told,
+        provenance=known,
     )
     crystal = Frames.one(
         numbers=np.array([13]),
@@ -185,14 +185,14 @@ def tiny() -> xr.Dataset:
         stress_eV_A3=0.01 * np.eye(3),
         group=1,
         source="example crystal",
-        provenance=told,
+        provenance=known,
     )
     failed = Frames.one(
         numbers=np.array([1, 1]),
         positions_A=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.0]]),
         group=2,
         source="example failure",
-        provenance=told,
+        provenance=known,
         failure="example",
     )
     attributes = {"level": "example", "reference_energies": "{}", "settings": "{}"}

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
 __all__ = ["KONDO_TEMPERATURES", "tiny"]
@@ -46,7 +46,7 @@ KONDO_TEMPERATURES = StoreSchema(
         *outcome_variables("measured"),
     ),
     facts=(
-        FAILURE_TOLD,
+        FAILURE_STATED,
         Fact(
             "measured_where_ok",
             "a number exactly where status is 0",

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 from stores.zarr_store import open_store
 
@@ -73,12 +73,12 @@ def _parameter(name: str, owners: Sequence[str], units: str) -> Variable:
 
 def parameter_columns(parameters: Parameters) -> list[str]:
     """The columns of parameters: those of the four known generators, and what others bring."""
-    return list(dict.fromkeys([*PARAMETERS, *(name for own in parameters.values() for name in own)]))
+    return list(dict.fromkeys([*PARAMETERS, *(name for entry in parameters.values() for name in entry)]))
 
 
 def generator_attributes(parameters: Parameters) -> dict[str, str]:
     """What the attributes say of these generators; `schema_of` reads it."""
-    more = {name: dict(own) for name, own in parameters.items() if name not in GENERATORS}
+    more = {name: dict(entry) for name, entry in parameters.items() if name not in GENERATORS}
     said = {"generators": json.dumps(list(parameters))}
     return said | ({"parameters": json.dumps(more, sort_keys=True)} if more else {})
 
@@ -150,7 +150,7 @@ def microstructures_schema(parameters: Parameters) -> StoreSchema:
         for column in columns
     }
     codes = {column: [names.index(owner) for owner in owners[column] if owner in names] for column in columns}
-    units = {column: unit for own in parameters.values() for column, unit in own.items()}
+    units = {column: unit for entry in parameters.values() for column, unit in entry.items()}
     return StoreSchema(
         name="microstructures",
         version="2",
@@ -170,7 +170,7 @@ def microstructures_schema(parameters: Parameters) -> StoreSchema:
             *outcome_variables("made"),
         ),
         facts=(
-            FAILURE_TOLD,
+            FAILURE_STATED,
             Fact(
                 "made_where_ok", "contrast where status is 0, zeros elsewhere", ("status", "image"), _empty_where_made
             ),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stores.schema import Fact, Variable
 
-__all__ = ["FAILED", "FAILURE_TOLD", "OK", "outcome_variables"]
+__all__ = ["FAILED", "FAILURE_STATED", "OK", "outcome_variables"]
 
 OK, FAILED = 0, 1
 
@@ -22,9 +22,11 @@ def outcome_variables(done: str, *, dim: str = "sample") -> tuple[Variable, Vari
     return status, failure
 
 
-def _failure_untold(block: xr.Dataset) -> NDArray[np.bool_]:
+def _failure_unstated(block: xr.Dataset) -> NDArray[np.bool_]:
     said = np.asarray([text != "" for text in block["failure"].values], dtype=bool)
     return np.asarray(said != (block["status"].values != OK))
 
 
-FAILURE_TOLD = Fact("failure_told", "a reason exactly where status is not 0", ("status", "failure"), _failure_untold)
+FAILURE_STATED = Fact(
+    "failure_stated", "a reason exactly where status is not 0", ("status", "failure"), _failure_unstated
+)

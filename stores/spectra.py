@@ -36,7 +36,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.outcome import FAILED, FAILURE_TOLD, OK, outcome_variables
+from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
 __all__ = [
@@ -204,7 +204,7 @@ SPECTRA = StoreSchema(
     ),
     facts=(
         Fact("symmetric_grid", "omega = -omega[::-1]", ("omega",), _not_a_grid, whole=True),
-        FAILURE_TOLD,
+        FAILURE_STATED,
         Fact("failed_rows_empty", "zeros where status is not 0", ("status", "spectrum", "n_d"), _failed_row_not_empty),
         Fact("solved_rows_filled", "a positive spectrum where status is 0", ("status", "spectrum"), _solved_row_empty),
         Fact(

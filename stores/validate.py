@@ -362,12 +362,12 @@ def _identity(
         for name, header in layout.headers.items()
         if header.sha256 != manifest.metadata.get(name)
     ]
-    now_told = [("schema", schema.name, manifest.schema), ("schema_version", schema.version, manifest.schema_version)]
+    compared = [("schema", schema.name, manifest.schema), ("schema_version", schema.version, manifest.schema_version)]
     if layout.sizes_agree:
-        now_told.append(("sizes", canonical_json(layout.sizes), canonical_json(dict(manifest.sizes))))
+        compared.append(("sizes", canonical_json(layout.sizes), canonical_json(dict(manifest.sizes))))
     if set(hashes) == names:
-        now_told.append(("hash of cells and attributes", store_hash(attributes, hashes), manifest.hash))
-    return found + [_differs("(store)", "manifest", now, then, what=key) for key, now, then in now_told if now != then]
+        compared.append(("hash of cells and attributes", store_hash(attributes, hashes), manifest.hash))
+    return found + [_differs("(store)", "manifest", now, then, what=key) for key, now, then in compared if now != then]
 
 
 def _differs(variable: str, where: str, now: object, then: object, what: str = "hash") -> Violation:

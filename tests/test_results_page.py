@@ -48,7 +48,7 @@ def test_every_property_of_aluminium_is_the_measured_one_misses_among_them(name:
     assert f"{metrics('aluminium_properties')[name]['value']:.{digits}f}" in row(words)
 
 
-def test_the_migration_of_a_vacancy_is_told_to_fail_while_it_does():
+def test_the_migration_of_a_vacancy_is_reported_to_fail_while_it_does():
     record = metrics("aluminium_properties")["vacancy_migration"]
     assert (record["value"] is None) == ("**none**" in row("vacancy migration"))
 

@@ -44,14 +44,14 @@ setup:
 pytestmark = pytest.mark.slow
 
 
-def recipe(heading: str, place: Path) -> str:
+def recipe(heading: str, workplace: Path) -> str:
     """The first block of commands under a heading, with the places of this test."""
     block = re.search(rf"^## {heading}\n.*?^```\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     assert block, heading
     return (
         block[1]
-        .replace("/mnt/group/latentlaw", f"{place}/remote")
-        .replace("git clone ...", f"git clone {place}/origin latentlaw")
+        .replace("/mnt/group/latentlaw", f"{workplace}/remote")
+        .replace("git clone ...", f"git clone {workplace}/origin latentlaw")
     )
 
 
@@ -67,7 +67,7 @@ def follow(commands: str, folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def workplace(tmp_path_factory) -> Path:
     """`origin` and `remote`, what git and DVC hold after a run with changed params was published."""
     folder = tmp_path_factory.mktemp("sharing")
     work = folder / "work"
@@ -85,8 +85,8 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_clean_clone_gets_all_that_was_published_and_finds_nothing_stale(place: Path, tmp_path: Path):
-    follow(recipe("Get", place), tmp_path)
+def test_a_clean_clone_gets_all_that_was_published_and_finds_nothing_stale(workplace: Path, tmp_path: Path):
+    follow(recipe("Get", workplace), tmp_path)
     clone = tmp_path / "latentlaw"
     assert "n_hamiltonians: 1600" in (clone / "data" / "spectra.zarr" / "params.yaml").read_text()
     assert (clone / "reports" / "index.html").is_file()
@@ -95,16 +95,16 @@ def test_a_clean_clone_gets_all_that_was_published_and_finds_nothing_stale(place
 
 
 @pytest.mark.parametrize("command", ["dvc pull", "dvc repro --pull", "dvc exp run", "make repro"])
-def test_no_command_without_a_target_makes_qm9_or_fails_on_it(place: Path, tmp_path: Path, command: str):
-    follow(f"git clone -q {place}/origin latentlaw", tmp_path)
+def test_no_command_without_a_target_makes_qm9_or_fails_on_it(workplace: Path, tmp_path: Path, command: str):
+    follow(f"git clone -q {workplace}/origin latentlaw", tmp_path)
     message = follow(command, tmp_path / "latentlaw")
     assert (tmp_path / "latentlaw" / "data" / "spectra.zarr").is_dir()
     assert "qm9" not in message
     assert not (tmp_path / "latentlaw" / "data" / "qm9.zarr").exists()
 
 
-def test_a_committed_lock_of_qm9_is_not_in_the_way_either(place: Path, tmp_path: Path):
-    follow(f"git clone -q {place}/origin latentlaw", tmp_path)
+def test_a_committed_lock_of_qm9_is_not_in_the_way_either(workplace: Path, tmp_path: Path):
+    follow(f"git clone -q {workplace}/origin latentlaw", tmp_path)
     work = tmp_path / "latentlaw"
     file = work / DAGS[1]
     file.write_text(
@@ -125,7 +125,7 @@ def test_a_committed_lock_of_qm9_is_not_in_the_way_either(place: Path, tmp_path:
     assert not (tmp_path / "again" / "data" / "qm9.zarr").exists()
 
 
-def test_the_numbers_of_two_runs_are_compared_as_the_page_says(place: Path, tmp_path: Path):
-    follow(f"git clone -q {place}/origin latentlaw && cd latentlaw && git tag data-v1 HEAD~1", tmp_path)
-    message = follow(recipe("Compare numbers", place), tmp_path / "latentlaw")
+def test_the_numbers_of_two_runs_are_compared_as_the_page_says(workplace: Path, tmp_path: Path):
+    follow(f"git clone -q {workplace}/origin latentlaw && cd latentlaw && git tag data-v1 HEAD~1", tmp_path)
+    message = follow(recipe("Compare numbers", workplace), tmp_path / "latentlaw")
     assert message.count("n_spectra") == 3

@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 
-from models.active_learning.acquisition import calibrate
+from models.active_learning.acquisition import ACQUISITIONS, calibrate
 from models.active_learning.sampling import (
     BOOTSTRAP,
     TEST,
@@ -79,7 +79,7 @@ class Tasks:
     labels: Results
     work: Results
     train: Callable[[MemberTask], Member]
-    tell: Callable[[str], None] = print
+    report: Callable[[str], None] = print
 
 
 @dataclass(kw_only=True)
@@ -225,7 +225,7 @@ def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Fra
     share = training.warm_share if warm else 1.0
     force_eV_A = float(np.sqrt(np.nanmean(known.forces_eV_A**2)))
     data = (known.species, references_of(known), force_eV_A if force_eV_A > 0 else 1.0)
-    config = run.config if warm else training.network.config(*data)
+    config = run.config if warm else training.network.settings.config(*data)
     fold = np.arange(len(known)) % training.n_folds
     tasks = []
     for m in range(training.n_members):
@@ -313,7 +313,8 @@ def _choose(params: ActiveLearningParams, run: Run, rows: Sequence[int]) -> list
         return []
     candidates = last.trajectories.frames.select(rows)
     ratios = last.thresholds.ratios(last.trajectories.spreads[rows])
-    selection = params.rounds.acquisition.choose(candidates, ratios, run.labelled, params.rounds.quota)
+    acquisition = ACQUISITIONS.make(params.rounds.acquisition)
+    selection = acquisition.choose(candidates, ratios, run.labelled, params.rounds.quota)
     last.n_duplicates = len(selection.duplicates)
     return [rows[i] for i in selection.chosen]
 
@@ -390,4 +391,4 @@ def _report(runs: Sequence[Run], number: int, tasks: Tasks) -> None:
         errors = [r.errors.force_rmse_eV_A for r in last if r.errors]
         if errors:
             labels = np.mean([r.n_labels for r in last])
-            tasks.tell(f"round {number}, {arm}: {labels:g} labels, force RMSE {np.mean(errors):.4f} eV/A")
+            tasks.report(f"round {number}, {arm}: {labels:g} labels, force RMSE {np.mean(errors):.4f} eV/A")

@@ -6,10 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.active_learning.acquisition import Diverse, ThresholdRule
-from models.networks.potentials.ani import ANIParams
+from models.active_learning.acquisition import ACQUISITIONS, ThresholdRule
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
-from models.networks.potentials.hipnn import HIPNNParams
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.physics.atoms.engine import ENGINES
 from models.physics.atoms.labelling import LabelLimits
@@ -70,19 +68,14 @@ class RoundsParams:
     trajectories_per_batch: PositiveInt  # side by side in one task
     quota: PositiveInt  # labels of each round, at most
     least_rate: Fraction
-    least_distance: NonNegativeFloat  # of fingerprints: nearer ones are duplicates
-    diversity: NonNegativeFloat  # exponent of the distance in the order of selection
-
-    @property
-    def acquisition(self) -> Diverse:
-        return Diverse(least_distance=self.least_distance, diversity=self.diversity)
+    acquisition: Annotated[Chosen, ACQUISITIONS]
 
 
 @settings
 class TrainingParams:
     """One ensemble; members differ in seed and in which of `n_folds` they leave for validation."""
 
-    model: Literal["ani", "hipnn"]
+    network: Annotated[Chosen, POTENTIALS]
     n_members: Annotated[int, Field(ge=2)]
     n_folds: Annotated[int, Field(ge=2)]
     start: Literal["fresh", "warm"]
@@ -99,17 +92,10 @@ class TrainingParams:
     dtype: Literal["float32", "float64"]
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     n_validations: PositiveInt
-    ani: ANIParams
-    hipnn: HIPNNParams
 
     @property
     def network_class(self) -> Callable[..., PotentialNetwork]:
-        return POTENTIALS[self.model].make
-
-    @property
-    def network(self) -> HIPNNParams | ANIParams:
-        chosen: HIPNNParams | ANIParams = getattr(self, self.model)
-        return chosen
+        return POTENTIALS[self.network.name].make
 
     def settings(self, n_train: int, share: float = 1.0, *, final: bool = False) -> PotentialSettings:
         steps = self.final_steps if final else max(1, round(share * self.steps))
@@ -216,21 +202,27 @@ class ActiveLearningParams:
 
     def for_control(self) -> "ActiveLearningParams":
         """The same loop, smaller and with the engine of the control, which also drives the test frames."""
-        own = self.control
+        loop = self.control
         return replace(
             self,
             random_control=True,
-            frames_per_task=own.frames_per_task,
-            engine=own.engine,
-            driver=own.engine,
-            packed=replace(self.packed, n_frames=own.bootstrap),
+            frames_per_task=loop.frames_per_task,
+            engine=loop.engine,
+            driver=loop.engine,
+            packed=replace(self.packed, n_frames=loop.bootstrap),
             ordered=OrderedParams(
                 crystals=replace(self.ordered.crystals, n_frames=0), defects=replace(self.ordered.defects, n_frames=0)
             ),
             crystals=replace(self.crystals, n_frames=0),
-            test=replace(self.test, packed=own.test_packed, driven=replace(self.test.driven, n_frames=own.test_driven)),
-            rounds=replace(
-                self.rounds, n_rounds=own.n_rounds, n_trajectories=own.n_trajectories, quota=own.quota, least_rate=0.0
+            test=replace(
+                self.test, packed=loop.test_packed, driven=replace(self.test.driven, n_frames=loop.test_driven)
             ),
-            training=replace(self.training, n_members=own.n_members, steps=own.steps, final_steps=0),
+            rounds=replace(
+                self.rounds,
+                n_rounds=loop.n_rounds,
+                n_trajectories=loop.n_trajectories,
+                quota=loop.quota,
+                least_rate=0.0,
+            ),
+            training=replace(self.training, n_members=loop.n_members, steps=loop.steps, final_steps=0),
         )

@@ -113,11 +113,11 @@ class VGG19(nn.Module):
         places = {self.places[layer] for layer in layers}
         found: dict[int, Tensor] = {}
         x = (images_BHW[:, None] - self.mean[:, None, None]) / self.std[:, None, None]
-        for place, module in enumerate(self.features):
+        for depth, module in enumerate(self.features):
             x = module(x)
-            if place in places:
-                found[place] = x
-            if place == max(places):
+            if depth in places:
+                found[depth] = x
+            if depth == max(places):
                 break
         return [found[self.places[layer]] for layer in layers]
 

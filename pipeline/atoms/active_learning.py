@@ -116,7 +116,7 @@ def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
         labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
         work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
         train=partial(train_member, report=print_training_progress),
-        tell=partial(print, flush=True),
+        report=partial(print, flush=True),
     )
 
 

@@ -1,4 +1,4 @@
-"""HIP-NN trained on the molecules store for the same CPU time by every way to train forces, and on energies alone.
+"""A network trained on the molecules store for the same CPU time by every way to train forces, and on energies alone.
 
 What a method is worth shows in the error that it leaves after that time, not in the cost of its step.
 """
@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from models.networks.potentials.hipnn import HIPNN, HIPNNParams
+from models.networks.potentials.potential import POTENTIALS
 from models.training.batches import EpochBatches
 from models.training.potentials.configurations import with_neighbours
 from models.training.potentials.ensembles import errors_of, predict
 from models.training.potentials.forces import Method, accumulate_gradients
 from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.force_training_params import EqualTimeParams
-from pipeline.atoms.potential_data import SplitParams, TrainingData, load_training_data
+from pipeline.atoms.potential_data import TrainingData, load_training_data
 from pipeline.runtime.execution import load_execution, run_tasks
 
 __all__ = ["train_for_equal_times"]
@@ -41,7 +41,7 @@ def train_for_equal_times(params: EqualTimeParams, methods: Sequence[Method], *,
         return []
     ways = [Way("energies only", methods[0], False), *(Way(method, method, True) for method in methods)]
     loss = PotentialLoss(energy=params.energy_weight, forces=params.force_weight)
-    data = load_training_data(STORE, SplitParams(), loss)
+    data = load_training_data(STORE, params.split, loss)
     alone = replace(load_execution(), scheduler="local", workers=1)
     task = partial(train_one, params=params, data=data, seed=seed)
     found: dict[int, dict[str, Any]] = {}
@@ -55,9 +55,9 @@ def train_for_equal_times(params: EqualTimeParams, methods: Sequence[Method], *,
 def train_one(way: Way, *, params: EqualTimeParams, data: TrainingData, seed: int) -> dict[str, Any]:
     """Adam with a learning rate that falls to zero as the time runs out."""
     torch.set_num_threads(1)
-    config = HIPNNParams().config(data.species, data.reference_energies_eV, data.energy_scale_eV)
+    config = params.network.settings.config(data.species, data.reference_energies_eV, data.energy_scale_eV)
     torch.manual_seed(seed)
-    network = HIPNN(config)
+    network = POTENTIALS[params.network.name].make(config)
     train, test = (with_neighbours(part, config) for part in (data.train, data.test))
     loss = PotentialLoss(energy=params.energy_weight, forces=params.force_weight if way.forces else 0.0)
     optimizer = torch.optim.Adam(network.parameters(), lr=params.learning_rate)

@@ -39,7 +39,6 @@ ENERGY = PotentialLoss(energy=1.0, forces=0.0)
 BOTH = PotentialLoss(energy=1.0, forces=0.1)
 FORCES = PotentialLoss(energy=0.0, forces=1.0)
 SYSTEMS = ("organic_molecules", "aluminium_108")
-MODELS = ("hipnn", "ani")
 
 
 class Case(NamedTuple):
@@ -51,7 +50,7 @@ class Case(NamedTuple):
 
 def main() -> None:
     params = load_params(ForceTrainingParams, "force_training")
-    cases = [Case(model, system) for system in SYSTEMS for model in MODELS]
+    cases = [Case(model, system) for system in SYSTEMS for model in getattr(params, system).networks]
     results, errors = [], []
     # One worker, so that nothing runs beside what is timed; a worker, for its settings of memory and threads.
     alone = replace(load_execution(), scheduler="local", workers=1)
@@ -73,7 +72,7 @@ def measure(case: Case, *, params: ForceTrainingParams) -> dict[str, Any]:
     system = getattr(params, case.system)
     make = organic_molecules if case.system == "organic_molecules" else aluminium_cells
     data = make(system.n_configurations, rattle_A=system.rattle_A, seed=params.seed)
-    config = getattr(system, case.model).config(data.species, [0.0] * len(data.species), 1.0)
+    config = system.networks[case.model].config(data.species, [0.0] * len(data.species), 1.0)
     torch.manual_seed(params.seed)
     network = _with_forces(POTENTIALS[case.model].make(config))
     sets = {dtype: with_neighbours(data, config, dtype) for dtype in (torch.float32, torch.float64)}

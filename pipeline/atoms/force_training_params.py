@@ -1,12 +1,13 @@
 """params.yaml: force_training."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.networks.potentials.ani import ANIParams
-from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS
+from models.registry import Chosen
 from models.settings import Some, settings
+from pipeline.atoms.potential_data import SplitParams
 
 __all__ = ["EqualTimeParams", "ForceTrainingParams", "SystemParams"]
 
@@ -17,14 +18,15 @@ class SystemParams:
 
     n_configurations: PositiveInt
     rattle_A: NonNegativeFloat
-    hipnn: HIPNNParams
-    ani: ANIParams
+    networks: Annotated[dict[str, Any], POTENTIALS.by_name]
 
 
 @settings
 class EqualTimeParams:
-    """Trainings of HIP-NN on the molecules store, all for the same time."""
+    """Trainings of one network on the molecules store, all for the same time."""
 
+    network: Annotated[Chosen, POTENTIALS]
+    split: SplitParams
     seconds: NonNegativeFloat  # of the CPU, each; 0: none
     batch_size: PositiveInt
     learning_rate: Annotated[float, Field(gt=0, lt=1)]

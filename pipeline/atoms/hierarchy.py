@@ -11,7 +11,7 @@ Errors are those of the ensemble's mean: of the energy per atom, and of the forc
     last_term          |E^n| of the highest n, of the atom, root mean square over the atoms of a configuration
 
 Sets: `held_out` are the test groups of the training, `out_of_distribution` the configurations of sources that training
-was not given at all; `told_apart` is how well an estimate tells one from the other. The one scale which makes an
+was not given at all; `told_apart` is the AUROC of one against the other. The one scale which makes an
 estimate a standard deviation is fitted on the validation groups.
 """
 
@@ -163,12 +163,12 @@ def _judge(
         estimates={"spread": np.sqrt((spread_N3**2).mean(axis=1)), "hierarchicality": r_N, "last_term": last_N},
         group_N=np.repeat(data.groups, data.n_atoms),
     )
-    told = {
+    terms = {
         "rms_eV": terms_ENT.square().mean(dim=(0, 1)).sqrt().tolist(),
         "hierarchicality_mean": float(r_N.mean()),
     }
     judged = {"energy": _finite(energies), "forces": _finite(of_atoms)}
-    return {name: one for name, one in judged.items() if len(one.group_N)}, told
+    return {name: one for name, one in judged.items() if len(one.group_N)}, terms
 
 
 def _finite(judged: Judged) -> Judged:
@@ -195,8 +195,8 @@ def _figures(
             curves[quantity][estimate] = {}
             for name in ("held_out", "out_of_distribution"):
                 if quantity in judged.get(name, {}):
-                    told, curve = _figure(judged[name][quantity], estimate, scale, params)
-                    numbers[quantity][estimate][name] = told
+                    figures, curve = _figure(judged[name][quantity], estimate, scale, params)
+                    numbers[quantity][estimate][name] = figures
                     curves[quantity][estimate][name] = curve
             parts = [judged[n][quantity] for n in ("held_out", "out_of_distribution") if quantity in judged.get(n, {})]
             if len(parts) == 2:
@@ -213,7 +213,7 @@ def _figure(
     calibrated = calibration(scale * _components(judged, estimate), judged.error_NC.ravel())
     shown = _evenly(len(size_N), params.max_points)
     points = np.random.default_rng(params.seed).permutation(len(size_N))[: params.max_points]
-    told = {
+    figures = {
         "spearman": list(ranked),
         "mean_error": risk.random_area,
         "area": risk.area,
@@ -231,7 +231,7 @@ def _figure(
         "estimate": u_N[points].tolist(),
         "error": size_N[points].tolist(),
     }
-    return told, curve
+    return figures, curve
 
 
 def _components(judged: Judged, estimate: str) -> FloatArray:

@@ -68,12 +68,12 @@ def latent_report(
             names.append(f"block {number} feature {feature + 1}")
             columns.append(z_NF[:, feature])
     chosen = _chosen(columns, known, choosing_N, settings.features_per_quantity)
-    told_N = ~choosing_N
+    reported_N = ~choosing_N
     report = association_report(
-        np.column_stack([columns[index] for index in chosen])[told_N],
+        np.column_stack([columns[index] for index in chosen])[reported_N],
         [names[index] for index in chosen],
-        {name: values[told_N] for name, values in known.items()},
-        group_N[told_N],
+        {name: values[reported_N] for name, values in known.items()},
+        group_N[reported_N],
         n_bootstrap=settings.n_bootstrap,
         n_folds=settings.n_folds,
         n_neighbours=settings.n_neighbours,
@@ -81,7 +81,7 @@ def latent_report(
     )
     words = WORDS | {name: f"being {name.removeprefix('is_')} or not" for name in known if name.startswith("is_")}
     return {
-        "n_atoms": int(told_N.sum()),
+        "n_atoms": int(reported_N.sum()),
         "associations": report.associations,
         "together": report.together,
         "meaning": [

@@ -1,4 +1,4 @@
-"""Stage `potential`: HIP-NN and ANI trained on molecules and on aluminium, and a learning curve.
+"""Stage `potential`: networks trained on molecules and on aluminium, and a learning curve.
 
     reads   params.yaml: potential, data/molecules.zarr, data/aluminium.zarr
     writes  runs/potential/<store>_<model>/      see pipeline.atoms.potential_training
@@ -19,7 +19,7 @@ import numpy as np
 
 from models.networks.potentials.potential import POTENTIALS
 from pipeline.atoms.potential_data import load_training_data
-from pipeline.atoms.potential_params import MODELS, STORES, PotentialParams
+from pipeline.atoms.potential_params import STORES, PotentialParams
 from pipeline.atoms.potential_training import EnsembleJob, Trained, publish, train_ensembles
 from pipeline.atoms.records import PotentialDetails, PotentialMetrics
 from pipeline.runtime.content_key import content_key
@@ -41,7 +41,7 @@ def main() -> None:
     require_replaceable(RUNS, KIND)
     key = content_key("potential", asdict(params), *(read_manifest(path).hash for path in DATA.values()))
     scratch = scratch_folder(f"potential_{key}")
-    whole = [_ensemble(store, model, params) for store in STORES for model in MODELS]
+    whole = [_ensemble(store, model, params) for store in STORES for model in params.store(store).networks]
     curve = _curve(params)
     trained = train_ensembles([*whole, *curve], scratch, "potential")
     with building(RUNS, KIND) as workplace:
@@ -59,17 +59,19 @@ def main() -> None:
 
 def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: float = 1.0) -> EnsembleJob:
     """The whole training set, or of a part of it one member with the square root of that part of the steps."""
-    own = params.store(store)
-    data = load_training_data(DATA[store], params.split, own.loss.loss, held_out=own.held_out)
+    store_ = params.store(store)
+    data = load_training_data(DATA[store], params.split, store_.loss.loss, held_out=store_.held_out)
     if fraction < 1:
         n_train = max(1, round(fraction * len(data.train)))
-        data = load_training_data(DATA[store], params.split, own.loss.loss, n_train=n_train, held_out=own.held_out)
+        data = load_training_data(
+            DATA[store], params.split, store_.loss.loss, n_train=n_train, held_out=store_.held_out
+        )
     return EnsembleJob(
         name=f"{store}_{model}" + (f"_{len(data.train)}" if fraction < 1 else ""),
         network=POTENTIALS[model].make,
-        config=own.network(model).config(data.species, data.reference_energies_eV, data.energy_scale_eV),
+        config=store_.network(model).config(data.species, data.reference_energies_eV, data.energy_scale_eV),
         settings=params.settings(store, model, n_train=len(data.train), share=fraction**0.5),
-        n_members=own.n_members if fraction == 1 else 1,
+        n_members=store_.n_members if fraction == 1 else 1,
         seed=params.seed,
         data=data,
         tests={"held_out": data.held_out} if len(data.held_out) else {},
@@ -83,7 +85,11 @@ def _curve(params: PotentialParams) -> list[EnsembleJob]:
 
 def _metrics(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:
     found = {one.job.name: one.metrics() for one in trained}
-    return {"stores": {store: {model: found[f"{store}_{model}"] for model in MODELS} for store in STORES}}
+    return {
+        "stores": {
+            store: {model: found[f"{store}_{model}"] for model in params.store(store).networks} for store in STORES
+        }
+    }
 
 
 def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:

@@ -1,21 +1,19 @@
 """params.yaml: potential, and how its values become trainings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from models.networks.potentials.ani import ANIParams
-from models.networks.potentials.hipnn import HIPNNParams
+from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings
 from models.settings import Ascending, Some, settings
 from models.training.potentials.forces import Method
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_settings import PotentialSettings, epochs_of_steps, whole_validations
 from pipeline.atoms.potential_data import SplitParams
 
-__all__ = ["MODELS", "STORES", "PotentialParams", "TrainingParams"]
+__all__ = ["STORES", "PotentialParams", "TrainingParams"]
 
 STORES = ("molecules", "aluminium")
-MODELS = ("hipnn", "ani")
 
 
 @settings
@@ -50,23 +48,23 @@ class StepParams:
 
 @settings
 class StoreParams:
-    """One store: the loss, and both networks."""
+    """One store: the loss, and the networks that are trained on it, by their names."""
 
     n_members: PositiveInt
     held_out: str | None  # a source that no set sees: out of distribution
     loss: LossParams
-    hipnn: HIPNNParams
-    hipnn_steps: StepParams
-    ani: ANIParams
-    ani_steps: StepParams
+    networks: Annotated[dict[str, Any], POTENTIALS.by_name]
+    steps: dict[str, StepParams]
 
-    def network(self, model: str) -> HIPNNParams | ANIParams:
-        network: HIPNNParams | ANIParams = getattr(self, model)
+    def __post_init__(self) -> None:
+        if set(self.networks) != set(self.steps):
+            raise ValueError(
+                f"steps: found {sorted(self.steps)}, expected those of each of networks, {sorted(self.networks)}"
+            )
+
+    def network(self, model: str) -> ArchitectureSettings:
+        network: ArchitectureSettings = self.networks[model]
         return network
-
-    def steps(self, model: str) -> StepParams:
-        steps: StepParams = getattr(self, f"{model}_steps")
-        return steps
 
 
 @settings
@@ -86,7 +84,7 @@ class CurveParams:
     """Learning curve: one network of each size, the whole training set being the first member of the ensemble."""
 
     store: Literal["molecules", "aluminium"]
-    model: Literal["hipnn", "ani"]
+    model: str  # of the networks of that store
     fractions: Annotated[Some[Annotated[float, Field(gt=0, lt=1)]], Ascending]
 
 
@@ -103,8 +101,13 @@ class PotentialParams:
     learning_curve: CurveParams
 
     def __post_init__(self) -> None:
+        curve = self.learning_curve
+        if curve.model not in (known := sorted(self.store(curve.store).networks)):
+            raise ValueError(
+                f"learning_curve.model: found {curve.model!r}, expected one of the networks of {curve.store}, {known}"
+            )
         for store in STORES:
-            for model in MODELS:
+            for model in self.store(store).networks:
                 self.settings(store, model, n_train=100)
 
     def store(self, name: str) -> StoreParams:
@@ -112,19 +115,19 @@ class PotentialParams:
 
     def settings(self, store: str, model: str, *, n_train: int, share: float = 1.0) -> PotentialSettings:
         """`share` of the steps; a part of the training set gets fewer of them."""
-        own, how = self.store(store).steps(model), self.training
-        epochs = epochs_of_steps(max(1, round(share * own.steps)), n_train, own.batch_size)
-        epochs, every = whole_validations(epochs, how.n_validations)
+        budget, training = self.store(store).steps[model], self.training
+        epochs = epochs_of_steps(max(1, round(share * budget.steps)), n_train, budget.batch_size)
+        epochs, every = whole_validations(epochs, training.n_validations)
         return PotentialSettings(
             loss=self.store(store).loss.loss,
-            method=how.method,
-            learning_rate=own.learning_rate,
-            batch_size=own.batch_size,
-            max_batch_size=own.batch_size,
+            method=training.method,
+            learning_rate=budget.learning_rate,
+            batch_size=budget.batch_size,
+            max_batch_size=budget.batch_size,
             max_epochs=epochs,
             validate_every=every,
-            l2=how.l2,
-            gradient_clip=how.gradient_clip,
-            ema_decay=how.ema_decay,
-            dtype=how.dtype,
+            l2=training.l2,
+            gradient_clip=training.gradient_clip,
+            ema_decay=training.ema_decay,
+            dtype=training.dtype,
         )

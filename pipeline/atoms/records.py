@@ -182,10 +182,10 @@ class Judged(Record):
 
 
 class Estimate(Record):
-    """`told_apart`: AUROC of unseen sources against held-out frames."""
+    """`auroc`: how well the estimate separates unseen sources from held-out frames; `told_apart` in the file."""
 
     scale: Number
-    told_apart: Number = None
+    auroc: Number = Field(default=None, alias="told_apart")
     held_out: Judged | None = None
     out_of_distribution: Judged | None = None
 

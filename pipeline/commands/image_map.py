@@ -56,16 +56,16 @@ def image_map(
         for i in shown
     ]
     small = [shrunk(np.asarray(thumbnails[i]), thumbnail_px) for i in shown]
-    told = list(notes)
+    lines = list(notes)
     if len(shown) < len(tiles):
-        told.append(f"{len(shown)} of {len(tiles)} tiles are drawn; all are in the CSV file.")
+        lines.append(f"{len(shown)} of {len(tiles)} tiles are drawn; all are in the CSV file.")
     data = {"files": files, "points": points, "px": thumbnail_px, "columns": ATLAS_COLUMNS}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template(TEMPLATE).render(
         title=title,
-        notes=told,
+        notes=lines,
         data=Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")),
         atlas=base64.b64encode(grey_png(atlas_of(small, thumbnail_px))).decode("ascii"),
         n_axes=coordinates_ND.shape[1],
@@ -76,12 +76,12 @@ def thinned(files: Sequence[str], most: int) -> list[int]:
     """At most `most` indices in order, the same share of every file, at least one of each while that fits."""
     if len(files) <= most:
         return list(range(len(files)))
-    own: dict[str, list[int]] = {}
+    tiles_of: dict[str, list[int]] = {}
     for index, file in enumerate(files):
-        own.setdefault(file, []).append(index)
+        tiles_of.setdefault(file, []).append(index)
     share = most / len(files)
     kept = []
-    for indices in own.values():
+    for indices in tiles_of.values():
         n = max(1, int(len(indices) * share))
         kept += [indices[k] for k in np.linspace(0, len(indices) - 1, n).round().astype(int)]
     return sorted(kept)[:most]

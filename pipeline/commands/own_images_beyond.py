@@ -62,11 +62,11 @@ def beyond_two_point(
     n_tiles = sum(len(tiles) for tiles in real)
     if n_tiles < N_FOLDS:
         raise ValueError(f"beyond two-point: found {n_tiles} tiles, expected at least {N_FOLDS}; add images")
-    told = {kind: _judged(real, tiles, owner_N, descriptor, seed) for kind, tiles in made.items()}
+    scores = {kind: _judged(real, tiles, owner_N, descriptor, seed) for kind, tiles in made.items()}
     enough = sum(len(tiles) for tiles in null_real) >= N_FOLDS
     null = _judged(null_real, null_made, owner_N, descriptor, seed) if enough else None
     held_out = "image" if len(np.unique(_owners(real, owner_N))) >= N_FOLDS else "tile"
-    return {"n_tiles": n_tiles, "held_out": held_out, "null": null, **told}
+    return {"n_tiles": n_tiles, "held_out": held_out, "null": null, **scores}
 
 
 def _judged(

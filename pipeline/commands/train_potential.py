@@ -17,9 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from models.frames import Frames
-from models.networks.potentials.ani import ANIParams
-from models.networks.potentials.hipnn import HIPNNParams
-from models.networks.potentials.potential import POTENTIALS
+from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings
 from models.training.potentials.potential_settings import PotentialSettings, whole_validations
 from pipeline.atoms.potential_data import TrainingData, load_training_data, unknown_elements
 from pipeline.atoms.potential_training import EnsembleJob, publish, train_ensembles
@@ -32,11 +30,9 @@ from stores.manifest import read_manifest
 
 __all__ = ["main", "train"]
 
-NetworkParams = HIPNNParams | ANIParams
 SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
-COARSE_MIN_A, COARSE_MAX_A = 1.25, 7.0  # HIP-NN on metals, after its ANI-Al example
 
 
 def main(options: TrainOptions) -> int:
@@ -93,23 +89,14 @@ def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Frames]:
     return sets
 
 
-def _network(options: TrainOptions, data: TrainingData) -> NetworkParams:
+def _network(options: TrainOptions, data: TrainingData) -> ArchitectureSettings:
     metal = set(data.species) <= METALS
-    if options.model == "ani":
-        ani = ANIParams(preset="ani_al", cutoff_A=7.0, angular_cutoff_A=5.0) if metal else ANIParams()
-        ani = replace(ani, cutoff_A=options.cutoff or ani.cutoff_A)
-        return replace(ani, angular_cutoff_A=min(ani.angular_cutoff_A, ani.cutoff_A))
-    cutoff = options.cutoff or (COARSE_MAX_A if metal else HIPNNParams().cutoff_A)
-    return HIPNNParams(
-        cutoff_A=cutoff,
-        soft_min_A=COARSE_MIN_A if metal else HIPNNParams().soft_min_A,
-        soft_max_A=cutoff * 0.85,
-        n_features=options.features,
-        n_interactions=1 if metal else 2,
-    )
+    return options.architecture().suited(metal=metal, cutoff_A=options.cutoff, width=options.features)
 
 
-def _settings(options: TrainOptions, data: TrainingData, network: NetworkParams, scratch: Path) -> PotentialSettings:
+def _settings(
+    options: TrainOptions, data: TrainingData, network: ArchitectureSettings, scratch: Path
+) -> PotentialSettings:
     """Settings with as many epochs as were asked for, or as the minutes hold."""
     settings = options.settings()
     if options.minutes is not None:
@@ -123,7 +110,7 @@ def _settings(options: TrainOptions, data: TrainingData, network: NetworkParams,
 
 
 def _epochs_within(
-    minutes: float, model: str, settings: PotentialSettings, data: TrainingData, network: NetworkParams
+    minutes: float, model: str, settings: PotentialSettings, data: TrainingData, network: ArchitectureSettings
 ) -> int:
     """Epochs of one member in this time on an idle device, from a few steps of its own."""
     import torch
@@ -149,7 +136,7 @@ def _epochs_within(
     return max(1, math.floor(60 * minutes / (of_step * max(1, len(data.train) // n_batch))))
 
 
-def _content_key(options: TrainOptions, network: NetworkParams) -> str:
+def _content_key(options: TrainOptions, network: ArchitectureSettings) -> str:
     """Names what the training depends on: the same command finds its checkpoints again."""
     asked = {field.name: str(getattr(options, field.name)) for field in fields(options) if field.name != "out"}
     manifests = [read_manifest(path).hash for path in (options.store, *options.test_store)]

@@ -16,13 +16,13 @@ HEADLINE, PARAMS = "reports/metrics/headline.json", "params.yaml"
 
 def against_published(root: Path) -> list[str]:
     """Lines for the terminal; none where a number is missing on either side."""
-    own, published = _read(root / HEADLINE), committed(root, HEADLINE)
-    if own is None:
+    mine, published = _read(root / HEADLINE), committed(root, HEADLINE)
+    if mine is None:
         return []
     if published is None:
         return [f"{HEADLINE} is not in a commit here: there is nothing to compare with"]
     try:
-        numbers: tuple[Mapping[str, Any], Mapping[str, Any]] = json.loads(own), json.loads(published)
+        numbers: tuple[Mapping[str, Any], Mapping[str, Any]] = json.loads(mine), json.loads(published)
     except ValueError:
         return [f"{HEADLINE}: found no JSON, here or in the last commit: nothing was compared"]
     if sections := changed_params(root):
@@ -41,12 +41,12 @@ def against_published(root: Path) -> list[str]:
     ]
 
 
-def differences(own: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
+def differences(mine: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
     """One line for each number that is not the same on both sides."""
     lines = []
-    width = max(map(len, [*own, *published]), default=0)
-    for name in dict.fromkeys([*own, *published]):
-        here, there = own.get(name), published.get(name)
+    width = max(map(len, [*mine, *published]), default=0)
+    for name in dict.fromkeys([*mine, *published]):
+        here, there = mine.get(name), published.get(name)
         if here == there:
             continue
         change = f"  {(here - there) / abs(there):+.2%}" if _number(here) and _number(there) and there else ""
@@ -56,14 +56,14 @@ def differences(own: Mapping[str, Any], published: Mapping[str, Any]) -> list[st
 
 def changed_params(root: Path) -> list[str]:
     """Sections of params.yaml that are not those of the last commit; comments do not count."""
-    own, published = _read(root / PARAMS), committed(root, PARAMS)
-    if own is None or published is None or own == published:
+    mine, published = _read(root / PARAMS), committed(root, PARAMS)
+    if mine is None or published is None or mine == published:
         return []
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        here, there = (yaml.load(text, Loader=loader) for text in (own, published))
+        here, there = (yaml.load(text, Loader=loader) for text in (mine, published))
     except yaml.YAMLError:
         return ["not readable"]
     if not (isinstance(here, dict) and isinstance(there, dict)):

@@ -50,7 +50,7 @@ def section_kinds() -> dict[str, type]:
             match node:
                 case ast.Call(func=ast.Name("load_params"), args=[ast.Name(kind), ast.Constant(str(section))]):
                     module = importlib.import_module(".".join(path.relative_to(CODE).with_suffix("").parts))
-                    kinds[section] = getattr(module, kind)
+                    kinds[str(section)] = getattr(module, kind)
     return kinds
 
 

@@ -81,8 +81,8 @@ def stages_of(dag: Path) -> dict[str, Any]:
 
 def covers(listed: str, path: str) -> bool:
     """Whether `listed`, a file or a folder, is this path or holds it; `*` stands for any one part of a path."""
-    parts, own = listed.split("/"), path.split("/")
-    return len(parts) <= len(own) and all(part in ("*", given) for part, given in zip(parts, own, strict=False))
+    parts, names = listed.split("/"), path.split("/")
+    return len(parts) <= len(names) and all(part in ("*", given) for part, given in zip(parts, names, strict=False))
 
 
 def meaning_of(file: Path) -> str:

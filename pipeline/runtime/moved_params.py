@@ -23,6 +23,13 @@ MOVED = {  # pattern of the old key: where its value belongs now
     "microstructures.phase_order": "microstructures.generators.phase_order",
     "microstructures.voronoi": "microstructures.generators.voronoi",
     "microstructures.cahn_hilliard": "microstructures.generators.cahn_hilliard",
+    "*.hipnn": "hipnn under networks",
+    "*.ani": "ani under networks",
+    "potential.*.hipnn_steps": "steps.hipnn",
+    "potential.*.ani_steps": "steps.ani",
+    "active_learning.training.model": "training.network, as {name: ..., and its settings}",
+    "active_learning.rounds.least_distance": "rounds.acquisition, as {name: diverse, and this}",
+    "active_learning.rounds.diversity": "rounds.acquisition, as {name: diverse, and this}",
     "aluminium_benchmark.properties.*.dynamics.timestep_fs": "time_step_fs beside it",
     "aluminium_benchmark.properties.*.dynamics.friction_per_ps": "friction_1_fs beside it, a thousandth of the value",
 }

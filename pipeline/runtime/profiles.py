@@ -104,17 +104,17 @@ def _git(root: Path, *arguments: str) -> str:
     return reply.stdout if reply.returncode == 0 else ""
 
 
-def _first_places(node: Any, place: str, places: dict[int, str]) -> dict[int, str]:  # noqa: ANN401 - YAML
+def _first_places(node: Any, key_path: str, places: dict[int, str]) -> dict[int, str]:  # noqa: ANN401 - YAML
     """Where each mapping stands first: at its anchor, not at an alias."""
-    if isinstance(node, Mapping) and places.setdefault(id(node), place) == place:
+    if isinstance(node, Mapping) and places.setdefault(id(node), key_path) == key_path:
         for key, value in node.items():
-            _first_places(value, f"{place}.{key}", places)
+            _first_places(value, f"{key_path}.{key}", places)
     return places
 
 
-def _change(node: Any, changes: Mapping[str, Any], place: str, first: dict[int, str], problems: list[str]) -> None:  # noqa: ANN401
+def _change(node: Any, changes: Mapping[str, Any], key_path: str, first: dict[int, str], problems: list[str]) -> None:  # noqa: ANN401
     for key, value in changes.items():
-        here = f"{place}.{key}"
+        here = f"{key_path}.{key}"
         if key not in node:
             problems.append(f"{here[1:]}: found an unknown key, expected one of {sorted(node)}; remove or rename it")
             continue

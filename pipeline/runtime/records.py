@@ -57,7 +57,7 @@ class StageFile(BaseModel):
 
     def write(self, root: Path = Path()) -> None:
         """The whole file or none; the same numbers give the same bytes."""
-        write_json(root / self.path, self.model_dump(exclude_unset=True), digits=self.digits, sort_keys=self.sort_keys)
+        write_json(root / self.path, plain(self, 17), digits=self.digits, sort_keys=self.sort_keys)
 
 
 class StageRecord(StageFile):
@@ -74,7 +74,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, digits: int = 10, sort
 def plain(value: Any, digits: int = 10) -> Any:  # noqa: ANN401 - JSON
     """JSON without NaN or infinity, floats at `digits` digits."""
     if isinstance(value, BaseModel):
-        return plain(value.model_dump(exclude_unset=True), digits)
+        return plain(value.model_dump(exclude_unset=True, by_alias=True), digits)
     if isinstance(value, Mapping):
         return {key: plain(item, digits) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -104,7 +104,7 @@ def _connectivity(numbers: IntArray, positions_A: NDArray[np.float64]) -> str:
     words = [str(number) for number in numbers]
     for _ in range(N_ROUNDS):
         words = [
-            _hash(words[atom] + ":" + ",".join(sorted(words[j] for j in own))) for atom, own in enumerate(neighbours)
+            _hash(words[atom] + ":" + ",".join(sorted(words[j] for j in near))) for atom, near in enumerate(neighbours)
         ]
     return _hash(" ".join(sorted(words)))
 

@@ -65,7 +65,7 @@ def test_replace_checks_too_and_names_every_problem(change, message):
         replace(GOOD, **change)
 
 
-def test_a_wrong_choice_out_of_a_registry_is_told_by_its_own_keys():
+def test_a_wrong_choice_out_of_a_registry_is_reported_by_its_own_keys():
     """Through the loader: the settings of the entry that is named, not those of the choice."""
     registry: Registry[Inner] = Registry("inner")
     registry.register("one")(Inner)

@@ -304,10 +304,10 @@ def test_a_stage_has_no_options_and_does_not_begin_when_given_some(words, status
     monkeypatch.setattr("sys.argv", ["latents", *words])
     with pytest.raises(SystemExit) as left:
         run_stage("latents", latents.main)
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert left.value.code == status
-    assert said in told.out
-    assert ("found --seed 1, expected no options; its settings stand in params.yaml" in told.err) == (status == 2)
+    assert said in printed.out
+    assert ("found --seed 1, expected no options; its settings stand in params.yaml" in printed.err) == (status == 2)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The contract of atoms stores: records come back exactly, and each way of breaking the contract is told."""
+"""The contract of atoms stores: records come back exactly, and each way of breaking the contract is named."""
 
 import json
 
@@ -87,7 +87,7 @@ def test_stress_keeps_its_components():
     np.testing.assert_array_equal(to_ase(record).get_stress(voigt=False), stress)
 
 
-def test_wrong_shapes_are_all_told():
+def test_wrong_shapes_are_all_reported():
     with pytest.raises(ValueError, match=r"positions_A: .*\(2, 2\).*; forces_eV_A: .*expected \(2, 3\)"):
         Frames.one(numbers=[1, 1], positions_A=np.zeros((2, 2)), forces_eV_A=np.zeros((3, 3)), source="a")
 
@@ -107,7 +107,7 @@ def broken(name: str, index, value) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("name", "index", "value", "told"),
+    ("name", "index", "value", "message"),
     [
         ("n_atoms", 1, 0, "values >= 1"),
         ("n_atoms", 0, 2, "first_atom to be the sum of n_atoms before"),
@@ -138,10 +138,10 @@ def broken(name: str, index, value) -> xr.Dataset:
         ("charge", 0, np.inf, "finite numbers or NaN"),
     ],
 )
-def test_a_broken_row_is_named(tmp_path, name, index, value, told):
+def test_a_broken_row_is_named(tmp_path, name, index, value, message):
     with pytest.raises(SchemaError) as raised:
         write_store(tmp_path / "a.zarr", ATOMS, broken(name, index, value))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert not (tmp_path / "a.zarr").exists()
 
 

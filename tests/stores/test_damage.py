@@ -89,7 +89,7 @@ def edit_manifest(store, change):
 
 
 @pytest.mark.parametrize("name", ["zarr.json", "level/zarr.json", "level/c/0"])
-def test_a_named_pipe_is_told_and_not_waited_for(name, store):
+def test_a_named_pipe_is_reported_and_not_waited_for(name, store):
     (store / name).unlink()
     os.mkfifo(store / name)
     assert "no store here" in message(store) if name == "zarr.json" else f"{name}: found a named pipe" in message(store)
@@ -97,7 +97,7 @@ def test_a_named_pipe_is_told_and_not_waited_for(name, store):
         open_store(store)
 
 
-def test_a_socket_is_told(store, monkeypatch):
+def test_a_socket_is_reported(store, monkeypatch):
     monkeypatch.chdir(store / "level")  # the name of a socket is short
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("note")
@@ -105,7 +105,7 @@ def test_a_socket_is_told(store, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["level/zarr.json", "level/c/0", "level/c", "level"])
-def test_a_symbolic_link_in_the_place_of_a_file_or_folder_is_told(name, store, tmp_path):
+def test_a_symbolic_link_in_the_place_of_a_file_or_folder_is_reported(name, store, tmp_path):
     shutil.move(store / name, tmp_path / "elsewhere")
     (store / name).symlink_to(tmp_path / "elsewhere")
     assert f"(store), {name}: found a symbolic link to" in message(store)
@@ -124,7 +124,7 @@ def test_links_that_dvc_makes_into_its_cache_are_files(store, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["stray", "level/stray", "level/c/1", "spectrum/c/0/stray/deeper"])
-def test_a_stray_empty_folder_is_told(name, store):
+def test_a_stray_empty_folder_is_reported(name, store):
     (store / name).mkdir(parents=True)
     assert f"(store), {name}: unexpected empty folder; remove it" in message(store)
 
@@ -145,7 +145,7 @@ def claim(store, name, change):
 
 
 @pytest.mark.parametrize("rows", [2**31, 2**62])
-def test_rows_that_no_file_holds_are_told_before_memory_is_asked_for(rows, store):
+def test_rows_that_no_file_holds_are_reported_before_memory_is_asked_for(rows, store):
     for name in [v.name for v in SPECTRA.variables]:
         claim(store, name, lambda header: header["shape"].__setitem__(0, rows))
     claim(store, "omega", lambda header: header["shape"].__setitem__(0, rows))
@@ -154,7 +154,7 @@ def test_rows_that_no_file_holds_are_told_before_memory_is_asked_for(rows, store
         open_store(store)
 
 
-def test_rows_and_shards_of_gigabytes_are_told_before_memory_is_asked_for(store):
+def test_rows_and_shards_of_gigabytes_are_reported_before_memory_is_asked_for(store):
     def wide(header):
         header["shape"][1] = header["chunk_grid"]["configuration"]["chunk_shape"][1] = 2**31
         header["codecs"][0]["configuration"]["chunk_shape"][1] = 2**31
@@ -170,13 +170,13 @@ def test_rows_and_shards_of_gigabytes_are_told_before_memory_is_asked_for(store)
     assert "level, zarr.json: claims chunks of (2147483648,) in shards of (2147483648,), expected (16384,)" in said
 
 
-def test_cells_of_gigabytes_are_told(store):
-    told_type = {"name": "null_terminated_bytes", "configuration": {"length_bytes": 2**33}}
-    edit(store / "level/zarr.json", lambda header: header.update(data_type=told_type))
+def test_cells_of_gigabytes_are_reported(store):
+    claimed_type = {"name": "null_terminated_bytes", "configuration": {"length_bytes": 2**33}}
+    edit(store / "level/zarr.json", lambda header: header.update(data_type=claimed_type))
     assert "level, zarr.json: metadata cannot be read: ValueError: found data_type" in message(store)
 
 
-def test_metadata_of_gigabytes_are_told(store):
+def test_metadata_of_gigabytes_are_reported(store):
     os.truncate(store / "level/zarr.json", 2**33)
     assert "level, zarr.json: metadata cannot be read: ValueError: found more than" in message(store)
     with pytest.raises(SchemaError, match=r"level/zarr\.json: found 8589934592 bytes, expected metadata"):
@@ -187,8 +187,8 @@ def test_metadata_of_gigabytes_are_told(store):
 
 def write_shard(file, header, chunk, *, length=None, before=b""):
     """A shard with one chunk whose checksums are all right, as somebody may make it on purpose."""
-    told_shape = header["chunk_grid"]["configuration"]["chunk_shape"]
-    n_chunks = int(np.prod(told_shape) // np.prod(header["codecs"][0]["configuration"]["chunk_shape"]))
+    claimed_shape = header["chunk_grid"]["configuration"]["chunk_shape"]
+    n_chunks = int(np.prod(claimed_shape) // np.prod(header["codecs"][0]["configuration"]["chunk_shape"]))
     chunk += struct.pack("<I", google_crc32c.value(chunk))
     index = struct.pack("<QQ", len(before), len(chunk) if length is None else length) + b"\xff" * 16 * (n_chunks - 1)
     file.write_bytes(before + chunk + index + struct.pack("<I", google_crc32c.value(index)))
@@ -205,20 +205,20 @@ def header_of(store, name):
 
 @pytest.mark.parametrize(("name", "shard"), [("level", "c/0"), ("failure", "c/0"), ("spectrum", "c/0/0")])
 @pytest.mark.parametrize("gibibytes", [8, 19])
-def test_a_frame_that_claims_gigabytes_is_told(name, shard, gibibytes, store):
+def test_a_frame_that_claims_gigabytes_is_reported(name, shard, gibibytes, store):
     write_shard(store / name / shard, header_of(store, name), frame_that_claims(gibibytes * 2**30))
     assert f"{name}, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims {gibibytes << 30}" in message(
         store
     )
 
 
-def test_a_frame_that_does_not_say_its_size_is_told(store):
+def test_a_frame_that_does_not_say_its_size_is_reported(store):
     frame = b"\x28\xb5\x2f\xfd\x00\x58\x01\x00\x00"  # decoded as a stream, it may become anything
     write_shard(store / "level/c/0", header_of(store, "level"), frame)
     assert "a chunk claims None bytes, expected 131072" in message(store)
 
 
-def test_texts_that_a_chunk_does_not_hold_are_told(store):
+def test_texts_that_a_chunk_does_not_hold_are_reported(store):
     write_shard(store / "failure/c/0", header_of(store, "failure"), compress(struct.pack("<I", 2**32 - 1)))
     assert "failure, rows 0 to 4: cannot be decoded, the file is damaged: a chunk claims 4294967295 texts" in message(
         store
@@ -226,18 +226,18 @@ def test_texts_that_a_chunk_does_not_hold_are_told(store):
 
 
 @pytest.mark.parametrize(("length", "before"), [(2**62, b""), (None, b"?" * 9)])
-def test_an_index_that_does_not_fit_the_file_is_told(length, before, store):
+def test_an_index_that_does_not_fit_the_file_is_reported(length, before, store):
     frame = compress(np.zeros(16384).tobytes())
     write_shard(store / "level/c/0", header_of(store, "level"), frame, length=length, before=before)
     assert "level, rows 0 to 4: cannot be decoded, the file is damaged: found" in message(store)
 
 
-def test_a_chunk_longer_than_it_can_be_is_told(store):
+def test_a_chunk_longer_than_it_can_be_is_reported(store):
     write_shard(store / "level/c/0", header_of(store, "level"), frame_that_claims(131072) + bytes(2**18))
     assert "a chunk of 262164 bytes at 0 cannot be" in message(store)
 
 
-def test_a_shard_that_grew_is_told(store):
+def test_a_shard_that_grew_is_reported(store):
     os.truncate(store / "level/c/0", 2**33)
     assert "level, rows 0 to 4: cannot be decoded" in message(store)
 
@@ -259,26 +259,26 @@ def test_a_shard_that_grew_is_told(store):
         (lambda m: m["sizes"].update(sample=True), "sizes holds True, expected int"),
     ],
 )
-def test_additions_and_changes_inside_the_manifest_are_told(change, problem, store):
+def test_additions_and_changes_inside_the_manifest_are_reported(change, problem, store):
     edit_manifest(store, change)
     assert problem in message(store)
 
 
 @pytest.mark.parametrize("manifest", [[], 3, "{", "[]", '{"hash": NaN}', '{"hash": "a", "hash": "b"}', None, True])
-def test_a_manifest_that_is_none_is_told(manifest, store):
+def test_a_manifest_that_is_none_is_reported(manifest, store):
     edit(store / "zarr.json", lambda group: group["attributes"].update(manifest=manifest))
     assert "(store), manifest: " in message(store)
 
 
 @pytest.mark.parametrize("attributes", [[], 3, "spectra", None])
-def test_attributes_that_are_no_mapping_are_told(attributes, store):
+def test_attributes_that_are_no_mapping_are_reported(attributes, store):
     edit(store / "level/zarr.json", lambda header: header.update(attributes=attributes))
     assert "level, zarr.json: metadata cannot be read" in message(store)
     edit(store / "zarr.json", lambda group: group.update(attributes=attributes))
     assert "metadata cannot be read: ValueError: found attributes of type" in message(store)
 
 
-def test_a_second_copy_of_the_metadata_that_differs_is_told(store):
+def test_a_second_copy_of_the_metadata_that_differs_is_reported(store):
     def lie(group):
         group["consolidated_metadata"]["metadata"]["level"]["shape"] = [4]
 
@@ -299,7 +299,7 @@ def test_stores_written_before_the_second_copy_are_valid(store):
     assert message(store) == ""
 
 
-def test_a_fact_that_cannot_be_checked_is_told():
+def test_a_fact_that_cannot_be_checked_is_reported():
     def fails(_):
         raise IndexError("index 7 is out of bounds")
 

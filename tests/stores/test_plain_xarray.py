@@ -50,13 +50,13 @@ def test_a_store_goes_to_netcdf_and_back(name, stores, tmp_path):
 def test_rows_are_chosen_by_value_and_grouped(name, stores):
     dataset = xr.open_zarr(stores / name, chunks=None)
     rows = "config" if name == "atoms" else "sample"
-    own = dataset.drop_vars([n for n in dataset.variables if dataset[n].dims[:1] != (rows,)])
-    number = np.arange(own.sizes[rows])
-    chosen = own.where(xr.DataArray(number > 0, dims=rows), drop=True)
+    stored = dataset.drop_vars([n for n in dataset.variables if dataset[n].dims[:1] != (rows,)])
+    number = np.arange(stored.sizes[rows])
+    chosen = stored.where(xr.DataArray(number > 0, dims=rows), drop=True)
     assert chosen.sizes[rows] == len(number) - 1
-    groups = own.assign_coords(half=(rows, number // 2)).groupby("half")
+    groups = stored.assign_coords(half=(rows, number // 2)).groupby("half")
     assert groups.first().sizes["half"] == groups.last().sizes["half"] == -(-len(number) // 2)
-    assert own.to_dataframe().index.names[0] == rows
+    assert stored.to_dataframe().index.names[0] == rows
 
 
 def test_columns_of_text_are_objects_and_their_missing_value_is_no_text_of_the_store(stores, tmp_path):

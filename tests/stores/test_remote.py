@@ -72,7 +72,7 @@ def test_a_revision_opens_lazily_from_the_remote(shared):
     assert open_store(shared / STORE).sizes["sample"] == 1
 
 
-def test_what_is_not_there_is_told(shared):
+def test_what_is_not_there_is_reported(shared):
     with pytest.raises(ValueError, match=r"no such revision; expected a tag"):
         open_remote(STORE, repo=shared, rev="v99")
     with pytest.raises(FileNotFoundError, match=r"data/other.zarr .* found no store"):

@@ -43,8 +43,8 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
         ("n_d", 0, 2.5, "row 0: found 2.5, expected values <= 2"),
         ("kondo_temperature", 0, np.inf, "expected finite numbers or NaN"),
         ("status", 4, 7, "expected one of [0, 1]"),
-        ("failure", 4, "", "a reason exactly where status is not 0 (failure_told)"),
-        ("failure", 0, "late", "a reason exactly where status is not 0 (failure_told)"),
+        ("failure", 4, "", "a reason exactly where status is not 0 (failure_stated)"),
+        ("failure", 0, "late", "a reason exactly where status is not 0 (failure_stated)"),
         ("n_d", 4, 1.0, "zeros where status is not 0 (failed_rows_empty)"),
         ("spectrum", 0, 0.0, "a positive spectrum where status is 0 (solved_rows_filled)"),
         ("double_occupancy", 1, 0.9, "<n_up n_dn> <= min(<n_up>, <n_dn>) (pairs_bounded)"),
@@ -72,14 +72,14 @@ def test_the_example_of_a_schema_is_valid(schema, tiny):
         ),
     ],
 )
-def test_each_broken_rule_is_told_with_its_row(name, row, value, message):
+def test_each_broken_rule_is_reported_with_its_row(name, row, value, message):
     dataset = spectra.tiny()
     dataset[name][row] = value
     found = [str(violation) for violation in all_violations(spectra.SPECTRA, dataset)]
     assert any(message in line and name in line for line in found), found
 
 
-def test_structure_is_told_without_reading_values():
+def test_structure_is_reported_without_reading_values():
     dataset = labelled(spectra.SPECTRA, spectra.tiny())
     dataset = dataset.drop_vars("field").assign(extra=("sample", np.zeros(5)), n_d=dataset["n_d"].astype("float32"))
     dataset["level"].attrs["units"] = "eV"

@@ -26,7 +26,7 @@ def test_a_vector_of_another_length_is_refused(tmp_path):
         write_store(tmp_path / "textures.zarr", SCHEMA, dataset)
 
 
-def test_a_missing_descriptor_is_told(tmp_path):
+def test_a_missing_descriptor_is_reported(tmp_path):
     with pytest.raises(SchemaError, match="vgg19, dataset: missing variable"):
         write_store(tmp_path / "textures.zarr", textures_schema(["efficientnet", "two_point", "vgg19"]), tiny())
 

@@ -145,7 +145,7 @@ def test_a_store_that_was_never_finished_is_found(store, capsys):
     assert "no manifest: the store was never finished" in rejection(store, capsys)
 
 
-def test_all_damages_are_told_at_once(store, capsys):
+def test_all_damages_are_reported_at_once(store, capsys):
     (store / "level" / "c" / "0").unlink()
     zarr.open_array(store / "spectrum", mode="r+")[1, 0] = np.nan
     edit_json(store / "zarr.json", lambda group: group["attributes"].update(schema_version="0"))
@@ -162,7 +162,7 @@ def test_a_manifest_beside_the_store_is_compared(store, capsys, tmp_path):
     assert "no hash can be compared" in rejection(store, capsys, manifest)
 
 
-def test_what_is_no_store_is_told(tmp_path, capsys):
+def test_what_is_no_store_is_reported(tmp_path, capsys):
     assert "found no zarr.json" in rejection(tmp_path, capsys)
     assert "found no zarr.json" in rejection(tmp_path / "nothing", capsys)
     zarr.open_group(tmp_path / "other.zarr", mode="w", attributes={"schema": "elsewhere"})

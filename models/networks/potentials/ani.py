@@ -13,7 +13,7 @@ Cartesian.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
@@ -23,7 +23,7 @@ from models.networks.potentials.aev import AEVSettings, environment_vectors
 from models.networks.potentials.aev_function import fused_environment_vectors, kernels_serve
 from models.networks.potentials.dual_layers import along
 from models.networks.potentials.graph import Graph
-from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings, PotentialNetwork
 from models.settings import Some, settings
 
 __all__ = ["ANI", "ANIParams"]
@@ -156,7 +156,7 @@ def _angles(n: int) -> tuple[float, ...]:
 
 
 @settings
-class ANIParams:
+class ANIParams(ArchitectureSettings):
     """Symmetry functions of `preset`, spread over other cutoffs; hidden layers alike for all elements."""
 
     preset: Literal["ani1x", "ani_al"] = "ani1x"
@@ -177,6 +177,13 @@ class ANIParams:
             angular_shifts_A=_stretched(angular, published.angular_cutoff_A, self.angular_cutoff_A),
             hidden=(self.hidden,) * len(species),
         )
+
+    @classmethod
+    def suited(cls, *, metal: bool, cutoff_A: float | None, width: int) -> Self:
+        """The published symmetry functions, whatever the width."""
+        published = cls(preset="ani_al", cutoff_A=7.0, angular_cutoff_A=5.0) if metal else cls()
+        cutoff_A = cutoff_A or published.cutoff_A
+        return replace(published, cutoff_A=cutoff_A, angular_cutoff_A=min(published.angular_cutoff_A, cutoff_A))
 
 
 @POTENTIALS.register("ani", settings=ANIParams)

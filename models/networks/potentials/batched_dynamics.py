@@ -327,11 +327,11 @@ class _Batch:
 
     def _next_noise(self, step: int) -> FloatArray:
         """Normal numbers of this step, drawn some steps ahead; the stream of a trajectory does not depend on that."""
-        place = (step - 1) % self.dynamics.check_every
-        if place == 0 or len(self.noise[0]) <= place:
+        offset = (step - 1) % self.dynamics.check_every
+        if offset == 0 or len(self.noise[0]) <= offset:
             shapes = [(self.dynamics.check_every, n, 3) for n in self.starts.n_atoms.tolist()]
             self.noise = [d.rng.standard_normal(shape) for d, shape in zip(self.drives, shapes, strict=True)]
-        return np.concatenate([drawn[place] for drawn in self.noise])
+        return np.concatenate([drawn[offset] for drawn in self.noise])
 
     def _speed(self, temperature_M: FloatArray) -> Tensor:
         """Thermal speed of each atom (N, 1) [A/fs]."""

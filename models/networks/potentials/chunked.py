@@ -50,7 +50,7 @@ def evaluate_in_chunks(
     """What `ensemble.evaluate` gives of one configuration, computed chunk by chunk on the CPU; results are float64.
 
     Positions (n_atoms, 3), cell (3, 3) with lattice vectors as rows. `dtype` is the precision of the ensemble, which is
-    moved to it; `progress` is told the number of atoms done. Raises ValueError for an unknown element, atoms nearer
+    moved to it; `progress` is given the number of atoms done. Raises ValueError for an unknown element, atoms nearer
     than 0.3 A, positions that are not finite, a periodic cell without volume and chunks of no atom.
     """
     system = _system(numbers, positions_A, cell_A, pbc, ensemble.cutoff_A * n_layers(ensemble), chunk_atoms)

@@ -24,7 +24,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
@@ -33,7 +33,7 @@ from torch.nn import functional as F
 
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.neighbour_sums import environment_sum
-from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
+from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings, PotentialNetwork
 from models.settings import settings
 
 __all__ = ["HIPNN", "HIPNNParams"]
@@ -42,9 +42,10 @@ HIGHER_TERMS = 1e-2  # start of the readouts of E^1, E^2 ..., relative to the us
 
 
 @settings
-class HIPNNParams:
-    """How wide and how far-sighted it is, as params; the data tell the rest of its Config."""
+class HIPNNParams(ArchitectureSettings):
+    """How wide and how far-sighted it is, as params; the data state the rest of its Config."""
 
+    learning_rate: ClassVar[float] = 1e-2
     cutoff_A: PositiveFloat = 5.5
     soft_min_A: PositiveFloat = 0.75
     soft_max_A: PositiveFloat = 4.5
@@ -60,6 +61,18 @@ class HIPNNParams:
             reference_energies_eV=tuple(references),
             energy_scale_eV=scale_eV,
             **asdict(self),
+        )
+
+    @classmethod
+    def suited(cls, *, metal: bool, cutoff_A: float | None, width: int) -> Self:
+        """For metals as in its ANI-Al example."""
+        cutoff_A = cutoff_A or (7.0 if metal else 5.5)
+        return cls(
+            cutoff_A=cutoff_A,
+            soft_min_A=1.25 if metal else 0.75,
+            soft_max_A=0.85 * cutoff_A,
+            n_features=width,
+            n_interactions=1 if metal else 2,
         )
 
 

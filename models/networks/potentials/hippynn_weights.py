@@ -44,11 +44,11 @@ def hippynn_settings(config: HIPNN.Config) -> dict[str, Any]:
 
 def to_hippynn(model: HIPNN) -> dict[str, Tensor]:
     """State of the network and, prefixed "energy.", of its HEnergy; energies in eV with reference energies, float64."""
-    own = {name: tensor.detach().double() for name, tensor in model.state_dict().items()}
+    tensors = {name: tensor.detach().double() for name, tensor in model.state_dict().items()}
     n_in = [len(model.config.species), *[model.config.n_features] * model.config.n_interactions]
     state: dict[str, Tensor] = {}
     for theirs, ours in _names(model.config):
-        tensor = own[ours]
+        tensor = tensors[ours]
         if theirs.endswith("int_weights"):
             width = n_in[int(theirs.split(".")[1])]
             tensor = tensor.view(width, model.config.n_sensitivities, -1).permute(1, 2, 0)
@@ -68,7 +68,7 @@ def from_hippynn(state: Mapping[str, Tensor], config: HIPNN.Config) -> HIPNN:
     Reference energies of `config` are taken out of the first readout. Raises ValueError where names or shapes differ.
     """
     model = HIPNN(config).double()
-    own = model.state_dict()
+    tensors = model.state_dict()
     reference = torch.tensor(config.reference_energies_eV, dtype=torch.float64)
     problems = []
     for theirs, ours in _names(config):
@@ -83,15 +83,15 @@ def from_hippynn(state: Mapping[str, Tensor], config: HIPNN.Config) -> HIPNN:
         elif theirs.startswith("energy."):
             shift = reference if theirs == "energy.layers.0.weight" else 0.0
             tensor = (tensor - shift) / config.energy_scale_eV
-        if tensor.shape != own[ours].shape:
+        if tensor.shape != tensors[ours].shape:
             problems.append(f"{theirs}: found shape {tuple(state[theirs].shape)}, which does not fit {ours}")
         else:
-            own[ours] = tensor
+            tensors[ours] = tensor
     if unknown := sorted(state.keys() - {theirs for theirs, _ in _names(config)}):
         problems.append(f"found {', '.join(unknown)}, which this architecture does not have")
     if problems:
         raise ValueError("hippynn weights: " + "; ".join(problems) + "; give the settings that they were made with")
-    model.load_state_dict(own)
+    model.load_state_dict(tensors)
     return model.eval()
 
 

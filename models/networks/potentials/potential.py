@@ -7,13 +7,15 @@ With g = dE/dv of every pair vector v (models.networks.potentials.graph):
 
 A potential is a network whose only argument is its frozen Config; E_i = e0(species) + sum_n terms_in. Reference
 energies e0 are added in float64 outside the network: differences of total energies would drown in float32 otherwise.
+Params choose it by name with an ArchitectureSettings of its own, from which the data make the Config.
 
 Shape suffixes: M configurations, N atoms, H pairs, T energy terms of an atom, 3 Cartesian.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +23,16 @@ from torch import Tensor, nn
 from models.networks.potentials.graph import Graph
 from models.registry import Registry
 
-__all__ = ["POTENTIALS", "PotentialConfig", "PotentialNetwork", "Prediction", "evaluate", "forces_of", "stress_of"]
+__all__ = [
+    "POTENTIALS",
+    "ArchitectureSettings",
+    "PotentialConfig",
+    "PotentialNetwork",
+    "Prediction",
+    "evaluate",
+    "forces_of",
+    "stress_of",
+]
 
 
 @runtime_checkable
@@ -36,6 +47,22 @@ class PotentialConfig(Protocol):
 
     @property
     def reference_energies_eV(self) -> tuple[float, ...]: ...  # e0 of each species
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureSettings(ABC):
+    """How wide and how far-sighted a potential is, as params state it: a settings class beside each network."""
+
+    learning_rate: ClassVar[float] = 3e-3  # the largest one, where a user states none
+
+    @abstractmethod
+    def config(self, species: Sequence[int], references: Sequence[float], scale_eV: float) -> Any:  # noqa: ANN401
+        """The network's Config for these elements, their reference energies [eV] and an energy scale [eV]."""
+
+    @classmethod
+    @abstractmethod
+    def suited(cls, *, metal: bool, cutoff_A: float | None, width: int) -> "ArchitectureSettings":
+        """What suits a metal, or molecules, where a user states no more than a cutoff and a width."""
 
 
 class PotentialNetwork(nn.Module, ABC):
@@ -91,7 +118,7 @@ class PotentialNetwork(nn.Module, ABC):
         return self.reference_S.double()[self.species_N(graph)]
 
 
-# Network classes by name; their settings have `config(species, reference_energies_eV, energy_scale_eV)`.
+# Network classes by name; their settings are ArchitectureSettings.
 POTENTIALS = Registry[PotentialNetwork]("potential", package="models.networks.potentials")
 
 

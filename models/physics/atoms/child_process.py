@@ -1,4 +1,4 @@
-"""Run a generator function in a process of its own: pinned threads, private folder, hard time limit, any crash told.
+"""Run a generator function in a process of its own: pinned threads, private folder, time limit, crashes as messages.
 
     request   pickle on standard input, {"function": "module:name", "arguments": {...}}
     replies   one pickle in base64 per line, as the function yields them
@@ -110,10 +110,10 @@ def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator
 
 def _how_it_ended(status: int, errors: Path) -> str:
     last = [line for line in errors.read_text(errors="replace").splitlines() if line.strip()][-STDERR_LINES:]
-    told = f": {' | '.join(line.strip() for line in last)}" if last else ""
+    detail = f": {' | '.join(line.strip() for line in last)}" if last else ""
     if status < 0:
-        return f"the child process was ended by signal {-status} ({signal.Signals(-status).name}){told}"
-    return f"the child process ended with status {status}{told}"
+        return f"the child process was ended by signal {-status} ({signal.Signals(-status).name}){detail}"
+    return f"the child process ended with status {status}{detail}"
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:

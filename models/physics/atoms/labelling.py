@@ -71,7 +71,7 @@ def failed_frames(engine: Engine, frames: Iterable[Frames], reason: str, provena
     """Frames in the place of those that could not be drawn."""
     failure = Failure(reason=reason, final=True)
     return Frames.concatenate(
-        _with(frame, failure, own, engine) for frame, own in zip(frames, provenances, strict=True)
+        _with(frame, failure, entry, engine) for frame, entry in zip(frames, provenances, strict=True)
     )
 
 
@@ -108,12 +108,12 @@ def label_batch(engine: Engine, frames: Sequence[Frames]) -> Iterator[int | Outc
             yield Failure(reason=str(error), final=True)
         except NotConverged as error:
             yield Failure(reason=str(error))
-        except Exception as error:  # of whatever library the engine is: told to the parent, who records it
+        except Exception as error:  # of whatever library the engine is: sent to the parent, who records it
             yield Failure(reason=f"{type(error).__name__}: {error}")
 
 
 def _before(engine: Engine, frame: Frames, limits: LabelLimits) -> Failure | None:
-    """What can be told of a configuration without computing."""
+    """What is wrong with a configuration, as far as it shows without computing."""
     arrays = [frame.positions_A] + ([] if frame.cell_A is None else [frame.cell_A])
     if not all(np.isfinite(array).all() for array in arrays):
         return Failure(reason="positions or cell are not finite", final=True)

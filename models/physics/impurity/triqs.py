@@ -183,8 +183,8 @@ def _check_installation(interpreter: Path) -> dict[str, str]:
         raise TriqsUnavailable(f"{interpreter} does not solve even the free level (U = 0): {error}", WRAPPER) from error
     found = np.concatenate([solution.n_up, solution.n_dn, solution.double_occupancy])
     if np.max(np.abs(found - [0.5, 0.5, 0.25])) > 0.02:
-        told = f"found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, expected 1/2, 1/2, 1/4"
-        raise TriqsUnavailable(f"{interpreter} solves the free level wrongly: {told}", INSTALL_ROUTE)
+        comparison = f"found <n_up>, <n_dn>, <n_up n_dn> = {found.round(4).tolist()}, expected 1/2, 1/2, 1/4"
+        raise TriqsUnavailable(f"{interpreter} solves the free level wrongly: {comparison}", INSTALL_ROUTE)
     return dict(json.loads(str(arrays["versions"])))
 
 
@@ -205,8 +205,8 @@ def _run_child(
                 "Where memory ran out, ask for more of it or for fewer workers; run again: finished shards are kept.",
             )
         if status != 0:
-            how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-            raise SolverError(f"triqs: the child process ended with {how}; its last words: {said}")
+            ending = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+            raise SolverError(f"triqs: the child process ended with {ending}; its last words: {said}")
         try:
             with open(scratch / "result.npz", "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 return {name: file[name] for name in file.files}

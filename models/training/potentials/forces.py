@@ -120,12 +120,12 @@ def _finite_difference(
     step_M = step_sizes(graph.n_configs, path.config, path.direction, displacement)
     half_a_NT, slope_N1 = 0.5 * path.a_NT, torch.where(step_M > 0, 0.5 / step_M, 0)[graph.config_N, None]
     moved = path.direction * step_M[path.config, None]
-    place = path.start + moved
+    shifted = path.start + moved
     del path  # descriptors are the largest arrays here: no more than two of them at a time
     weights = _trainable(model)
     for sign in (1.0, -1.0):
-        torch.autograd.backward(model.terms_of_descriptors(graph, place), half_a_NT + sign * slope_N1, inputs=weights)
-        place.add_(moved, alpha=-2.0)
+        torch.autograd.backward(model.terms_of_descriptors(graph, shifted), half_a_NT + sign * slope_N1, inputs=weights)
+        shifted.add_(moved, alpha=-2.0)
     return parts
 
 

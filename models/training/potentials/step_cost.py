@@ -80,7 +80,7 @@ def _peak_bytes(step: Step, device: str) -> int:
 def _wake_profiler() -> None:
     """Once in a process, so that a profile prints nothing.
 
-    Kineto tells every start and stop, however it ends; where it fails there is no result, which is told. Two remarks
+    Kineto prints every start and stop, however it ends; where it fails there is no result, and an error. Two remarks
     more go to the file descriptor: at the first use, and when first a tensor is freed that is older than the profile.
     """
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # read at the first use

@@ -51,8 +51,8 @@ def error_table(stores: Stores) -> Table:
     rows = []
     for store in in_order(stores, STORE_WORDS):
         for model in in_order(stores[store], MODELS):
-            own = stores[store][model]
-            sets = {"test": own} | ({"unseen\u00a0molecule": own.held_out} if own.held_out else {})
+            trained = stores[store][model]
+            sets = {"test": trained} | ({"unseen\u00a0molecule": trained.held_out} if trained.held_out else {})
             for name, errors in sets.items():
                 if "energy_rmse_meV_atom" not in errors.model_fields_set:
                     continue
@@ -61,8 +61,8 @@ def error_table(stores: Stores) -> Table:
                         STORE_WORDS.get(store, store),
                         MODELS.get(model, model),
                         name,
-                        f"{number(own.n_train)} \u00d7 {own.n_members}",
-                        number(own.n_test) if name == "test" else "all",
+                        f"{number(trained.n_train)} \u00d7 {trained.n_members}",
+                        number(trained.n_test) if name == "test" else "all",
                         number(errors.energy_mae_meV_atom),
                         number(errors.energy_rmse_meV_atom),
                         number(errors.energy_sd_meV_atom),
@@ -93,10 +93,10 @@ def error_table(stores: Stores) -> Table:
 def unseen_words(stores: Stores) -> str:
     """What the force errors on the unseen molecule are worth, beside the labels themselves."""
     ratios = {
-        MODELS.get(model, model): own.held_out.force_rmse_eV_A / own.held_out.force_rms_eV_A
+        MODELS.get(model, model): trained.held_out.force_rmse_eV_A / trained.held_out.force_rms_eV_A
         for models in stores.values()
-        for model, own in models.items()
-        if own.held_out and own.held_out.force_rmse_eV_A and own.held_out.force_rms_eV_A
+        for model, trained in models.items()
+        if trained.held_out and trained.held_out.force_rmse_eV_A and trained.held_out.force_rms_eV_A
     }
     if not ratios:
         return ""
@@ -128,9 +128,9 @@ def parity_on(
     words, unit, key, error_unit = QUANTITIES[quantity]
     pairs = []
     for model in in_order(stores[store], MODELS):
-        if f"{store}_{model}" in parity and (own := getattr(parity[f"{store}_{model}"], quantity)).label:
-            shown = thinned(np.arange(len(own.label)), max_points)
-            x, y = (np.asarray(values, dtype=float)[shown] for values in (own.label, own.predicted))
+        if f"{store}_{model}" in parity and (trained := getattr(parity[f"{store}_{model}"], quantity)).label:
+            shown = thinned(np.arange(len(trained.label)), max_points)
+            x, y = (np.asarray(values, dtype=float)[shown] for values in (trained.label, trained.predicted))
             name = f"{MODELS.get(model, model)}: {number(getattr(stores[store][model], key), 3)}"
             pairs.append((name, COLOURS.get(model, CYCLE[6]), x, y))
     axes.set_title(f"{STORE_WORDS.get(store, store)}, {words}", fontsize=9.5)

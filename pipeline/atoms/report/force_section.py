@@ -88,9 +88,9 @@ def cost_table(results: Sequence[StepCost]) -> Table:
 def goal_table(results: Sequence[StepCost]) -> Table:
     rows, wanted = [], FORCE_TRAINING
     for device, model, system in dict.fromkeys((r.device, r.model, r.system) for r in results):
-        own = [r for r in results if (r.device, r.model, r.system) == (device, model, system)]
-        best = min(own, key=lambda r: r.time_ratio)
-        directional = [r for r in own if r.method != "double_backward"]
+        group = [r for r in results if (r.device, r.model, r.system) == (device, model, system)]
+        best = min(group, key=lambda r: r.time_ratio)
+        directional = [r for r in group if r.method != "double_backward"]
         near = min(directional, key=lambda r: (len(missed(r)), r.time_ratio), default=None)
         rows.append(
             [
@@ -220,12 +220,14 @@ def draw_costs_on(axes: Axes, results: Sequence[StepCost]) -> None:
     height = 0.8 / max(1, len(methods))
     for m, method in enumerate(methods):
         for position, case in enumerate(cases):
-            own = [r for r in results if (r.system, r.model) == case and r.method == method]
-            own = [r for r in own if r.device == "cpu"] or own
-            if own:
+            group = [r for r in results if (r.system, r.model) == case and r.method == method]
+            group = [r for r in group if r.device == "cpu"] or group
+            if group:
                 position_of_bar = position + height * (m - (len(methods) - 1) / 2)
-                axes.barh(position_of_bar, own[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
-                axes.text(own[0].time_ratio, position_of_bar, f" {own[0].time_ratio:.1f}", va="center", fontsize=7.5)
+                axes.barh(position_of_bar, group[0].time_ratio, height=0.92 * height, color=METHODS[method][1])
+                axes.text(
+                    group[0].time_ratio, position_of_bar, f" {group[0].time_ratio:.1f}", va="center", fontsize=7.5
+                )
         axes.barh([0], [0], color=METHODS[method][1], label=METHODS[method][0])
     short = {"organic_molecules": "molecules", "aluminium_108": "aluminium"}
     axes.set_yticks(

@@ -63,12 +63,12 @@ def labels_section(inputs: AtomsInputs) -> Section:
 
 def count_table(labels: Mapping[str, LabelCounts]) -> Table:
     rows = []
-    for store, own in labels.items():
+    for store, seen in labels.items():
         kinds: dict[str, int] = {}
-        for source, count in sorted(own.sources.items()):
+        for source, count in sorted(seen.sources.items()):
             kinds[source.partition(" ")[0]] = kinds.get(source.partition(" ")[0], 0) + count
         counts = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
-        rows.append([store, own.level, number(own.n_configs), number(own.n_failed), number(own.n_retried), counts])
+        rows.append([store, seen.level, number(seen.n_configs), number(seen.n_failed), number(seen.n_retried), counts])
     return Table(
         columns=["store", "level of theory", "frames", "failed", "labelled at the second try", "frames by source"],
         rows=rows,
@@ -146,10 +146,10 @@ def draw_molecule_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
     names = list(dict.fromkeys(record.source.partition(" ")[0] for record in records))
     ways = list(dict.fromkeys(record.source.partition(" ")[2] for record in records))
     for row, name in enumerate(names):
-        own = [record for record in records if record.source.partition(" ")[0] == name]
-        lowest = min(record.energy_eV for record in own)
+        seen = [record for record in records if record.source.partition(" ")[0] == name]
+        lowest = min(record.energy_eV for record in seen)
         for w, way in enumerate(ways):
-            of_way = [record for record in own if record.source.partition(" ")[2] == way]
+            of_way = [record for record in seen if record.source.partition(" ")[2] == way]
             above = np.array([(r.energy_eV - lowest) / len(r.numbers) * 1e3 for r in of_way])
             height = row + 0.22 * (w - (len(ways) - 1) / 2)
             axes.plot(
@@ -172,9 +172,9 @@ def draw_cell_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
     kinds = list(dict.fromkeys(record.source.partition(" ")[0] for record in records))
     lowest = min(record.energy_eV / len(record.numbers) for record in records)
     for k, kind in enumerate(kinds):
-        own = [r for r in records if r.source.partition(" ")[0] == kind]
-        volume = [np.nan if r.cell_A is None else abs(np.linalg.det(r.cell_A)) / len(r.numbers) for r in own]
-        above = [r.energy_eV / len(r.numbers) - lowest for r in own]
+        seen = [r for r in records if r.source.partition(" ")[0] == kind]
+        volume = [np.nan if r.cell_A is None else abs(np.linalg.det(r.cell_A)) / len(r.numbers) for r in seen]
+        above = [r.energy_eV / len(r.numbers) - lowest for r in seen]
         axes.plot(
             volume,
             above,
@@ -192,8 +192,8 @@ def draw_cell_energies_on(axes: Axes, records: Sequence[Frames]) -> None:
 def _forces(records: Mapping[str, Sequence[Frames]]) -> dict[str, NDArray[np.float64]]:
     """On all atoms (N, 3)."""
     return {
-        name: np.concatenate([r.forces_eV_A for r in own if not np.isnan(r.forces_eV_A).all()])
-        for name, own in records.items()
+        name: np.concatenate([r.forces_eV_A for r in seen if not np.isnan(r.forces_eV_A).all()])
+        for name, seen in records.items()
     }
 
 

@@ -31,7 +31,8 @@ __all__ = ["finding", "headline", "key_numbers", "molecules_page"]
 @headline_numbers("atoms", order=30)
 def headline(root: Path) -> dict[str, int | float | None]:
     """Force RMSE of HIP-NN on test frames of molecules [eV/A]."""
-    return {"molecules_force_eV_A": PotentialMetrics.read(root).stores["molecules"]["hipnn"].force_rmse_eV_A}
+    trained = PotentialMetrics.read(root).stores["molecules"].get("hipnn")
+    return {"molecules_force_eV_A": trained.force_rmse_eV_A if trained else None}
 
 
 @report_page("atoms", order=20)
@@ -121,22 +122,22 @@ def finding(inputs: AtomsInputs) -> str:
     if results:
         low, high = best_ratio(results)
         said += f"Training forces costs {number(low, 2)} to {number(high, 2)} energy steps by the fastest method. "
-    own = inputs.hierarchy.forces or {}
-    ranks = {name: rank_of(own, name, "held_out") for name in ("spread", "hierarchicality")}
+    entry = inputs.hierarchy.forces or {}
+    ranks = {name: rank_of(entry, name, "held_out") for name in ("spread", "hierarchicality")}
     if ranks["spread"] and ranks["hierarchicality"]:
         said += (
             "The order of force errors on held-out frames is known to the spread of an ensemble with a rank "
             f"correlation of {ranked(ranks['spread'])}, to the hierarchy of one network with "
             f"{ranked(ranks['hierarchicality'])}."
         )
-        if (auroc := own["spread"].told_apart) is not None:
+        if (auroc := entry["spread"].auroc) is not None:
             said += f" AUROC of an unseen molecule against held-out frames by the spread: {number(auroc, 2)}."
     return said.strip()
 
 
 def key_numbers(inputs: AtomsInputs) -> list[KeyNumber]:
-    labelled = [own.n_configs - own.n_failed for own in inputs.labels.values()]
-    failed = sum(own.n_failed for own in inputs.labels.values())
+    labelled = [entry.n_configs - entry.n_failed for entry in inputs.labels.values()]
+    failed = sum(entry.n_failed for entry in inputs.labels.values())
     numbers = [
         KeyNumber(
             value=" + ".join(map(number, labelled)),
@@ -178,5 +179,5 @@ def plot_tables(inputs: AtomsInputs) -> dict[str, str]:
                 if point.displacement is not None:
                     errors.setdefault(point.displacement, {})[point.dtype] = point.error
     names = ("float32", "float64")
-    rows = [[step, *(own[n] for n in names)] for step, own in sorted(errors.items()) if set(names) <= set(own)]
+    rows = [[step, *(entry[n] for n in names)] for step, entry in sorted(errors.items()) if set(names) <= set(entry)]
     return tables | {"gradient_error": csv_table(("displacement", *names), rows)}

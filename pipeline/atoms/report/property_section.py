@@ -94,8 +94,8 @@ def property_table(records: Records, sources: Sequence[str]) -> Table:
                 number(record.value, 4),
                 number(record.oracle, 4),
                 *(
-                    "\u2013" if own is None else f"{number(own.value, 4)} [{sources.index(own.source) + 1}]"
-                    for own in (record.literature_dft, record.experiment)
+                    "\u2013" if values is None else f"{number(values.value, 4)} [{sources.index(values.source) + 1}]"
+                    for values in (record.literature_dft, record.experiment)
                 ),
                 *("\u2013" if name in NOT_COMPARED else percent(deviation.get(key)) for key in OTHERS),
             ]
@@ -121,8 +121,8 @@ def property_table(records: Records, sources: Sequence[str]) -> Table:
 
 def sources_of(records: Records) -> list[str]:
     """In the order in which the table names them."""
-    published = [own for record in records.values() for own in (record.literature_dft, record.experiment)]
-    return list(dict.fromkeys(own.source for own in published if own is not None))
+    published = [values for record in records.values() for values in (record.literature_dft, record.experiment)]
+    return list(dict.fromkeys(values.source for values in published if values is not None))
 
 
 def source_table(records: Records, sources: Sequence[str]) -> Table:
@@ -130,9 +130,9 @@ def source_table(records: Records, sources: Sequence[str]) -> Table:
     for position, source in enumerate(sources, start=1):
         cited: dict[str, list[str]] = {}
         for name, record in records.items():
-            for own in (record.literature_dft, record.experiment):
-                if own is not None and own.source == source:
-                    conditions = own.conditions.replace("+-", "±").replace("A^3", "Å³")
+            for values in (record.literature_dft, record.experiment):
+                if values is not None and values.source == source:
+                    conditions = values.conditions.replace("+-", "±").replace("A^3", "Å³")
                     cited.setdefault(conditions, []).append(words_of(name))
         parts = [f"{', '.join(names)}{': ' if conditions else ''}{conditions}" for conditions, names in cited.items()]
         rows.append([str(position), source, "; ".join(parts)])
@@ -244,8 +244,8 @@ def draw_curves(inputs: AluminiumInputs) -> Figure | None:
         if not curves:
             axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color=INK)
             continue
-        for own, style, colour, label in reversed(_both(curves)):
-            draw(axes, own, style, colour, label)
+        for values, style, colour, label in reversed(_both(curves)):
+            draw(axes, values, style, colour, label)
         axes.legend()
     left.set(xlabel="volume [Å³/atom]", ylabel="energy above the minimum [meV/atom]", title="equation of state")
     right.set(ylabel="frequency [THz]", title="phonons")
@@ -289,8 +289,8 @@ def draw_melt(melt: PropertyCurve, records: Records) -> Figure:
     draw_cell_on(left, np.full(len(positions), 13), positions, np.diag(cell) if cell.ndim == 1 else cell, images=False)
     temperature = records["melt_temperature"].value if "melt_temperature" in records else None
     left.set_title(f"{len(positions)} atoms" + (f" at {temperature:.0f} K" if temperature else ""))
-    for own, style, colour, label in _both(melt):
-        right.plot(own["r_A"], own["g"], style, color=colour, label=label)
+    for values, style, colour, label in _both(melt):
+        right.plot(values["r_A"], values["g"], style, color=colour, label=label)
     right.axhline(1, color=MUTED, linewidth=0.9)
     right.set(xlabel="r [Å]", ylabel="g(r)", title="radial distribution", ylim=(0, None))
     right.legend()
@@ -303,17 +303,17 @@ def draw_compression(records: Records) -> Figure | None:
         if name.startswith("compressed_") and name.endswith("_pressure"):
             phase, ratio = name.removeprefix("compressed_").removesuffix("_pressure").rsplit("_", 1)
             found.setdefault(phase, []).append((float(ratio), name))
-    if not any(records[name].value is not None for own in found.values() for _, name in own):
+    if not any(records[name].value is not None for values in found.values() for _, name in values):
         return None
     figure = new_figure(10.0, 3.4)
     for axes, ending, label in zip(
         figure.subplots(1, 2), ("_pressure", "_energy"), ("pressure [GPa]", "energy above fcc [eV/atom]"), strict=True
     ):
-        for (phase, own), colour in zip(found.items(), CYCLE, strict=False):
+        for (phase, values), colour in zip(found.items(), CYCLE, strict=False):
             for key, fill, style in (("value", "full", "-"), ("oracle", "none", "--")):
                 points = [
                     (ratio, value)
-                    for ratio, name in sorted(own)
+                    for ratio, name in sorted(values)
                     if (value := getattr(records[name.removesuffix("_pressure") + ending], key)) is not None
                 ]
                 if points:

@@ -13,7 +13,7 @@ from pipeline.atoms.records import (
 from pipeline.atoms.report.inputs import MODELS
 from pipeline.atoms.report.property_section import nearest_deviation
 from pipeline.atoms.report.round_section import percents
-from pipeline.report.page import ResultRow, number, result_rows
+from pipeline.report.page import ResultRow, in_order, number, result_rows
 
 __all__ = ["rows"]
 
@@ -38,9 +38,10 @@ def _force_gradients(root: Path) -> ResultRow:
     fastest: dict[tuple[str, str], float] = {}
     for r in results:
         fastest[r.model, r.system] = min(r.time_ratio, fastest.get((r.model, r.system), r.time_ratio))
+    words_of = {model: MODELS.get(model, model) for model in in_order({r.model for r in results}, MODELS)}
     of_models = [
-        f"{words} {' and '.join(number(ratio, 2) for (own, _), ratio in fastest.items() if own == model)}"
-        for model, words in MODELS.items()
+        f"{words} {' and '.join(number(ratio, 2) for (fit, _), ratio in fastest.items() if fit == model)}"
+        for model, words in words_of.items()
     ]
     return (
         "a training step with forces",
@@ -50,10 +51,10 @@ def _force_gradients(root: Path) -> ResultRow:
 
 
 def _molecules(root: Path) -> ResultRow:
-    models = {MODELS[name]: own for name, own in PotentialMetrics.read(root).stores["molecules"].items()}
+    models = {MODELS.get(name, name): fit for name, fit in PotentialMetrics.read(root).stores["molecules"].items()}
     first = next(iter(models.values()))
-    seen = {words: own.force_rmse_eV_A for words, own in models.items()}
-    unseen = {words: own.held_out.force_rmse_eV_A for words, own in models.items() if own.held_out}
+    seen = {words: fit.force_rmse_eV_A for words, fit in models.items()}
+    unseen = {words: fit.held_out.force_rmse_eV_A for words, fit in models.items() if fit.held_out}
     judged = (
         f"{number(first.n_test)} frames of other trajectories, rms of their labels {number(first.force_rms_eV_A, 2)}"
     )

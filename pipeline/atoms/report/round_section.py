@@ -71,7 +71,7 @@ def round_table(inputs: AluminiumInputs) -> Table:
     for arm, (words, *_) in ARMS.items():
         details = {one.round: one for one in getattr(inputs.details, arm)}
         for position, errors in enumerate(getattr(inputs.rounds, arm)):
-            own = details.get(position)
+            round_ = details.get(position)
             rows.append(
                 [
                     words,
@@ -82,8 +82,8 @@ def round_table(inputs: AluminiumInputs) -> Table:
                     number(errors.n_labels),
                     number(errors.force_rmse),
                     number(None if errors.energy_rmse is None else 1e3 * errors.energy_rmse),
-                    number(own.thresholds.force_mean_eV_A if own and own.thresholds else None),
-                    number((own and sum(own.cpu_s.values())) or None),
+                    number(round_.thresholds.force_mean_eV_A if round_ and round_.thresholds else None),
+                    number((round_ and sum(round_.cpu_s.values())) or None),
                 ]
             )
     return Table(

@@ -72,20 +72,20 @@ def estimate_table(metrics: Estimates, quantities: list[str]) -> Table:
     rows = []
     for quantity in quantities:
         for estimate in in_order(metrics[quantity], ESTIMATES):
-            own = metrics[quantity][estimate]
+            figures = metrics[quantity][estimate]
             rows.append(
                 [
                     QUANTITIES[quantity][0],
                     ESTIMATES.get(estimate, (estimate,))[0],
-                    *(ranked(judged.spearman) for judged in own.sets.values()),
-                    *(number(judged.relative_excess, 2) for judged in own.sets.values()),
-                    *(number(judged.miscalibration, 2) for judged in own.sets.values()),
-                    *([number(own.told_apart, 2)] if len(own.sets) > 1 else []),
+                    *(ranked(judged.spearman) for judged in figures.sets.values()),
+                    *(number(judged.relative_excess, 2) for judged in figures.sets.values()),
+                    *(number(judged.miscalibration, 2) for judged in figures.sets.values()),
+                    *([number(figures.auroc, 2)] if len(figures.sets) > 1 else []),
                 ]
             )
     names = {"held_out": "held out", "out_of_distribution": "unseen"}
     first = metrics[quantities[0]] if quantities else {}
-    sets = [name for name in SETS if any(name in own.sets for own in first.values())]
+    sets = [name for name in SETS if any(name in figures.sets for figures in first.values())]
     return Table(
         columns=[
             "of",
@@ -107,10 +107,10 @@ def estimate_table(metrics: Estimates, quantities: list[str]) -> Table:
 
 def verdict(metrics: Estimates) -> str:
     """Which estimate leads on force errors, and what the hierarchy is worth, from the numbers."""
-    own = metrics.get("forces") or metrics.get("energy")
-    if not own:
+    figures = metrics.get("forces") or metrics.get("energy")
+    if not figures:
         return "No estimate was judged."
-    ranks = {name: rank for name in ESTIMATES if (rank := rank_of(own, name, "held_out"))}
+    ranks = {name: rank for name in ESTIMATES if (rank := rank_of(figures, name, "held_out"))}
     if not ranks:
         return "No held-out rows to judge estimates on."
     best = max(ranks, key=lambda name: ranks[name][0])
@@ -121,7 +121,7 @@ def verdict(metrics: Estimates) -> str:
     said += f"The {ESTIMATES[best][0]} leads" + (
         ", beyond the intervals." if apart and others else ", but not beyond the intervals."
     )
-    auroc = {name: own[name].told_apart for name in ("spread", "hierarchicality") if name in own}
+    auroc = {name: figures[name].auroc for name in ("spread", "hierarchicality") if name in figures}
     if len(auroc) == 2 and None not in auroc.values():
         said += (
             f" AUROC of the unseen molecule against held-out frames: {number(auroc['spread'], 2)} by the spread and "
@@ -130,9 +130,9 @@ def verdict(metrics: Estimates) -> str:
     return said
 
 
-def rank_of(own: Mapping[str, Estimate], estimate: str, name: str) -> tuple[float, float, float] | None:
+def rank_of(figures: Mapping[str, Estimate], estimate: str, name: str) -> tuple[float, float, float] | None:
     """Spearman with its interval."""
-    judged = own[estimate].sets.get(name) if estimate in own else None
+    judged = figures[estimate].sets.get(name) if estimate in figures else None
     if judged is None or judged.spearman[0] is None:
         return None
     value, low, high = (np.nan if x is None else x for x in judged.spearman)
@@ -169,9 +169,9 @@ def draw_estimate_on(axes: Axes, details: Curves, metrics: Estimates, quantity: 
     words, unit = QUANTITIES[quantity]
     values: list[float] = []
     for name, (set_words, colour) in SETS.items():
-        if (own := details[quantity][estimate].sets.get(name)) is None:
+        if (figures := details[quantity][estimate].sets.get(name)) is None:
             continue
-        x, y = np.asarray(own.estimate), np.asarray(own.error)
+        x, y = np.asarray(figures.estimate), np.asarray(figures.error)
         kept = (x > 0) & (y > 0)
         rank = rank_of(metrics[quantity], estimate, name)
         label = f"{set_words}: \u03c1 = {number(rank[0], 2)}" if rank else set_words
@@ -204,8 +204,8 @@ def risk_block(details: Curves, metrics: Estimates, quantities: list[str]) -> Pi
     for line, quantity in zip(grid, quantities, strict=True):
         for axes, name in zip(line, sets, strict=True):
             for estimate, (words, colour) in ESTIMATES.items():
-                if estimate in details[quantity] and (own := details[quantity][estimate].sets.get(name)):
-                    axes.plot(*_from_share(own.coverage, own.risk), color=colour, label=words)
+                if estimate in details[quantity] and (figures := details[quantity][estimate].sets.get(name)):
+                    axes.plot(*_from_share(figures.coverage, figures.risk), color=colour, label=words)
             reference = next(iter(details[quantity].values())).sets[name]
             axes.plot(*_from_share(reference.coverage, reference.oracle_risk), color=INK, linewidth=1.1, label="oracle")
             mean = next(iter(metrics[quantity].values())).sets[name].mean_error
@@ -239,8 +239,8 @@ def calibration_block(details: Curves, metrics: Estimates, quantities: list[str]
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9)
         for estimate, (words, colour) in ESTIMATES.items():
             for name, style in (("held_out", "-"), ("out_of_distribution", "--")):
-                if estimate in details[quantity] and (own := details[quantity][estimate].sets.get(name)):
-                    axes.plot(own.expected, own.observed, style, color=colour, label=f"{words}, {SETS[name][0]}")
+                if estimate in details[quantity] and (shown := details[quantity][estimate].sets.get(name)):
+                    axes.plot(shown.expected, shown.observed, style, color=colour, label=f"{words}, {SETS[name][0]}")
         axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), aspect="equal", title=QUANTITIES[quantity][0])
         axes.set(xlabel="probability of the interval", ylabel="share of errors inside")
     handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -256,16 +256,16 @@ def calibration_block(details: Curves, metrics: Estimates, quantities: list[str]
 
 
 def term_table(terms: Mapping[str, Terms]) -> Table:
-    n_terms = max((len(own.rms_eV) for own in terms.values()), default=0)
+    n_terms = max((len(figures.rms_eV) for figures in terms.values()), default=0)
     return Table(
         columns=["set", *(f"rms E{str(n).translate(SUPERSCRIPTS)} [eV]" for n in range(n_terms)), "mean R"],
         rows=[
             [
                 SETS.get(name, (name.replace("_", " "),))[0],
-                *(number(value) for value in own.rms_eV),
-                number(own.hierarchicality_mean),
+                *(number(value) for value in figures.rms_eV),
+                number(figures.hierarchicality_mean),
             ]
-            for name, own in terms.items()
+            for name, figures in terms.items()
         ],
         caption="Size of the terms over atoms. E⁰ depends on the element alone.",
     )

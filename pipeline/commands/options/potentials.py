@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pipeline.commands.options.declaring import Option, Options, message_of
 
 if TYPE_CHECKING:
+    from models.networks.potentials.potential import ArchitectureSettings
     from models.training.potentials.potential_loss import PotentialLoss
     from models.training.potentials.potential_settings import PotentialSettings
     from pipeline.atoms.potential_data import SplitParams
 
 __all__ = ["BenchmarkOptions", "ExportOptions", "PredictOptions", "TrainOptions"]
 
-LEARNING_RATES = {"hipnn": 1e-2, "ani": 3e-3}
 ModelFolder = Annotated[Path, Option("folder with potential.json", argument=True, metavar="MODEL_DIR", read=True)]
 Overwrite = Annotated[bool, Option("replace output files that are there already")]
 
@@ -45,7 +45,7 @@ class TrainOptions(Options):
         float | None, Option("as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
     ] = None
     batch_size: Annotated[int, Option("configurations in a step", low=1)] = 4
-    learning_rate: Annotated[float | None, Option("largest one", above=0, unset="0.01 of hipnn, 0.003 of ani")] = None
+    learning_rate: Annotated[float | None, Option("largest one", above=0, unset="0.01 of hipnn, else 0.003")] = None
     schedule: Annotated[Literal["one_cycle", "plateau"], Option("plateau: HIP-NN's, open-ended")] = "one_cycle"
     max_batch_size: Annotated[int, Option("of plateau, in configurations", low=1)] = 128
     patience: Annotated[int, Option("of plateau, in epochs", low=0)] = 25
@@ -57,16 +57,21 @@ class TrainOptions(Options):
     energy_weight: Annotated[float, Option("of the energy error per atom, in eV", low=0)] = 3.0
     force_weight: Annotated[float, Option("of the errors of force components, in eV/A", low=0)] = 0.1
     stress_weight: Annotated[float, Option("of the errors of the virial per atom, in eV", low=0)] = 0.0
-    hierarchicality_weight: Annotated[float, Option("of HIP-NN's regulariser", low=0)] = 1e-4
+    hierarchicality_weight: Annotated[float, Option("of the regulariser of potentials of several terms", low=0)] = 1e-4
     loss: Annotated[Literal["squared", "huber", "rmse_mae"], Option("what is made of an error")] = "squared"
     l2: Annotated[float, Option("weight of the squared weights", low=0)] = 0.0
     ema_decay: Annotated[float, Option("moving average of the weights, per step; 0: none", low=0, below=1)] = 0.99
     gradient_clip: Annotated[float, Option("largest norm of the gradient; 0: any", low=0)] = 10.0
     cutoff: Annotated[
         float | None,
-        Option("largest distance of neighbours", unit="A", above=0, unset="5.5 of hipnn, 5.2 of ani; of metals 7"),
+        Option(
+            "largest distance of neighbours",
+            unit="A",
+            above=0,
+            unset="5.5 of hipnn, 5.2 of ani; of metals 7",
+        ),
     ] = None
-    features: Annotated[int, Option("width of HIP-NN", low=1)] = 20
+    features: Annotated[int, Option("width, of networks that have one, such as hipnn", low=1)] = 20
     split: Annotated[Literal["group", "frame"], Option("frame: every configuration by itself")] = "group"
     validation_fraction: Annotated[float, Option("of the groups", above=0, below=1)] = 0.1
     test_fraction: Annotated[float, Option("of the groups", low=0, below=1)] = 0.1
@@ -98,6 +103,13 @@ class TrainOptions(Options):
             by=self.split,
         )
 
+    def architecture(self) -> "type[ArchitectureSettings]":
+        from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings
+
+        kind = POTENTIALS[self.model].settings
+        assert kind is not None and issubclass(kind, ArchitectureSettings)
+        return kind
+
     def potential_loss(self) -> "PotentialLoss":
         from models.training.potentials.potential_loss import PotentialLoss
 
@@ -105,7 +117,7 @@ class TrainOptions(Options):
             energy=self.energy_weight,
             forces=self.force_weight,
             stress=self.stress_weight,
-            hierarchicality=self.hierarchicality_weight if self.model == "hipnn" else 0.0,
+            hierarchicality=self.hierarchicality_weight,
             kind=self.loss,
         )
 
@@ -116,7 +128,7 @@ class TrainOptions(Options):
             loss=self.potential_loss(),
             method=self.method,
             schedule=self.schedule,
-            learning_rate=self.learning_rate or LEARNING_RATES[self.model],
+            learning_rate=self.learning_rate or self.architecture().learning_rate,
             batch_size=self.batch_size,
             max_batch_size=self.max_batch_size,
             patience=self.patience,

@@ -62,8 +62,8 @@ def latent_section(
     max_points: int,
 ) -> Section:
     blocks: list[Block] = [_reached(best), _beside_baselines(reports)]
-    for subset, own in latents.items():
-        blocks += _subset_blocks(subset, own, table, reports[subset], max_points)
+    for subset, kept in latents.items():
+        blocks += _subset_blocks(subset, kept, table, reports[subset], max_points)
     return Section(
         anchor="spectra-latents",
         title="Latents",
@@ -87,19 +87,19 @@ class MapPlane:
     asymmetry: FloatArray
 
 
-def map_plane(own: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int) -> MapPlane | None:
+def map_plane(kept: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int) -> MapPlane | None:
     """The latents which follow the energy scale and the asymmetry best; None where fewer than two are active."""
-    if len(own.names) < 2:
+    if len(kept.names) < 2:
         return None
     associations = report.associations
     scale = "log_T_K" if any("log_T_K" in line for line in associations.values()) else "log_max_scale"
-    x = max(range(len(own.names)), key=lambda i: abs(_value(associations, own.names[i], scale)))
-    others = [i for i in range(len(own.names)) if i != x]
-    y = max(others, key=lambda i: abs(_value(associations, own.names[i], "asymmetry")))
-    row_of = np.full(int(max(table.row.max(initial=0), own.spectrum_row.max(initial=0))) + 1, -1)
+    x = max(range(len(kept.names)), key=lambda i: abs(_value(associations, kept.names[i], scale)))
+    others = [i for i in range(len(kept.names)) if i != x]
+    y = max(others, key=lambda i: abs(_value(associations, kept.names[i], "asymmetry")))
+    row_of = np.full(int(max(table.row.max(initial=0), kept.spectrum_row.max(initial=0))) + 1, -1)
     row_of[table.row] = np.arange(table.row.size)
-    shown = thinned(np.flatnonzero(row_of[own.spectrum_row] >= 0), max_points)
-    rows = row_of[own.spectrum_row[shown]]
+    shown = thinned(np.flatnonzero(row_of[kept.spectrum_row] >= 0), max_points)
+    rows = row_of[kept.spectrum_row[shown]]
     tk, temperature = table.kondo_temperature[rows], table.temperature[rows]
     if scale == "log_T_K":
         energy, label = np.where(tk > temperature, tk, np.nan), "log$_{10}$ T$_K$ / D"
@@ -107,10 +107,10 @@ def map_plane(own: SubsetLatents, table: SpectrumTable, report: SubsetReport, ma
         energy = np.fmax(np.fmax(tk, temperature), np.abs(table.field[rows]))
         label = "log$_{10}$ max(T$_K$, T, |B|) / D"
     return MapPlane(
-        x=own.mean[shown, x],
-        y=own.mean[shown, y],
-        x_name=f"latent “{own.names[x]}”",
-        y_name=f"latent “{own.names[y]}”",
+        x=kept.mean[shown, x],
+        y=kept.mean[shown, y],
+        x_name=f"latent “{kept.names[x]}”",
+        y_name=f"latent “{kept.names[y]}”",
         scale=np.log10(energy),
         scale_label=label,
         asymmetry=table.asymmetry[rows],
@@ -125,13 +125,13 @@ def _value(associations: Mapping[str, Mapping[str, Measures]], latent: str, quan
 def _reached(best: Mapping[str, BestLatent]) -> Table:
     rows = []
     for quantity in sorted(best, key=list(QUANTITIES).index):
-        own = best[quantity]
+        kept = best[quantity]
         goals = LATENTS.get(quantity, LatentGoals())
-        cells = [_words(quantity), own.latent.replace(" ", "\u00a0"), _subset(own.subset)]
+        cells = [_words(quantity), kept.latent.replace(" ", "\u00a0"), _subset(kept.subset)]
         values = (
-            (own.value, own.low, own.high),
-            (own.linear_direction, None, None),
-            (own.nonlinear_r2, None, None),
+            (kept.value, kept.low, kept.high),
+            (kept.linear_direction, None, None),
+            (kept.nonlinear_r2, None, None),
         )
         for (value, low, high), goal in zip(values, goals, strict=True):
             text = value_with_interval(value, low, high)
@@ -189,17 +189,17 @@ def _subset(name: str) -> str:
 
 
 def _subset_blocks(
-    subset: str, own: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int
+    subset: str, kept: SubsetLatents, table: SpectrumTable, report: SubsetReport, max_points: int
 ) -> list[Block]:
-    if not own.names:
+    if not kept.names:
         return [
             Notice(text=f"The network of “{_subset(subset)}” has no active latent: it stores nothing of its spectra.")
         ]
-    plane = map_plane(own, table, report, max_points)
+    plane = map_plane(kept, table, report, max_points)
     words = _subset(subset)
     if plane is None:
         first: Picture | Notice = Notice(
-            text=f"The network of “{words}” has {len(own.names)} active latent: no map to draw."
+            text=f"The network of “{words}” has {len(kept.names)} active latent: no map to draw."
         )
     else:
         first = picture(
@@ -211,15 +211,20 @@ def _subset_blocks(
             "grey where there is no measured value. Where one latent is one quantity, the colour changes along one "
             "axis only.",
         )
-    return [first, _traversals(subset, own), _who_is_who(subset, own, report), *_in_words(subset, own, report)]
+    return [
+        first,
+        _traversals(subset, kept),
+        _who_is_who(subset, kept, report),
+        *_in_words(subset, kept, report),
+    ]
 
 
-def _traversals(subset: str, own: SubsetLatents) -> Picture:
+def _traversals(subset: str, kept: SubsetLatents) -> Picture:
     figure = draw_traversals(
-        own.omega,
-        own.traversal_spectrum.astype(float),
-        own.traversal_position,
-        [f"latent “{name}”" for name in own.names],
+        kept.omega,
+        kept.traversal_spectrum.astype(float),
+        kept.traversal_position,
+        [f"latent “{name}”" for name in kept.names],
     )
     return picture(
         figure,
@@ -229,11 +234,11 @@ def _traversals(subset: str, own: SubsetLatents) -> Picture:
     )
 
 
-def _who_is_who(subset: str, own: SubsetLatents, report: SubsetReport) -> Picture:
+def _who_is_who(subset: str, kept: SubsetLatents, report: SubsetReport) -> Picture:
     associations = report.associations
     known = [q for q in QUANTITIES if any(q in line for line in associations.values())]
-    strength = np.array([[abs(_value(associations, name, q)) for q in known] for name in own.names])
-    names = [f"{name} ({number(float(kl), 2)} nats)" for name, kl in zip(own.names, own.kl, strict=True)]
+    strength = np.array([[abs(_value(associations, name, q)) for q in known] for name in kept.names])
+    names = [f"{name} ({number(float(kl), 2)} nats)" for name, kl in zip(kept.names, kept.kl, strict=True)]
     figure = draw_association(names, [QUANTITIES[q][1] for q in known], strength)
     return picture(
         figure,
@@ -244,10 +249,10 @@ def _who_is_who(subset: str, own: SubsetLatents, report: SubsetReport) -> Pictur
     )
 
 
-def _in_words(subset: str, own: SubsetLatents, report: SubsetReport) -> list[Table]:
+def _in_words(subset: str, kept: SubsetLatents, report: SubsetReport) -> list[Table]:
     associations = report.associations
     rows: list[Sequence[str]] = []
-    for name in own.names:
+    for name in kept.names:
         line = associations[name]
         nearest = max(line, key=lambda q: abs(line[q].spearman[0] or 0.0))
         rows.append(

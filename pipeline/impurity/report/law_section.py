@@ -142,19 +142,19 @@ def equation_markup(formula: Formula, name: str, *, left: bool = False) -> Marku
 def coefficient_table(test: Mapping[str, Coefficient]) -> Table:
     """Every term of the fuller law."""
     terms = {term: test[term] for term in TERM_WORDS if term in test}
-    n_variants = max((len(own.variants or ()) for own in terms.values()), default=0)
+    n_variants = max((len(entry.variants or ()) for entry in terms.values()), default=0)
     return Table(
         columns=["term", "fitted coefficient", "scatter only", "expected", "verdict"],
         rows=[
             [
                 TERM_WORDS[term],
-                value_with_interval(own.coefficient, own.low, own.high, 4),
-                value_with_interval(own.coefficient, own.low_scatter, own.high_scatter, 4),
-                number(own.expected, 4),
-                ("resolved" if own.resolved else "not resolved")
-                + (", agrees" if own.contains_expected else ", differs"),
+                value_with_interval(entry.coefficient, entry.low, entry.high, 4),
+                value_with_interval(entry.coefficient, entry.low_scatter, entry.high_scatter, 4),
+                number(entry.expected, 4),
+                ("resolved" if entry.resolved else "not resolved")
+                + (", agrees" if entry.contains_expected else ", differs"),
             ]
-            for term, own in terms.items()
+            for term, entry in terms.items()
         ],
         highlighted=frozenset(i for i, term in enumerate(terms) if term == "correction"),
         caption="A fit, not a search: the coefficients of the four terms of the fuller law, fitted to the measured "
@@ -169,13 +169,13 @@ def _pareto(fronts: Rows) -> Picture | Notice:
     searches = list(dict.fromkeys((row["target"], row["engine"], row["encoding"]) for row in fronts))
     for target, engine, encoding in searches:
         title = PANEL_TITLES.get(target, target)
-        own = [row for row in fronts if (row["target"], row["engine"], row["encoding"]) == (target, engine, encoding)]
-        points = [(float(row["complexity"]), max(float(row["loss"]), 1e-16)) for row in own]
+        entry = [row for row in fronts if (row["target"], row["engine"], row["encoding"]) == (target, engine, encoding)]
+        points = [(float(row["complexity"]), max(float(row["loss"]), 1e-16)) for row in entry]
         panels.setdefault(title, {})[f"{engine}, {encoding}"] = (
             np.array([p[0] for p in points]),
             np.array([p[1] for p in points]),
         )
-        chosen.setdefault(title, []).extend(p for p, row in zip(points, own, strict=True) if row["selected"] == "1")
+        chosen.setdefault(title, []).extend(p for p, row in zip(points, entry, strict=True) if row["selected"] == "1")
     if not panels:
         return Notice(text="reports/formula/fronts.csv has no rows: the Pareto fronts are missing.")
     return picture(

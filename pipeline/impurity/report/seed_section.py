@@ -90,7 +90,7 @@ def _seeds(
         trained = vae[subset]
         candidates = [c for c in selection[subset].candidates if c.beta == trained.beta]
         consistency = candidates[0].consistency if candidates else {}
-        for seed, own in trained.seeds.items():
+        for seed, entry in trained.seeds.items():
             held_out = latents[subset].held_out if subset in latents else {}
             best = {q: of["test"][f"seed_{seed}"] for q, of in held_out.items() if f"seed_{seed}" in of.get("test", {})}
             if int(seed) == trained.seed:
@@ -99,8 +99,8 @@ def _seeds(
                 [
                     SUBSET_WORDS.get(subset, subset),
                     seed,
-                    number(own.test_mae),
-                    number(own.active_latents),
+                    number(entry.test_mae),
+                    number(entry.active_latents),
                     number(consistency.get(seed)),
                     *(
                         f"{number(best[q].spearman[0])} ({best[q].coordinate})".replace(" ", "\u00a0")

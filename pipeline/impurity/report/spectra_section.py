@@ -236,8 +236,8 @@ def _melting_family(hamiltonian: NDArray[np.int64], log_ratio: FloatArray, rows:
     """Rows of the Hamiltonian whose temperatures lie best around T_K, one row per temperature, coldest first."""
     best: tuple[float, list[int]] = (-np.inf, [])
     for label in np.unique(hamiltonian[rows]):
-        own = np.flatnonzero(rows & (hamiltonian == label))
-        order = own[np.argsort(log_ratio[own], kind="stable")]
+        entry = np.flatnonzero(rows & (hamiltonian == label))
+        order = entry[np.argsort(log_ratio[entry], kind="stable")]
         distinct = [int(order[0])]
         for i in order[1:]:
             if log_ratio[i] > log_ratio[distinct[-1]] + 1e-9:

@@ -124,9 +124,9 @@ def goal_table(goals: Sequence[Goal]) -> Table:
 
 def strongest_pair(inputs: MicrostructureInputs) -> str:
     """How far the claim goes on lamellae, in one sentence from the numbers."""
-    own = best_of(inputs.details, "lamellae", "mean")
-    pairs = [d for d in own if d.descriptor in PAIR_STATISTICS]
-    network = next((d for d in own if d.descriptor == NETWORK), None)
+    scores = best_of(inputs.details, "lamellae", "mean")
+    pairs = [d for d in scores if d.descriptor in PAIR_STATISTICS]
+    network = next((d for d in scores if d.descriptor == NETWORK), None)
     if network is None or not pairs:
         return ""
     rival = max(pairs, key=lambda d: d.linear_r2["mean"][0])
@@ -142,10 +142,10 @@ def strongest_pair(inputs: MicrostructureInputs) -> str:
 
 
 def record_table(inputs: MicrostructureInputs, generator: str) -> Table:
-    own = [r for r in inputs.results if r.generator == generator]
-    parameters = [name for name in own[0].linear_r2 if name != "mean"]
+    scores = [r for r in inputs.results if r.generator == generator]
+    parameters = [name for name in scores[0].linear_r2 if name != "mean"]
     rows = []
-    for record in own:
+    for record in scores:
         details = inputs.details_of(record)
         rows.append(
             [
@@ -159,13 +159,13 @@ def record_table(inputs: MicrostructureInputs, generator: str) -> Table:
                 number(details.sister_retrieval[0], 2),
             ]
         )
-    first = own[0].generator, GENERATORS[generator][1]
+    first = scores[0].generator, GENERATORS[generator][1]
     best = max(best_of(inputs.results, *first), key=lambda r: r.linear_r2[first[1]])
     heads = [f"R² {PARAMETERS.get(name, name)}" for name in parameters]
     return Table(
         columns=["descriptor", "map, coordinates", *heads, "R² mean", "kNN R²", "trust.", "distances", "recall"],
         rows=rows,
-        highlighted=frozenset({own.index(best)}),
+        highlighted=frozenset({scores.index(best)}),
         caption=f"{GENERATORS[generator][0].capitalize()}. Linear R² by parameter and in the mean; kNN: mean R² from "
         "the nearest neighbours; trustworthiness of neighbourhoods; rank correlation of pair distances in map and "
         "parameters; same-group nearest-neighbour recall: share of images whose nearest neighbour has "
@@ -410,16 +410,16 @@ def draw_dimensions(details: Sequence[MapDetails], generators: Mapping[str, tupl
     figure = new_figure(10.0, 3.0 * len(generators))
     grid = figure.subplots(len(generators), 2, squeeze=False)
     for line, (generator, (words, parameter, parameter_words)) in zip(grid, generators.items(), strict=True):
-        for own in (d for d in details if d.generator == generator):
-            name, colour = DESCRIPTORS.get(own.descriptor, (own.descriptor, CYCLE[6]))
-            shown = _shade(own.descriptor, colour)
-            style = LINES[methods.index(own.method) % len(LINES)]
-            curves = (own.residual_variance, [max(r[parameter], LEAST_SHOWN) for r in own.linear_r2_by_dimension])
+        for scores in (d for d in details if d.generator == generator):
+            name, colour = DESCRIPTORS.get(scores.descriptor, (scores.descriptor, CYCLE[6]))
+            shown = _shade(scores.descriptor, colour)
+            style = LINES[methods.index(scores.method) % len(LINES)]
+            curves = (scores.residual_variance, [max(r[parameter], LEAST_SHOWN) for r in scores.linear_r2_by_dimension])
             for axes, curve in zip(line, curves, strict=True):
                 n = np.arange(1, len(curve) + 1)
-                label = f"{name}, {METHODS.get(own.method, own.method)}"
+                label = f"{name}, {METHODS.get(scores.method, scores.method)}"
                 axes.plot(n, curve, style, color=shown, linewidth=1.3, label=label)
-                axes.plot(own.dimension, curve[own.dimension - 1], "o", color=shown, markersize=5.5)
+                axes.plot(scores.dimension, curve[scores.dimension - 1], "o", color=shown, markersize=5.5)
         line[0].set(title=words, ylabel="residual variance", ylim=(0, 1.02))
         line[1].set(ylabel=f"linear R² of {parameter_words}", ylim=(-0.32, 1.02))
     for axes in grid[-1]:
@@ -431,8 +431,8 @@ def draw_dimensions(details: Sequence[MapDetails], generators: Mapping[str, tupl
 
 def _shade(descriptor: str, colour: str) -> str:
     """Pair statistics have one colour in bars; as curves each needs its own."""
-    own = {"two_point_centred": CYCLE[5], "log_power_spectrum": CYCLE[3], "power_spectrum": CYCLE[6]}
-    return own.get(descriptor, colour)
+    scores = {"two_point_centred": CYCLE[5], "log_power_spectrum": CYCLE[3], "power_spectrum": CYCLE[6]}
+    return scores.get(descriptor, colour)
 
 
 def _apart(points: FloatArray, n_across: int) -> list[int]:

@@ -149,10 +149,10 @@ def finding(inputs: MicrostructureInputs) -> str:
         )
     rivals = {name: lamellae[name].linear_r2["mean"] for name in PAIR_STATISTICS if name in lamellae}
     if NETWORK in lamellae and rivals:
-        own = lamellae[NETWORK]
+        entry = lamellae[NETWORK]
         said.append(
             f"On lamellae, where angle, noise and scale are to be recovered, it reaches "
-            f"{value_with_interval(own.linear_r2['mean'], own.low, own.high)}; {_each(rivals)}."
+            f"{value_with_interval(entry.linear_r2['mean'], entry.low, entry.high)}; {_each(rivals)}."
         )
     return " ".join(said) or "No generator was described by both the network and second-order statistics."
 

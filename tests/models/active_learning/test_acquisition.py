@@ -1,12 +1,19 @@
 """What is chosen for labelling: calibrated thresholds, no near-duplicates, the most uncertain and most different."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models.active_learning.acquisition import ThresholdRule, calibrate, fingerprint, fingerprint_distance, select
+from models.active_learning.acquisition import ThresholdRule, calibrate
+from models.active_learning.acquisitions.diverse import fingerprint, fingerprint_distance, select
 from models.frames import Frames
 
+FIXED = ThresholdRule(
+    kind="fixed", quantile=0.9, factor=1.5, energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3
+)
+QUANTILE = replace(FIXED, kind="quantile")
 RNG = np.random.default_rng(0)
 NUMBERS = np.full(6, 13)
 CELL = np.diag([4.5, 4.6, 4.7])
@@ -23,26 +30,24 @@ def spreads(scale: float) -> np.ndarray:
 
 
 def test_calibrated_thresholds_are_a_quantile_times_a_factor():
-    found = calibrate(ThresholdRule(quantile=0.5, factor=2.0), spreads(0.01))
+    found = calibrate(replace(QUANTILE, quantile=0.5, factor=2.0), spreads(0.01))
     assert found.energy_eV_atom == pytest.approx(0.03)
     assert found.force_mean_eV_A == pytest.approx(0.3)
     assert found.force_max_eV_A == pytest.approx(0.9)
 
 
 def test_the_same_frames_are_uncertain_whatever_the_scale_of_the_spread():
-    small, large = (calibrate(ThresholdRule(), spreads(scale)) for scale in (1e-3, 1.0))
+    small, large = (calibrate(QUANTILE, spreads(scale)) for scale in (1e-3, 1.0))
     assert small.ratios(spreads(2e-3)) == pytest.approx(large.ratios(spreads(2.0)))
 
 
 def test_fixed_thresholds_do_not_look_at_the_frames():
-    rule = ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3)
-    found = calibrate(rule, np.zeros((0, 3)))
+    found = calibrate(FIXED, np.zeros((0, 3)))
     assert (found.energy_eV_atom, found.force_mean_eV_A, found.force_max_eV_A) == (0.1, 0.2, 0.3)
 
 
 def test_the_worst_of_the_three_spreads_decides():
-    rule = ThresholdRule(kind="fixed", energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3)
-    assert calibrate(rule, np.zeros((0, 3))).ratios(np.array([[0.05, 0.1, 0.6]])) == pytest.approx([2.0])
+    assert calibrate(FIXED, np.zeros((0, 3))).ratios(np.array([[0.05, 0.1, 0.6]])) == pytest.approx([2.0])
 
 
 @pytest.mark.parametrize(
@@ -51,13 +56,13 @@ def test_the_worst_of_the_three_spreads_decides():
 )
 def test_rules_without_a_threshold_above_zero_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
-        ThresholdRule(**wrong)
+        ThresholdRule(**asdict(FIXED) | wrong)
 
 
 def test_members_that_agree_everywhere_give_no_threshold():
     nothing = np.zeros((1, 3))
     with pytest.raises(ValueError, match="thresholds"):
-        calibrate(ThresholdRule(), nothing)
+        calibrate(QUANTILE, nothing)
 
 
 def test_a_fingerprint_does_not_change_with_what_leaves_the_physics_alone():
@@ -86,13 +91,13 @@ def line(*places: float) -> np.ndarray:
 
 
 def test_near_duplicates_are_left_out():
-    found = select(line(0.0, 0.1, 5.0, 5.05), [4.0, 5.0, 3.0, 2.0], line(), quota=4, least_distance=0.01)
+    found = select(line(0.0, 0.1, 5.0, 5.05), [4.0, 5.0, 3.0, 2.0], line(), quota=4, least_distance=0.01, diversity=1.0)
     assert found.chosen == [1, 2]
     assert found.duplicates == [0, 3]
 
 
 def test_what_is_labelled_already_counts_as_chosen():
-    found = select(line(0.0, 5.0), [9.0, 1.0], line(0.05), quota=2, least_distance=0.01)
+    found = select(line(0.0, 5.0), [9.0, 1.0], line(0.05), quota=2, least_distance=0.01, diversity=1.0)
     assert found.chosen == [1]
     assert found.duplicates == [0]
 
@@ -103,10 +108,10 @@ def test_the_quota_goes_to_the_most_uncertain_where_distance_counts_nothing():
 
 
 def test_equally_uncertain_frames_are_taken_far_from_each_other():
-    found = select(line(0.0, 1.0, 2.0, 9.0), [1.0, 1.0, 1.0, 1.0], line(-0.5), quota=2, least_distance=0.0)
+    found = select(line(0.0, 1.0, 2.0, 9.0), [1.0, 1.0, 1.0, 1.0], line(-0.5), quota=2, least_distance=0, diversity=1)
     assert found.chosen == [3, 2]
 
 
 def test_nothing_to_choose_from_chooses_nothing():
-    found = select(np.zeros((0, 2)), [], line(1.0), quota=3, least_distance=0.1)
+    found = select(np.zeros((0, 2)), [], line(1.0), quota=3, least_distance=0.1, diversity=1.0)
     assert (found.chosen, found.duplicates) == ([], [])

@@ -161,12 +161,12 @@ def test_the_receptive_field_holds_95_percent_of_a_chain_of_equal_weights():
         ("random_efficientnet", EfficientNetSettings(layers=("stem",)), (3, 64), "no layer is fine enough"),
     ],
 )
-def test_layers_and_sizes_that_do_not_fit_are_told_before_any_image(name, settings, shape, message):
+def test_layers_and_sizes_that_do_not_fit_are_reported_before_any_image(name, settings, shape, message):
     with pytest.raises(ValueError, match=message):
         make_descriptor(name, DescriptorSettings(settings), shape)
 
 
-def test_unknown_names_are_told_with_the_known_ones():
+def test_unknown_names_are_reported_with_the_known_ones():
     with pytest.raises(ValueError, match=r"found 'resnet', expected one of \['efficientnet'"):
         make_descriptor("resnet", SETTINGS, SHAPE)
     with pytest.raises(ValueError, match=f"layers.0\n  Input should be '{NAMES[0]}'.* or '{NAMES[-1]}'"):

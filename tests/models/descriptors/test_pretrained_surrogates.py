@@ -28,7 +28,7 @@ def drawn(order: float, size: int) -> np.ndarray:
     )
 
 
-def test_cells_are_always_told():
+def test_cells_are_always_recognised():
     assert auc(drawn(0.0, SIZE))[0] > 0.99
 
 

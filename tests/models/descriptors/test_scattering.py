@@ -33,7 +33,7 @@ def test_too_small_images_are_refused():
         make_descriptor("scattering", SETTINGS, (4, 48))
 
 
-def test_without_kymatio_the_way_to_get_it_is_told(monkeypatch):
+def test_without_kymatio_the_way_to_get_it_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "kymatio", None)
     monkeypatch.delitem(sys.modules, "kymatio.numpy", raising=False)
     with pytest.raises(DescriptorUnavailable, match=r"pip install -e '\.\[microstructures\]'"):

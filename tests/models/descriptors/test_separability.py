@@ -45,18 +45,18 @@ def judged(fields: np.ndarray, **options: bool) -> tuple[float, float, float]:
     return found.auc, found.low, found.high
 
 
-def test_a_gaussian_random_field_is_not_told_from_its_surrogates():
+def test_a_gaussian_random_field_is_not_separated_from_its_surrogates():
     auc, low, high = judged(gaussian_fields(48, 0))
     assert low < 0.5 < high
     assert abs(auc - 0.5) < 0.12
 
 
-def test_cells_are_told_from_their_surrogates():
+def test_cells_are_separated_from_their_surrogates():
     auc, low, _ = judged(cells(48, 0))
     assert auc > 0.99 and low > 0.97
 
 
-def test_cells_are_told_apart_when_grey_levels_agree_too():
+def test_cells_are_separated_when_grey_levels_agree_too():
     auc, low, _ = judged(cells(48, 1), match_histogram=True)
     assert auc > 0.95 and low > 0.9
 

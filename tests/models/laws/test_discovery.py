@@ -108,7 +108,7 @@ class TestControls:
         result = dummy_control(problem("haldane"), LIBRARY, RULES)
         assert result.passed, result
 
-    def test_rival_laws_are_told_apart(self):
+    def test_rival_laws_are_separated(self):
         interaction, level, gamma = impurities()
         rivals = {law: law_log_ratio(law, interaction, level, gamma) for law in LAWS}
         rivals["power_law"] = -2 * np.log(interaction / gamma)

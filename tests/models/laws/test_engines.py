@@ -112,7 +112,7 @@ class TestLibraryEngine(EngineContract):
         with pytest.raises(ValueError, match="no varying term"):
             engine.fit(np.ones((20, 2)), np.arange(20.0), NAMES, seed=0)
 
-    def test_impossible_settings_are_told_all_at_once(self):
+    def test_impossible_settings_are_reported_all_at_once(self):
         with pytest.raises(ValueError, match=r"(?s)max_power.*beam"):
             replace(LIBRARY, max_power=0, beam=0)
 
@@ -128,7 +128,7 @@ class TestOperonEngine(EngineContract):
         inputs, target = haldane_like()
         assert engine.fit(inputs, target, NAMES, seed=2) != front
 
-    def test_missing_pyoperon_is_told_with_a_cure(self, monkeypatch):
+    def test_missing_pyoperon_is_reported_with_a_cure(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pyoperon.sklearn", None)
         with pytest.raises(EngineUnavailable, match="pip install pyoperon, or choose `engine: library`"):
             OPERON.check_available()
@@ -188,7 +188,7 @@ class TestPySREngine(EngineContract):
             ("answer = dict(status='unavailable', reason='no Julia')", EngineUnavailable, "no Julia.*pip install pysr"),
         ],
     )
-    def test_a_bad_end_of_the_child_is_told(self, tmp_path, body, error, message):
+    def test_a_bad_end_of_the_child_is_reported(self, tmp_path, body, error, message):
         engine = replace(PYSR, command=child(tmp_path, body))
         with pytest.raises(error, match=f"(?s){message}"):
             engine.fit(*haldane_like(), NAMES, seed=0)

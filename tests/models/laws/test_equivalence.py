@@ -23,7 +23,7 @@ def found(text: str, target: np.ndarray, encoding: str = "dimensionless") -> tup
     return equation, inputs
 
 
-def judge(
+def equivalent_law(
     equation: Equation, inputs: np.ndarray, target: np.ndarray, encoding: str, tolerance: float = 0.2
 ) -> str | None:
     options = {"tolerance": tolerance, "n_bootstrap": 200, "confidence": 0.95, "seed": 0}
@@ -38,7 +38,7 @@ def judge(
 def test_a_law_matches_itself_up_to_an_affine_map_and_no_other(encoding, law, factor, offset):
     target = factor * law_log_ratio(law, *impurities()) + offset
     equation, inputs = found(law_equation(law, encoding, "nrg"), target, encoding)
-    assert judge(equation, inputs, target, encoding) == law
+    assert equivalent_law(equation, inputs, target, encoding) == law
 
 
 @pytest.mark.parametrize(("factor", "offset", "equivalent"), [(1.0, 0.0, True), (1.0, 3.0, True), (2.0, 3.0, False)])
@@ -68,15 +68,15 @@ def test_constants_fitted_to_noise_are_no_symbolic_solution_but_match_within_tol
     law = law_equation("haldane_corrected", "dimensionless", "nrg")
     equation, inputs = found(law, target)
     assert not srbench_equivalent(equation, law, inputs, 1.0)
-    assert judge(equation, inputs, target, "dimensionless") == "haldane_corrected"
+    assert equivalent_law(equation, inputs, target, "dimensionless") == "haldane_corrected"
 
 
 def test_the_right_terms_with_a_wrong_ratio_do_not_match():
     interaction, level, gamma = impurities()
     target = law_log_ratio("haldane", interaction, level, gamma) - 0.15 * np.log(interaction / gamma)
     equation, inputs = found(law_equation("haldane", "dimensionless", "nrg"), target)
-    assert judge(equation, inputs, target, "dimensionless") is None
-    assert judge(equation, inputs, target, "dimensionless", tolerance=0.4) == "haldane"
+    assert equivalent_law(equation, inputs, target, "dimensionless") is None
+    assert equivalent_law(equation, inputs, target, "dimensionless", tolerance=0.4) == "haldane"
 
 
 def test_an_interval_wider_than_the_tolerance_is_no_match_even_when_its_centre_is_right():
@@ -85,10 +85,10 @@ def test_an_interval_wider_than_the_tolerance_is_no_match_even_when_its_centre_i
     terms = {"1/u": np.pi / 2, "log(u)": 0.5, "u*x": np.pi / 2, "u*x**2": np.pi / 2}
     equation = canonicalise("u", inputs, target, names)
     right = Equation(names, -0.35, terms, 24, 0.04, equation.symbols)
-    assert judge(right, inputs, target, "dimensionless") is None
+    assert equivalent_law(right, inputs, target, "dimensionless") is None
 
 
 def test_a_haldane_fit_of_corrected_data_is_not_called_haldane():
     target = law_log_ratio("haldane_corrected", *impurities())
     equation, inputs = found(law_equation("haldane", "dimensionless", "nrg"), target)
-    assert judge(equation, inputs, target, "dimensionless") is None
+    assert equivalent_law(equation, inputs, target, "dimensionless") is None

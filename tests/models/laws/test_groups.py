@@ -38,7 +38,7 @@ def test_a_share_of_zero_stays_empty():
     assert set(split_by_group(np.zeros(3, dtype=int), validation=0.0, test=0.0, seed=0)) == {0}
 
 
-def test_too_few_groups_or_impossible_shares_are_told():
+def test_too_few_groups_or_impossible_shares_are_reported():
     with pytest.raises(ValueError, match=r"found 2 molecules, expected at least 3 \(train, validation, test\)"):
         split_by_group(np.array([0, 0, 1]), validation=0.1, test=0.1, seed=0, what="molecules")
     with pytest.raises(ValueError, match="expected >= 0 with sum below 1"):

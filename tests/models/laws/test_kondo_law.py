@@ -1,4 +1,4 @@
-"""The judge laws against their closed forms, and the coefficient test against targets whose answer is known."""
+"""The reference laws against their closed forms, and the coefficient test against targets whose answer is known."""
 
 import numpy as np
 import pytest

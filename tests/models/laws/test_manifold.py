@@ -61,8 +61,8 @@ def test_classical_mds_keeps_the_distances_of_a_flat_cloud():
 def test_isomap_agrees_with_scikit_learn():
     cloud = points(make_swiss_roll(400, random_state=0)[0])
     peer = Isomap(n_neighbors=10, n_components=3, eigen_solver="dense").fit_transform(cloud)
-    own = isomap(cloud, np.arange(400), 3, n_neighbours=10).coordinates_ND
-    np.testing.assert_allclose(np.abs(own), np.abs(peer), atol=1e-8)
+    entry = isomap(cloud, np.arange(400), 3, n_neighbours=10).coordinates_ND
+    np.testing.assert_allclose(np.abs(entry), np.abs(peer), atol=1e-8)
 
 
 def test_isomap_unrolls_a_swiss_roll():

@@ -54,7 +54,7 @@ def test_equations_with_too_many_terms_are_no_laws():
 
 
 @pytest.mark.parametrize("text", ["u +* x", "u + y", "u == x", "", "[u, x]"])
-def test_what_is_no_equation_is_told(text):
+def test_what_is_no_equation_is_reported(text):
     with pytest.raises(ValueError, match="equation"):
         parse_equation(text, input_symbols(INPUTS, NAMES))
 
@@ -121,7 +121,7 @@ def test_the_backup_of_a_killed_run_comes_first(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "Complexity;Loss\n1;2\n", "Complexity,Loss,Equation\nmany,0.5,u\n"])
-def test_a_broken_hall_of_fame_is_told(tmp_path, content):
+def test_a_broken_hall_of_fame_is_reported(tmp_path, content):
     (tmp_path / "hall_of_fame.csv").write_text(content)
     with pytest.raises(ValueError, match=r"hall_of_fame\.csv"):
         read_hall_of_fame(tmp_path / "hall_of_fame.csv")

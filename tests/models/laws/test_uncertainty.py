@@ -103,7 +103,7 @@ def test_bad_estimates_are_refused(estimate, error, message):
         risk_coverage(estimate, error)
 
 
-def test_strange_rows_are_told_from_familiar_ones():
+def test_strange_rows_are_separated_from_familiar_ones():
     familiar = np.array([1.0, 2.0, 3.0])
     assert auroc(familiar, np.array([4.0, 5.0])) == 1.0
     assert auroc(familiar, np.array([0.0])) == 0.0

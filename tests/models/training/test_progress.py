@@ -13,8 +13,8 @@ N_BATCHES = 10
 def trained(seconds_of_step: float, n_epochs: int, first_epoch: int = 0) -> list[TrainingProgress]:
     """What a training of so many epochs of ten steps tells."""
     now = [0.0]
-    told: list[TrainingProgress] = []
-    teller = ProgressCallback(told.append, n_epochs, clock=lambda: now[0])
+    reported: list[TrainingProgress] = []
+    teller = ProgressCallback(reported.append, n_epochs, clock=lambda: now[0])
     trainer: Any = SimpleNamespace(
         current_epoch=first_epoch,
         num_training_batches=N_BATCHES,
@@ -30,7 +30,7 @@ def trained(seconds_of_step: float, n_epochs: int, first_epoch: int = 0) -> list
             now[0] += seconds_of_step
             trainer.global_step += 1
             teller.on_train_batch_end(trainer, module, None, None, batch)
-    return told
+    return reported
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from models.active_learning.acquisition import ThresholdRule
+from models.active_learning.acquisition import ACQUISITIONS, Selection
 from models.active_learning.rounds import TooFewLabels
 from models.active_learning.sampling import start_frame
 from models.active_learning.settings import ActiveLearningParams
@@ -22,6 +22,7 @@ from models.frames import Frames
 from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.engines.ase import ASEEngine
 from models.registry import Chosen
+from models.settings import settings
 from pipeline.atoms import active_learning
 from pipeline.atoms.active_learning import OUT, RUNS, generate
 from pipeline.runtime.params import ParamsError, build
@@ -35,8 +36,8 @@ ROOT = Path(__file__).parents[3]
 METRICS, DETAILS = (Path(f"reports/{kind}/active_learning.json") for kind in ("metrics", "details"))
 TINY = section_params(ActiveLearningParams, "active_learning", "tiny")
 ALONE = replace(TINY, control=replace(TINY.control, n_seeds=0))
-NEVER = ThresholdRule(kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
-ALWAYS = ThresholdRule(kind="fixed", energy_eV_atom=1e-9, force_mean_eV_A=1e-9, force_max_eV_A=1e-9)
+NEVER = replace(TINY.thresholds, kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
+ALWAYS = replace(TINY.thresholds, kind="fixed", energy_eV_atom=1e-9, force_mean_eV_A=1e-9, force_max_eV_A=1e-9)
 
 
 @pytest.fixture
@@ -70,11 +71,11 @@ def test_every_round_is_recorded_and_the_random_arm_spends_the_same(workplace: P
         "random round 1": 2,
         "random round 2": 2,
     }
-    told = json.loads(METRICS.read_text())
-    assert [r["n_labels"] for r in told["rounds"]] == [r["n_labels"] for r in told["random"]] == [6, 8, 10]
-    assert [r["selected"] for r in told["rounds"]] == [6, 2, 2]
-    assert all(r["force_rmse"] > 0 and r["energy_rmse"] > 0 for r in told["rounds"] + told["random"])
-    gain = told["oracle_control"]["force_gain"]
+    metrics = json.loads(METRICS.read_text())
+    assert [r["n_labels"] for r in metrics["rounds"]] == [r["n_labels"] for r in metrics["random"]] == [6, 8, 10]
+    assert [r["selected"] for r in metrics["rounds"]] == [6, 2, 2]
+    assert all(r["force_rmse"] > 0 and r["energy_rmse"] > 0 for r in metrics["rounds"] + metrics["random"])
+    gain = metrics["oracle_control"]["force_gain"]
     assert gain["low"] < gain["mean"] < gain["high"]
     details = json.loads(DETAILS.read_text())
     assert details["rounds"][1]["ended"] == {"uncertain": 6}
@@ -116,9 +117,9 @@ def test_the_potential_that_is_kept_is_trained_anew(workplace: Path):
     assert final["force_rmse"] != json.loads(METRICS.read_text())["rounds"][-1]["force_rmse"]
     assert load_potential(RUNS).info["metrics"]["force_rmse_eV_A"] == pytest.approx(final["force_rmse"], rel=1e-9)
     made(replace(ALONE, thresholds=NEVER, training=replace(ALONE.training, final_steps=0)))
-    told = json.loads(METRICS.read_text())
-    assert told["final"] is None
-    assert load_potential(RUNS).info["metrics"]["force_rmse_eV_A"] == pytest.approx(told["rounds"][-1]["force_rmse"])
+    metrics = json.loads(METRICS.read_text())
+    assert metrics["final"] is None
+    assert load_potential(RUNS).info["metrics"]["force_rmse_eV_A"] == pytest.approx(metrics["rounds"][-1]["force_rmse"])
 
 
 FLAKY = '''
@@ -161,9 +162,9 @@ def test_failed_labels_are_recorded_and_never_trained_on(workplace: Path, monkey
     assert failed and all("not converged on the left" in record.failure for record in failed)
     assert all(np.isnan(record.energy_eV) for record in failed)
     first, last = json.loads(METRICS.read_text())["rounds"]
-    own = [r for r in records if r.source == "bootstrap" or r.source.startswith("active")]
-    assert first["n_failed"] + last["n_failed"] == sum(bool(r.failure) for r in own)
-    assert last["n_labels"] == sum(not r.failure for r in own)
+    entry = [r for r in records if r.source == "bootstrap" or r.source.startswith("active")]
+    assert first["n_failed"] + last["n_failed"] == sum(bool(r.failure) for r in entry)
+    assert last["n_labels"] == sum(not r.failure for r in entry)
     assert last["selected"] == 2
 
 
@@ -294,7 +295,7 @@ def section_with(**changes: object) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"packed__volume_A3": [5.0, 22.0]}, "impossible density"),
         ({"paths__volume_end_A3": [1.0, 24.0]}, "impossible density"),
@@ -310,8 +311,8 @@ def section_with(**changes: object) -> dict:
         ({"dynamics__check_every": 100}, "check_every"),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_runs(changes, told):
-    with pytest.raises(ParamsError, match=told):
+def test_what_cannot_work_is_refused_before_anything_runs(changes, message):
+    with pytest.raises(ParamsError, match=message):
         build(ActiveLearningParams, section_with(**changes), "active_learning", "params.yaml")
 
 
@@ -345,3 +346,28 @@ def test_starts_differ_between_rounds_seeds_and_trajectories_and_can_be_drawn_ag
     volumes = [abs(float(np.linalg.det(frame.cell_A))) for frame in frames]
     assert len(set(volumes)) == len(volumes)
     np.testing.assert_array_equal(frames[0].positions_A, start_frame(TINY, 0, 1, 0).positions_A)
+
+
+@settings
+class Hottest:
+    """Takes the most uncertain ones, however alike they are."""
+
+    at_most: int
+
+    def choose(self, candidates, ratios, labelled, quota):
+        return Selection(chosen=np.argsort(-ratios, kind="stable")[: min(quota, self.at_most)].tolist(), duplicates=[])
+
+
+@pytest.mark.slow
+def test_an_acquisition_defined_elsewhere_runs_the_stage_once_it_is_registered(workplace: Path):
+    section = raw_section("active_learning", "tiny")
+    section["rounds"]["acquisition"] = {"name": "hottest", "at_most": 1}
+    with pytest.raises(ParamsError, match=r"acquisition: found 'hottest', expected one of \['diverse'\]"):
+        build(ActiveLearningParams, section, "active_learning", "params.yaml")
+    with ACQUISITIONS.registered("hottest", Hottest):
+        params = build(ActiveLearningParams, section, "active_learning", "params.yaml")
+        records = made(
+            replace(params, control=ALONE.control, rounds=replace(params.rounds, n_rounds=1), thresholds=ALWAYS)
+        )
+    sources = by_source(records)
+    assert (sources["active round 1"], sources["random round 1"]) == (1, 1)

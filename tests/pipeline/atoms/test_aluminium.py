@@ -58,8 +58,8 @@ def hash_of(params: AluminiumParams) -> str:
 
 def test_every_kind_is_labelled_with_stress_and_counted(workplace: Path):
     records = made(CHEAP)
-    told = json.loads(aluminium.METRICS.read_text())
-    assert told["sources"] == {
+    metrics = json.loads(aluminium.METRICS.read_text())
+    assert metrics["sources"] == {
         "crystal bcc": 1,
         "crystal diamond": 1,
         "crystal fcc": 2,
@@ -69,7 +69,7 @@ def test_every_kind_is_labelled_with_stress_and_counted(workplace: Path):
         "melt": 3,
         "packed": 2,
     }
-    assert (told["n_configs"], told["n_failed"], told["level"]) == (12, 0, "EMT")
+    assert (metrics["n_configs"], metrics["n_failed"], metrics["level"]) == (12, 0, "EMT")
     assert all(record.stress_eV_A3 is not None and record.pbc.all() for record in records)
     melt = [record for record in records if record.source == "melt"]
     assert len({record.group for record in melt}) == 1
@@ -139,15 +139,15 @@ def test_an_impossible_density_and_an_unknown_element_are_refused_with_their_key
     section = read_section("aluminium", ROOT / "params.yaml")
     section["packed"]["volume_A3"] = [5.0, 20.0]
     section["melts"]["start"]["minimum_distance_A"] = 3.5
-    with pytest.raises(ParamsError) as told:
+    with pytest.raises(ParamsError) as raised:
         build(AluminiumParams, section, "aluminium", "params.yaml")
-    assert str(told.value).count("impossible density") == 2
-    assert "aluminium.packed:" in str(told.value)
+    assert str(raised.value).count("impossible density") == 2
+    assert "aluminium.packed:" in str(raised.value)
     with pytest.raises(ParamsError, match=r"'Alu'.*chemical symbol"):
         build(AluminiumParams, raw_section("aluminium", "tiny") | {"element": "Alu"}, "aluminium", "params.yaml")
 
 
-def test_a_melt_that_cannot_be_driven_is_told_in_every_frame_it_should_have_had(workplace: Path):
+def test_a_melt_that_cannot_be_driven_is_reported_in_every_frame_it_should_have_had(workplace: Path):
     calm = replace(CHEAP.melts.dynamics, n_frames=2)
     broken = Chosen("ase", ASEEngine(factory="math:sqrt", level_name="broken"))
     few = replace(CHEAP.crystals, n_frames=1)

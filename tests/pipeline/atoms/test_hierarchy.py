@@ -76,11 +76,11 @@ def test_labels_like_another_member_are_within_the_spread(workplace):
         for estimate in found[quantity].values():
             assert 0.3 < estimate["told_apart"] < 0.7  # both sets are drawn alike here
             for name in ("held_out", "out_of_distribution"):
-                told = estimate[name]
-                value, low, high = told["spearman"]
+                figures = estimate[name]
+                value, low, high = figures["spearman"]
                 assert -1 <= low <= value <= high <= 1
-                assert told["oracle_area"] <= told["area"] and told["relative_excess"] >= 0
-                assert 0 <= told["miscalibration"] <= 0.5
+                assert figures["oracle_area"] <= figures["area"] and figures["relative_excess"] >= 0
+                assert 0 <= figures["miscalibration"] <= 0.5
     spread = found["forces"]["spread"]
     assert 0.5 < spread["scale"] < 3
     assert spread["held_out"]["spearman"][0] > 0
@@ -100,7 +100,7 @@ def test_details_hold_curves_of_bounded_length(workplace):
     assert len(found["terms"]["held_out"]["rms_eV"]) == 3
 
 
-def test_features_are_told_apart_by_what_they_know(workplace):
+def test_features_are_separated_by_what_they_know(workplace):
     """Ethanol's oxygen is the only atom of its element with a hydrogen: features see elements and coordination."""
     hierarchy.main()
     found = json.loads(DETAILS.read_text())["latents"]
@@ -113,11 +113,11 @@ def test_features_are_told_apart_by_what_they_know(workplace):
 
 
 def test_the_same_run_writes_the_same_bytes(workplace):
-    told = []
+    written = []
     for _ in range(2):
         hierarchy.main()
-        told.append((METRICS.read_bytes(), DETAILS.read_bytes()))
-    assert told[0] == told[1]
+        written.append((METRICS.read_bytes(), DETAILS.read_bytes()))
+    assert written[0] == written[1]
 
 
 def test_without_foreign_sources_only_the_held_out_set_is_judged(workplace):
@@ -144,14 +144,14 @@ def test_coordination_counts_bonds(workplace):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (lambda: save_potential(hierarchy.POTENTIAL, [potential(0)], {}), "expected at least 2: one has no spread"),
         (lambda: np.save(hierarchy.POTENTIAL / "split.npy", np.zeros(7)), "found 7 rows, .*train it again"),
         (lambda: np.save(hierarchy.POTENTIAL / "split.npy", np.zeros(160)), "found no validation configuration"),
     ],
 )
-def test_what_does_not_belong_together_is_refused(workplace, spoil, told):
+def test_what_does_not_belong_together_is_refused(workplace, spoil, message):
     spoil()
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         hierarchy.main()

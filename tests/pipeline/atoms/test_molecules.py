@@ -1,4 +1,4 @@
-"""Stage `molecules`: every frame a labelled row or a told failure, whatever was killed, split or in another order."""
+"""Stage `molecules`: every frame a labelled row or a failed one, whatever was killed, split or in another order."""
 
 import json
 from dataclasses import replace
@@ -86,8 +86,8 @@ def hash_of(params: MoleculesParams) -> str:
 def test_the_store_is_valid_and_its_metrics_count_sources(cheap_store: Path):
     assert validate(cheap_store / molecules.OUT) == []
     records = frames_of(open_store(cheap_store / molecules.OUT, ATOMS).load())
-    told = json.loads((cheap_store / molecules.METRICS).read_text())
-    assert told == {
+    metrics = json.loads((cheap_store / molecules.METRICS).read_text())
+    assert metrics == {
         "n_configs": 9,
         "n_failed": 0,
         "n_retried": 0,
@@ -137,16 +137,16 @@ def test_what_cannot_be_labelled_is_a_row_with_its_reason(workplace: Path):
     assert json.loads(molecules.METRICS.read_text())["n_failed"] == 2
 
 
-def test_all_that_hinders_is_told_at_once_before_anything_runs(workplace: Path, monkeypatch):
+def test_all_that_hinders_is_reported_at_once_before_anything_runs(workplace: Path, monkeypatch):
     def without_pyscf(name):
         return None if name == "pyscf" else object()
 
     monkeypatch.setattr(engine_module, "find_spec", without_pyscf)
     wrong = replace(TINY, molecules=(wanted("H2O", torsions=3), wanted("H2X", normal_modes=1)))
-    with pytest.raises(ValueError, match="molecules cannot be labelled") as told:
+    with pytest.raises(ValueError, match="molecules cannot be labelled") as raised:
         generate(wrong)
     for words in ("no bond of it turns", "'H2X'", "found no package pyscf", "pip install -e '.[atoms]'"):
-        assert words in str(told.value)
+        assert words in str(raised.value)
     assert not any(workplace.iterdir())
 
 

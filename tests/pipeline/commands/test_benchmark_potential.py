@@ -1,4 +1,4 @@
-"""The command: properties of any ASE calculator in one file; bad input is told before anything runs."""
+"""The command: properties of any ASE calculator in one file; bad input is refused before anything runs."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_settings_come_from_a_file(tmp_path):
         ([*EMT, "--oracle", "ase.calculators.emt:X"], r"--oracle: 'ase.calculators.emt' has no factory 'X'"),
     ],
 )
-def test_bad_input_is_told_before_anything_runs(arguments, message, tmp_path):
+def test_bad_input_is_reported_before_anything_runs(arguments, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         run("benchmark-potential", *arguments, "--out", "never.json")
     assert not (tmp_path / "never.json").exists()

@@ -112,7 +112,7 @@ def test_a_triqs_interpreter_that_is_not_there_is_optional(monkeypatch):
     assert "/nowhere/python" in finding.found
 
 
-def test_a_triqs_that_solves_is_told_with_its_versions(monkeypatch, tmp_path):
+def test_a_triqs_that_solves_is_reported_with_its_versions(monkeypatch, tmp_path):
     monkeypatch.setenv("LATENTLAW_TRIQS_PYTHON", wrapper_script(tmp_path))
     finding = doctor.triqs(ROOT)
     assert finding.fine is True
@@ -128,7 +128,7 @@ def test_a_triqs_that_imports_but_cannot_solve_is_not_fine(monkeypatch, tmp_path
     assert "exports PYTHONPATH, LD_LIBRARY_PATH and PATH" in finding.cure
 
 
-def test_missing_quantum_mechanics_is_told_with_the_compiler_that_it_needs(monkeypatch):
+def test_missing_quantum_mechanics_is_reported_with_the_compiler_that_it_needs(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name == "gpaw" else found(name))
     monkeypatch.setattr(doctor.shutil, "which", lambda _: None)

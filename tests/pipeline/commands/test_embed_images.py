@@ -70,7 +70,7 @@ def test_tiles_of_one_kind_lie_together(folder: Path, tmp_path: Path):
     assert first[fine].min() > first[~fine].max() or first[fine].max() < first[~fine].min()
 
 
-def test_the_diagnostics_are_told_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_the_diagnostics_are_reported_and_kept(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
     summary = summary_of(folder, tmp_path / "out", "--beyond-two-point", "--windows", "32", "48", "900")
     beyond, window = summary["beyond_two_point"], summary["window"]
     assert (beyond["n_tiles"], beyond["held_out"]) == (54, "image")
@@ -109,7 +109,7 @@ def test_every_descriptor_fits_a_small_tile(folder: Path, tmp_path: Path, descri
     assert descriptor in json.loads((tmp_path / "out" / "summary.json").read_text())["summary"]
 
 
-def test_a_folder_without_images_is_told_and_nothing_is_written(tmp_path: Path):
+def test_a_folder_without_images_is_reported_and_nothing_is_written(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"empty: found no \.png.* file"):
         summary_of(tmp_path / "empty", tmp_path / "out")
@@ -126,7 +126,7 @@ def test_two_tiles_are_too_few(tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
-def test_copies_of_one_image_are_told_and_no_map_is_made_of_them(tmp_path: Path, capsys: pytest.CaptureFixture):
+def test_copies_of_one_image_are_reported_and_no_map_is_made_of_them(tmp_path: Path, capsys: pytest.CaptureFixture):
     (tmp_path / "in").mkdir()
     for i in range(20):
         imsave(tmp_path / "in" / f"{i:02d}.png", stripes(0, 7, 0, (60, 60)), check_contrast=False)

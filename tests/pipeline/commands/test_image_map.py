@@ -36,7 +36,7 @@ def test_the_page_needs_nothing_beside_it_and_names_stay_text():
     assert data_of(html)["files"][0] == "</script><b>0.png"
 
 
-def test_more_tiles_than_fit_are_thinned_and_told():
+def test_more_tiles_than_fit_are_thinned_and_reported():
     html = page(50, max_thumbnails=12)
     points = data_of(html)["points"]
     assert len(points) <= 12 and {p[0] for p in points} == {0, 1, 2}

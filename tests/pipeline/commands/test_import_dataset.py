@@ -68,12 +68,12 @@ def test_every_format_has_its_command(tmp_path: Path):
 
 def test_reference_energies_are_fitted_given_or_left_out(tmp_path: Path):
     file, out = extxyz(tmp_path / "a.xyz"), tmp_path / "a.zarr"
-    for how, expected in (
+    for references, expected in (
         ("robust", TOTAL_EV),
         ("none", {}),
         ("H=-1,C=-2,N=-3,O=-4.5", {1: -1.0, 6: -2.0, 7: -3.0, 8: -4.5}),
     ):
-        run("import-dataset", "extxyz", str(file), "--out", str(out), "--references", how, "--level", "mine")
+        run("import-dataset", "extxyz", str(file), "--out", str(out), "--references", references, "--level", "mine")
         assert load_atoms(out).reference_energies_eV == pytest.approx(expected, abs=0.5)
         assert load_atoms(out).level == "mine"
     with pytest.raises(ValueError, match=r"found none for the elements \[6, 7, 8\]"):
@@ -89,7 +89,7 @@ def test_several_files_become_one_store(tmp_path: Path):
     np.testing.assert_array_equal(arrays_.group, np.repeat([0, 1], 40))
 
 
-def test_wrong_options_are_all_told_at_once(tmp_path: Path):
+def test_wrong_options_are_all_reported_at_once(tmp_path: Path):
     words = ["extxyz", "a.xyz", "--out", str(tmp_path / "a.zarr"), "--group", "x", "--force-units", "eV", "--level", ""]
     with pytest.raises(ValueError, match=r"level: found nothing.*force units: found 'eV'.*group: found 'x'"):
         run("import-dataset", *words)

@@ -36,7 +36,7 @@ def test_cells_go_far_beyond_it():
     assert found["phases_and_grey_levels"]["low"] > 0.9
 
 
-def test_few_images_are_held_out_by_tile_and_told():
+def test_few_images_are_held_out_by_tile_and_reported():
     assert judged(cut_out(1.0)[:2])["held_out"] == "tile"
 
 

@@ -68,7 +68,7 @@ QUICK = ["--n-keep", "32", "--n-z", "1", "--temperature", "1e-3"]
         ("0.2", "-0.1", "2", "0"),
     ],
 )
-def test_bound_states_outside_the_band_are_told(tmp_path, capsys, interaction, level, hybridization, field):
+def test_bound_states_outside_the_band_are_reported(tmp_path, capsys, interaction, level, hybridization, field):
     """Their weight is missing from the spectrum that is written; before, an empty spectrum came without a word."""
     impurity = ["--interaction", interaction, "--level", level, "--hybridization", hybridization, "--field", field]
     assert run("solve-impurity", *impurity, *QUICK, "--out", str(tmp_path / "s.npz")) == 0
@@ -91,7 +91,7 @@ def test_bound_states_outside_the_band_are_told(tmp_path, capsys, interaction, l
         ("2", "-1", "0.02", "U = 2: expected at most the half bandwidth"),
     ],
 )
-def test_haldanes_formula_is_told_to_be_outside_its_range(tmp_path, capsys, interaction, level, hybridization, reason):
+def test_haldanes_formula_is_reported_outside_its_range(tmp_path, capsys, interaction, level, hybridization, reason):
     impurity = ["--interaction", interaction, "--level", level, "--hybridization", hybridization]
     assert run("solve-impurity", *impurity, *QUICK, "--out", str(tmp_path / "s.npz")) == 0
     printed = json.loads(capsys.readouterr().out)

@@ -15,7 +15,7 @@ QUICK = ["--model", "hipnn", "--epochs", "2", "--features", "4", "--cutoff", "4"
 
 
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LATENTLAW_SCHEDULER", "serial")
     return tmp_path
@@ -30,11 +30,11 @@ def weights(folder):
     return [torch.cat([value.flatten() for value in member.state_dict().values()]) for member in members]
 
 
-def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, capsys):
-    group = write_clusters(place / "a.zarr")
-    write_clusters(place / "b.zarr", 6, seed=5)
+def test_a_trained_folder_predicts_and_tells_what_it_is(workplace, monkeypatch, capsys):
+    group = write_clusters(workplace / "a.zarr")
+    write_clusters(workplace / "b.zarr", 6, seed=5)
     run("--store", "a.zarr", "--out", "mine", "--members", 2, "--test-store", "b.zarr", *QUICK)
-    expected_message = json.loads((place / "mine" / "potential.json").read_text())
+    expected_message = json.loads((workplace / "mine" / "potential.json").read_text())
     assert (
         expected_message["model"],
         expected_message["n_members"],
@@ -47,38 +47,38 @@ def test_a_trained_folder_predicts_and_tells_what_it_is(place, monkeypatch, caps
     assert 0 < metrics["force_mae_eV_A"] <= metrics["force_rmse_eV_A"]
     assert metrics["b"]["energy_mae_meV_atom"] > 0
     assert "b: energy MAE" in capsys.readouterr().out
-    split = np.load(place / "mine" / "split.npy")
+    split = np.load(workplace / "mine" / "split.npy")
     assert all(len(set(split[group == name])) == 1 for name in np.unique(group))
     assert set(split) == {0, 1, 2}
     one, two = weights("mine")
     assert not torch.equal(one, two)
-    history = (place / "mine" / "member_1" / "history.csv").read_text().splitlines()
+    history = (workplace / "mine" / "member_1" / "history.csv").read_text().splitlines()
     assert len(history) == 3 and history[0].startswith("epoch,step,learning_rate")
-    assert not (place / ".cache" / "potential").exists() or not list((place / ".cache" / "potential").iterdir())
+    assert not (workplace / ".cache" / "potential").exists() or not list((workplace / ".cache" / "potential").iterdir())
 
 
 @pytest.mark.parametrize("model", ["hipnn", "ani"])
-def test_both_networks_train_on_mixed_boundaries_with_stress(place, monkeypatch, model):
-    write_clusters(place / "a.zarr", 24, stress=True)
+def test_both_networks_train_on_mixed_boundaries_with_stress(workplace, monkeypatch, model):
+    write_clusters(workplace / "a.zarr", 24, stress=True)
     options = ["--model", model, "--stress-weight", 1, "--epochs", 1, "--cutoff", 4, "--features", 4]
     run("--store", "a.zarr", "--out", "mine", *options)
     assert all(bool(torch.isfinite(member).all()) for member in weights("mine"))
 
 
 @pytest.mark.slow
-def test_members_are_the_same_however_many_workers_train_them(place, monkeypatch):
-    write_clusters(place / "a.zarr", 24)
+def test_members_are_the_same_however_many_workers_train_them(workplace, monkeypatch):
+    write_clusters(workplace / "a.zarr", 24)
     run("--store", "a.zarr", "--out", "serial", "--members", 2, *QUICK)
     monkeypatch.setenv("LATENTLAW_SCHEDULER", "local")
     monkeypatch.setenv("LATENTLAW_WORKERS", "2")
     run("--store", "a.zarr", "--out", "parallel", "--members", 2, *QUICK)
     assert all(torch.equal(a, b) for a, b in zip(weights("serial"), weights("parallel"), strict=True))
-    one, other = ((place / name / "potential.json").read_text() for name in ("serial", "parallel"))
+    one, other = ((workplace / name / "potential.json").read_text() for name in ("serial", "parallel"))
     assert one == other
 
 
-def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch, capsys):
-    write_clusters(place / "a.zarr", 24)
+def test_the_same_command_goes_on_where_it_was_stopped(workplace, monkeypatch, capsys):
+    write_clusters(workplace / "a.zarr", 24)
     arguments = ["--store", "a.zarr", "--out", "mine", "--members", 2, *QUICK]
     train = potential_training.train_member
     trained = []
@@ -93,23 +93,23 @@ def test_the_same_command_goes_on_where_it_was_stopped(place, monkeypatch, capsy
     assert run(*arguments) == 1
     error = capsys.readouterr().err
     assert "1 of 2 tasks failed" in error and "potential, seed 1: RuntimeError: the machine was switched off" in error
-    assert list((place / ".cache" / "potential").glob("*/potential, seed 0.task"))
+    assert list((workplace / ".cache" / "potential").glob("*/potential, seed 0.task"))
     monkeypatch.setattr(potential_training, "train_member", lambda task, **_: trained.append(task.name) or train(task))
     assert run(*arguments) == 0
     assert trained == ["potential, seed 0", "potential, seed 1"]
     assert len(weights("mine")) == 2
 
 
-def test_a_source_that_is_held_out_is_in_no_set_and_measured(place, monkeypatch):
-    write_clusters(place / "a.zarr", 40)
+def test_a_source_that_is_held_out_is_in_no_set_and_measured(workplace, monkeypatch):
+    write_clusters(workplace / "a.zarr", 40)
     run("--store", "a.zarr", "--out", "mine", "--hold-out", "odd", *QUICK)
     split = np.load("mine/split.npy")
     assert (split == -1).sum() == 20 and set(split[np.arange(40) // 2 % 2 == 1]) == {-1}
-    assert json.loads((place / "mine/potential.json").read_text())["metrics"]["odd"]["force_mae_eV_A"] > 0
+    assert json.loads((workplace / "mine/potential.json").read_text())["metrics"]["odd"]["force_mae_eV_A"] > 0
 
 
-def test_smaller_training_sets_are_parts_of_larger_ones(place, monkeypatch):
-    write_clusters(place / "a.zarr", 40)
+def test_smaller_training_sets_are_parts_of_larger_ones(workplace, monkeypatch):
+    write_clusters(workplace / "a.zarr", 40)
     chosen = {}
     for n_train in (5, 15):
         run("--store", "a.zarr", "--out", "mine", "--n-train", n_train, *QUICK)
@@ -119,28 +119,28 @@ def test_smaller_training_sets_are_parts_of_larger_ones(place, monkeypatch):
     assert chosen[5][1] == chosen[15][1]
 
 
-def test_energies_alone_are_enough_when_forces_weigh_nothing(place, monkeypatch, capsys):
-    write_clusters(place / "a.zarr", 24, forces=False)
+def test_energies_alone_are_enough_when_forces_weigh_nothing(workplace, monkeypatch, capsys):
+    write_clusters(workplace / "a.zarr", 24, forces=False)
     run("--store", "a.zarr", "--out", "mine", "--force-weight", 0, *QUICK)
-    assert json.loads((place / "mine/potential.json").read_text())["metrics"]["force_mae_eV_A"] is None
+    assert json.loads((workplace / "mine/potential.json").read_text())["metrics"]["force_mae_eV_A"] is None
     assert "test groups: energy MAE" in capsys.readouterr().out
 
 
-def test_minutes_become_epochs_once(place, monkeypatch):
-    write_clusters(place / "a.zarr", 24)
+def test_minutes_become_epochs_once(workplace, monkeypatch):
+    write_clusters(workplace / "a.zarr", 24)
     asked = []
     monkeypatch.setattr(train_potential, "_epochs_within", lambda minutes, *_: asked.append(minutes) or 3)
     run("--store", "a.zarr", "--out", "mine", "--minutes", 0.5, *QUICK)
     assert asked == [0.5]
-    assert json.loads((place / "mine/potential.json").read_text())["settings"]["max_epochs"] == 3
+    assert json.loads((workplace / "mine/potential.json").read_text())["settings"]["max_epochs"] == 3
 
 
-def test_what_stands_against_training_is_said_before_it_begins(place, monkeypatch):
+def test_what_stands_against_training_is_said_before_it_begins(workplace, monkeypatch):
     monkeypatch.setattr(potential_training, "train_member", lambda *_, **__: pytest.fail("training began"))
-    write_clusters(place / "silent.zarr", 24, forces=False)
-    write_clusters(place / "one.zarr", 24, frames_per_group=24)
-    write_clusters(place / "other.zarr", 24, level="something else")
-    write_clusters(place / "good.zarr", 24)
+    write_clusters(workplace / "silent.zarr", 24, forces=False)
+    write_clusters(workplace / "one.zarr", 24, frames_per_group=24)
+    write_clusters(workplace / "other.zarr", 24, level="something else")
+    write_clusters(workplace / "good.zarr", 24)
     cases = {
         ("silent.zarr",): r"silent.zarr: forces: found none, expected some because their weight in the loss is 0\.1",
         ("good.zarr", "--stress-weight", 1): "stress: found none",
@@ -161,7 +161,7 @@ def test_what_stands_against_training_is_said_before_it_begins(place, monkeypatc
             run("--store", *arguments, "--out", "mine", *QUICK)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.zarr: no store found"):
         run("--store", "nowhere.zarr", "--out", "mine", *QUICK)
-    assert not (place / "mine").exists()
+    assert not (workplace / "mine").exists()
 
 
 def test_steps_become_epochs_and_the_last_epoch_is_validated():

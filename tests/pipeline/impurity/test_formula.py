@@ -128,7 +128,7 @@ def test_operon_runs_the_stage(project):
     assert Path("reports/formula/nrg_operon_dimensionless/hall_of_fame.csv").exists()
 
 
-def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, monkeypatch):
+def test_an_engine_that_cannot_run_is_reported_before_anything_is_written(project, monkeypatch):
     Path("params.yaml").write_text(PARAMS.format(engine="missing").replace("    pysr:", "    missing:"))
     with (
         SYMBOLIC_ENGINES.registered("missing", Missing),
@@ -207,7 +207,7 @@ def test_rows_of_the_latent_show_their_kondo_temperature_once_per_hamiltonian(pr
     assert rows.value.std() > 0.1
 
 
-def test_impossible_params_are_told_all_at_once(project):
+def test_impossible_params_are_reported_all_at_once(project):
     broken = (
         PARAMS.format(engine="auto").replace("tolerance: 0.2", "tolerance: 2.0").replace("n_seeds: 2", "n_seeds: 0")
     )

@@ -33,9 +33,9 @@ def test_draws_fill_the_local_moment_regime_evenly():
         (x, PARAMS.asymmetry),
         (np.log(gamma), np.log(PARAMS.hybridization)),
     ):
-        place = (values - low) / (high - low)
-        assert place.min() >= -1e-9 and place.max() <= 1 + 1e-9
-        np.testing.assert_allclose(np.histogram(place, 4, (-1e-9, 1 + 1e-9))[0] / place.size, 0.25, atol=0.06)
+        workplace = (values - low) / (high - low)
+        assert workplace.min() >= -1e-9 and workplace.max() <= 1 + 1e-9
+        np.testing.assert_allclose(np.histogram(workplace, 4, (-1e-9, 1 + 1e-9))[0] / workplace.size, 0.25, atol=0.06)
     assert all(-d.interaction < d.level < 0 and d.field == 0 for d in drawn)
     assert max(d.interaction for d in drawn) <= PARAMS.interaction_high
 

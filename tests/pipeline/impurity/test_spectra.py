@@ -146,9 +146,9 @@ def test_draws_fill_their_ranges_evenly():
         ([h.field for h in impurities if h.field], ranges.field),
         ([t for h in drawn for t in h.temperatures[1:]], ranges.temperature),
     ):
-        place = np.log(np.array(values) / low) / np.log(high / low)
-        assert place.min() >= 0 and place.max() <= 1
-        np.testing.assert_allclose(np.histogram(place, 4, (0, 1))[0] / place.size, 0.25, atol=0.06)
+        workplace = np.log(np.array(values) / low) / np.log(high / low)
+        assert workplace.min() >= 0 and workplace.max() <= 1
+        np.testing.assert_allclose(np.histogram(workplace, 4, (0, 1))[0] / workplace.size, 0.25, atol=0.06)
     asymmetry = np.array([(h.interaction + 2 * h.level) / h.interaction for h in impurities])
     assert ranges.asymmetry[0] - 1e-12 <= asymmetry.min() and asymmetry.max() <= ranges.asymmetry[1] + 1e-12
     assert np.mean([h.field == 0 for h in impurities]) == pytest.approx(ranges.zero_field_fraction, abs=0.05)
@@ -396,13 +396,13 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
         root.mkdir()
         tiny_params(root)
     expected = finished_hash(roots[0])
-    for n_shards, how in ((1, signal.SIGKILL), (2, signal.SIGINT)):
+    for n_shards, signal_ in ((1, signal.SIGKILL), (2, signal.SIGINT)):
         process = stage(roots[1])
         while process.poll() is None and len(list(roots[1].glob(".cache/generation/*/*.task"))) < n_shards:
             time.sleep(0.005)
-        os.killpg(process.pid, how)
+        os.killpg(process.pid, signal_)
         _, err = process.communicate()
-        if how == signal.SIGINT:
+        if signal_ == signal.SIGINT:
             assert process.returncode == 130, err
             assert "interrupted. Finished shards are kept" in err
             assert "Traceback" not in err
@@ -463,7 +463,7 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
     assert json.loads(dataset.attrs["settings"])["versions"]["nrgljubljana_interface"] == "3.2.0"
 
 
-def test_a_missing_triqs_is_told_before_any_work(monkeypatch):
+def test_a_missing_triqs_is_reported_before_any_work(monkeypatch):
     monkeypatch.delenv("LATENTLAW_TRIQS_PYTHON", raising=False)
     with pytest.raises(SolverUnavailable, match="Install route"):
         IMPURITY_SOLVERS.make(IMPURITY_SOLVERS.choose("triqs"), nrg=PARAMS.nrg)

@@ -138,7 +138,7 @@ def test_fewer_than_three_seeds_are_refused(project):
         embedding.main()
 
 
-def test_an_engine_that_cannot_run_is_told_before_anything_is_written(project, monkeypatch):
+def test_an_engine_that_cannot_run_is_reported_before_anything_is_written(project, monkeypatch):
     def missing(search):
         raise EngineUnavailable("pysr", "no Julia", "install Julia")
 

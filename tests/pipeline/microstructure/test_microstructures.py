@@ -111,8 +111,8 @@ def test_points_fill_their_ranges_evenly():
         ("noise_strength", DEFAULT.generators["lamellae"].noise_strength, np.log),
         ("scale_px", DEFAULT.generators["lamellae"].scale_px, np.log),
     ):
-        place = (of(message[name]) - of(low)) / (of(high) - of(low))
-        counts, _ = np.histogram(place, bins=10, range=(0, 1))
+        folder = (of(message[name]) - of(low)) / (of(high) - of(low))
+        counts, _ = np.histogram(folder, bins=10, range=(0, 1))
         assert counts.sum() == 400, name
         assert counts.min() >= 30, name
     order = columns(DEFAULT, "phase_order")["phase_order"]
@@ -141,7 +141,7 @@ def test_an_image_that_cannot_be_made_is_recorded_in_its_row():
     assert not rows["image"][1:].any()
 
 
-def test_all_bad_params_are_told_at_once():
+def test_all_bad_params_are_reported_at_once():
     section = read_section("microstructures", ROOT / "params.yaml")
     lamellae, phase_order, voronoi, cahn_hilliard = section["generators"].values()
     lamellae["scale_px"] = [9, 3]

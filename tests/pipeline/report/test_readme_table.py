@@ -18,11 +18,11 @@ def test_there_are_at_most_ten_rows_and_the_misses_of_the_potential_are_in_them(
     content = rows(ROOT)
     assert 1 <= len(content) <= 10
     assert all(len(row) == 3 for row in content)
-    told = table(content)
+    shown = table(content)
     for words in ("but bulk modulus ", "C44 ", "surface 111 ", "migration barrier "):
-        assert words in told
+        assert words in shown
     for words in ("raw two-point correlation", "centred", "a fit of the law's four terms, no search"):
-        assert words in told
+        assert words in shown
 
 
 def test_only_the_part_between_the_markers_is_written():

@@ -53,7 +53,7 @@ def test_every_section_that_a_stage_loads_is_checked_as_what_it_is_loaded():
 
 
 @pytest.mark.slow
-def test_all_problems_of_all_sections_are_told_at_once(folder: Path):
+def test_all_problems_of_all_sections_are_reported_at_once(folder: Path):
     change(
         folder,
         ("\n  n_hamiltonians: 1700 ", "\n  n_hamiltonian: 1700 "),
@@ -122,7 +122,7 @@ def test_a_file_found_good_is_looked_at_again_only_after_a_change(folder: Path, 
     assert wrong_params(folder) == ""
 
 
-def test_a_missing_file_is_told_with_its_cure(tmp_path: Path):
+def test_a_missing_file_is_reported_with_its_cure(tmp_path: Path):
     assert "git checkout params.yaml" in wrong_params(tmp_path)
 
 

@@ -105,7 +105,7 @@ def test_a_part_of_the_work_is_kept_by_its_own_code(project):
         content_key("latents")
 
 
-def test_code_that_no_dep_covers_is_told_with_its_cure(project):
+def test_code_that_no_dep_covers_is_reported_with_its_cure(project):
     assert check(project) == []
     (project / "models/laws").mkdir()
     (project / "models/laws/fit.py").write_text("X = 1\n")

@@ -1,4 +1,4 @@
-"""Where work runs is told by the environment, changes no result, and fails with a cure."""
+"""Where work runs is set by the environment, changes no result, and fails with a cure."""
 
 import socket
 import time
@@ -104,7 +104,7 @@ def test_a_scheduler_elsewhere_gives_the_same():
     assert results == {0: 0, 1: 1, 2: 4}
 
 
-def test_an_address_without_a_scheduler_is_told_soon():
+def test_an_address_without_a_scheduler_is_reported_soon():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

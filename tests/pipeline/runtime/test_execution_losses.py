@@ -40,7 +40,7 @@ def double(number):
 
 
 def dies_at_first(task):
-    """Ends its worker process, or all processes of its job, as often as told; the folder counts over all processes."""
+    """Ends its worker process, or all processes of its job, as often as asked; the folder counts over all processes."""
     folder, name, n_deaths, end = task
     n_before = len(list(Path(folder).glob(f"{name}.*")))
     if n_before < n_deaths:
@@ -82,7 +82,7 @@ def slurm(**settings):
     return Execution(scheduler="slurm", workers=1, slurm=SlurmSettings(memory="500MB", **settings))
 
 
-def test_waiting_without_a_worker_is_told_again_and_again(capfd):
+def test_waiting_without_a_worker_is_reported_again_and_again(capfd):
     from distributed import LocalCluster
 
     with LocalCluster(
@@ -122,7 +122,7 @@ def test_deaths_of_workers_cost_no_task_but_one_that_kills_them_all_is_given_up(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP], ids=lambda end: end.name)
-def test_a_scheduler_that_ends_ends_the_run_and_one_that_is_silent_is_told(end, monkeypatch, capfd):
+def test_a_scheduler_that_ends_ends_the_run_and_one_that_is_silent_is_reported(end, monkeypatch, capfd):
     monkeypatch.setattr(execution, "ANSWER_S", 1)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -205,7 +205,7 @@ def test_slurm_without_its_programs_is_one_line_before_anything_runs(programs, m
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_what_sbatch_refuses_is_told_in_its_words(programs, capfd):
+def test_what_sbatch_refuses_is_reported_in_its_words(programs, capfd):
     pytest.importorskip("dask_jobqueue")
     words = "sbatch: error: invalid partition specified: nope"
     programs(sbatch=f"#!/bin/sh\necho '{words}' >&2\nexit 1\n", squeue=SQUEUE, scancel=SCANCEL)
@@ -214,7 +214,7 @@ def test_what_sbatch_refuses_is_told_in_its_words(programs, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_network_interface_that_is_not_there_is_told(programs):
+def test_a_network_interface_that_is_not_there_is_reported(programs):
     pytest.importorskip("dask_jobqueue")
     programs(sbatch=SBATCH, squeue=SQUEUE, scancel=SCANCEL)
     with pytest.raises(ValueError, match=r"'nope0' is not a valid network interface.*correct `slurm` in local.yaml"):

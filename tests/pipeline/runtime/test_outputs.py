@@ -65,7 +65,7 @@ def inputs(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def place(inputs: Path, tmp_path: Path, monkeypatch) -> Path:
+def workplace(inputs: Path, tmp_path: Path, monkeypatch) -> Path:
     """The inputs, and folder and files of the user; commands run in the folder."""
     shutil.copytree(inputs, tmp_path, dirs_exist_ok=True)
     (tmp_path / "mine" / "below").mkdir(parents=True)
@@ -108,9 +108,9 @@ def run(command: Command, out: str, *more: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_what_is_there_is_refused_before_anything_is_computed(name: str, place: Path, capsys):
+def test_what_is_there_is_refused_before_anything_is_computed(name: str, workplace: Path, capsys):
     command = COMMANDS[name]
-    before = contents(place)
+    before = contents(workplace)
     suffix = command.suffix
     cases = {
         ".": "",
@@ -140,75 +140,75 @@ def test_what_is_there_is_refused_before_anything_is_computed(name: str, place: 
         message += capsys.readouterr().err
         assert status == 2, (out, message)
         assert "--out: found" in message and said in message, (out, message)
-        assert contents(place) == before, out
+        assert contents(workplace) == before, out
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_result_goes_to_a_new_place_and_only_there(name: str, place: Path, capsys):
+def test_a_result_goes_to_a_new_place_and_only_there(name: str, workplace: Path, capsys):
     command = COMMANDS[name]
-    before = contents(place)
+    before = contents(workplace)
     out = f"out{command.suffix}"
     assert run(command, out) == (0, "")
-    made = contents(place)
+    made = contents(workplace)
     assert before.items() <= made.items()
     assert {key.partition("/")[0] for key in made.keys() - before.keys()} == {out}
     if command.writes_file:
         status, message = run(command, out)
         assert status == 2 and "which exists already" in message + capsys.readouterr().err
-        assert contents(place) == made
-        (place / out).write_text("older")
+        assert contents(workplace) == made
+        (workplace / out).write_text("older")
         assert run(command, out, "--overwrite") == (0, "")
-        assert (place / out).read_bytes() != b"older"
-        assert contents(place).keys() == made.keys()
+        assert (workplace / out).read_bytes() != b"older"
+        assert contents(workplace).keys() == made.keys()
         assert run(command, f"link{command.suffix}", "--overwrite")[0] == 2
         assert run(command, "mine", "--overwrite")[0] == 2
     else:
         assert run(command, out) == (0, "")  # its own former output
-        assert contents(place).keys() == made.keys()
-        (place / out / "notes.txt").write_text("mine")
+        assert contents(workplace).keys() == made.keys()
+        (workplace / out / "notes.txt").write_text("mine")
         status, message = run(command, out)
         assert status == 2 and "files that were not made with it (notes.txt)" in message
-        assert (place / out / "notes.txt").read_text() == "mine"
-    assert before.items() <= contents(place).items()
+        assert (workplace / out / "notes.txt").read_text() == "mine"
+    assert before.items() <= contents(workplace).items()
 
 
 @pytest.mark.parametrize("name", ["embed_images", "import_dataset", "import_images", "predict"])
-def test_where_no_input_can_be_used_nothing_is_left(name: str, place: Path):
-    for file in [*(place / "images").iterdir(), place / "frames.xyz"]:
+def test_where_no_input_can_be_used_nothing_is_left(name: str, workplace: Path):
+    for file in [*(workplace / "images").iterdir(), workplace / "frames.xyz"]:
         file.write_bytes(b"\x89PNG but no more\n")
-    before = contents(place)
+    before = contents(workplace)
     status, _ = run(COMMANDS[name], f"out{COMMANDS[name].suffix}")
     assert status == 1
-    assert contents(place) == before
+    assert contents(workplace) == before
 
 
-def test_nothing_is_written_over_what_came_meanwhile(place: Path):
-    with pytest.raises(outputs.OutputRefused), writing(place / "new.npz") as path:
+def test_nothing_is_written_over_what_came_meanwhile(workplace: Path):
+    with pytest.raises(outputs.OutputRefused), writing(workplace / "new.npz") as path:
         path.write_text("result")
-        (place / "new.npz").write_text("mine")
-    assert (place / "new.npz").read_text() == "mine"
-    assert not [name for name in contents(place) if "building" in name]
+        (workplace / "new.npz").write_text("mine")
+    assert (workplace / "new.npz").read_text() == "mine"
+    assert not [name for name in contents(workplace) if "building" in name]
 
 
-def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is_not(place: Path):
-    before = contents(place)
-    left = place / ".new.npz.building"
+def test_what_a_killed_run_left_beside_a_file_is_cleared_and_what_others_left_is_not(workplace: Path):
+    before = contents(workplace)
+    left = workplace / ".new.npz.building"
     left.mkdir()
     (left / "latentlaw_new.npz").write_text("half")
-    with pytest.raises(KeyboardInterrupt), writing(place / "new.npz"):
+    with pytest.raises(KeyboardInterrupt), writing(workplace / "new.npz"):
         raise KeyboardInterrupt
-    assert contents(place) == before
+    assert contents(workplace) == before
     left.mkdir()
     (left / "notes.txt").write_text("mine")
-    problems = output_problems(place / "new.npz", OutputFile(suffixes=(".npz",)))
+    problems = output_problems(workplace / "new.npz", OutputFile(suffixes=(".npz",)))
     assert len(problems) == 1 and "where it would be built and which was not made here" in problems[0]
-    with pytest.raises(outputs.OutputRefused), writing(place / "new.npz"):
+    with pytest.raises(outputs.OutputRefused), writing(workplace / "new.npz"):
         pytest.fail("writing began")
     assert (left / "notes.txt").read_text() == "mine"
 
 
-def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path):
-    before = contents(place)
+def test_a_picture_is_refused_like_a_result_and_all_is_reported_at_once(workplace: Path):
+    before = contents(workplace)
     status, message = run(COMMANDS["solve_impurity"], "spectrum.txt", "--plot", "x.xyz")
     assert status == 2
     assert "--out: found spectrum.txt, expected a name that ends in .npz" in message
@@ -216,7 +216,7 @@ def test_a_picture_is_refused_like_a_result_and_all_is_told_at_once(place: Path)
     status, message = run(COMMANDS["solve_impurity"], "new.npz", "--plot", "mine.png")
     assert status == 2
     assert "--plot: found mine.png, which exists already" in message
-    assert contents(place) == before
+    assert contents(workplace) == before
 
 
 @pytest.mark.parametrize("name", ["data/spectra.zarr", "data", "runs/potential/mine", "reports/metrics/latents.json"])
@@ -227,15 +227,15 @@ def test_what_a_stage_makes_is_not_the_place_of_a_command(name: str):
     assert not any("which the stage" in p for p in output_problems(ROOT / "runs" / "mine", OutputFile(suffixes=())))
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(place: Path, monkeypatch):
+def test_a_folder_that_cannot_be_written_to_is_reported(workplace: Path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
-    assert output_problems(place / "new.npz", OutputFile(suffixes=(".npz",))) == [
-        f"found {place / 'new.npz'}, but the folder {place} cannot be written to; name another one"
+    assert output_problems(workplace / "new.npz", OutputFile(suffixes=(".npz",))) == [
+        f"found {workplace / 'new.npz'}, but the folder {workplace} cannot be written to; name another one"
     ]
 
 
-def test_a_refused_output_is_exit_status_2_without_a_traceback(place: Path):
-    before = contents(place)
+def test_a_refused_output_is_exit_status_2_without_a_traceback(workplace: Path):
+    before = contents(workplace)
     words = [
         "pipeline.cli",
         "train-potential",
@@ -250,10 +250,10 @@ def test_a_refused_output_is_exit_status_2_without_a_traceback(place: Path):
     ]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     reply = subprocess.run(
-        [sys.executable, "-m", *words], cwd=place, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", *words], cwd=workplace, env=environment, capture_output=True, text=True, check=False
     )
     assert reply.returncode == 2
     assert "--members: found 0, expected a whole number >= 1" in reply.stderr
     assert "--out: found something that is no potential made here" in reply.stderr
     assert "Traceback" not in reply.stderr
-    assert contents(place) == before
+    assert contents(workplace) == before

@@ -79,21 +79,21 @@ def test_a_good_section_becomes_a_dataclass(tmp_path):
         ("seed: 1", "seed: 10", "stage: found verbose with a seed above 9"),
     ],
 )
-def test_each_bad_value_is_told_with_key_found_and_expected(old, new, message, tmp_path):
+def test_each_bad_value_is_reported_with_key_found_and_expected(old, new, message, tmp_path):
     with pytest.raises(ParamsError) as caught:
         load(GOOD.replace(old, new), tmp_path)
     assert message in str(caught.value)
     assert str(tmp_path / "params.yaml") in str(caught.value)
 
 
-def test_all_problems_are_told_at_once(tmp_path):
+def test_all_problems_are_reported_at_once(tmp_path):
     with pytest.raises(ParamsError, match=r"5 problem\(s\)") as caught:
         load("seed: x, bounds: [2, 1], kind: c, verbose: true, inner: {rate: .inf}", tmp_path)
     for key in ("seed", "bounds", "sizes", "kind", "inner.rate"):
         assert f"stage.{key}: found" in str(caught.value)
 
 
-def test_files_that_cannot_be_read_are_told(tmp_path):
+def test_files_that_cannot_be_read_are_reported(tmp_path):
     file = tmp_path / "params.yaml"
     with pytest.raises(ParamsError, match=r"not found, expected a params file"):
         load_params(Example, "stage", file)
@@ -112,7 +112,7 @@ def test_the_params_of_the_repository_are_good(kind, section):
     assert isinstance(load_params(kind, section, ROOT / "params.yaml"), kind)
 
 
-def test_every_senseless_physical_value_of_the_spectra_is_told_at_once(tmp_path):
+def test_every_senseless_physical_value_of_the_spectra_is_reported_at_once(tmp_path):
     text = (ROOT / "params.yaml").read_text()
     for old, new in (
         ("hybridization: [0.005, 0.06]", "hybridization: [0, 0.06]"),
@@ -145,7 +145,7 @@ def test_a_whole_file_states_also_what_has_a_default_in_code(tmp_path):
     assert "stage.inner.n_steps: found nothing, expected a whole number; add the key" in str(caught.value)
 
 
-def test_keys_of_an_older_version_are_told_with_their_new_home(tmp_path):
+def test_keys_of_an_older_version_are_reported_with_their_new_home(tmp_path):
     text = (ROOT / "params.yaml").read_text()
     old = text.replace(
         "&bath {time_step_fs: 4.0, friction_1_fs: 0.005}", "&bath {timestep_fs: 4.0, friction_per_ps: 5.0}"

@@ -179,7 +179,7 @@ def full_disk(*_):
 
 
 @pytest.mark.parametrize("where", ["fsync of a shard", "assembly"])
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(where, here, expected, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_nothing_half_written(where, here, expected, monkeypatch):
     with monkeypatch.context() as patch:
         if where == "assembly":
             patch.setattr(shards.StoreWriter, "write", full_disk)
@@ -213,7 +213,7 @@ def test_an_error_that_every_shard_would_meet_ends_the_run_and_is_not_kept(here,
     assert manifest.hash == expected
 
 
-def test_an_error_of_the_code_is_told_once_and_the_other_shards_are_kept(here):
+def test_an_error_of_the_code_is_reported_once_and_the_other_shards_are_kept(here):
     def broken(numbers):
         if numbers[0] in (4, 8):
             raise TypeError("no such thing")

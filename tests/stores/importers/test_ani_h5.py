@@ -131,7 +131,7 @@ def test_gradients_are_found_out(tmp_path: Path):
         imported(tmp_path / "a.h5")
 
 
-def test_truncated_empty_and_foreign_files_are_told(tmp_path: Path):
+def test_truncated_empty_and_foreign_files_are_reported(tmp_path: Path):
     whole = ani_1x(tmp_path / "a.h5").read_bytes()
     (tmp_path / "cut.h5").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.h5").write_bytes(b"")
@@ -145,7 +145,7 @@ def test_truncated_empty_and_foreign_files_are_told(tmp_path: Path):
         read_ani_h5([tmp_path / "absent.h5"])
 
 
-def test_missing_keys_and_unequal_lengths_are_told(tmp_path: Path):
+def test_missing_keys_and_unequal_lengths_are_reported(tmp_path: Path):
     path = ani_1x(tmp_path / "a.h5")
     with pytest.raises(ValueError, match=r"group '/C1H4': found no key 'dft' for energy; .*wb97x_dz.energy"):
         read_ani_h5([path], energy_key="dft")

@@ -124,7 +124,7 @@ def test_gradients_among_near_frames_are_refused_until_named(tmp_path: Path):
     assert_labels(records, frames(40, names=("NH3",)))
 
 
-def test_a_named_key_that_is_missing_is_told_with_those_that_are_there(tmp_path: Path):
+def test_a_named_key_that_is_missing_is_reported_with_those_that_are_there(tmp_path: Path):
     path = write(tmp_path / "a.xyz", frames())
     with pytest.raises(ValueError, match=r"a.xyz, record 0: found no key 'TotEnergy' for energy.*: energy, forces"):
         imported(path, FrameKeys(energy="TotEnergy"))
@@ -157,13 +157,13 @@ def test_a_file_without_labels_says_which_keys_there_are(tmp_path: Path):
 
 
 @pytest.mark.parametrize("content", ["", "\n"])
-def test_an_empty_file_is_told(tmp_path: Path, content: str):
+def test_an_empty_file_is_reported(tmp_path: Path, content: str):
     (tmp_path / "a.xyz").write_text(content)
     with pytest.raises(ValueError, match=r"a.xyz.*(the file is empty|cannot be read)"):
         imported(tmp_path / "a.xyz")
 
 
-def test_a_file_that_is_cut_off_is_told_with_the_record(tmp_path: Path):
+def test_a_file_that_is_cut_off_is_reported_with_the_record(tmp_path: Path):
     path = write(tmp_path / "a.xyz", frames())
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-2]) + "\n")
@@ -251,7 +251,7 @@ def test_databases_give_rows_key_value_pairs_and_data(tmp_path: Path):
         imported(tmp_path / "a.db", FrameKeys(energy="nothing"), read=read_ase_db)
 
 
-def test_a_damaged_database_is_told(tmp_path: Path):
+def test_a_damaged_database_is_reported(tmp_path: Path):
     (tmp_path / "a.db").write_bytes(b"SQLite format 3\x00" + bytes(3000))
     with pytest.raises(ValueError, match=r"a.db, after row 0: cannot be read"):
         imported(tmp_path / "a.db", read=read_ase_db)

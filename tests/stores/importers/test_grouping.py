@@ -68,6 +68,6 @@ def test_an_unknown_policy_is_refused(policy: str):
         groups(policy, [molecule("H2O")])
 
 
-def test_labels_that_are_missing_are_told():
+def test_labels_that_are_missing_are_reported():
     with pytest.raises(ValueError, match="found 1 configurations without a label"):
         groups("label", [molecule("H2O")] * 2, labels=["a", ""])

@@ -145,7 +145,7 @@ def test_zero_is_white_where_the_file_says_so(tmp_path: Path, dtype: str):
     np.testing.assert_allclose(read_grey(path, SMALL), ramp(16, 16), atol=0.01)
 
 
-def test_colours_multiplied_by_alpha_are_told_from_those_that_are_not(tmp_path: Path):
+def test_colours_multiplied_by_alpha_are_separated_from_those_that_are_not(tmp_path: Path):
     grey, alpha = np.full((16, 16), 100, dtype=np.uint8), np.full((16, 16), 128, dtype=np.uint8)
     for kind, expected in (("assocalpha", 100 + 127), ("unassalpha", 100 * 128 / 255 + 127)):
         path = tmp_path / f"{kind}.tif"
@@ -326,14 +326,14 @@ def test_a_name_that_is_no_utf_8_is_kept_readable(tmp_path: Path):
     assert open_store(tmp_path / "m.zarr", MICROGRAPHS)["source"].values.tolist() == [r"a\udcff.png"]
 
 
-def test_an_empty_or_missing_folder_is_told(tmp_path: Path):
+def test_an_empty_or_missing_folder_is_reported(tmp_path: Path):
     with pytest.raises(FileNotFoundError, match="found no folder"):
         find_images(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"found no \.png, .* file in it or below"):
         find_images(tmp_path)
 
 
-def test_all_bad_settings_are_told_at_once():
+def test_all_bad_settings_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         ImageSettings(tile_px=4, stride_px=0, crop_bottom=2.5, grey="lab", pixel_size_um=-1)  # type: ignore[arg-type]
     for name in ("tile_px", "stride_px", "crop_bottom", "grey", "pixel_size_um"):

@@ -28,7 +28,7 @@ def write(folder: Path, made: list[Atoms]) -> list[str]:
     return ["extxyz", str(folder / "a.xyz"), "--out", str(folder / "a.zarr")]
 
 
-def told_by(store: Path) -> dict:
+def imported_of(store: Path) -> dict:
     return json.loads(open_store(store, ATOMS).attrs["imported"])
 
 
@@ -36,10 +36,10 @@ def references_of(store: Path) -> dict[str, float]:
     return json.loads(open_store(store, ATOMS).attrs["reference_energies"])
 
 
-def isolated(energies: dict[int, float] = ISOLATED, **how: object) -> list[Atoms]:
+def isolated(energies: dict[int, float] = ISOLATED, **cell: object) -> list[Atoms]:
     made = []
     for number, energy in energies.items():
-        atoms = Atoms([number], [[0, 0, 0]], info={"config_type": "IsolatedAtom"}, **how)
+        atoms = Atoms([number], [[0, 0, 0]], info={"config_type": "IsolatedAtom"}, **cell)
         atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=np.zeros((1, 3)))
         made.append(atoms)
     return made
@@ -58,7 +58,7 @@ def test_the_table_names_keys_records_units_and_what_was_ignored(tmp_path: Path,
     assert ["forces", "forces", "26", "eV/A"] in lines
     assert ["stress", "(none", "found)", "0"] in lines
     assert "ignored keys (records that have them): temperature (30)" in message
-    assert told_by(tmp_path / "a.zarr") == {
+    assert imported_of(tmp_path / "a.zarr") == {
         "labels": [
             {"label": "energy", "key": "energy", "n_records": 30, "units": "eV"},
             {"label": "forces", "key": "forces", "n_records": 26, "units": "eV/A"},
@@ -79,7 +79,7 @@ def test_a_store_is_the_same_wherever_its_files_lay(tmp_path: Path):
         made[5].positions[1] = made[5].positions[0]
         run("import-dataset", *write(tmp_path / name, made), "--drop-bad")
         hashes.append(open_store(tmp_path / name / "a.zarr", ATOMS).attrs["manifest"])
-        assert told_by(tmp_path / name / "a.zarr")["dropped"] == {
+        assert imported_of(tmp_path / name / "a.zarr")["dropped"] == {
             "atoms too close": {"records": 1, "first": ["a.xyz, record 5"]}
         }
     assert hashes[0] == hashes[1]
@@ -96,19 +96,19 @@ def test_records_without_forces_are_dropped_where_forces_are_wanted(tmp_path: Pa
         run("import-dataset", *words)
     run("import-dataset", *words, "--drop-bad")
     assert "dropped 2: no forces: " in capsys.readouterr().out
-    assert told_by(tmp_path / "a.zarr")["dropped"]["no forces"]["first"] == ["a.xyz, record 3", "a.xyz, record 7"]
+    assert imported_of(tmp_path / "a.zarr")["dropped"]["no forces"]["first"] == ["a.xyz, record 3", "a.xyz, record 7"]
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 28
 
 
-@pytest.mark.parametrize("how", [{}, {"cell": np.eye(3) * 12, "pbc": True}])
-def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, capsys, how: dict):
-    run("import-dataset", *write(tmp_path, [*isolated(**how), *frames(30)]))
+@pytest.mark.parametrize("cell", [{}, {"cell": np.eye(3) * 12, "pbc": True}])
+def test_isolated_atoms_are_references_and_no_configurations(tmp_path: Path, capsys, cell: dict):
+    run("import-dataset", *write(tmp_path, [*isolated(**cell), *frames(30)]))
     store = open_store(tmp_path / "a.zarr", ATOMS)
     assert store["n_atoms"].values.min() == 3
     assert store.sizes["config"] == 30
     expected = {"H": ISOLATED[1], "C": ISOLATED[6], "N": ISOLATED[7], "O": ISOLATED[8]}
     assert references_of(tmp_path / "a.zarr") == pytest.approx(expected)
-    assert told_by(tmp_path / "a.zarr")["isolated_atoms_eV"] == pytest.approx(expected)
+    assert imported_of(tmp_path / "a.zarr")["isolated_atoms_eV"] == pytest.approx(expected)
     assert "isolated atoms [eV], kept as references alone, not as configurations: H -13.6057" in capsys.readouterr().out
 
 
@@ -152,7 +152,7 @@ def test_a_record_that_is_off_by_thousands_of_eV_is_named_or_dropped(tmp_path: P
     ):
         run("import-dataset", *words)
     run("import-dataset", *words, "--drop-bad")
-    assert told_by(tmp_path / "a.zarr")["dropped"]["energy far from the others"]["first"] == ["a.xyz, record 9"]
+    assert imported_of(tmp_path / "a.zarr")["dropped"]["energy far from the others"]["first"] == ["a.xyz, record 9"]
     run("import-dataset", *words, "--far-energy", "1e9")
     assert open_store(tmp_path / "a.zarr", ATOMS).sizes["config"] == 40
 

@@ -60,26 +60,26 @@ def test_a_draw_depends_on_the_seed_alone(tmp_path: Path):
         (("ZPVE_au", "ZOVE_au"), r"part2.csv: found no columns \['ZPVE_au'\]"),
     ],
 )
-def test_what_does_not_fit_is_told(tmp_path: Path, replace: tuple[str, str], message: str):
+def test_what_does_not_fit_is_reported(tmp_path: Path, replace: tuple[str, str], message: str):
     write_tables(tmp_path, replace=replace)
     with pytest.raises(ValueError, match=message):
         read_qm9(find_tables(tmp_path))
 
 
-def test_an_unknown_energy_and_absent_tables_are_told(tmp_path: Path):
+def test_an_unknown_energy_and_absent_tables_are_reported(tmp_path: Path):
     with pytest.raises(ValueError, match="found 'U1', expected one of U0, U, H, G"):
         read_qm9([], energy="U1")
     with pytest.raises(FileNotFoundError, match="expected the tables of qm9pack"):
         find_tables(tmp_path)
 
 
-def test_an_absent_package_is_told_with_the_command(monkeypatch):
+def test_an_absent_package_is_reported_with_the_command(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(FileNotFoundError, match=r"pip install qm9pack==1\.0\.3"):
         find_tables()
 
 
-def test_an_empty_table_is_told(tmp_path: Path):
+def test_an_empty_table_is_reported(tmp_path: Path):
     write_tables(tmp_path)
     (tmp_path / "qm9_part2.csv").write_text("")
     with pytest.raises(ValueError, match=r"part2.csv: found .*expected a table of qm9pack"):

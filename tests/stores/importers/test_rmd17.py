@@ -83,7 +83,7 @@ def test_energies_in_other_units_are_refused_until_named(tmp_path: Path):
     assert report.units == "eV and eV/A"
 
 
-def test_missing_keys_shapes_and_damage_are_told(tmp_path: Path):
+def test_missing_keys_shapes_and_damage_are_reported(tmp_path: Path):
     content = arrays()
     save(tmp_path / "a.npz", {key: value for key, value in content.items() if key != "forces"})
     with pytest.raises(ValueError, match=r"a.npz: found the keys \['coords', .* expected also 'forces' or 'F'"):

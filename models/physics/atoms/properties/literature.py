@@ -1,6 +1,6 @@
 """Published values beside which measured ones stand, each with where it was read. No entry: nothing was found to cite.
 
-Calculated values hold at 0 K without zero-point motion, unless told; measured ones at the temperature told.
+Calculated values hold at 0 K without zero-point motion unless stated; measured ones at the temperature stated.
 """
 
 from dataclasses import dataclass

@@ -67,10 +67,10 @@ class Melt:
     cell_A: FloatArray
 
     def quantities(self) -> dict[str, Quantity]:
-        place, height = self.radial.first_peak
+        distance_A, height = self.radial.first_peak
         within = self.radial.neighbours_within(self.radial.first_minimum_A)
         return {
-            "melt_rdf_first_peak": Quantity(value=place, unit="A"),
+            "melt_rdf_first_peak": Quantity(value=distance_A, unit="A"),
             "melt_rdf_first_peak_height": Quantity(value=height, unit="1"),
             "melt_coordination": Quantity(value=within, unit="1"),
             "melt_volume": Quantity(value=self.volume_A3, unit="A^3/atom"),

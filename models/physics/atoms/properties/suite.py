@@ -286,7 +286,7 @@ def _records(
 ) -> dict[str, dict[str, Any]]:
     records = {}
     for position, (name, unit) in enumerate(FAMILIES[family].properties(settings).items()):
-        own = mine.quantities.get(name, Quantity(value=None, unit=unit, failure=mine.failure))
+        entry = mine.quantities.get(name, Quantity(value=None, unit=unit, failure=mine.failure))
         other = oracle.quantities.get(name) if oracle else None
         published = literature(settings.element, name)
         others = {
@@ -295,16 +295,16 @@ def _records(
             "experiment": published.experiment.value if published.experiment else None,
         }
         record: dict[str, Any] = {
-            "value": own.value,
+            "value": entry.value,
             "unit": unit,
             "family": family,
             "settings": json.loads(json.dumps(asdict(getattr(settings, family)))),
-            "failure": own.failure,
+            "failure": entry.failure,
             "oracle": others["oracle"],
             "oracle_failure": "" if oracle is None else other.failure if other else oracle.failure,
             "literature_dft": _sourced(published.dft),
             "experiment": _sourced(published.experiment),
-            "relative_deviation": {who: _deviation(own.value, value) for who, value in others.items()},
+            "relative_deviation": {who: _deviation(entry.value, value) for who, value in others.items()},
         }
         if position == 0:
             record["seconds"] = mine.seconds

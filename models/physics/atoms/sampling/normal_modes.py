@@ -58,8 +58,8 @@ def sample_normal_modes(
     floor = (settings.softest_1_cm * WAVENUMBER_TO_EV) ** 2 / HBAR_SQUARED
     stiffness = np.maximum(stiffness, floor)
     return [
-        displaced(minimum, modes, stiffness, float(own.uniform(*settings.temperature_K)), own)
-        for own in rng.spawn(settings.first + settings.n_frames)[settings.first :]
+        displaced(minimum, modes, stiffness, float(entry.uniform(*settings.temperature_K)), entry)
+        for entry in rng.spawn(settings.first + settings.n_frames)[settings.first :]
     ]
 
 

@@ -76,8 +76,8 @@ def test_fused_kernels_give_the_vectors_of_plain_torch_and_their_products(case, 
         value, tangent = torch.func.jvp(
             lambda v: function(settings, graph, species, v), (vectors,), (change.to(dtype),)
         )
-        place = vectors.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad((function(settings, graph, species, place) * weights.to(dtype)).sum(), place)
+        at = vectors.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad((function(settings, graph, species, at) * weights.to(dtype)).sum(), at)
         return value, tangent, gradient
 
     fused, plain = products(fused_environment_vectors, vectors), products(environment_vectors, vectors)
@@ -89,10 +89,10 @@ def test_pullback_and_pushforward_are_adjoint(case):
     settings, graph, species, vectors = case
     torch.manual_seed(6)
     change = torch.randn_like(vectors)
-    place = vectors.clone().requires_grad_(True)
-    features = fused_environment_vectors(settings, graph, species, place)
+    at = vectors.clone().requires_grad_(True)
+    features = fused_environment_vectors(settings, graph, species, at)
     weights = torch.randn_like(features)
-    (gradient,) = torch.autograd.grad(features, place, weights)
+    (gradient,) = torch.autograd.grad(features, at, weights)
     _, tangent = torch.func.jvp(lambda v: fused_environment_vectors(settings, graph, species, v), (vectors,), (change,))
     torch.testing.assert_close((gradient * change).sum(), (weights * tangent).sum(), rtol=1e-12, atol=0)
 
@@ -106,18 +106,18 @@ def test_the_number_of_threads_does_not_change_a_bit():
     try:
         for n in (1, 3):
             torch.set_num_threads(n)
-            place = vectors.clone().requires_grad_(True)
-            features = fused_environment_vectors(settings, graph, species, place)
-            results.append((features.detach(), *torch.autograd.grad(features.square().sum(), place)))
+            at = vectors.clone().requires_grad_(True)
+            features = fused_environment_vectors(settings, graph, species, at)
+            results.append((features.detach(), *torch.autograd.grad(features.square().sum(), at)))
     finally:
         torch.set_num_threads(n_threads)
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def force_gradient(model: ANI, graph, vectors, targets) -> list[torch.Tensor]:
-    place = vectors.clone().requires_grad_(True)
+    at = vectors.clone().requires_grad_(True)
     with weights_only():
-        (gradient,) = torch.autograd.grad(model.energy_terms(graph, place).sum(), place, create_graph=True)
+        (gradient,) = torch.autograd.grad(model.energy_terms(graph, at).sum(), at, create_graph=True)
         ((gradient - targets) ** 2).sum().backward(inputs=list(model.parameters()))
     # Last biases and networks of absent elements do not matter to forces.
     found = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in model.parameters()]
@@ -132,8 +132,8 @@ def test_double_backward_gives_the_gradient_of_a_force_loss():
     targets = torch.randn(vectors.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     def loss() -> float:
-        place = vectors.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(model.energy_terms(graph, place).sum(), place)
+        at = vectors.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model.energy_terms(graph, at).sum(), at)
         return float(((gradient - targets) ** 2).sum())
 
     analytic = torch.cat([g.flatten() for g in force_gradient(model, graph, vectors, targets)])
@@ -168,9 +168,9 @@ def test_forward_over_reverse_gives_the_slope_of_the_weight_gradient():
     weights = {name: weight.detach() for name, weight in model.named_parameters()}
     direction = torch.randn(vectors.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
-    def weight_gradient(place):
+    def weight_gradient(at):
         def energy(w):
-            return torch.func.functional_call(model, w, (graph, place)).sum()
+            return torch.func.functional_call(model, w, (graph, at)).sum()
 
         return torch.func.grad(energy)(weights)
 
@@ -185,9 +185,9 @@ def test_a_hessian_from_fused_kernels_is_refused_and_torch_kernels_give_it():
     graph, vectors = graph_of(fused, water())
 
     def hessian_row(model):
-        place = vectors.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(model.energy_terms(graph, place).sum(), place, create_graph=True)
-        return torch.autograd.grad(gradient[0, 0], place)[0]
+        at = vectors.clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(model.energy_terms(graph, at).sum(), at, create_graph=True)
+        return torch.autograd.grad(gradient[0, 0], at)[0]
 
     with pytest.raises(PositionHessianNeeded, match="kernels='torch'"):
         hessian_row(fused)

@@ -1,4 +1,4 @@
-"""Dynamics of many cells: right temperature, conserved energy, exact paths, and ends that are told."""
+"""Dynamics of many cells: right temperature, conserved energy, exact paths, and ends with their reasons."""
 
 from dataclasses import dataclass, replace
 
@@ -60,7 +60,7 @@ class SpringNetwork(PotentialNetwork):
 
 
 SPRINGS = Ensemble([SpringNetwork(Springs())])
-UNSURE = Ensemble([SpringNetwork(Springs(), 0.9), SpringNetwork(Springs(), 1.1)])
+UNCERTAIN = Ensemble([SpringNetwork(Springs(), 0.9), SpringNetwork(Springs(), 1.1)])
 
 
 def dimer(seed: int, temperature_K: float, **changes: object) -> Start:
@@ -197,11 +197,11 @@ def test_cell_and_bath_follow_their_paths():
 def test_a_trajectory_stops_at_the_first_check_that_passes_a_threshold():
     never = Thresholds(energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
     dynamics = Dynamics(n_steps=60, check_every=5)
-    calm = run(UNSURE, [dimer(0, 600.0)], dynamics, never, ANYTHING)
+    calm = run(UNCERTAIN, [dimer(0, 600.0)], dynamics, never, ANYTHING)
     assert (calm.reasons.tolist(), calm.steps.tolist()) == (["finished"], [60])
     forces = calm.check_spreads[:, FORCE_MAX]
     bound = float(np.sort(forces)[-3])
-    stopped = run(UNSURE, [dimer(0, 600.0)], dynamics, replace(never, force_max_eV_A=bound), ANYTHING)
+    stopped = run(UNCERTAIN, [dimer(0, 600.0)], dynamics, replace(never, force_max_eV_A=bound), ANYTHING)
     first = int(calm.check_steps[forces > bound][0])
     assert (stopped.reasons.tolist(), stopped.steps.tolist()) == (["uncertain"], [first])
     assert stopped.spreads[0, FORCE_MAX] > bound
@@ -209,7 +209,7 @@ def test_a_trajectory_stops_at_the_first_check_that_passes_a_threshold():
 
 def test_a_trajectory_ends_where_the_caller_asks():
     dynamics = Dynamics(n_steps=60, check_every=5)
-    ended = run(UNSURE, [dimer(0, 600.0, end_at=25), dimer(1, 600.0)], dynamics, None, ANYTHING)
+    ended = run(UNCERTAIN, [dimer(0, 600.0, end_at=25), dimer(1, 600.0)], dynamics, None, ANYTHING)
     assert (ended.reasons.tolist(), ended.steps.tolist()) == (["asked", "finished"], [25, 60])
 
 
@@ -232,7 +232,7 @@ def not_finite() -> tuple[Ensemble, Start]:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (fused, "atoms fused"),
         (collapsing, "the cell has collapsed"),
@@ -240,12 +240,12 @@ def not_finite() -> tuple[Ensemble, Start]:
         (not_finite, "exploded: atoms are lost"),
     ],
 )
-def test_unphysical_frames_are_discarded_with_their_reason_and_the_others_go_on(make, told):
+def test_unphysical_frames_are_discarded_with_their_reason_and_the_others_go_on(make, message):
     ensemble, bad = make()
     dynamics = Dynamics(n_steps=60, check_every=1)
     physical = Physical(minimum_distance_A=1.2, maximum_temperature_K=20000.0, minimum_volume_A3=300.0)
     ended = run(ensemble, [bad], dynamics, physical=physical)
-    assert ended.reasons.tolist() == ["discarded"] and told in ended.frames[0].failure
+    assert ended.reasons.tolist() == ["discarded"] and message in ended.frames[0].failure
     assert np.isfinite(ended.frames.positions_A).all()
     good = dimer(5, 10.0)
     pair = run(SPRINGS, [bad, good], dynamics, physical=physical)

@@ -98,7 +98,7 @@ def test_forces_reach_beyond_one_cutoff_with_two_layers():
 
 def test_single_precision_stays_close_and_progress_counts_atoms():
     atoms, members = alloy((3, 3, 2)), MODELS["hipnn, two layers"]()
-    told = []
+    reported = []
     expected = whole(members, atoms)
     found = evaluate_in_chunks(
         Ensemble(members),
@@ -108,9 +108,9 @@ def test_single_precision_stays_close_and_progress_counts_atoms():
         atoms.pbc,
         chunk_atoms=20,
         dtype=torch.float32,
-        progress=told.append,
+        progress=reported.append,
     )
-    assert told == sorted(told) and told[-1] == len(atoms) and len(told) >= 4
+    assert reported == sorted(reported) and reported[-1] == len(atoms) and len(reported) >= 4
     scale = float(expected.forces_N3.abs().max())
     assert float((found.forces_N3 - expected.forces_N3).abs().max()) < 1e-4 * scale
     assert found.energy_M.dtype == found.forces_N3.dtype == torch.float64

@@ -120,15 +120,15 @@ def test_all_that_is_missing_is_named_with_the_cure(named, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("{", "not JSON"),
         (json.dumps({"model": "painn", "n_members": 0}), r"'painn', expected one of .*n_members: found 0"),
     ],
 )
-def test_a_broken_description_is_refused(tmp_path, content, told):
+def test_a_broken_description_is_refused(tmp_path, content, message):
     (tmp_path / ABOUT).write_text(content)
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=message):
         load_potential(tmp_path)
 
 

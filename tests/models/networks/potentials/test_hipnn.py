@@ -20,7 +20,7 @@ from tests.models.networks.potentials.potential_contract import PotentialContrac
 REFERENCE = json.loads((Path(__file__).parents[3] / "reference/hippynn.json").read_text())
 
 
-def awake(model: HIPNN) -> HIPNN:
+def with_higher_terms(model: HIPNN) -> HIPNN:
     """Readouts of usual size: fresh ones are small on purpose, and would hide errors."""
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -34,15 +34,15 @@ class TestHIPNN(PotentialContract):
         config = HIPNN.Config(
             species=(1, 6, 8, 13), cutoff_A=4.5, soft_max_A=4.0, n_features=8, n_sensitivities=6, n_onsite=2
         )
-        return awake(HIPNN(config).double())
+        return with_higher_terms(HIPNN(config).double())
 
 
 @pytest.mark.physics
 @pytest.mark.parametrize("name", ["molecule", "crystal"])
 def test_energies_forces_and_hierarchicality_are_those_of_hippynn(name):
-    told, settings = REFERENCE[name], REFERENCE["settings"]
+    recorded, settings = REFERENCE[name], REFERENCE["settings"]
     config = HIPNN.Config(
-        species=tuple(told["species"]),
+        species=tuple(recorded["species"]),
         cutoff_A=settings["dist_hard_max"],
         soft_min_A=settings["dist_soft_min"],
         soft_max_A=settings["dist_soft_max"],
@@ -51,18 +51,18 @@ def test_energies_forces_and_hierarchicality_are_those_of_hippynn(name):
         n_interactions=settings["n_interaction_layers"],
         n_onsite=settings["n_atom_layers"],
     )
-    state = {key: torch.tensor(value, dtype=torch.float64) for key, value in told["state"].items()}
+    state = {key: torch.tensor(value, dtype=torch.float64) for key, value in recorded["state"].items()}
     model = from_hippynn(state, config)
-    positions = np.array(told["positions"])
-    cell = np.zeros((3, 3)) if told["cell"] is None else np.array(told["cell"])
-    neighbours = find_neighbours(positions, cell, np.full(3, told["cell"] is not None), config.cutoff_A)
+    positions = np.array(recorded["positions"])
+    cell = np.zeros((3, 3)) if recorded["cell"] is None else np.array(recorded["cell"])
+    neighbours = find_neighbours(positions, cell, np.full(3, recorded["cell"] is not None), config.cutoff_A)
     configuration = Configuration(
-        numbers=np.array(told["numbers"]), positions_A=positions, cell_A=cell, neighbours=neighbours
+        numbers=np.array(recorded["numbers"]), positions_A=positions, cell_A=cell, neighbours=neighbours
     )
     found = evaluate(model, *collate([configuration], torch.float64))
-    assert float(found.energy_M) == pytest.approx(told["energy"], rel=1e-9)
-    np.testing.assert_allclose(found.forces_N3.numpy(), told["forces"], rtol=1e-7, atol=1e-9)
-    np.testing.assert_allclose(hierarchicality_N(found.terms_NT).numpy(), told["hierarchicality"], rtol=1e-7)
+    assert float(found.energy_M) == pytest.approx(recorded["energy"], rel=1e-9)
+    np.testing.assert_allclose(found.forces_N3.numpy(), recorded["forces"], rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(hierarchicality_N(found.terms_NT).numpy(), recorded["hierarchicality"], rtol=1e-7)
 
 
 def test_the_first_term_knows_the_element_alone():

@@ -1,6 +1,6 @@
 """An engine that fails on demand, for tests of child processes: springs to the origin, and moods.
 
-The mood of a configuration is told by its first atomic number, so that one batch can hold several.
+The mood of a configuration is given by its first atomic number, so that one batch can hold several.
 """
 
 import os

@@ -93,11 +93,11 @@ def stress_by_differences(engine: Engine, structure: Frames, i: int, j: int, ste
 )
 def test_forces_are_minus_the_gradient_of_the_energy(engine: Engine, given: Frames, tolerance: float):
     ready(engine)
-    told = label(engine, given)
+    labelled = label(engine, given)
     step_A = 0.004 if isinstance(engine, GPAWEngine) else 0.001
-    assert told.forces_eV_A[1, 0] == pytest.approx(force_by_differences(engine, given, 1, 0, step_A), abs=tolerance)
-    assert np.linalg.norm(told.forces_eV_A.sum(axis=0)) < 2e-3
-    assert np.abs(told.forces_eV_A).max() > 0.3
+    assert labelled.forces_eV_A[1, 0] == pytest.approx(force_by_differences(engine, given, 1, 0, step_A), abs=tolerance)
+    assert np.linalg.norm(labelled.forces_eV_A.sum(axis=0)) < 2e-3
+    assert np.abs(labelled.forces_eV_A).max() > 0.3
 
 
 @pytest.mark.physics
@@ -122,8 +122,8 @@ def test_stress_is_the_derivative_of_the_energy_by_strain(engine: Engine, given:
 @pytest.mark.physics
 def test_grid_response_makes_the_net_force_vanish_on_a_coarse_grid():
     engine = ready(PySCFEngine(basis="sto-3g", grid_level=0))
-    told = label(engine, shaken("NH3"))
-    np.testing.assert_allclose(told.forces_eV_A.sum(axis=0), 0, atol=1e-10)
+    labelled = label(engine, shaken("NH3"))
+    np.testing.assert_allclose(labelled.forces_eV_A.sum(axis=0), 0, atol=1e-10)
 
 
 @pytest.mark.physics
@@ -137,8 +137,8 @@ def test_charges_sum_to_the_charge_of_the_molecule():
 
 @pytest.mark.physics
 def test_an_odd_number_of_electrons_is_an_open_shell():
-    told = label(ready(PySCFEngine(basis="sto-3g")), shaken("CH3"))
-    assert told.provenance["unpaired_electrons"] == 1
+    labelled = label(ready(PySCFEngine(basis="sto-3g")), shaken("CH3"))
+    assert labelled.provenance["unpaired_electrons"] == 1
 
 
 @pytest.mark.parametrize("solver", ["diis", "second_order"])
@@ -180,7 +180,7 @@ def test_labels_repeat_bit_by_bit_in_another_process(engine: Engine, given: Fram
 
 
 @pytest.mark.slow
-def test_a_field_that_does_not_converge_is_told_by_both_dft_engines():
+def test_a_field_that_does_not_converge_is_reported_by_both_dft_engines():
     with pytest.raises(NotConverged, match="GPAW"):
         label(ready(replace(COARSE, max_iterations=2)), crystal())
     with pytest.raises(NotConverged, match="no self-consistency after 2 cycles"):
@@ -249,7 +249,7 @@ def test_safer_settings_are_another_way_to_the_same_level_and_end(engine: Engine
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings", "told"),
+    ("kind", "settings", "message"),
     [
         (GPAWEngine, {"cutoff_eV": -1.0, "max_iterations": 0}, "cutoff_eV: found -1.0.*max_iterations: found 0"),
         (GPAWEngine, {"k_mesh": (2, 2)}, "k_mesh"),
@@ -258,12 +258,12 @@ def test_safer_settings_are_another_way_to_the_same_level_and_end(engine: Engine
         (ASEEngine, {"factory": "nonsense", "keywords": "[]"}, "factory.*keywords"),
     ],
 )
-def test_impossible_settings_are_refused_all_at_once(kind, settings, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_impossible_settings_are_refused_all_at_once(kind, settings, message: str):
+    with pytest.raises(ValueError, match=message):
         kind(**settings)
 
 
-def test_a_calculator_that_cannot_be_imported_is_told_by_its_name():
+def test_a_calculator_that_cannot_be_imported_is_reported_by_its_name():
     with pytest.raises(EngineMissing, match="no_such_module:Thing"):
         ASEEngine(factory="no_such_module:Thing").check()
 

@@ -1,4 +1,4 @@
-"""Labels made in child processes: exact, isolated, bounded in time, with every failure told and none in the way."""
+"""Labels made in child processes: exact, isolated, bounded in time, with every failure recorded and none in the way."""
 
 import os
 import signal
@@ -75,10 +75,10 @@ def test_what_does_not_converge_is_retried_once_with_safer_settings():
     outcome = only(outcomes_of(Fragile(), [structure(fragile.UNCONVERGED)], LIMITS))
     assert isinstance(outcome, Label)
     assert outcome.provenance["first_attempt"] == "no self-consistency, safe: False"
-    told = reason(only(outcomes_of(Fragile(), [structure(fragile.STUBBORN)], LIMITS)))
-    assert told == "no self-consistency, safe: False; with safer settings: no self-consistency, safe: True"
-    told = reason(only(outcomes_of(Fragile(has_safer=False), [structure(fragile.UNCONVERGED)], LIMITS)))
-    assert told == "no self-consistency, safe: False"
+    message = reason(only(outcomes_of(Fragile(), [structure(fragile.STUBBORN)], LIMITS)))
+    assert message == "no self-consistency, safe: False; with safer settings: no self-consistency, safe: True"
+    message = reason(only(outcomes_of(Fragile(has_safer=False), [structure(fragile.UNCONVERGED)], LIMITS)))
+    assert message == "no self-consistency, safe: False"
 
 
 def test_safer_settings_must_keep_the_level_of_theory():
@@ -87,7 +87,7 @@ def test_safer_settings_must_keep_the_level_of_theory():
 
 
 @pytest.mark.parametrize(
-    ("given", "limits", "told"),
+    ("given", "limits", "message"),
     [
         (structure(fragile.NAN), LIMITS, "NaN"),
         (structure(fragile.REFUSED), LIMITS, "springs do not like this"),
@@ -96,12 +96,12 @@ def test_safer_settings_must_keep_the_level_of_theory():
         (structure(), LabelLimits(minimum_distance_A=5.0), "atoms fused"),
     ],
 )
-def test_what_no_potential_should_learn_from_is_a_failure(given: Frames, limits: LabelLimits, told: str):
-    assert told in reason(only(outcomes_of(Fragile(has_safer=False), [given], limits)))
+def test_what_no_potential_should_learn_from_is_a_failure(given: Frames, limits: LabelLimits, message: str):
+    assert message in reason(only(outcomes_of(Fragile(has_safer=False), [given], limits)))
 
 
 @pytest.mark.parametrize(
-    ("positions", "cell", "told"),
+    ("positions", "cell", "message"),
     [
         ([[0, 0, 0], [0, 0, 0.1]], None, "atoms fused: found a distance of 0.100 A"),
         ([[0, 0, 0], [0, 0, np.nan]], None, "not finite"),
@@ -109,12 +109,12 @@ def test_what_no_potential_should_learn_from_is_a_failure(given: Frames, limits:
         ([[0, 0, 0], [0, 0, 2.9]], 3 * np.eye(3), "atoms fused: found a distance of 0.100 A"),
     ],
 )
-def test_impossible_configurations_never_reach_the_engine(positions, cell, told: str):
+def test_impossible_configurations_never_reach_the_engine(positions, cell, message: str):
     given = Frames.one(
         numbers=np.array([fragile.CRASHING, 1]), positions_A=np.array(positions, dtype=float), cell_A=cell
     )
     outcome = only(outcomes_of(Fragile(), [given], LIMITS))
-    assert told in reason(outcome)
+    assert message in reason(outcome)
     assert isinstance(outcome, Failure)
     assert outcome.final
 
@@ -173,12 +173,12 @@ def test_a_child_dies_with_its_parent(tmp_path: Path):
         os.kill(sleeper, signal.SIGKILL)
 
 
-def test_an_engine_that_is_not_there_is_told_with_the_command_that_installs_it():
+def test_an_engine_that_is_not_there_is_reported_with_the_command_that_installs_it():
     with pytest.raises(EngineMissing, match=r"no package not_a_package.*pip install -e '\.\[atoms\]'"):
         require_package("not_a_package", "imaginary")
 
 
-def test_a_function_that_raises_ends_its_child_with_the_error_told():
+def test_a_function_that_raises_ends_its_child_with_the_error_reported():
     with pytest.raises(ChildFailed, match=r"status 1.*no_such_function"):
         list(run_in_child("models.physics.atoms.labelling:no_such_function", {}, ChildLimits()))
 

@@ -60,7 +60,7 @@ def test_equal_labels_end_the_robust_fit():
     assert found.energies_eV == pytest.approx([-3.7])
 
 
-def test_all_that_is_wrong_is_told():
+def test_all_that_is_wrong_is_reported():
     with pytest.raises(ValueError, match=r"no atom of the elements \[8\].*; energies_eV: found 1 .* first 1"):
         least_squares(NUMBERS, COUNTS * [1, 1, 0], np.where(np.arange(6) == 1, np.nan, -1.0))
     with pytest.raises(ValueError, match=r"configurations without atoms: \[0\]"):

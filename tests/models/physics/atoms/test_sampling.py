@@ -140,7 +140,7 @@ def test_torsions_cover_the_circle_and_molecules_without_them_are_refused():
         sample_torsions(molecule("H2O"), EMT, Torsions(n_frames=1, temperature_K=(1, 2)), rng())
 
 
-def test_an_unknown_molecule_is_told_with_names_that_are_near():
+def test_an_unknown_molecule_is_reported_with_names_that_are_near():
     with pytest.raises(ValueError, match=r"'H2X'.*near: .*H2O"):
         molecule("H2X")
 
@@ -227,7 +227,7 @@ DEFECTIVE = {
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "told"),
+    ("kind", "given", "message"),
     [
         (Crystals, CRYSTALS | {"prototypes": ("fccc",), "volume_A3": (20, 10)}, r"fccc.*volume_A3"),
         (Defects, DEFECTIVE | {"kinds": ("hole",), "n_layers": 5}, r"hole.*n_layers"),
@@ -239,8 +239,8 @@ DEFECTIVE = {
         ),
     ],
 )
-def test_impossible_settings_of_samplers_are_refused_all_at_once(kind, given, told: str):
-    with pytest.raises(ValueError, match=told):
+def test_impossible_settings_of_samplers_are_refused_all_at_once(kind, given, message: str):
+    with pytest.raises(ValueError, match=message):
         kind(**given)
 
 

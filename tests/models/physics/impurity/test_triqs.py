@@ -138,13 +138,13 @@ def test_what_triqs_refuses_comes_through_with_its_words(interpreter):
 
 def test_the_words_of_a_failure_are_the_same_in_every_run(interpreter):
     """They stand in the store: no time of day, which TRIQS prints at its start, no folder of one run."""
-    told = []
+    messages = []
     for _ in range(2):
         with pytest.raises(SolverError) as failed:
             solve(AndersonImpurity(interaction=0.1, level=-0.05, hybridization=0.01), interpreter)
-        told.append(str(failed.value))
-    assert told[0] == told[1]
-    assert "Starting serial run" not in told[0]
+        messages.append(str(failed.value))
+    assert messages[0] == messages[1]
+    assert "Starting serial run" not in messages[0]
 
 
 def test_an_installation_is_checked_by_solving_and_tells_its_versions(monkeypatch, interpreter):

@@ -59,7 +59,7 @@ def test_the_image_is_grey_in_the_unit_interval_and_repeatable():
     np.testing.assert_array_equal(image, cahn_hilliard(PARAMS, np.random.default_rng(3)))
 
 
-def test_all_bad_parameters_are_told_at_once():
+def test_all_bad_parameters_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         CahnHilliard(composition=1.0, n_steps=0, shape=(64, 48.0), time_step=-1, interface_px=0.1)
     for name in ("composition", "n_steps", "shape", "time_step", "interface_px"):

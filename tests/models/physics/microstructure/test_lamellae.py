@@ -108,7 +108,7 @@ def test_the_same_random_numbers_give_the_same_image():
     assert np.abs(image(seed=4) - image(seed=5)).max() > 0.1
 
 
-def test_all_bad_parameters_are_told_at_once():
+def test_all_bad_parameters_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         Lamellae(angle=np.nan, noise_strength=-1, scale_px=0, shape=(4, 128))
     for name in ("angle", "noise_strength", "scale_px", "shape"):

@@ -67,7 +67,7 @@ def test_scale_sets_the_number_of_cells():
     assert reach[1] / reach[0] == pytest.approx(2, abs=0.5)
 
 
-def test_all_bad_parameters_are_told_at_once():
+def test_all_bad_parameters_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         params(phase_order=1.5, scale_px=-2, shape=(96,), wall_width=0, clip_sigmas=np.inf)
     for name in ("phase_order", "scale_px", "shape", "wall_width", "clip_sigmas"):

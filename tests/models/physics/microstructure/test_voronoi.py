@@ -71,7 +71,7 @@ def test_boundaries_are_dark():
     assert walled[boundary].mean() < 0.5 * walled[~boundary].mean()
 
 
-def test_all_bad_parameters_are_told_at_once():
+def test_all_bad_parameters_are_reported_at_once():
     with pytest.raises(ValueError) as raised:
         Voronoi(scale_px=1.0, shape=(2, 2), wall_width=2, wall_depth=-1)
     for name in ("scale_px", "shape", "wall_width", "wall_depth"):

@@ -44,9 +44,9 @@ def labelled(model: PotentialNetwork) -> Labelled:
     return Labelled(graph=graph, vectors_H3=vectors, energy_M=energy, forces_N3=forces, stress_M33=stress)
 
 
-def gradient(model: PotentialNetwork, batch: Labelled, loss: PotentialLoss, **how) -> torch.Tensor:
+def gradient(model: PotentialNetwork, batch: Labelled, loss: PotentialLoss, **options) -> torch.Tensor:
     model.zero_grad()
-    accumulate_gradients(model, batch, loss, **how)
+    accumulate_gradients(model, batch, loss, **options)
     return flat_gradient(model)
 
 
@@ -99,8 +99,8 @@ def test_finite_differences_converge_with_the_square_of_the_displacement(loss):
     model = hipnn()
     batch = labelled(model)
     wanted = gradient(model, batch, loss)
-    how = {"method": "finite_difference"}
-    errors = [distance(gradient(model, batch, loss, **how, displacement=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
+    options = {"method": "finite_difference"}
+    errors = [distance(gradient(model, batch, loss, **options, displacement=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
     orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
     np.testing.assert_allclose(orders, 2.0, atol=0.1)
 

@@ -55,13 +55,13 @@ def test_a_cut_and_resumed_training_ends_with_the_same_weights(tmp_path, setting
 
 def test_a_training_that_tells_how_far_it_is_ends_with_the_same_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "LEAST_S", 0.0)
-    told = []
-    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=told.append)))
-    steps = [far.step for far in told]
-    assert 6 <= len(told) <= 10 and steps == sorted(set(steps))
-    assert {far.epoch for far in told} == {1, 2, 3, 4, 5, 6} and {far.n_epochs for far in told} == {6}
-    assert math.isnan(told[0].objective) and told[-1].objective > 0
-    assert all(far.seconds_left >= 0 for far in told)
+    reported = []
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=reported.append)))
+    steps = [far.step for far in reported]
+    assert 6 <= len(reported) <= 10 and steps == sorted(set(steps))
+    assert {far.epoch for far in reported} == {1, 2, 3, 4, 5, 6} and {far.n_epochs for far in reported} == {6}
+    assert math.isnan(reported[0].objective) and reported[-1].objective > 0
+    assert all(far.seconds_left >= 0 for far in reported)
 
 
 def test_the_seed_decides(tmp_path):
@@ -210,9 +210,9 @@ def test_a_loss_that_is_not_finite_names_its_epoch(tmp_path):
 def test_sets_without_what_the_loss_asks_for_are_refused_before_training(tmp_path):
     data = clusters(10)
     silent = prepared(replace(data, forces_eV_A=np.full_like(data.forces_eV_A, np.nan)))
-    with pytest.raises(ValueError, match="training set: found no forces, expected some") as told:
+    with pytest.raises(ValueError, match="training set: found no forces, expected some") as raised:
         train(tmp_path, replace(QUICK, loss=PotentialLoss(forces=1.0, stress=1.0)), train=silent)
-    assert "training set: found no stress" in str(told.value)
+    assert "training set: found no stress" in str(raised.value)
     with pytest.raises(ValueError, match=r"validation set: found torch\.float32, expected torch\.float64"):
         train(tmp_path, replace(QUICK, dtype="float64"), validation=silent)
     energies = replace(QUICK, loss=PotentialLoss(energy=1.0, forces=0.0), max_epochs=2)

@@ -48,11 +48,11 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
 
 def test_telling_how_far_a_training_is_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(telling, "LEAST_S", 0.0)
-    told = []
-    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=told.append)))
-    assert 9 <= len(told) <= 11
-    assert told[-1].step > told[0].step and told[-1].epoch <= 20
-    assert np.isfinite([far.objective for far in told[1:]]).all()
+    reported = []
+    assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=reported.append)))
+    assert 9 <= len(reported) <= 11
+    assert reported[-1].step > reported[0].step and reported[-1].epoch <= 20
+    assert np.isfinite([far.objective for far in reported[1:]]).all()
 
 
 def test_training_learns_and_the_seed_decides(tmp_path):

@@ -79,8 +79,8 @@ def write_atoms(root):
         found = records(sources, cell=box)
         attributes = {"level": "Morse", "reference_energies": "{}", "settings": "{}"}
         write_store(root / f"data/{name}.zarr", ATOMS, dataset_of(columns_of(Frames.concatenate(found)), attributes))
-        told = {"n_configs": 1006, "n_failed": 5, "n_retried": 1, "level": f"level of {name}", "hash": "0"}
-        write(root, f"reports/metrics/{name}.json", told | {"sources": dict.fromkeys(sources, 3)})
+        counts = {"n_configs": 1006, "n_failed": 5, "n_retried": 1, "level": f"level of {name}", "hash": "0"}
+        write(root, f"reports/metrics/{name}.json", counts | {"sources": dict.fromkeys(sources, 3)})
     models = {"hipnn": trained(0.311, held_out=errors(0.911)), "ani": trained(0.222)}
     write(root, "reports/metrics/potential.json", {"stores": {"aluminium": models, "molecules": models}})
     pairs = {"label": [0.0, 1.0, 2.0], "predicted": [0.1, 0.9, 2.1]}
@@ -220,9 +220,9 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
                 "force_rmse": interval(r["force_rmse"], 0.02),
                 "energy_rmse": interval(r["energy_rmse"], 0.002),
             }
-            for r in own
+            for r in entry
         ]
-        for name, own in (("rounds", active), ("random", random))
+        for name, entry in (("rounds", active), ("random", random))
     }
     gains = {f"{q}_{when}": interval(gain, 0.1) for q in ("force", "energy") for when in ("gain", "gain_all_rounds")}
     control = {"level": "EMT", "n_seeds": seeds, **arms, **gains} if seeds else {}
@@ -244,7 +244,7 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
         "spread": {"energy_eV_atom": 0.01, "force_mean_eV_A": 0.2, "force_max_eV_A": 0.4},
     }
     trace = {"reason": "uncertain", "step": [20, 40], "force_mean": [0.1, 0.2]}
-    told = {
+    rounds_only = {
         arm: [
             r
             | {
@@ -261,15 +261,15 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
                 "frames": [frame] if i else [],
                 "cpu_s": {"training": 5.0, "sampling": 1.0},
             }
-            for i, r in enumerate(own)
+            for i, r in enumerate(entry)
         ]
-        for arm, own in (("rounds", active), ("random", random))
+        for arm, entry in (("rounds", active), ("random", random))
     }
     runs = {
-        f"{arm}_0": {"seed": 0, "arm": arm, "rounds": [r | {"cpu_s": {}} for r in own]}
-        for arm, own in (("active", active), ("random", random))
+        f"{arm}_0": {"seed": 0, "arm": arm, "rounds": [r | {"cpu_s": {}} for r in entry]}
+        for arm, entry in (("active", active), ("random", random))
     }
-    details = told | {"final_cpu_s": 1.0, "oracle_control": runs if seeds else {}}
+    details = rounds_only | {"final_cpu_s": 1.0, "oracle_control": runs if seeds else {}}
     write(root, "reports/details/active_learning.json", details)
     write_properties(root)
 

@@ -24,8 +24,8 @@ PARAMS = ReportParams(max_points=100)
 PAGES = (aluminium_page,)
 
 
-def make(root, **how):
-    write_aluminium(root, **how)
+def make(root, **changes):
+    write_aluminium(root, **changes)
     (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in SECTIONS))
     build_report(root, PARAMS, PAGES)
     return root
@@ -81,8 +81,8 @@ def test_the_finding_gives_the_gain_with_its_interval(root, tmp_path):
     )
     write_aluminium(tmp_path, gain=0.05)
     (tmp_path / "params.yaml").write_text((root / "params.yaml").read_text())
-    unsure = finding(read_aluminium(tmp_path))
-    assert "which is not resolved from nothing" in unsure
+    unresolved = finding(read_aluminium(tmp_path))
+    assert "which is not resolved from nothing" in unresolved
 
 
 def test_a_gain_whose_interval_holds_zero_is_called_unresolved():

@@ -104,8 +104,8 @@ def test_goals_that_are_not_reached_are_marked(built):
 def test_an_estimate_leads_beyond_the_intervals_only_where_they_do_not_overlap():
     def said(spread, hierarchicality):
         ranks = {"spread": spread, "hierarchicality": hierarchicality}
-        own = {name: Estimate(scale=1.0, held_out=judged(rank)) for name, rank in ranks.items()}
-        return verdict({"forces": own})
+        entry = {name: Estimate(scale=1.0, held_out=judged(rank)) for name, rank in ranks.items()}
+        return verdict({"forces": entry})
 
     assert "ensemble spread leads, beyond the intervals." in said(0.6, 0.5)
     assert "ensemble spread leads, but not beyond the intervals." in said(0.6, 0.57)
@@ -128,7 +128,7 @@ def test_missing_inputs_are_all_named_with_their_stage(root):
         molecules_page(root, 100)
 
 
-def test_parts_that_were_not_run_are_told(root):
+def test_parts_that_were_not_run_are_reported(root):
     change(root, "reports/details/hierarchy.json", latents={})
     change(root, "reports/details/force_training.json", gradient_errors=[], equal_time=[])
     change(
@@ -136,8 +136,8 @@ def test_parts_that_were_not_run_are_told(root):
     )
     build_report(root, PARAMS, PAGES)
     page = (root / "reports/index.html").read_text()
-    for told in ("Too few held-out trajectories", "No trainings of equal time", "No learning curve was trained"):
-        assert told in page
+    for words in ("Too few held-out trajectories", "No trainings of equal time", "No learning curve was trained"):
+        assert words in page
 
 
 def test_a_cell_is_drawn_with_all_its_atoms_and_the_images_that_lie_near(built):

@@ -256,7 +256,7 @@ def test_solvers_of_the_project_are_called_by_their_names(solver, words):
     assert solver_words("exact diagonalisation") == "exact diagonalisation"
 
 
-def test_the_finding_is_told_by_the_metrics_and_by_nothing_else():
+def test_the_finding_is_reported_by_the_metrics_and_by_nothing_else():
     def message(**changes):
         results = [Formula(**(METRICS["formula"]["results"][0] | changes))]
         return finding(FACTS, BEST, selected_laws(results, "operon"), Coefficient(**CORRECTION))

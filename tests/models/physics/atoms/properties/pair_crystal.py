@@ -48,7 +48,7 @@ class Repulsive(NearestNeighbours):
 
 
 class Broken(Calculator):
-    """Gives NaN, or raises where told to."""
+    """Gives NaN, or raises where asked to."""
 
     implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012
 

@@ -283,7 +283,7 @@ def test_expansion_far_above_the_debye_temperature_is_that_of_classical_springs(
 
 
 @pytest.mark.parametrize("calculator", [Repulsive(), Broken()])
-def test_a_crystal_without_a_minimum_is_a_told_failure(calculator):
+def test_a_crystal_without_a_minimum_is_a_recorded_failure(calculator):
     with pytest.raises(PropertyFailed, match=r"no energy minimum between .* falls towards|energy of 1 atoms .* is nan"):
         equation_of_state(calculator, "Al", EquationOfStateSettings())
 

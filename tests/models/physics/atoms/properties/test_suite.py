@@ -124,10 +124,10 @@ def test_literature_names_properties_of_the_suite_in_their_units_with_a_source()
 
 def test_lattice_constant_and_modulus_of_the_literature_are_those_of_the_delta_table():
     table = next(dcdft.data[name] for name in dcdft.names if name == "Al")
-    own = LITERATURE["Al"]
+    entry = LITERATURE["Al"]
     for kind, volume, modulus in (("dft", "wien2k_volume", "wien2k_B"), ("experiment", "exp_volume", "exp_B")):
-        assert getattr(own["a0"], kind).value == pytest.approx((4 * table[volume]) ** (1 / 3), abs=6e-5)
-        assert getattr(own["bulk_modulus"], kind).value == pytest.approx(table[modulus], abs=6e-4)
+        assert getattr(entry["a0"], kind).value == pytest.approx((4 * table[volume]) ** (1 / 3), abs=6e-5)
+        assert getattr(entry["bulk_modulus"], kind).value == pytest.approx(table[modulus], abs=6e-4)
 
 
 def test_energies_of_structures_are_those_of_the_acwf_table():

@@ -47,13 +47,13 @@ def test_the_density_stays_positive_all_along():
         assert min(path.at(time, 500.0) for time in np.linspace(0, 500, 200)) > 0
 
 
-def test_a_density_beyond_closest_packing_is_told():
+def test_a_density_beyond_closest_packing_is_reported():
     """Neighbours of fcc at volume v are 2^(1/6) v^(1/3) apart."""
     volume = 1 / (1 / 14.0 + 0.1 / 14.0)
     closest = 2 ** (1 / 6) * volume ** (1 / 3)
     assert PATHS.density_problems(14.0, 0.999 * closest) == []
-    (told,) = PATHS.density_problems(14.0, 1.001 * closest)
-    assert "impossible density" in told
+    (problem,) = PATHS.density_problems(14.0, 1.001 * closest)
+    assert "impossible density" in problem
 
 
 @pytest.mark.parametrize(
