@@ -7,6 +7,8 @@ logarithmic in |w| (as spectra of impurities are), w = 0 apart:
     log_width   log of the width at half maximum of the highest peak, edges interpolated linearly
     imbalance   (R - L) / (R + L), R and L the sums of x at w > 0 and w < 0; the mirror turns its sign
     height      x at w = 0
+    onset       log|w| of the point nearest to 0 at which x differs from its height by a fifth: where the plateau ends,
+                the lowest energy scale of the curve; the end of the axis where it never does
 
 Suffixes: B curves, W points of the axis.
 """
@@ -19,6 +21,7 @@ from numpy.typing import NDArray
 __all__ = ["CurveSummaries", "curve_summaries"]
 
 Array = NDArray[np.float64]
+DEPARTURE = 0.2
 
 
 class CurveSummaries(NamedTuple):
@@ -28,6 +31,7 @@ class CurveSummaries(NamedTuple):
     log_width: Array
     imbalance: Array
     height: Array
+    onset: Array
 
 
 def curve_summaries(x_BW: Array, axis_W: Array) -> CurveSummaries:
@@ -46,7 +50,16 @@ def curve_summaries(x_BW: Array, axis_W: Array) -> CurveSummaries:
         log_width=np.log(_width_at_half_maximum(x_BW, axis_W)),
         imbalance=(right_B - left_B) / (right_B + left_B),
         height=x_BW[:, middle],
+        onset=_onset(x_BW, log_K),
     )
+
+
+def _onset(x_BW: Array, log_K: Array) -> Array:
+    """(B,); the first point on either side, not interpolated."""
+    middle = x_BW.shape[1] // 2
+    away_BW = np.abs(x_BW - x_BW[:, middle : middle + 1]) > DEPARTURE * x_BW[:, middle : middle + 1]
+    away_BK = away_BW[:, :middle][:, ::-1] | away_BW[:, middle + 1 :]
+    return np.asarray(log_K[np.where(away_BK.any(1), away_BK.argmax(1), len(log_K) - 1)])
 
 
 def _width_at_half_maximum(x_BW: Array, axis_W: Array) -> Array:

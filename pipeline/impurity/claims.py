@@ -5,7 +5,7 @@ Of every training of every data seed, on test Hamiltonians, one of each mirror p
     log_T_K_test, log_T_K_local_moment   |Spearman| of one latent with log T_K; lowest temperature, no field, T_K > T
     odd_unmirrored_test                  of one latent with the occupation n_d, the same rows
     asymmetry_unmirrored_test            of one latent with (U + 2 eps_d) / Gamma, the same rows
-    max_scale_full_test                  of one latent with log max(T_K, T, |B|), all temperatures and fields
+    max_scale_full_test, ..._local_moment      of one latent with log max(T_K, T, |B|), all temperatures and fields
     field_full_test                      of one latent with B / (|B| + T + T_K) where |B| is the largest
     active_latents_low, ..._full         how many latents are active
     exponent_of_latent                   coefficient of eps_d (eps_d + U) / (U Gamma) in the energy that the latent
@@ -45,6 +45,7 @@ LATENT_CLAIMS = {  # claim -> subset, quantity, scored rows
     "odd_unmirrored_test": (LOW, "n_d", "test"),
     "asymmetry_unmirrored_test": (LOW, "asymmetry", "test"),
     "max_scale_full_test": (FULL, "log_max_scale", "test"),
+    "max_scale_full_local_moment": (FULL, "log_max_scale", "local_moment"),
     "field_full_test": (FULL, "field_share", "test"),
 }
 MOMENT_DEPTH = 2.0  # Gamma; the laws expand in pi Gamma over the charge gaps

@@ -5,7 +5,7 @@ with both, a coordinate that knows no more than the sign of the asymmetry would 
 For every quantity each set of coordinates sends the one that follows it best on the validation Hamiltonians
 (models.laws.held_out). The sets:
 
-    summaries                    centroid, width, imbalance, height: nothing is learnt (models.laws.curve_summaries)
+    summaries                    centroid, width, imbalance, height, onset of the curve: nothing is learnt
     principal_components         of the spectra, as many as the network has latents
     principal_components_cumulative      of their cumulative weight, which the network reads too
     untrained                    the network as it is before training
@@ -14,7 +14,7 @@ For every quantity each set of coordinates sends the one that follows it best on
     network                      the one of them that was selected, without labels
 
 Scored on    test            where T_K > T (low_temperature), or all solved rows (full)
-             local_moment    of these U > 2 Gamma and |U + 2 eps_d| < 0.6 U; low_temperature only
+             local_moment    of these U > 2 Gamma and |U + 2 eps_d| < 0.6 U: elsewhere 1/(4 chi) is no low energy
 
 On `full`, `field_share` is B / (|B| + T + T_K), compared where |B| is the largest of the three.
 """
@@ -30,7 +30,7 @@ from sklearn.decomposition import PCA
 
 from models.laws.curve_summaries import CurveSummaries, curve_summaries
 from models.laws.held_out import Coordinates, HeldOut, TooFewGroups, held_out_associations
-from models.networks.spectra.cumulative_weight import cumulative_weight
+from models.networks.spectra.geometry import cumulative_weight
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 
 __all__ = ["HEADLINES", "NETWORK", "SUMMARIES", "coordinate_sets", "held_out_report"]
@@ -97,9 +97,7 @@ def held_out_report(
     moment_N = (columns["interaction"] > LEAST_INTERACTION * columns["hybridization"]) & (
         depth_N < LARGEST_ASYMMETRY * columns["interaction"]
     )
-    scored = {"test": compared_N}
-    if subset == "low_temperature":
-        scored["local_moment"] = compared_N & moment_N
+    scored = {"test": compared_N, "local_moment": compared_N & moment_N}
     report: dict[str, dict[str, dict[str, HeldOut]]] = {}
     for quantity in HEADLINES[subset]:
         y_N = known[quantity]

@@ -55,6 +55,22 @@ Baseline = Literal["autoencoder", "beta_vae"]
 
 
 @settings
+class Distance:
+    """The Cramer distance in the objective: of which geometry (models.networks.spectra.geometry), with which weight."""
+
+    geometry: Literal["weight", "departure"]
+    weight: NonNegativeFloat
+
+
+@settings
+class SubsetDistances:
+    """Of each subset: at zero temperature and field the scale is where the weight lies, else where x departs."""
+
+    low_temperature: Distance
+    full: Distance
+
+
+@settings
 class SpectrumVAEParams:
     """Section `spectrum_vae` of params.yaml, and how its values become a network and a training."""
 
@@ -73,7 +89,7 @@ class SpectrumVAEParams:
     hidden: Some[PositiveInt]
     ramp_fraction: Fraction
     nested_dropout: Fraction
-    cramer_weight: NonNegativeFloat
+    distance: SubsetDistances
     learning_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Fraction
     batch_size: PositiveInt
@@ -104,16 +120,20 @@ class SpectrumVAEParams:
 
     def of_baseline(self) -> "SpectrumVAEParams":
         """The same training without what this project adds to a VAE."""
-        return replace(self, architecture="plain", nested_dropout=0.0, cramer_weight=0.0)
+        none = Distance(geometry="weight", weight=0.0)
+        distance = SubsetDistances(low_temperature=none, full=none)
+        return replace(self, architecture="plain", nested_dropout=0.0, distance=distance)
 
-    def training(self, *, beta: float, n_rows: int) -> TrainingSettings:
+    def training(self, *, subset: str, beta: float, n_rows: int) -> TrainingSettings:
         """Large subsets get fewer epochs, so that no run takes more than `max_steps` steps."""
+        distance: Distance = getattr(self.distance, subset)
         epochs = max(1, min(self.max_epochs, self.max_steps // max(1, n_rows // self.batch_size)))
         return TrainingSettings(
             beta=beta,
             ramp_fraction=self.ramp_fraction,
             nested_dropout=self.nested_dropout,
-            cramer_weight=self.cramer_weight,
+            cramer_weight=distance.weight,
+            geometry=distance.geometry,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
@@ -202,7 +222,7 @@ def train_one(job: Job) -> Arrays:
     live = Live(str(job.folder / "live"), resume=resumed, save_dvc_exp=False, dvcyaml=None, report=None)
     trained = train_spectrum_vae(
         job.params.network(beta=job.beta, n_omega=spectra.shape[1]),
-        job.params.training(beta=job.beta, n_rows=int(training.sum())),
+        job.params.training(subset=job.subset, beta=job.beta, n_rows=int(training.sum())),
         train_BW=spectra[training],
         validation_BW=spectra[split == 1],
         seed=job.seed,

@@ -16,7 +16,7 @@ What the mirror leaves alone (energy scales) can live in even latents only, what
 odd ones only. The objective of x and of Px is the same number, so mirrored copies need not be trained on.
 `architecture="plain"` is the usual VAE, with S = 1 and one pass through h and g.
 
-The encoder reads x together with its cumulative weight (models.networks.spectra.cumulative_weight).
+The encoder reads x together with its cumulative weight (models.networks.spectra.geometry).
 `variational=False` makes either one an autoencoder: z is the mean, nothing is sampled.
 
 Suffixes: B batch, W frequency, L latent, H hidden.
@@ -31,7 +31,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from models.networks.spectra.cumulative_weight import cumulative_weight
+from models.networks.spectra.geometry import cumulative_weight
 from models.settings import Some, settings
 
 __all__ = ["Posterior", "SpectrumVAE"]

@@ -1,6 +1,6 @@
 """Objective of the spectrum VAE: evidence lower bound, with latents put in order.
 
-Per spectrum x with cumulative weight F (models.networks.spectra.cumulative_weight), z ~ q(z|x), y = decode(m * z):
+Per spectrum x with F(x) of one of the geometries of models.networks.spectra.geometry, z ~ q(z|x), y = decode(m * z):
 
     loss = c sum_k (x_k - y_k)^2 + cramer_weight sum_k (F(x)_k - F(y)_k)^2 + beta sum_l KL_l
     KL_l = KL(N(mean, var) || N(0, 1)) = (mean^2 + var - 1 - log var) / 2      [nats]
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.networks.spectra.cumulative_weight import cumulative_weight
+from models.networks.spectra.geometry import GEOMETRIES
 from models.networks.spectra.spectrum_vae import Posterior, SpectrumVAE
 
 __all__ = ["Objective", "kl_per_latent", "latent_activity", "negative_elbo", "nested_mask", "ramp"]
@@ -45,6 +45,7 @@ def negative_elbo(
     beta: float,
     nested_dropout: float = 0.0,
     cramer_weight: float = 0.0,
+    geometry: str = "weight",
     generator: torch.Generator | None = None,
 ) -> Objective:
     """Batch mean of the objective above; `squared_error` is its first term, without c."""
@@ -60,7 +61,8 @@ def negative_elbo(
     kl_L = kl_per_latent(posterior.mean_BL, posterior.logvar_BL).mean(0)
     loss = (whole_B * squared_error_B).mean() + beta * kl_L.sum()
     if cramer_weight > 0:
-        loss = loss + cramer_weight * ((cumulative_weight(x_BW) - cumulative_weight(y_BW)) ** 2).sum(-1).mean()
+        outwards = GEOMETRIES[geometry]
+        loss = loss + cramer_weight * ((outwards(x_BW) - outwards(y_BW)) ** 2).sum(-1).mean()
     return Objective(loss, squared_error_B.mean(), kl_L)
 
 

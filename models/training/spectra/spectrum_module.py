@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import lightning
 import numpy as np
@@ -41,6 +41,7 @@ class TrainingSettings:
     ramp_fraction: Fraction = 0.5
     nested_dropout: Fraction = 0.3
     cramer_weight: NonNegativeFloat = 20.0
+    geometry: Literal["weight", "departure"] = "weight"
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 2e-3
     weight_decay: Fraction = 1e-4
     batch_size: PositiveInt = 256
@@ -82,6 +83,7 @@ class SpectrumModule(lightning.LightningModule):
             beta=beta,
             nested_dropout=self.settings.nested_dropout,
             cramer_weight=self.settings.cramer_weight,
+            geometry=self.settings.geometry,
             generator=generator,
         )
         return objective.loss
@@ -94,6 +96,7 @@ class SpectrumModule(lightning.LightningModule):
             batch,
             beta=self.settings.beta,
             cramer_weight=self.settings.cramer_weight,
+            geometry=self.settings.geometry,
             generator=generator,
         )
         mae = (self.model(batch) - batch).abs().mean()

@@ -43,7 +43,7 @@ SUBSET_WORDS = {
 ROW_WORDS = {"test": "test", "local_moment": "test, local moment"}
 SET_WORDS = {
     "network": "network, the selected training",
-    "summaries": "centroid, width, imbalance, height",
+    "summaries": "centroid, width, imbalance, height, onset",
     "principal_components": "principal components",
     "principal_components_cumulative": "principal components of the cumulative weight",
     "untrained": "the network before training",

@@ -25,12 +25,19 @@ def test_a_scaled_curve_moves_its_centroid_and_its_width_by_the_logarithm_of_the
     assert np.diff(summaries.log_width)[0] == pytest.approx(np.log(10), abs=1e-3)
 
 
+def test_the_plateau_of_a_lorentzian_ends_where_it_has_fallen_by_a_fifth():
+    """1/(1 + w^2) = 0.8 at w = 1/2."""
+    summaries = curve_summaries(np.stack([lorentzian(1e-4), lorentzian(1e-2), np.ones_like(AXIS)]), AXIS)
+    step = np.log(POSITIVE[1] / POSITIVE[0])
+    np.testing.assert_allclose(summaries.onset, np.log([5e-5, 5e-3, 0.98]), atol=step)
+
+
 def test_the_mirror_turns_the_imbalance_and_leaves_the_rest():
     x = lorentzian(1e-3, 5e-3)[None]
     one, other = curve_summaries(x, AXIS), curve_summaries(x[:, ::-1], AXIS)
     assert one.imbalance[0] == pytest.approx(-other.imbalance[0], abs=1e-14)
     assert one.imbalance[0] > 0
-    for name in ("centroid", "log_width", "height"):
+    for name in ("centroid", "log_width", "height", "onset"):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), rtol=1e-12)
 
 

@@ -43,7 +43,7 @@ spectrum_vae:
   hidden: [16]
   ramp_fraction: 0.3
   nested_dropout: 0.3
-  cramer_weight: 10.0
+  distance: {low_temperature: {geometry: weight, weight: 10.0}, full: {geometry: departure, weight: 0.3}}
   learning_rate: 0.01
   weight_decay: 1.0e-4
   batch_size: 16
@@ -177,7 +177,7 @@ def test_latents_find_scale_and_asymmetry(finished):
     for name, record in best.items():
         assert {"value", "low", "high", "latent", "subset", "linear_direction", "nonlinear_r2"} <= set(record), name
         assert 0 <= record["low"] <= record["value"] <= record["high"] <= 1
-        assert record["baseline"] in ("centroid", "log_width", "imbalance", "height")
+        assert record["baseline"] in ("centroid", "log_width", "imbalance", "height", "onset")
     assert 19 < best["log_T_K"]["n_hamiltonians"] == best["log_T_K"]["n_rows"] < 45
     assert best["log_max_scale"]["n_hamiltonians"] < best["log_T_K"]["n_hamiltonians"]
     assert best["asymmetry"]["value"] > 0.9

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from models.networks.spectra.cumulative_weight import cumulative_weight
+from models.networks.spectra.geometry import cumulative_weight
 from models.networks.spectra.spectrum_vae import Posterior, SpectrumVAE
 from models.training.spectra.elbo import kl_per_latent, latent_activity, negative_elbo, nested_mask, ramp
 
