@@ -1,7 +1,8 @@
 """How accurate is the default dataset, regime by regime, beyond its box, and against an independent code?
 
-    python benchmarks/dataset_accuracy.py --regimes [--each 3]
-    python benchmarks/dataset_accuracy.py --friedel [--hamiltonians 200]
+    python benchmarks/dataset_accuracy.py --regimes [NAME ...] [--each 3]
+    python benchmarks/dataset_accuracy.py --friedel [default | shifted] [--hamiltonians 200]
+    python benchmarks/dataset_accuracy.py --dataset SEED [--hamiltonians 22]
     python benchmarks/dataset_accuracy.py --reference FOLDER
 
 All with `spectra.nrg` of params.yaml, Hamiltonians drawn from seed 20261129, which no dataset uses. One thread.
@@ -10,6 +11,8 @@ All with `spectra.nrg` of params.yaml, Hamiltonians drawn from seed 20261129, wh
 default 333 frequencies, occupation, T_K; both settings' residual of Friedel's rule; the first moment of the poles and
 of A less eps_s + U <n_-s>, and the tail of Sigma beside U^2 <n_-s>(1 - <n_-s>) / omega.
 --friedel checks the rule and the clipped Im Sigma at T = 1e-6 over the default box and over a shifted one, at B = 0.
+--dataset draws as stage `spectra` does, with that seed, and compares at all three temperatures of each Hamiltonian with
+Lambda 3, 256 states, four z, alpha 0.3: per Hamiltonian and then per regime.
 --reference compares with spectra of NRG Ljubljana (Lambda 2, up to 2,000 states, four z, alpha 0.3) in FOLDER: one
 index.json and one npz per case with arrays w and A_sigma_up, A_sigma_dn. Their Friedel residual is told beside.
 """
@@ -30,7 +33,7 @@ from models.physics.impurity.kondo import kondo_temperature
 from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver, binned_correlators, self_energies, working_grid
 from models.physics.impurity.self_energy import causal, spectral_function
 from models.physics.impurity.solver import ImpuritySolution
-from pipeline.impurity.spectra import SpectraParams, frequency_grid
+from pipeline.impurity.spectra import SpectraParams, draw_hamiltonian, frequency_grid
 from pipeline.runtime.params import load_params
 
 PARAMS = load_params(SpectraParams, "spectra", Path(__file__).parents[1] / "params.yaml")
@@ -43,16 +46,19 @@ SEED = 20261129
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--regimes", action="store_true")
+    parser.add_argument("--regimes", nargs="*", choices=list(REGIMES), help="those named, or all")
     parser.add_argument("--each", type=int, default=3, help="Hamiltonians per regime (default 3)")
-    parser.add_argument("--friedel", action="store_true")
-    parser.add_argument("--hamiltonians", type=int, default=200, help="per box (default 200)")
+    parser.add_argument("--friedel", nargs="*", choices=list(BOXES), help="those named, or both")
+    parser.add_argument("--dataset", type=int, metavar="SEED")
+    parser.add_argument("--hamiltonians", type=int, default=200, help="in all, or per box (default 200)")
     parser.add_argument("--reference", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    if options.regimes:
-        regimes(options.each)
-    if options.friedel:
-        friedel(options.hamiltonians)
+    if options.regimes is not None:
+        regimes(options.regimes or list(REGIMES), options.each)
+    if options.friedel is not None:
+        friedel(options.friedel or list(BOXES), options.hamiltonians)
+    if options.dataset is not None:
+        dataset(options.dataset, options.hamiltonians)
     if options.reference:
         reference(options.reference)
 
@@ -83,11 +89,13 @@ REGIMES: dict[str, tuple[dict[str, tuple[float, float]], Condition]] = {
 }
 
 
-def regimes(each: int) -> None:
+def regimes(names: list[str], each: int) -> None:
     print("| regime | mean, median | mean, worst | point, worst | n_d | T_K | Friedel | Friedel, converged "
           "| M1 of poles | M1 of A | tail of Sigma |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for number, (name, (ranges, condition)) in enumerate(REGIMES.items()):
+        if name not in names:
+            continue
         rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(number,)))
         chosen: list[AndersonImpurity] = []
         while len(chosen) < each:
@@ -173,16 +181,20 @@ def moments(impurity: AndersonImpurity) -> dict[str, float]:
     return {name: _worst(iter(values)) for name, values in found.items()}
 
 
-SHIFTED = {"u": (0.3, 2.5), "gamma": (0.01, 1.0), "x": (0.0, 2.5)}
+BOXES = {
+    "default": {"u": BOX_U, "gamma": BOX_GAMMA, "x": PARAMS.sampling.asymmetry},
+    "shifted": {"u": (0.3, 2.5), "gamma": (0.01, 1.0), "x": (0.0, 2.5)},
+}
 
 
-def friedel(n: int) -> None:
-    boxes = {"default": {"u": BOX_U, "gamma": BOX_GAMMA, "x": PARAMS.sampling.asymmetry}, "shifted": SHIFTED}
+def friedel(names: list[str], n: int) -> None:
     print(
         "| box | rows | median | 99 % | worst | U, eps_d, Gamma of the worst | clipped Im Sigma / Gamma, 99 % | worst |"
     )
     print("|---|---|---|---|---|---|---|---|")
-    for number, (name, ranges) in enumerate(boxes.items()):
+    for number, (name, ranges) in enumerate(BOXES.items()):
+        if name not in names:
+            continue
         rng = np.random.default_rng(np.random.SeedSequence(SEED, spawn_key=(100 + number,)))
         residuals, clipped, impurities = [], [], []
         for _ in range(n):
@@ -203,10 +215,48 @@ def friedel(n: int) -> None:
         )
 
 
+def dataset(seed: int, n: int) -> None:
+    params = dataclasses.replace(PARAMS, seed=seed)
+    nrg = dataclasses.replace(CONVERGED, n_keep=256)
+    rows: dict[str, list[tuple[float, float, float]]] = {}
+    for index in range(n):
+        hamiltonian = draw_hamiltonian(params, index)
+        impurity, temperatures = hamiltonian.impurity, np.array(hamiltonian.temperatures)
+        solved, finer = (
+            NRGSolver(s).solve(impurity, temperatures=temperatures, omega=OMEGA) for s in (PARAMS.nrg, nrg)
+        )
+        pairs = ((solved.spectrum_up, finer.spectrum_up), (solved.spectrum_dn, finer.spectrum_dn))
+        error = np.pi * impurity.hybridization * np.abs(np.concatenate([a - b for a, b in pairs]))
+        free = dataclasses.replace(impurity, field=0.0)
+        label, other = (
+            kondo_temperature(free, s, lowest_temperature=PARAMS.label_temperature) for s in (PARAMS.nrg, nrg)
+        )
+        rows.setdefault(_regime(impurity), []).append((error.mean(axis=1).max(), error.max(), abs(label / other - 1)))
+    print("| regime | Hamiltonians | mean over omega, median | worst | point, worst | T_K, worst |")
+    print("|---|---|---|---|---|---|")
+    for name, found in rows.items():
+        mean, point, kondo = np.array(found).T
+        print(
+            f"| {name} | {len(found)} | {np.median(mean):.4f} | {mean.max():.4f} | {point.max():.3f} "
+            f"| {_worst(iter(kondo)):.4f} |"
+        )
+
+
+def _regime(impurity: AndersonImpurity) -> str:
+    if impurity.field:
+        return "finite field"
+    if abs(impurity.level) < impurity.hybridization:
+        return "mixed valence"
+    if impurity.level > 2 * impurity.hybridization:
+        return "empty orbital"
+    x = (impurity.interaction + 2 * impurity.level) / impurity.interaction
+    return "Kondo" if x < 0.7 and impurity.interaction > 2 * np.pi * impurity.hybridization else "between them"
+
+
 def reference(folder: Path) -> None:
-    print("| case | U, eps_d, Gamma, B, T | mean | point | at omega | mean, abs(omega) < 0.03 | n_d "
+    print("| case | U, eps_d, Gamma | B, T | mean | point | at omega | mean, abs(omega) < 0.03 | n_d "
           "| Friedel | Friedel, reference |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for case in json.loads((folder / "index.json").read_text())["cases"]:
         arrays = np.load(folder / f"{case['name']}.npz")
         # There the energy of the field is +B S_z.
@@ -234,7 +284,8 @@ def reference(folder: Path) -> None:
         )
         near = seen & (np.abs(omega) < 0.03)
         print(
-            f"| {case['name']} | {case['U']}, {case['eps_d']}, {case['Gamma']}, {-case['B']:g}, {case['T']:g} "
+            f"| {case['name']} | {case['U']}, {case['eps_d']}, {case['Gamma']} "
+            f"| {impurity.field + 0.0:g}, {case['T']:g} "
             f"| {error[:, seen].mean():.4f} | {error.max():.4f} | {omega[int(error.max(axis=0).argmax())]:.2g} "
             f"| {error[:, near].mean():.4f} "
             f"| {abs(found.n_up[0] + found.n_dn[0] - case['results']['n_d']):.1e} "
