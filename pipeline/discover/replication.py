@@ -53,22 +53,27 @@ class Measured:
     baseline_value: float | None = None
 
 
+Measure = Callable[[Path], list[Measured]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReplicatedLane:
     """How the claims of a lane are measured again."""
 
     stages: tuple[str, ...]  # "impurity.spectra": modules of pipeline, in this order
     changes: Callable[[int, Sequence[int]], dict[str, Any]]  # data seed, training seeds -> what differs in params
-    measure: Callable[[Path], list[Measured]]  # of a folder in which the stages have run
+    measure: Measure  # of a folder in which the stages have run
 
 
 LANES: dict[str, ReplicatedLane] = {}
 
 
-def replicated(name: str, *, stages: tuple[str, ...], changes: Callable[[int, Sequence[int]], dict[str, Any]]) -> Any:  # noqa: ANN401
+def replicated(
+    name: str, *, stages: tuple[str, ...], changes: Callable[[int, Sequence[int]], dict[str, Any]]
+) -> Callable[[Measure], Measure]:
     """Decorator of the function that measures."""
 
-    def register(measure: Callable[[Path], list[Measured]]) -> Callable[[Path], list[Measured]]:
+    def register(measure: Measure) -> Measure:
         LANES[name] = ReplicatedLane(stages=stages, changes=changes, measure=measure)
         return measure
 

@@ -1,11 +1,11 @@
 """Two geometries of spectra in which a change of energy scale is a straight line.
 
 Spectra x >= 0 lie on a grid that is symmetric about omega = 0 and logarithmic in |omega|, with frequencies w_k > 0.
-Both maps take x to a function F(k, +-) that rises outwards from omega = 0 on either side; the sum of (F - G)^2 of two
-of them is a Cramer (energy) distance: Szekely and Rizzo, J. Stat. Plan. Inference 143, 1249 (2013). Its square root grows
-in proportion to how far something has to be moved along log |omega|, whereas the pointwise distance of two peaks stops
-growing as soon as they no longer overlap, which curls the manifold of spectra up. The impurity model knows scales only
-through ratios: where the band is wide, scaling all energies shifts x along log |omega|, and F moves straight.
+Both maps take x to a function F(k, +-) that rises outwards from omega = 0 on either side. The sum of (F - G)^2 of two
+of them is a Cramer (energy) distance: Szekely and Rizzo, J. Stat. Plan. Inference 143, 1249 (2013). Its square root
+grows in proportion to how far something has to be moved along log |omega|, whereas the pointwise distance of two peaks
+stops growing as soon as they no longer overlap, which curls the manifold of spectra up. The impurity model knows scales
+only through ratios: where the band is wide, scaling all energies shifts x along log |omega|, and F moves straight.
 
     weight      p(k, +-) = x(+-w_k) / sum_k [x(w_k) + x(-w_k)]     weight per step of log |omega|, amplitude divided out
                 F(k, +-) = sum_{k' <= k} p(k', +-)                 where the weight lies
