@@ -7,10 +7,27 @@ Rows that come from one diagonalisation (both spins, the particle-hole mirror, s
 `hamiltonian`: split by it, or copies of a test spectrum are trained on. A Hamiltonian whose solution failed keeps its
 rows: status 1, the reason in `failure`, zeros (and a NaN Kondo temperature) as values.
 
-Two columns give the quality of a row. `friedel_residual` is pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN
-where T is too high for it. `spectral_weight` is the integral of A over the range of omega, on the solver's own fine
-mesh. The trapezoid rule on the stored omega gives another number where a resonance is narrower than the step there: a
-level of width Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
+These columns give the quality of a row:
+
+    friedel_residual          pi Gamma A(0) - sin^2(pi N) of Friedel's sum rule, NaN where T is too high for it
+    spectral_weight           integral of A over the range of omega, on the solver's own fine mesh
+    clipped_self_energy       largest positive Im Sigma / Gamma inside the band, which was set to zero
+    spectrum_error_max        largest and mean |difference| of pi Gamma A from a second, finer solution, over omega
+    spectrum_error_mean
+    kondo_temperature_error   |T_K / T_K of the finer setting - 1|
+
+The last three are NaN but for a random share of the Hamiltonians, which are solved twice. They are differences of two
+settings of one method: no bound of the error. Where the level is at resonance pi Gamma A is Gamma / (Gamma - Im Sigma),
+so a clipped share c of Gamma has moved it from 1 / (1 - c) to 1; elsewhere by less.
+
+The trapezoid rule on the stored omega gives another number than `spectral_weight` where a resonance is narrower than
+the step there: a level of width Gamma = 0.005 at omega = 0.3, where the points are 0.026 apart.
+
+The limits tell a solver at fault from a coarse one: the coarsest profile (64 states, one z) stays below half of each.
+How accurate a dataset is stands in its metrics. A Hamiltonian that breaks a limit is a failed one.
+
+Version 2 had no columns of clipping and errors, version 1 none of quality at all; the spectra are those of version 2
+to the bit. Both are made again by `dvc repro spectra`; nothing can be filled in without solving.
 """
 
 from typing import Any
@@ -22,9 +39,21 @@ from numpy.typing import NDArray
 from stores.outcome import FAILED, FAILURE_STATED, OK, outcome_variables
 from stores.schema import Fact, StoreSchema, Variable
 
-__all__ = ["FRIEDEL_LIMIT", "SPECTRA", "tiny"]
+__all__ = [
+    "CLIPPED_LIMIT",
+    "FRIEDEL_LIMIT",
+    "KONDO_TEMPERATURE_ERROR_LIMIT",
+    "SPECTRA",
+    "SPECTRUM_ERROR_MAX_LIMIT",
+    "SPECTRUM_ERROR_MEAN_LIMIT",
+    "tiny",
+]
 
 FRIEDEL_LIMIT = 0.05  # what a spectrum may break Friedel's rule by; a solver at fault breaks it by more
+CLIPPED_LIMIT = 0.05  # of Gamma, as a height of pi Gamma A like the limit above
+SPECTRUM_ERROR_MAX_LIMIT = 0.25
+SPECTRUM_ERROR_MEAN_LIMIT = 0.05
+KONDO_TEMPERATURE_ERROR_LIMIT = 0.1
 ROW = ("sample",)
 
 
@@ -34,6 +63,11 @@ def _parameter(name: str, description: str, **bounds: float) -> Variable:
 
 def _measured(name: str, description: str, low: float, high: float) -> Variable:
     return Variable(name, ROW, "float64", "dimensionless", description, low=low, high=high)
+
+
+def _error(name: str, description: str, limit: float) -> Variable:
+    """Of a random share of the Hamiltonians, NaN elsewhere."""
+    return Variable(name, ROW, "float64", "dimensionless", description, low=0, high=limit, nan_allowed=True)
 
 
 def _not_a_grid(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -56,20 +90,30 @@ def _too_many_pairs(block: xr.Dataset) -> NDArray[np.bool_]:
 
 
 def _rows_of_a_hamiltonian_differ(block: xr.Dataset) -> NDArray[np.bool_]:
-    """Rows of one Hamiltonian share U, Gamma and |B| (mirroring keeps them) and its outcome."""
+    """Rows of one Hamiltonian share U, Gamma and |B| (mirroring keeps them), its outcome and whether it has errors."""
     _, first, group = np.unique(block["hamiltonian"].values, return_index=True, return_inverse=True)
     bad = np.zeros(block.sizes["sample"], dtype=bool)
-    for name in ("interaction", "hybridization", "field", "status"):
-        values = np.abs(block[name].values)
+    for name in ("interaction", "hybridization", "field", "status", "kondo_temperature_error"):
+        values = np.nan_to_num(np.abs(block[name].values), nan=-1.0)
         bad |= values != values[first][group]
-    return bad
+    measured = np.isfinite(block["spectrum_error_max"].values)
+    return bad | (measured != measured[first][group])
+
+
+def _errors_disagree(block: xr.Dataset) -> NDArray[np.bool_]:
+    """Both errors of a spectrum or none, the mean at most the largest; and none where the row failed."""
+    largest, mean = block["spectrum_error_max"].values, block["spectrum_error_mean"].values
+    measured = np.isfinite(largest)
+    wrong = (np.isfinite(mean) != measured) | (measured & (block["status"].values != OK))
+    wrong |= np.isfinite(block["kondo_temperature_error"].values) & ~measured
+    return np.asarray(wrong | (np.nan_to_num(mean) > np.nan_to_num(largest) + ROUNDING))
 
 
 ROUNDING = 1e-8
 
 SPECTRA = StoreSchema(
     name="spectra",
-    version="2",
+    version="3",
     coordinates=(Variable("omega", ("omega",), "float64", "D", "frequency, symmetric", increasing=True),),
     variables=(
         Variable(
@@ -109,6 +153,25 @@ SPECTRA = StoreSchema(
             nan_allowed=True,
         ),
         Variable(
+            "clipped_self_energy",
+            ROW,
+            "float64",
+            "dimensionless",
+            "largest positive Im Sigma / Gamma inside the band, set to zero",
+            low=0,
+            high=CLIPPED_LIMIT,
+        ),
+        _error(
+            "spectrum_error_max",
+            "largest |difference| of pi Gamma A from a finer setting; NaN where not solved twice",
+            SPECTRUM_ERROR_MAX_LIMIT,
+        ),
+        _error(
+            "spectrum_error_mean",
+            "mean over omega of |difference| of pi Gamma A from a finer setting; NaN where not solved twice",
+            SPECTRUM_ERROR_MEAN_LIMIT,
+        ),
+        Variable(
             "kondo_temperature",
             ROW,
             "float64",
@@ -116,6 +179,11 @@ SPECTRA = StoreSchema(
             "T_K = 1 / (4 chi_loc(T -> 0)) at B = 0; NaN below the lowest energy of the chain",
             above=0,
             nan_allowed=True,
+        ),
+        _error(
+            "kondo_temperature_error",
+            "|T_K / T_K of a finer setting - 1|; NaN where not measured twice, or where T_K is NaN",
+            KONDO_TEMPERATURE_ERROR_LIMIT,
         ),
         Variable(
             "hamiltonian", ROW, "int64", "dimensionless", "rows of one diagonalisation share it; split by it", low=0
@@ -132,9 +200,23 @@ SPECTRA = StoreSchema(
             "pairs_bounded", "<n_up n_dn> <= min(<n_up>, <n_dn>)", ("n_d", "s_z", "double_occupancy"), _too_many_pairs
         ),
         Fact(
+            "errors_agree",
+            "largest and mean error of a spectrum both or neither, mean <= largest, none in a failed row",
+            ("status", "spectrum_error_max", "spectrum_error_mean", "kondo_temperature_error"),
+            _errors_disagree,
+        ),
+        Fact(
             "rows_of_a_hamiltonian_agree",
-            "equal U, Gamma, |B| and status in all rows of one Hamiltonian",
-            ("hamiltonian", "interaction", "hybridization", "field", "status"),
+            "equal U, Gamma, |B|, status and error of T_K in all rows of one Hamiltonian; errors in all or none",
+            (
+                "hamiltonian",
+                "interaction",
+                "hybridization",
+                "field",
+                "status",
+                "kondo_temperature_error",
+                "spectrum_error_max",
+            ),
             _rows_of_a_hamiltonian_differ,
             whole=True,
         ),
@@ -166,7 +248,11 @@ def tiny() -> xr.Dataset:
         "double_occupancy": occupation**2 / 4,
         "spectral_weight": np.where(solved, 0.9, 0.0),
         "friedel_residual": np.array([1e-4, 1e-4, 1e-3, 1e-3, np.nan]),
+        "clipped_self_energy": np.where(solved, 1e-3, 0.0),
+        "spectrum_error_max": np.where(solved, 0.01, np.nan),
+        "spectrum_error_mean": np.where(solved, 2e-3, np.nan),
         "kondo_temperature": np.where(solved, np.pi * gamma / 4, np.nan),
+        "kondo_temperature_error": np.where(solved, 5e-3, np.nan),
         "hamiltonian": np.array([0, 0, 0, 0, 1]),
         "mirrored": mirrored,
         "status": np.where(solved, OK, FAILED).astype(np.int8),

@@ -32,6 +32,7 @@ __all__ = [
     "distance_correlation",
     "mutual_information",
     "spearman",
+    "spearman_resampled",
 ]
 
 MEASURES = ("pearson", "spearman", "distance_correlation", "mutual_information")
@@ -99,6 +100,11 @@ def spearman(x_N: Array, y_N: Array, weight_N: Array | None = None) -> float:
     """Spearman's rank correlation; `weight_N` are row multiplicities."""
     weight_N = np.ones(len(x_N)) if weight_N is None else weight_N
     return float(_spearman_replicates(x_N[:, None], y_N[:, None], weight_N[None])[0, 0, 0])
+
+
+def spearman_resampled(x_N: Array, y_N: Array, weights_RN: Array) -> Array:
+    """Spearman's rank correlation (R,) under R vectors of row multiplicities."""
+    return _spearman_replicates(x_N[:, None], y_N[:, None], weights_RN)[:, 0, 0]
 
 
 def distance_correlation(x_N: Array, y_N: Array, weights_RN: Array) -> Array:

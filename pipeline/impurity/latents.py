@@ -2,14 +2,16 @@
 
     reads   params.yaml: latents, data/spectra.zarr, runs/spectrum_vae/
     writes  data/latents.zarr (stores.latents.LATENTS), reports/metrics/latents.json,
-            reports/details/latents.json (all associations, words, every seed)
+            reports/details/latents.json (all associations, words, every seed, every baseline)
 
-Labels (T_K, occupation) are met here for the first time: no choice of network saw them. Correlations are taken over
+Labels (T_K, occupation) are met here for the first time: no choice of network saw them. Two kinds of numbers:
 
-    low_temperature   lowest temperature, no field, and T_K > T: below T the spectrum cannot tell T_K
-    full              all spectra; there the energy scale is max(T_K, T, |B|)
+    held out       test Hamiltonians, one of each mirror pair, every seed beside the baselines: what is reported
+                   (pipeline.impurity.latent_evaluation)
+    associations   all rows, training rows included: a picture of the latent space, in the details alone
 
-and per quantity three numbers: the best single latent, the best linear direction, R2 from all active latents.
+over    low_temperature   lowest temperature, no field, and T_K > T: below T the spectrum cannot tell T_K
+        full              all spectra; there the energy scale is max(T_K, T, |B|)
 """
 
 import json
@@ -24,12 +26,14 @@ from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.laws.associations import association_report, describe_coordinate
-from models.laws.correlation import Interval, spearman
+from models.laws.correlation import Interval
 from models.laws.groups import whole_groups
+from models.laws.held_out import Coordinates, HeldOut
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.networks.weights import load_network
 from models.settings import settings
 from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.latent_evaluation import NETWORK, SUMMARIES, coordinate_sets, held_out_report
 from pipeline.impurity.records import LatentsDetails, LatentsMetrics
 from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
 from pipeline.runtime.params import load_params
@@ -52,6 +56,7 @@ HEADLINES = {
     "asymmetry": "low_temperature",
     "n_d": "low_temperature",
     "log_max_scale": "full",
+    "field_share": "full",
 }
 
 
@@ -93,18 +98,17 @@ def main() -> None:
     with progress_bar("latents", len(SUBSETS), "subsets") as progress:
         for subset in SUBSETS:
             chosen = selection[subset]
-            encoded = _encode(spectra, subset, chosen["seed"])
+            encoded = _encode(spectra, RUNS / subset / f"seed_{chosen['seed']}", subset)
             selected.append(encoded)
             report[subset] = _report(encoded, spectra, params)
-            report[subset]["seeds"] = _all_seeds(spectra, subset, encoded)
+            report[subset]["held_out"] = _held_out(encoded, spectra, params)
             progress.update()
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
     LatentsDetails.of({"subsets": report}).write()
     LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
 
 
-def _encode(spectra: xr.Dataset, subset: str, seed: int) -> Encoded:
-    folder = RUNS / subset / f"seed_{seed}"
+def _encode(spectra: xr.Dataset, folder: Path, subset: str) -> Encoded:
     model = load_network(SpectrumVAE, folder)
     result = json.loads((folder / "result.json").read_text())
     rows = subset_rows(spectra, subset, max_field=result["max_field"])
@@ -176,43 +180,72 @@ def _named_once(spearman: dict[str, Interval]) -> dict[str, Interval]:
     return {name: interval for name, interval in spearman.items() if not (same and name == "log_max_scale")}
 
 
-def _all_seeds(spectra: xr.Dataset, subset: str, selected: Encoded) -> dict[str, Any]:
-    """Best single latent of every trained seed for every quantity; the selected one is among them."""
-    compared, known = quantities(spectra, selected.rows, subset)
-    seeds = {}
-    for folder in sorted((RUNS / subset).glob("seed_*")):
-        encoded = _encode(spectra, subset, int(folder.name.removeprefix("seed_")))
-        strength = {name: [abs(spearman(z_N, y_N)) for z_N in encoded.mean[compared].T] for name, y_N in known.items()}
-        seeds[folder.name.removeprefix("seed_")] = {
-            name: {"value": max(values), "latent": encoded.names[int(np.argmax(values))]}
-            for name, values in strength.items()
-            if values
-        }
-    return seeds
+def _held_out(selected: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:
+    """Quantity -> scored rows -> set of coordinates, for the selected training, all others and the baselines."""
+    networks = {NETWORK: _coordinates(selected)}
+    for folder in sorted((RUNS / selected.subset).glob("*/")):
+        networks[folder.name] = _coordinates(_encode(spectra, folder, selected.subset))
+    sets = coordinate_sets(
+        spectra["spectrum"].values[selected.rows],
+        spectra["omega"].values,
+        train_N=selected.split == 0,
+        config=selected.model.config,
+        networks=networks,
+    )
+    report = held_out_report(
+        sets,
+        spectra,
+        selected.rows,
+        selected.split,
+        selected.subset,
+        n_bootstrap=params.n_bootstrap,
+        seed=params.bootstrap_seed,
+    )
+    return {
+        quantity: {rows: {name: _held_out_record(of) for name, of in line.items()} for rows, line in scored.items()}
+        for quantity, scored in report.items()
+    }
+
+
+def _coordinates(encoded: Encoded) -> Coordinates:
+    return Coordinates(z_NL=encoded.mean, names=tuple(encoded.names))
+
+
+def _held_out_record(of: HeldOut) -> dict[str, Any]:
+    return {
+        "coordinate": of.coordinate,
+        "spearman": list(of.spearman),
+        "ahead": list(of.ahead),
+        "n_rows": of.n_rows,
+        "n_hamiltonians": of.n_groups,
+    }
 
 
 def _best_abs_spearman(report: dict[str, Any]) -> dict[str, Any]:
-    """Per headline quantity the latent that follows it best, the best linear direction and R2 from all latents."""
+    """Per headline quantity the latent that follows it best, and what follows it without learning, on test rows."""
     best: dict[str, Any] = {}
     for quantity, subset in HEADLINES.items():
-        lines = {
-            latent: line[quantity]["spearman"]
-            for latent, line in report[subset]["associations"].items()
-            if quantity in line
-        }
-        if not lines:
+        scored = report[subset]["held_out"].get(quantity, {})
+        if "test" not in scored or NETWORK not in scored["test"]:
             continue
-        latent, interval = max(lines.items(), key=lambda item: abs(item[1][0]))
-        value, low, high = interval
-        bounds = sorted((abs(low), abs(high))) if low * high > 0 else [0.0, max(abs(low), abs(high))]
-        best[quantity] = {
-            "value": abs(value),
-            "low": bounds[0],
-            "high": bounds[1],
-            "latent": latent,
-            "subset": subset,
-            **report[subset]["together"][quantity],
-        }
+        best[quantity] = {"subset": subset, **report[subset]["together"].get(quantity, {})}
+        for rows, line in scored.items():
+            own, plain = line[NETWORK], line[SUMMARIES]
+            value, low, high = own["spearman"]
+            numbers = {
+                "value": value,
+                "low": low,
+                "high": high,
+                "n_rows": own["n_rows"],
+                "n_hamiltonians": own["n_hamiltonians"],
+                "baseline": plain["coordinate"],
+                "baseline_value": plain["spearman"][0],
+                "ahead": own["ahead"],
+            }
+            if rows == "test":
+                best[quantity] |= {"latent": own["coordinate"], **numbers}
+            else:
+                best[quantity][rows] = numbers
     return best
 
 

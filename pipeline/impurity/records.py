@@ -8,12 +8,16 @@ from pipeline.discover.records import Formula, Measures, Number, TermInterval, T
 from pipeline.runtime.records import Record, StageFile, StageRecord
 
 __all__ = [
+    "Accuracy",
     "BestLatent",
+    "Clipping",
     "Coefficient",
     "Control",
     "FormulaDetails",
     "FormulaMetrics",
     "Friedel",
+    "HeldOutNumbers",
+    "HeldOutSet",
     "LatentsDetails",
     "LatentsMetrics",
     "Selection",
@@ -33,6 +37,28 @@ class Friedel(Record):
     worst: Number
 
 
+class Clipping(Record):
+    """Largest positive Im Sigma / Gamma of the solved rows, which was set to zero."""
+
+    share_of_rows: Number  # with any
+    percentile_99: Number
+    worst: Number
+
+
+class Accuracy(Record):
+    """Differences of the rows that were solved twice, without mirrored ones: of pi Gamma A over omega, and of T_K."""
+
+    n_hamiltonians: int
+    n_rows: int
+    largest_median: Number
+    largest_worst: Number
+    mean_median: Number
+    mean_worst: Number
+    n_kondo_temperatures: int
+    kondo_temperature_median: Number  # relative
+    kondo_temperature_worst: Number
+
+
 class SpectraMetrics(StageRecord):
     path: ClassVar[str] = "reports/metrics/spectra.json"
     stage: ClassVar[str] = "spectra"
@@ -41,6 +67,8 @@ class SpectraMetrics(StageRecord):
     n_spectra: int
     n_failed: int
     friedel: Friedel
+    clipping: Clipping
+    accuracy: Accuracy
     hash: str
 
 
@@ -91,16 +119,27 @@ class Selection(RootModel[dict[str, Choice]], StageFile):
     digits: ClassVar[int] = 17
 
 
-class BestLatent(Record):
-    """|Spearman| of the single latent that follows a quantity best, and what all latents know of it."""
+class HeldOutNumbers(Record):
+    """|Spearman| of one latent on test Hamiltonians, one of each mirror pair, beside the best summary of the curve."""
 
     value: float
     low: Number
     high: Number
+    n_rows: int
+    n_hamiltonians: int
+    baseline: str
+    baseline_value: Number
+    ahead: list[Number]  # of the baseline: value, low, high of the paired difference
+
+
+class BestLatent(HeldOutNumbers):
+    """The single latent that follows a quantity best, and what all latents know of it, out of fold."""
+
     latent: str
     subset: str
-    linear_direction: Number
-    nonlinear_r2: Number
+    linear_direction: Number = None
+    nonlinear_r2: Number = None
+    local_moment: HeldOutNumbers | None = None
 
 
 class LatentsMetrics(StageRecord):
@@ -111,9 +150,14 @@ class LatentsMetrics(StageRecord):
     best_abs_spearman: dict[str, BestLatent]
 
 
-class SeedLatent(Record):
-    value: Number
-    latent: str
+class HeldOutSet(Record):
+    """What one set of coordinates reaches on held-out rows."""
+
+    coordinate: str
+    spearman: list[Number]
+    ahead: list[Number]  # of the summaries, paired
+    n_rows: int
+    n_hamiltonians: int
 
 
 class SubsetReport(Record):
@@ -121,7 +165,7 @@ class SubsetReport(Record):
     associations: dict[str, dict[str, Measures]]  # latent -> quantity
     together: dict[str, Together]
     meaning: list[str]  # one sentence for each latent
-    seeds: dict[str, dict[str, SeedLatent]]  # seed -> quantity
+    held_out: dict[str, dict[str, dict[str, HeldOutSet]]]  # quantity -> scored rows -> set of coordinates
 
 
 class LatentsDetails(StageRecord):

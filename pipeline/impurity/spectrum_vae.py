@@ -2,17 +2,20 @@
 
     reads   params.yaml: spectrum_vae, data/spectra.zarr
     writes  runs/spectrum_vae/<subset>/seed_<k>/   model.safetensors, config.json, live/ (DVCLive)
+            runs/spectrum_vae/<subset>/<baseline>/ the same of simpler networks, which latents are compared with
             runs/spectrum_vae/selection.json       what was chosen, and the criterion of all candidates
             reports/metrics/spectrum_vae.json
 
-The choice of beta and seed is that of models.laws.consistency: the trainings that agree best with their siblings.
+The baselines are plain networks on the same rows, trained as many steps with the first seed: `autoencoder` (beta = 0) and
+`beta_vae` (the first beta), both without order of their latents and without Cramer distance. They take no part in the
+choice. The choice of beta and seed is that of models.laws.consistency: the trainings that agree best with their siblings.
 A stage that was killed goes on from its checkpoints, with the same weights at the end. Trainings run one per core, or
 where pipeline.runtime.execution says; on a machine with GPUs one after the other on LATENTLAW_GPUS of them (default 1).
 """
 
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -46,6 +49,7 @@ __all__ = ["SpectrumVAEParams", "main", "train_one"]
 SPECTRA_STORE = Path("data/spectra.zarr")
 RUNS = Path("runs/spectrum_vae")
 KIND = "folder of trained autoencoders"
+Baseline = Literal["autoencoder", "beta_vae"]
 
 
 @settings
@@ -54,6 +58,7 @@ class SpectrumVAEParams:
 
     seeds: Some[NonNegativeInt]
     betas: Some[NonNegativeFloat]
+    baselines: Annotated[tuple[Baseline, ...], Field(strict=False)]
     error_slack: Annotated[float, Field(ge=1)]
     active_nats: PositiveFloat
     max_field: NonNegativeFloat
@@ -95,6 +100,10 @@ class SpectrumVAEParams:
             variational=beta > 0,
         )
 
+    def of_baseline(self) -> "SpectrumVAEParams":
+        """The same training without what this project adds to a VAE."""
+        return replace(self, architecture="plain", nested_dropout=0.0, cramer_weight=0.0)
+
     def training(self, *, beta: float, n_rows: int) -> TrainingSettings:
         """Large subsets get fewer epochs, so that no run takes more than `max_steps` steps."""
         epochs = max(1, min(self.max_epochs, self.max_steps // max(1, n_rows // self.batch_size)))
@@ -117,6 +126,7 @@ class Job:
     """One training; everything a worker process needs."""
 
     subset: str
+    name: str  # seed_<k>, or that of a baseline
     beta: float
     seed: int
     folder: Path  # scratch of this job: checkpoints, live, and at the end model
@@ -138,17 +148,40 @@ def main() -> None:
     require_replaceable(RUNS, KIND)
     key = content_key("spectrum_vae", asdict(params), read_manifest(SPECTRA_STORE).hash)
     scratch = scratch_folder(f"spectrum_vae_{key}")
+    files = _subset_files(params, scratch)
     jobs = [
-        Job(subset=subset, beta=beta, seed=seed, folder=scratch / f"{subset}_{beta:g}_{seed}", data=data, params=params)
-        for subset, data in _subset_files(params, scratch).items()
+        Job(
+            subset=subset,
+            name=f"seed_{seed}",
+            beta=beta,
+            seed=seed,
+            folder=scratch / f"{subset}_{beta:g}_{seed}",
+            data=data,
+            params=params,
+        )
+        for subset, data in files.items()
         for beta in params.betas
         for seed in params.seeds
     ]
-    trained = _train(jobs, scratch)
+    baselines = [
+        Job(
+            subset=subset,
+            name=name,
+            beta=0.0 if name == "autoencoder" else params.betas[0],
+            seed=params.seeds[0],
+            folder=scratch / f"{subset}_{name}",
+            data=data,
+            params=params.of_baseline(),
+        )
+        for subset, data in files.items()
+        for name in params.baselines
+    ]
+    both = _train([*jobs, *baselines], scratch)
+    trained = both[: len(jobs)]
     selection = {subset: _choose(subset, trained, params) for subset in SUBSETS}
-    _publish(trained, selection)
+    _publish(both, selection)
     SpectrumVAEMetrics.of(_metrics([one.measured for one in trained], selection, params)).write()
-    for job in jobs:
+    for job in [*jobs, *baselines]:
         shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
 
 
@@ -161,8 +194,8 @@ def train_one(job: Job) -> Arrays:
     from models.networks.weights import save_network
 
     with np.load(job.data) as data:
-        spectra, split, redundant = data["spectra"], data["split"], data["redundant"]
-    training = (split == 0) & ~redundant
+        spectra, split, mirrored = data["spectra"], data["split"], data["mirrored"]
+    training = (split == 0) & ~(mirrored & (job.params.architecture == "mirror"))
     resumed = (job.folder / "checkpoints" / "last.ckpt").is_file()
     live = Live(str(job.folder / "live"), resume=resumed, save_dvc_exp=False, dvcyaml=None, report=None)
     trained = train_spectrum_vae(
@@ -174,7 +207,7 @@ def train_one(job: Job) -> Arrays:
         checkpoints=job.folder / "checkpoints",
         devices=n_devices(),
         logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
-        report=partial(print_training_progress, f"spectrum_vae, {job.subset}, beta {job.beta:g}, seed {job.seed}"),
+        report=partial(print_training_progress, f"spectrum_vae, {job.subset}, beta {job.beta:g}, {job.name}"),
     )
     live.end()  # type: ignore[no-untyped-call]
     save_network(trained.model, job.folder / "model")
@@ -219,7 +252,7 @@ def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
             files[subset],
             spectra=np.asarray(dataset["spectrum"].values[rows], dtype=np.float32),
             split=split,
-            redundant=dataset["mirrored"].values[rows] & (params.architecture == "mirror"),
+            mirrored=dataset["mirrored"].values[rows],
         )
     return files
 
@@ -260,12 +293,12 @@ def _choose(subset: str, trained: list[Trained], params: SpectrumVAEParams) -> d
 
 
 def _publish(trained: list[Trained], selection: dict[str, Any]) -> None:
-    """Every seed of the chosen beta and selection.json go to runs/, replacing those of an earlier run."""
+    """Every seed of the chosen beta, the baselines and selection.json go to runs/, replacing those of an earlier run."""
     with building(RUNS, KIND) as workplace:
         for one in trained:
             job = one.job
-            if job.beta == selection[job.subset]["beta"]:
-                target = workplace / job.subset / f"seed_{job.seed}"
+            if not job.name.startswith("seed_") or job.beta == selection[job.subset]["beta"]:
+                target = workplace / job.subset / job.name
                 shutil.copytree(job.folder / "model", target)
                 shutil.copytree(job.folder / "live", target / "live")
                 (target / "result.json").write_text(json.dumps(one.measured))

@@ -76,7 +76,12 @@ def holds_moment(u: FloatArray, level: FloatArray, gamma: FloatArray, depth: flo
 
 def read_latent_target(latents: Path, spectra: Path, metrics: Path, *, depth: float, seed: int) -> Impurities:
     """The latent that carries log T_K best, by the metrics of the latents stage. Raises TooFewRows below MIN_ROWS."""
-    best = json.loads(metrics.read_text())["best_abs_spearman"]["log_T_K"]
+    best = json.loads(metrics.read_text())["best_abs_spearman"].get("log_T_K")
+    if best is None:
+        raise TooFewRows(
+            f"{metrics}: found no latent that was scored on log T_K, expected enough test Hamiltonians with T_K > T; "
+            "raise spectra.n_held_out"
+        )
     if best.get("subset", SUBSET) != SUBSET:
         raise TooFewRows(f"{metrics}: found subset {best['subset']!r} for log_T_K, expected {SUBSET!r}")
     subset = read_latents(latents, SUBSET)

@@ -48,7 +48,7 @@ def section_kinds() -> dict[str, type]:
     for path in sorted(CODE.glob("pipeline/*/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
-                case ast.Call(func=ast.Name("load_params"), args=[ast.Name(kind), ast.Constant(section)]):
+                case ast.Call(func=ast.Name("load_params"), args=[ast.Name(kind), ast.Constant(str(section))]):
                     module = importlib.import_module(".".join(path.relative_to(CODE).with_suffix("").parts))
                     kinds[str(section)] = getattr(module, kind)
     return kinds

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from threadpoolctl import ThreadpoolController
 
-from models.physics.impurity.broadening import broaden
+from models.physics.impurity.broadening import broaden, log_grid
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
 from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity
@@ -22,6 +22,7 @@ from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
 from models.physics.impurity.self_energy import (
     bulla_self_energy,
     causal,
+    clipped_share,
     kugler_self_energy,
     retarded,
     spectral_function,
@@ -86,12 +87,13 @@ class NRGSolver:
         n_up, n_dn = up + both, dn + both
         grid = working_grid(raw, self.settings)
         spectra = np.empty((2, temperatures.size, omega.size))
-        weight, charge = np.empty((2, 2, temperatures.size))
+        weight, charge, clipped = np.empty((3, 2, temperatures.size))
         for t, temperature in enumerate(temperatures):
             sigma = self_energies(impurity, raw, t, float(temperature), self.settings)
             for s in (0,) if impurity.field == 0 and np.array_equal(*sigma) else (0, 1):
                 a_s = partial(spectral_function, impurity, 1 - 2 * s, causal(sigma[s]), grid)
                 spectra[s:, t] = a_s(omega)
+                clipped[s:, t] = clipped_share(log_grid(*grid), sigma[s].imag, impurity.hybridization)
                 weight[s:, t], charge[s:, t] = band_integrals(
                     a_s, impurity.hybridization, lowest=raw.bins.lowest, omega=omega
                 )
@@ -104,6 +106,7 @@ class NRGSolver:
             temperatures=temperatures, omega=omega, spectrum_up=spectra[0], spectrum_dn=spectra[1],
             n_up=n_up, n_dn=n_dn, double_occupancy=both, weight_up=weight[0], weight_dn=weight[1],
             displaced_charge_up=charge[0], displaced_charge_dn=charge[1],
+            clipped_up=clipped[0], clipped_dn=clipped[1],
         )  # fmt: skip
 
 

@@ -14,7 +14,9 @@ Beside a small Gamma this breaks Friedel's rule by up to 0.2, and more kept stat
 equation of motion once; its real part is right, and it is the default. Its weak sides are Im Sigma at w = T = 0, some
 0.003 Gamma instead of zero, and a tail U^2 <n>(1 - <n>) / w too large by exp(alpha^2 / 2); the second form has both
 right. Re of the one with Im of the other would keep Friedel's rule best, but breaks the sum rule of A by up to 0.08.
-`benchmarks/self_energy.md` has the figures. What is left of a positive Im Sigma is cut to zero.
+`benchmarks/self_energy.md` has the figures. What is left of a positive Im Sigma is cut to zero, and its largest value
+in units of Gamma is told: at resonance pi Gamma A = Gamma / (Gamma - Im Sigma), so cutting c Gamma moves it from
+1 / (1 - c) to 1, and elsewhere by less.
 """
 
 from functools import cache
@@ -25,7 +27,15 @@ from numpy.typing import NDArray
 from models.physics.impurity.broadening import log_grid
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 
-__all__ = ["bulla_self_energy", "causal", "hilbert_matrix", "kugler_self_energy", "retarded", "spectral_function"]
+__all__ = [
+    "bulla_self_energy",
+    "causal",
+    "clipped_share",
+    "hilbert_matrix",
+    "kugler_self_energy",
+    "retarded",
+    "spectral_function",
+]
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -80,6 +90,12 @@ def kugler_self_energy(interaction: float, occupation: Floats, g: Complexes, f: 
 def causal(sigma: Complexes) -> Complexes:
     """The same with Im Sigma <= 0."""
     return np.asarray(sigma.real + 1j * np.minimum(sigma.imag, 0.0))
+
+
+def clipped_share(omega: Floats, imaginary: Floats, hybridization: float) -> float:
+    """Largest of what `causal` cuts off inside the band, |omega| < 1, in units of Gamma; both arrays (n_omega,) [D]."""
+    inside = imaginary[np.abs(omega) < 1]
+    return float(np.max(inside, initial=0.0)) / hybridization
 
 
 def spectral_function(

@@ -60,6 +60,8 @@ class ImpuritySolution:
     weight_dn: FloatArray  # (n_temperatures,)
     displaced_charge_up: FloatArray  # (n_temperatures,) N_up of Friedel's rule, see friedel.py
     displaced_charge_dn: FloatArray  # (n_temperatures,)
+    clipped_up: FloatArray  # (n_temperatures,) largest positive Im Sigma_up / Gamma that was set to zero; 0: none
+    clipped_dn: FloatArray  # (n_temperatures,)
 
 
 class ImpuritySolver(Protocol):

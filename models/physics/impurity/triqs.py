@@ -43,6 +43,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.impurity.friedel import band_integrals
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
+from models.physics.impurity.self_energy import clipped_share
 from models.physics.impurity.solver import (
     IMPURITY_SOLVERS,
     ImpuritySolution,
@@ -280,7 +281,7 @@ def _solution(
     averages: dict[str, FloatArray] = {"n_up": n_d / 2 + s_z, "n_dn": n_d / 2 - s_z}
     columns: dict[str, FloatArray] = {}
     for spin, sign in (("up", 1), ("dn", -1)):
-        spectra, weights, charges = [], [], []
+        spectra, weights, charges, clipped = [], [], [], []
         for i in range(temperatures.size):
             mesh, sigma = arrays[f"mesh_{i}"].real, arrays[f"sigma_{spin}_{i}"].astype(complex)
             a_s = partial(_spectrum, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
@@ -288,10 +289,12 @@ def _solution(
             weight, displaced = band_integrals(a_s, impurity.hybridization, lowest=lowest, omega=omega)
             spectra.append(a_s(omega))
             weights.append(weight)
+            clipped.append(clipped_share(mesh, sigma.imag, impurity.hybridization))
             charges.append(averages[f"n_{spin}"][i] + displaced)
         columns[f"spectrum_{spin}"] = np.stack(spectra)
         columns[f"weight_{spin}"] = np.array(weights)
         columns[f"displaced_charge_{spin}"] = np.array(charges)
+        columns[f"clipped_{spin}"] = np.array(clipped)
     return ImpuritySolution(
         temperatures=temperatures, omega=omega, double_occupancy=(n_d_squared - n_d) / 2, **averages, **columns
     )

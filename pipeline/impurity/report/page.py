@@ -109,8 +109,11 @@ def headline(root: Path) -> dict[str, int | float | None]:
 
     n_spectra        spectra of impurities in the store
     friedel_99       99th percentile of the difference between pi Gamma A(0) and Friedel's sum rule
-    T_K_corr         |Spearman| of one latent variable and log T_K, low temperatures
-    asymmetry_corr   |Spearman| of another and the asymmetry
+    T_K_corr         |Spearman| of one latent variable and log T_K, test Hamiltonians, low temperatures
+    T_K_no_learning  the same of the centroid of the spectrum, or another summary of the curve
+    n_d_corr         |Spearman| of another latent variable and the occupation, the same rows, no mirror images
+    asymmetry_corr   and the asymmetry
+    max_scale_corr   |Spearman| of one latent variable and log max(T_K, T, |B|), all temperatures and fields
     T_K_exponent     fitted coefficient of eps_d (eps_d + U) / (U Gamma) in log T_K; Haldane: pi/2
     T_K_prefactor    fitted coefficient of log(U / Gamma); Haldane: 1/2
     T_K_correction   fitted coefficient of Gamma / U, which Haldane's law lacks; Bethe ansatz: pi/2
@@ -121,7 +124,10 @@ def headline(root: Path) -> dict[str, int | float | None]:
         "n_spectra": spectra.n_spectra,
         "friedel_99": spectra.friedel.percentile_99,
         "T_K_corr": best["log_T_K"].value if "log_T_K" in best else None,
+        "T_K_no_learning": best["log_T_K"].baseline_value if "log_T_K" in best else None,
+        "n_d_corr": best["n_d"].value if "n_d" in best else None,
         "asymmetry_corr": best["asymmetry"].value if "asymmetry" in best else None,
+        "max_scale_corr": best["log_max_scale"].value if "log_max_scale" in best else None,
         **{f"T_K_{term}": fit[term].coefficient for term in ("exponent", "prefactor", "correction")},
     }
 
@@ -228,15 +234,16 @@ def read_training(runs: Path, vae: SpectrumVAEMetrics) -> dict[str, dict[str, Fl
 def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula], correction: Coefficient) -> str:
     """One sentence; every number comes from the metrics or the store."""
     start = f"From {number(facts.n_spectra)} impurity spectra, an autoencoder that never saw a physical label "
-    if not {"log_T_K", "asymmetry"} <= set(best):
-        start += "found no active latent that could be judged; "
+    if not {"log_T_K", "n_d"} <= set(best):
+        start += "found no active latent that could be scored on test Hamiltonians; "
     else:
-        tk, asymmetry = best["log_T_K"], best["asymmetry"]
-        same = (tk.latent, tk.subset) == (asymmetry.latent, asymmetry.subset)
+        tk, occupation = best["log_T_K"], best["n_d"]
+        same = (tk.latent, tk.subset) == (occupation.latent, occupation.subset)
         start += (
-            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)}), and "
-            f"{'the same one' if same else 'another that'} {follows(asymmetry.value)} the asymmetry "
-            f"({number(asymmetry.value)}); "
+            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, where "
+            f"the {tk.baseline.replace('_', ' ')} of the curve has {number(tk.baseline_value)} without learning), and "
+            f"{'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
+            f"({number(occupation.value)}); "
         )
     if not laws:
         return f"{start}no formula for the Kondo temperature was selected."
@@ -273,10 +280,10 @@ def key_numbers(
         ),
         KeyNumber(value=number(vae.active_latents), label="active latents, all data", note="found, not set"),
     ]
-    for quantity, words in (("log_T_K", "log T_K"), ("asymmetry", "the asymmetry")):
-        if row := best.get(quantity):
-            note = "" if row.low is None or row.high is None else f"95 %: {number(row.low)} to {number(row.high)}"
-            numbers.append(KeyNumber(value=number(row.value), label=f"|Spearman|, one latent with {words}", note=note))
+    for quantity, words in (("log_T_K", "log T_K"), ("n_d", "the occupation")):
+        if own := best.get(quantity):
+            note = "" if own.low is None or own.high is None else f"95 %: {number(own.low)} to {number(own.high)}"
+            numbers.append(KeyNumber(value=number(own.value), label=f"|Spearman|, one latent with {words}", note=note))
     if laws:
         value = r_squared(laws[0].r2_extrapolation)
         numbers.append(KeyNumber(value=value, label="R² of the found law", note="beyond its training range"))
@@ -319,8 +326,8 @@ def plot_tables(inputs: ImpurityInputs, plane: MapPlane | None, engine: str) -> 
         for subset, curves in inputs.training.items()
     }
     for target in ("nrg", "latent"):
-        latent = [row for row in inputs.fronts if row["target"] == target and row["engine"] == engine]
-        first = [row for row in latent if row["encoding"] == latent[0]["encoding"]]
+        own = [row for row in inputs.fronts if row["target"] == target and row["engine"] == engine]
+        first = [row for row in own if row["encoding"] == own[0]["encoding"]]
         rows = ((float(row["complexity"]), float(row["loss"])) for row in first)
         tables[f"pareto_{target}"] = csv_table(("complexity", "loss"), rows)
     columns = [] if plane is None else [plane.scale, plane.x, plane.asymmetry, plane.y]

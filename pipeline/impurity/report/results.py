@@ -16,7 +16,7 @@ ENGINES = {"library": "a sparse choice from a library that holds both reference 
 def rows(root: Path) -> list[ResultRow]:
     spectra, best = SpectraMetrics.read(root), LatentsMetrics.read(root).best_abs_spearman
     formula = FormulaMetrics.read(root)
-    tk, asymmetry, term = best["log_T_K"], best["asymmetry"], formula.correction_resolved
+    tk, occupation, term = best["log_T_K"], best["n_d"], formula.correction_resolved
     selected = [r for r in formula.results if r.target == "nrg" and r.encoding == "dimensionless" and r.selected]
     return [
         (
@@ -29,9 +29,10 @@ def rows(root: Path) -> list[ResultRow]:
         (
             "latents of an autoencoder",
             f"|Spearman| of one with log T_K {value_with_interval(tk.value, tk.low, tk.high)}, of another with the "
-            f"asymmetry {value_with_interval(asymmetry.value, asymmetry.low, asymmetry.high)}",
-            "lowest temperature, no field, T_K > T, all Hamiltonians; no label in any training. Regressions on all "
-            f"latents, held-out Hamiltonians: R2 {number(tk.nonlinear_r2)} and {number(asymmetry.nonlinear_r2)}",
+            f"occupation {value_with_interval(occupation.value, occupation.low, occupation.high)}",
+            f"{number(tk.n_hamiltonians)} test Hamiltonians at the lowest temperature, no field, T_K > T, no mirror "
+            f"images; no label in any training. The {tk.baseline} of the curve alone {number(tk.baseline_value, 3)}, "
+            f"its {occupation.baseline} {number(occupation.baseline_value, 3)}",
         ),
         (
             "formula of T_K, searched for",
