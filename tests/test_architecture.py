@@ -1,4 +1,4 @@
-"""The two rules that hold the tree together, and the house rules a machine can check. See CONTRIBUTING.md."""
+"""The three rules that hold the tree together, and the house rules a machine can check. See CONTRIBUTING.md."""
 
 import ast
 import re
