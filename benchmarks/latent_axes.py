@@ -24,6 +24,7 @@ from models.laws.correlation import spearman
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
+from pipeline.discover.protocol import require_development
 from pipeline.impurity.subsets import quantities, split_by_hamiltonian, subset_rows
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
@@ -47,9 +48,10 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     spectra = open_store("data/spectra.zarr", SPECTRA).load()
+    require_development(spectra, "what the objective is made of")
     rows = subset_rows(spectra, "low_temperature")
     hamiltonian = spectra["hamiltonian"].values[rows]
-    split = split_by_hamiltonian(hamiltonian, validation=0.1, test=0.1, seed=0)
+    split = split_by_hamiltonian(spectra, rows, validation=0.1, test=0.1, seed=0)
     x = spectra["spectrum"].values[rows]
     mirrored = spectra["mirrored"].values[rows]
     judged, known = quantities(spectra, rows, "low_temperature")

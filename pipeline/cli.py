@@ -13,7 +13,13 @@ from typing import Any
 import typer
 
 from pipeline.commands.importers.importer import importers
-from pipeline.commands.options.clone import DoctorOptions, ProfileOptions, ReproOptions, ValidateOptions
+from pipeline.commands.options.clone import (
+    DoctorOptions,
+    ProfileOptions,
+    ReplicateOptions,
+    ReproOptions,
+    ValidateOptions,
+)
 from pipeline.commands.options.declaring import Options, declared, function_of
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
@@ -24,6 +30,7 @@ __all__ = ["app", "main"]
 COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, module of pipeline.commands: function
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
+    "replicate": (ReplicateOptions, "replicate:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),

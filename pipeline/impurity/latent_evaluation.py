@@ -86,7 +86,7 @@ def held_out_report(
 
     Scored rows with too few Hamiltonians for an interval are left out.
     """
-    columns = {name: spectra[name].values[rows] for name in spectra.data_vars if spectra[name].dims == ("sample",)}
+    columns = {str(name): spectra[name].values[rows] for name in spectra.data_vars if spectra[name].dims == ("sample",)}
     known = _quantities(columns)
     hamiltonian_N = columns["hamiltonian"]
     kondo_N = np.nan_to_num(columns["kondo_temperature"], nan=0.0)

@@ -44,7 +44,7 @@ from stores.latents import LATENTS
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, write_store
 
-__all__ = ["LatentsParams", "main"]
+__all__ = ["Encoded", "LatentsParams", "encode", "main"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 LATENTS_STORE = Path("data/latents.zarr")
@@ -98,7 +98,7 @@ def main() -> None:
     with progress_bar("latents", len(SUBSETS), "subsets") as progress:
         for subset in SUBSETS:
             chosen = selection[subset]
-            encoded = _encode(spectra, RUNS / subset / f"seed_{chosen['seed']}", subset)
+            encoded = encode(spectra, RUNS / subset / f"seed_{chosen['seed']}", subset)
             selected.append(encoded)
             report[subset] = _report(encoded, spectra, params)
             report[subset]["held_out"] = _held_out(encoded, spectra, params)
@@ -108,11 +108,12 @@ def main() -> None:
     LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
 
 
-def _encode(spectra: xr.Dataset, folder: Path, subset: str) -> Encoded:
+def encode(spectra: xr.Dataset, folder: Path, subset: str) -> Encoded:
+    """Spectra of the subset through the network in `folder`, with the split of its training."""
     model = load_network(SpectrumVAE, folder)
     result = json.loads((folder / "result.json").read_text())
     rows = subset_rows(spectra, subset, max_field=result["max_field"])
-    split = split_by_hamiltonian(spectra["hamiltonian"].values[rows], **result["split"])
+    split = split_by_hamiltonian(spectra, rows, **result["split"])
     with torch.inference_mode():
         posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
         activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
@@ -184,7 +185,7 @@ def _held_out(selected: Encoded, spectra: xr.Dataset, params: LatentsParams) -> 
     """Quantity -> scored rows -> set of coordinates, for the selected training, all others and the baselines."""
     networks = {NETWORK: _coordinates(selected)}
     for folder in sorted((RUNS / selected.subset).glob("*/")):
-        networks[folder.name] = _coordinates(_encode(spectra, folder, selected.subset))
+        networks[folder.name] = _coordinates(encode(spectra, folder, selected.subset))
     sets = coordinate_sets(
         spectra["spectrum"].values[selected.rows],
         spectra["omega"].values,

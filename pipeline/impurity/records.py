@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import RootModel
 
-from pipeline.discover.records import Formula, Measures, Number, TermInterval, Together
+from pipeline.discover.records import Formula, Measured, Measures, Number, TermInterval, Together
 from pipeline.runtime.records import Record, StageFile, StageRecord
 
 __all__ = [
@@ -129,7 +129,7 @@ class HeldOutNumbers(Record):
     n_hamiltonians: int
     baseline: str
     baseline_value: Number
-    ahead: list[Number]  # of the baseline: value, low, high of the paired difference
+    ahead: Measured  # of the baseline, paired
 
 
 class BestLatent(HeldOutNumbers):
@@ -154,8 +154,8 @@ class HeldOutSet(Record):
     """What one set of coordinates reaches on held-out rows."""
 
     coordinate: str
-    spearman: list[Number]
-    ahead: list[Number]  # of the summaries, paired
+    spearman: Measured
+    ahead: Measured  # of the summaries, paired
     n_rows: int
     n_hamiltonians: int
 

@@ -11,7 +11,9 @@ one by more than the schema allows counts as a failure of its Hamiltonian.
 Hamiltonian i is drawn from SeedSequence(seed, spawn_key=(i,)): U, Gamma, |B| and T log-uniform, the asymmetry
 x = (U + 2 eps_d) / U uniform, a given fraction at B = 0 exactly; SeedSequence(seed, spawn_key=(i, 1)) says whether
 it is solved twice. Each is solved once, at several temperatures of which
-the first is the lower bound of the range. Two exact symmetries turn one solution into up to four rows per temperature:
+the first is the lower bound of the range. After them come `n_held_out` more, from SeedSequence(seed, spawn_key=(i, 2))
+by the same law but at B = 0 and the lowest temperature alone: test Hamiltonians for latents of the Kondo scale, which
+no training sees. Two exact symmetries turn one solution into up to four rows per temperature:
 
     spin     A_up(omega; eps_d, -B) = A_dn(omega; eps_d, B)            <S_z> -> -<S_z>
     mirror   A_up(omega; -U - eps_d, -B) = A_up(-omega; eps_d, B)      <n> -> 2 - <n>, <S_z> -> -<S_z>
@@ -121,6 +123,7 @@ class SpectraParams:
 
     seed: NonNegativeInt
     n_hamiltonians: PositiveInt
+    n_held_out: NonNegativeInt
     hamiltonians_per_shard: PositiveInt
     solver: Annotated[Chosen, IMPURITY_SOLVERS]
     label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
@@ -146,6 +149,7 @@ class Hamiltonian:
     impurity: AndersonImpurity
     temperatures: tuple[float, ...]
     solved_twice: bool
+    held_out: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +178,7 @@ def main() -> None:
 def generate(params: SpectraParams, method: Method, finer: Method) -> None:
     """Make the store and its metrics in the working directory."""
     solver = method.solver
-    hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians)]
+    hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians + params.n_held_out)]
     omega = frequency_grid(params.grid)
     versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
     settings = asdict(params.nrg)
@@ -188,7 +192,11 @@ def generate(params: SpectraParams, method: Method, finer: Method) -> None:
         shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
         solve_shard=partial(solve_shard, omega=omega, method=method, finer=finer),
         coordinates={"omega": omega},
-        attributes={"solver": params.solver.name, "settings": json.dumps(settings, sort_keys=True)},
+        attributes={
+            "solver": params.solver.name,
+            "settings": json.dumps(settings, sort_keys=True),
+            "seed": str(params.seed),
+        },
         unit="Hamiltonians",
         ends_run=(SolverUnavailable,),
     )
@@ -250,9 +258,11 @@ def _accuracy_summary(store: xr.Dataset) -> Accuracy:
 
 
 def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
-    """Hamiltonian number `index`, whatever the others are."""
+    """Hamiltonian number `index`, whatever the others are; from n_hamiltonians on they are held out."""
     ranges = params.sampling
-    rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index,)))
+    held_out = index >= params.n_hamiltonians
+    key = (index - params.n_hamiltonians, 2) if held_out else (index,)
+    rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=key))
     interaction, hybridization = _log_uniform(rng, ranges.interaction), _log_uniform(rng, ranges.hybridization)
     asymmetry = float(rng.uniform(*ranges.asymmetry))
     at_zero_field = bool(rng.random() < ranges.zero_field_fraction)
@@ -262,14 +272,15 @@ def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
         interaction=interaction,
         level=interaction * (asymmetry - 1) / 2,
         hybridization=hybridization,
-        field=0.0 if at_zero_field else field,
+        field=0.0 if at_zero_field or held_out else field,
     )
     chance = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index, 1))).random()
     return Hamiltonian(
         index=index,
         impurity=impurity,
-        temperatures=(ranges.temperature[0], *higher),
+        temperatures=(ranges.temperature[0], *(() if held_out else higher)),
         solved_twice=bool(chance < params.quality.share),
+        held_out=held_out,
     )
 
 
@@ -439,6 +450,7 @@ def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Array
         "temperature": np.array(hamiltonian.temperatures),
         "hamiltonian": np.full(n_rows, hamiltonian.index, dtype=np.int64),
         "mirrored": np.full(n_rows, mirrored),
+        "held_out": np.full(n_rows, hamiltonian.held_out),
     }
 
 

@@ -6,9 +6,10 @@
             runs/spectrum_vae/selection.json       what was chosen, and the criterion of all candidates
             reports/metrics/spectrum_vae.json
 
-The baselines are plain networks on the same rows, trained as many steps with the first seed: `autoencoder` (beta = 0) and
-`beta_vae` (the first beta), both without order of their latents and without Cramer distance. They take no part in the
-choice. The choice of beta and seed is that of models.laws.consistency: the trainings that agree best with their siblings.
+The baselines are plain networks on the same rows, trained as many steps with the first seed: `autoencoder`
+(beta = 0) and `beta_vae` (the first beta), both without order of their latents and without Cramer distance. They take
+no part in the choice of beta and seed, which is that of models.laws.consistency: the trainings that agree best with
+their siblings.
 A stage that was killed goes on from its checkpoints, with the same weights at the end. Trainings run one per core, or
 where pipeline.runtime.execution says; on a machine with GPUs one after the other on LATENTLAW_GPUS of them (default 1).
 """
@@ -29,6 +30,7 @@ from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
+from pipeline.discover.protocol import require_development
 from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.content_key import content_key
@@ -239,15 +241,14 @@ def train_one(job: Job) -> Arrays:
 def _subset_files(params: SpectrumVAEParams, scratch: Path) -> dict[str, Path]:
     """Spectra of each subset as one file, for the worker processes."""
     dataset = open_store(SPECTRA_STORE, SPECTRA)
+    if len(params.betas) > 1:
+        require_development(dataset, "beta")
     scratch.mkdir(parents=True, exist_ok=True)
     files = {}
     for subset in SUBSETS:
         rows = subset_rows(dataset, subset, max_field=params.max_field)
         files[subset] = scratch / f"{subset}.npz"
-        split = split_by_hamiltonian(
-            dataset["hamiltonian"].values[rows],
-            **params.split,
-        )
+        split = split_by_hamiltonian(dataset, rows, **params.split)
         np.savez(
             files[subset],
             spectra=np.asarray(dataset["spectrum"].values[rows], dtype=np.float32),
@@ -293,7 +294,7 @@ def _choose(subset: str, trained: list[Trained], params: SpectrumVAEParams) -> d
 
 
 def _publish(trained: list[Trained], selection: dict[str, Any]) -> None:
-    """Every seed of the chosen beta, the baselines and selection.json go to runs/, replacing those of an earlier run."""
+    """Seeds of the chosen beta, baselines and selection.json go to runs/, replacing those of an earlier run."""
     with building(RUNS, KIND) as workplace:
         for one in trained:
             job = one.job

@@ -1,7 +1,7 @@
 """Which spectra a network is trained on, and how they are split: both from inputs alone, never from labels.
 
     low_temperature   the lowest temperature of the store and |B| at most `max_field`
-    full              every solved spectrum
+    full              every solved spectrum but those of held-out Hamiltonians, which are all at the lowest temperature
 
 Splits are drawn per Hamiltonian: its mirror image, its spins and its temperatures go the same way, or a test spectrum
 would have a copy in the training set.
@@ -45,7 +45,9 @@ def subset_rows(dataset: xr.Dataset, subset: str, *, max_field: float = 0.0) -> 
         temperature = dataset["temperature"].values
         keep = solved & (temperature <= temperature[solved].min() * (1 + 1e-9))
         keep &= np.abs(dataset["field"].values) <= max_field
-    elif subset != "full":
+    elif subset == "full":
+        keep = solved & ~dataset["held_out"].values
+    else:
         raise ValueError(f"subset: found {subset!r}, expected one of {SUBSETS}")
     if not keep.any():
         raise ValueError(
@@ -56,13 +58,19 @@ def subset_rows(dataset: xr.Dataset, subset: str, *, max_field: float = 0.0) -> 
 
 
 def split_by_hamiltonian(
-    hamiltonian_N: NDArray[np.int64], *, validation: float, test: float, seed: int
+    dataset: xr.Dataset, rows: NDArray[np.int64], *, validation: float, test: float, seed: int
 ) -> NDArray[np.int64]:
-    """0 train, 1 validation, 2 test per row; at least one Hamiltonian in each.
+    """0 train, 1 validation, 2 test for each of `rows`; at least one Hamiltonian in each.
 
-    A Hamiltonian's part depends on `seed` and its id alone, so a larger store keeps the split of a smaller one.
+    A Hamiltonian's part depends on `seed` and its id alone, so a larger store keeps the split of a smaller one. Those
+    that were drawn to be held out are test ones.
     """
-    return split_by_group(hamiltonian_N, validation=validation, test=test, seed=seed, what="Hamiltonians")
+    hamiltonian_N, held_out_N = dataset["hamiltonian"].values[rows], dataset["held_out"].values[rows]
+    split_N = np.full(len(rows), 2, dtype=np.int64)
+    split_N[~held_out_N] = split_by_group(
+        hamiltonian_N[~held_out_N], validation=validation, test=test, seed=seed, what="Hamiltonians"
+    )
+    return split_N
 
 
 def quantities(spectra: xr.Dataset, rows: NDArray[np.int64], subset: str) -> tuple[NDArray[np.bool_], dict[str, Array]]:

@@ -29,6 +29,7 @@ NUMERICAL = ("numpy", "scipy", "torch")
 MACHINERY = (
     "pipeline/runtime",
     "pipeline/*/records.py",
+    "pipeline/discover/protocol.py",
     "stores/atomic.py",
     "stores/building.py",
     "stores/layout.py",

@@ -12,8 +12,10 @@ z = i y, this is
     N_s = <n_s> + (Gamma / pi) int A_s(w) sign(w) / (1 + |w|) dw.
 
 The second term is zero at particle-hole symmetry and vanishes for a wide band; at Gamma = 0.06 D it moves
-pi Gamma A(0) by up to 0.025. The rule is one of T = 0: it holds at temperatures far below Gamma and below the larger of
-T_K and |B|.
+pi Gamma A(0) by up to 0.025. It runs over all w: a wide resonance or a Hubbard peak beyond the band edge has part of
+its weight outside, in bound states where Sigma is real, and without them the rule is off by 0.2 at Gamma = D.
+
+The rule is one of T = 0: it holds at temperatures far below Gamma and below the larger of T_K and |B|.
 """
 
 from collections.abc import Callable
@@ -21,20 +23,22 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LOWEST_SCALE", "band_integrals", "friedel_residual"]
+__all__ = ["LOWEST_SCALE", "band_integrals", "charge_outside", "friedel_residual"]
 
 Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 LOWEST_SCALE = 30.0  # in units of T: what Gamma and max(T_K, |B|) must exceed; there T itself moves A(0) by under 0.01
 POINTS_PER_WIDTH = 20  # of the mesh of integration, per Gamma: no resonance is narrower than Gamma but at w = 0
 POINTS_PER_DECADE = 200
 MOST_POINTS = 2_000_000  # bounds memory; coarser than that below Gamma = 1e-5 D
-EDGE = 1e-9  # the mesh ends this far inside the band edges, where Delta diverges
+EDGE = 1e-9  # the meshes end this far from the band edges, where Delta diverges
+OUTERMOST = 30.0  # [D] nothing of a flat band lies beyond
 
 
 def band_integrals(
     spectrum: Callable[[Floats], Floats], hybridization: float, *, lowest: float, omega: Floats
 ) -> tuple[float, float]:
-    """Spectral weight within the range of omega, at most the band; and N_s - <n_s> of Friedel's rule.
+    """Spectral weight within the range of omega, at most the band; and what the band adds to N_s - <n_s>.
 
     spectrum: A_s [1/D] at any ascending frequencies (n,) inside the band. lowest [D]: below it A_s is flat.
     The mesh is logarithmic near w = 0 and has 20 points per Gamma [D] elsewhere; a logarithmic grid has fewer.
@@ -53,6 +57,23 @@ def band_integrals(
     x = np.concatenate([ends[:1], mesh[inside], ends[1:]])
     y = np.concatenate([at_ends[:1], values[inside], at_ends[1:]])
     return float(np.trapezoid(y, x)), float(charge)
+
+
+def charge_outside(inverse_green: Callable[[Floats], Complexes], hybridization: float) -> float:
+    """What states outside of the band add to N_s - <n_s> of Friedel's rule.
+
+    inverse_green: 1 / G_s [D] at any frequencies |w| > 1 (n,), Im >= 0. Taken as linear between the points of a mesh it
+    is integrated exactly, also over a bound state: a zero of it where Im vanishes.
+    """
+    distance = np.geomspace(EDGE, OUTERMOST - 1, int(POINTS_PER_DECADE * np.log10((OUTERMOST - 1) / EDGE)))
+    charge = 0.0
+    for omega in (1 + distance, -1 - distance[::-1]):
+        inverse = inverse_green(omega)
+        inverse = inverse.real + 1j * np.maximum(inverse.imag, 0.0)  # no -0.0: its logarithm lies in [0, pi]
+        weight = -(np.diff(np.log(inverse)) / np.diff(inverse)).imag / np.pi * np.diff(omega)
+        centre = (omega[1:] + omega[:-1]) / 2
+        charge += float(np.sum(weight * np.sign(centre) / (1 + np.abs(centre))))
+    return hybridization / np.pi * charge
 
 
 def friedel_residual(

@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from models.physics.impurity.broadening import broaden, log_grid
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
-from models.physics.impurity.friedel import band_integrals
+from models.physics.impurity.friedel import band_integrals, charge_outside
 from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.nrg import Truncation, iterate, last_site
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
@@ -23,6 +23,7 @@ from models.physics.impurity.self_energy import (
     bulla_self_energy,
     causal,
     clipped_share,
+    inverse_green_function,
     kugler_self_energy,
     retarded,
     spectral_function,
@@ -91,12 +92,14 @@ class NRGSolver:
         for t, temperature in enumerate(temperatures):
             sigma = self_energies(impurity, raw, t, float(temperature), self.settings)
             for s in (0,) if impurity.field == 0 and np.array_equal(*sigma) else (0, 1):
-                a_s = partial(spectral_function, impurity, 1 - 2 * s, causal(sigma[s]), grid)
+                known = (impurity, 1 - 2 * s, causal(sigma[s]), grid)
+                a_s = partial(spectral_function, *known)
                 spectra[s:, t] = a_s(omega)
                 clipped[s:, t] = clipped_share(log_grid(*grid), sigma[s].imag, impurity.hybridization)
                 weight[s:, t], charge[s:, t] = band_integrals(
                     a_s, impurity.hybridization, lowest=raw.bins.lowest, omega=omega
                 )
+                charge[s:, t] += charge_outside(partial(inverse_green_function, *known), impurity.hybridization)
             charge[:, t] += n_up[t], n_dn[t]
         if not np.isfinite(spectra).all():
             raise SolverError(

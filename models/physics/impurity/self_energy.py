@@ -32,6 +32,7 @@ __all__ = [
     "causal",
     "clipped_share",
     "hilbert_matrix",
+    "inverse_green_function",
     "kugler_self_energy",
     "retarded",
     "spectral_function",
@@ -102,9 +103,15 @@ def spectral_function(
     impurity: AndersonImpurity, spin: int, sigma: Complexes, grid: tuple[float, float, int], omega: Floats
 ) -> Floats:
     """A_s [1/D] at any omega (n_omega,), from Sigma on log_grid(*grid); spin +1 for up, -1 for dn."""
+    return np.asarray(-(1 / inverse_green_function(impurity, spin, sigma, grid, omega)).imag / np.pi)
+
+
+def inverse_green_function(
+    impurity: AndersonImpurity, spin: int, sigma: Complexes, grid: tuple[float, float, int], omega: Floats
+) -> Complexes:
+    """omega - eps_d + s B/2 - Delta - Sigma [D] at any omega (n_omega,), for the arguments of `spectral_function`."""
     points = log_grid(*grid)
     level = impurity.level - spin * impurity.field / 2
     real, imaginary = np.interp(omega, points, sigma.real), np.interp(omega, points, sigma.imag)
     delta = hybridization_function(omega, impurity.hybridization)
-    green = 1 / (omega - level - delta - (real + 1j * imaginary))
-    return np.asarray(-green.imag / np.pi)
+    return np.asarray(omega - level - delta - (real + 1j * imaginary))

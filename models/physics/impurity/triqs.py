@@ -41,7 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.physics.impurity.friedel import band_integrals
+from models.physics.impurity.friedel import band_integrals, charge_outside
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.self_energy import clipped_share
 from models.physics.impurity.solver import (
@@ -287,6 +287,8 @@ def _solution(
             a_s = partial(_spectrum, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
             lowest = float(np.abs(mesh[mesh != 0]).min())
             weight, displaced = band_integrals(a_s, impurity.hybridization, lowest=lowest, omega=omega)
+            inverse = partial(_inverse_green_function, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
+            displaced += charge_outside(inverse, impurity.hybridization)
             spectra.append(a_s(omega))
             weights.append(weight)
             clipped.append(clipped_share(mesh, sigma.imag, impurity.hybridization))
@@ -322,7 +324,12 @@ def _spectrum(
     impurity: AndersonImpurity, sign: int, omega: FloatArray, mesh: FloatArray, sigma_on_mesh: ComplexArray
 ) -> FloatArray:
     """A_s [1/D] (n_omega,); Sigma is smooth on the scale of the mesh, so it is interpolated rather than A."""
+    return np.asarray(-(1 / _inverse_green_function(impurity, sign, omega, mesh, sigma_on_mesh)).imag / np.pi)
+
+
+def _inverse_green_function(
+    impurity: AndersonImpurity, sign: int, omega: FloatArray, mesh: FloatArray, sigma_on_mesh: ComplexArray
+) -> ComplexArray:
     sigma = np.interp(omega, mesh, sigma_on_mesh.real) + 1j * np.minimum(np.interp(omega, mesh, sigma_on_mesh.imag), 0)
     level = impurity.level - sign * impurity.field / 2
-    green = 1 / (omega - level - hybridization_function(omega, impurity.hybridization) - sigma)
-    return np.asarray(-green.imag / np.pi)
+    return np.asarray(omega - level - hybridization_function(omega, impurity.hybridization) - sigma)

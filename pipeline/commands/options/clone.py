@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pipeline.commands.options.declaring import Option, Options
 
-__all__ = ["DoctorOptions", "ProfileOptions", "ReproOptions", "ValidateOptions"]
+__all__ = ["DoctorOptions", "ProfileOptions", "ReplicateOptions", "ReproOptions", "ValidateOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +60,19 @@ class ProfileOptions(Options):
 
     name: Annotated[str, Option("of the profile: default, tiny, cluster, paper", argument=True, metavar="NAME")]
     overwrite: Annotated[bool, Option("lose edits of params.yaml that are not committed")] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicateOptions(Options):
+    """Measure the claims again on fresh data seeds and training seeds.
+
+    Takes about half an hour of two cores for each data seed and box. Goes on where it was stopped.
+    """
+
+    seeds: Annotated[int, Option("data seeds, from the first of the protocol on", low=1)] = 5
+    lanes: Annotated[list[str], Option("lanes to measure", words=("--lane",), metavar="NAME", unset="all")] = field(
+        default_factory=list
+    )
+    boxes: Annotated[list[str], Option("boxes of parameters", words=("--box",), metavar="NAME", unset="all")] = field(
+        default_factory=list
+    )

@@ -240,9 +240,9 @@ def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula
         tk, occupation = best["log_T_K"], best["n_d"]
         same = (tk.latent, tk.subset) == (occupation.latent, occupation.subset)
         start += (
-            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, where "
-            f"the {tk.baseline.replace('_', ' ')} of the curve has {number(tk.baseline_value)} without learning), and "
-            f"{'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
+            f"drew a latent that {follows(tk.value)} log T_K (|Spearman| {number(tk.value)} on test Hamiltonians, "
+            f"where the {tk.baseline.replace('_', ' ')} of the curve alone has {number(tk.baseline_value)}), "
+            f"and {'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
             f"({number(occupation.value)}); "
         )
     if not laws:
@@ -281,9 +281,9 @@ def key_numbers(
         KeyNumber(value=number(vae.active_latents), label="active latents, all data", note="found, not set"),
     ]
     for quantity, words in (("log_T_K", "log T_K"), ("n_d", "the occupation")):
-        if own := best.get(quantity):
-            note = "" if own.low is None or own.high is None else f"95 %: {number(own.low)} to {number(own.high)}"
-            numbers.append(KeyNumber(value=number(own.value), label=f"|Spearman|, one latent with {words}", note=note))
+        if row := best.get(quantity):
+            note = "" if row.low is None or row.high is None else f"95 %: {number(row.low)} to {number(row.high)}"
+            numbers.append(KeyNumber(value=number(row.value), label=f"|Spearman|, one latent with {words}", note=note))
     if laws:
         value = r_squared(laws[0].r2_extrapolation)
         numbers.append(KeyNumber(value=value, label="R² of the found law", note="beyond its training range"))
@@ -326,8 +326,8 @@ def plot_tables(inputs: ImpurityInputs, plane: MapPlane | None, engine: str) -> 
         for subset, curves in inputs.training.items()
     }
     for target in ("nrg", "latent"):
-        own = [row for row in inputs.fronts if row["target"] == target and row["engine"] == engine]
-        first = [row for row in own if row["encoding"] == own[0]["encoding"]]
+        latent = [row for row in inputs.fronts if row["target"] == target and row["engine"] == engine]
+        first = [row for row in latent if row["encoding"] == latent[0]["encoding"]]
         rows = ((float(row["complexity"]), float(row["loss"])) for row in first)
         tables[f"pareto_{target}"] = csv_table(("complexity", "loss"), rows)
     columns = [] if plane is None else [plane.scale, plane.x, plane.asymmetry, plane.y]

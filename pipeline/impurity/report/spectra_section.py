@@ -56,6 +56,10 @@ class SpectrumTable:
     n_d: FloatArray
     kondo_temperature: FloatArray
     friedel_residual: FloatArray
+    clipped_self_energy: FloatArray
+    spectrum_error_max: FloatArray  # NaN but for the Hamiltonians that were solved twice, as the next two
+    spectrum_error_mean: FloatArray
+    kondo_temperature_error: FloatArray
     hamiltonian: NDArray[np.int64]
     row: NDArray[np.int64]  # row number in the store
 
@@ -133,7 +137,7 @@ def spectra_section(table: SpectrumTable, *, solver: str, max_points: int) -> Se
         title="Spectra",
         introduction=f"Every spectrum is solved by {solver_words(solver, in_full=True)} for its own interaction U, "
         "level ε_d, hybridization Γ, field B and temperature T, all in units of the half bandwidth D. "
-        + _friedel_sentence(table),
+        + " ".join((_friedel_sentence(table), _clipping_sentence(table), _accuracy_sentence(table))),
         blocks=blocks,
     )
 
@@ -146,6 +150,30 @@ def _friedel_sentence(table: SpectrumTable) -> str:
         f"Friedel's sum rule, πΓA(0) = sin²(πN), applies to {number(int(size.size))} spectra, whose temperature is low "
         f"enough: the difference is {np.median(size):.4f} in the median, {np.quantile(size, 0.99):.4f} at the 99th "
         f"percentile and {size.max():.4f} at worst."
+    )
+
+
+def _clipping_sentence(table: SpectrumTable) -> str:
+    clipped = table.clipped_self_energy
+    if not (clipped > 0).any():
+        return "No Im Σ came out positive."
+    return (
+        f"Im Σ came out positive, and was set to zero, in {number(int((clipped > 0).sum()))} spectra, by "
+        f"{clipped.max():.4f} Γ at most."
+    )
+
+
+def _accuracy_sentence(table: SpectrumTable) -> str:
+    twice = np.isfinite(table.spectrum_error_max)
+    if not twice.any():
+        return "No spectrum was solved a second time, so that nothing here tells its error."
+    labels = table.kondo_temperature_error[np.isfinite(table.kondo_temperature_error)]
+    told = f", T_K by {100 * np.median(labels):.2f} % and {100 * labels.max():.2f} %" if labels.size else ""
+    return (
+        f"{number(np.unique(table.hamiltonian[twice]).size)} Hamiltonians, drawn at random, were solved a second time "
+        f"at a finer setting: πΓA differs by {np.median(table.spectrum_error_mean[twice]):.4f} in the median and "
+        f"{table.spectrum_error_mean[twice].max():.4f} at worst, as mean over ω{told}; at single points πΓA differs by "
+        f"up to {table.spectrum_error_max[twice].max():.3f}."
     )
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from models.physics.impurity.triqs import TriqsSolver
 from pipeline.impurity import spectra
 from pipeline.impurity.spectra import (
     Hamiltonian,
+    Method,
     SpectraParams,
     draw_hamiltonian,
     frequency_grid,
@@ -28,7 +30,7 @@ from pipeline.impurity.spectra import (
 from pipeline.runtime.params import load_params
 from stores.manifest import read_manifest
 from stores.outcome import FAILED, OK
-from stores.spectra import FRIEDEL_LIMIT, SPECTRA
+from stores.spectra import CLIPPED_LIMIT, FRIEDEL_LIMIT, SPECTRA, SPECTRUM_ERROR_MAX_LIMIT
 from stores.zarr_store import open_store
 from tests.models.physics.impurity.test_triqs import wrapper_script
 
@@ -63,6 +65,8 @@ class ToySolver:
             weight_dn=np.full_like(dn, 0.9),
             displaced_charge_up=up,
             displaced_charge_dn=dn,
+            clipped_up=np.full_like(up, 1e-3),
+            clipped_dn=np.full_like(dn, 2e-3),
         )
 
 
@@ -86,10 +90,37 @@ def toy_kondo_temperature(impurity):
     return impurity.hybridization
 
 
+class FinerToy(ToySolver):
+    """The same spectra, 1 % lower everywhere, or lower by what it is made with."""
+
+    def __init__(self, lower=0.01):
+        self.lower = lower
+
+    def solve(self, impurity, **request):
+        solution = super().solve(impurity, **request)
+        factor = 1 - self.lower
+        return replace(solution, spectrum_up=factor * solution.spectrum_up, spectrum_dn=factor * solution.spectrum_dn)
+
+
+def finer_kondo_temperature(impurity):
+    return toy_kondo_temperature(impurity) / 1.02
+
+
+FINER = Method(solver=FinerToy(), kondo_temperature=finer_kondo_temperature)
+
+
+def toy(solver):
+    return Method(solver=solver, kondo_temperature=toy_kondo_temperature)
+
+
+def make(params, solver, finer=FINER):
+    generate(params, toy(solver), finer)
+
+
 def rows_of(field):
     impurity = AndersonImpurity(interaction=0.2, level=-0.06, hybridization=0.02, field=field)
-    hamiltonian = Hamiltonian(index=11, impurity=impurity, temperatures=(1e-6, 1e-3))
-    return solve_shard([hamiltonian], omega=OMEGA, solver=ToySolver(), kondo_temperature=toy_kondo_temperature)
+    hamiltonian = Hamiltonian(index=11, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True)
+    return solve_shard([hamiltonian], omega=OMEGA, method=toy(ToySolver()), finer=FINER)
 
 
 def test_the_grid_is_symmetric_and_logarithmic():
@@ -159,7 +190,7 @@ def here(tmp_path, monkeypatch):
 
 def test_failing_hamiltonians_are_recorded_and_the_run_goes_on(here):
     params = replace(PARAMS, n_hamiltonians=40, hamiltonians_per_shard=7)
-    generate(params, NaNSolver(), toy_kondo_temperature)
+    make(params, NaNSolver())
     dataset = open_store(spectra.OUT, SPECTRA).load()
     reasons = {
         "SolverError: the level is too high for this toy",
@@ -176,7 +207,7 @@ def test_failing_hamiltonians_are_recorded_and_the_run_goes_on(here):
 
 
 def test_a_spectrum_that_breaks_friedels_rule_is_a_failure_of_its_hamiltonian(here):
-    generate(replace(PARAMS, n_hamiltonians=30), WrongChargeSolver(), toy_kondo_temperature)
+    make(replace(PARAMS, n_hamiltonians=30), WrongChargeSolver())
     dataset = open_store(spectra.OUT, SPECTRA).load()
     wrong = dataset["level"].where(~dataset["mirrored"], -dataset["interaction"] - dataset["level"]) < -0.1
     assert wrong.any() and not wrong.all()
@@ -187,7 +218,7 @@ def test_a_spectrum_that_breaks_friedels_rule_is_a_failure_of_its_hamiltonian(he
 
 
 def test_the_residual_and_the_integral_stand_in_each_row(here):
-    generate(replace(PARAMS, n_hamiltonians=12), ToySolver(), toy_kondo_temperature)
+    make(replace(PARAMS, n_hamiltonians=12), ToySolver())
     dataset = open_store(spectra.OUT, SPECTRA).load()
     solved = dataset.isel(sample=np.flatnonzero(dataset["status"].values == OK))
     applies = 30 * solved["temperature"] <= solved["hybridization"]  # T_K of the toy is Gamma
@@ -200,11 +231,113 @@ def test_the_residual_and_the_integral_stand_in_each_row(here):
     assert 0 <= metrics["median"] <= metrics["percentile_99"] <= metrics["worst"] < 1e-3
 
 
+def test_a_hamiltonian_is_solved_twice_whatever_the_others_are_and_the_draws_stay():
+    few, many = replace(PARAMS, n_hamiltonians=8), replace(PARAMS, n_hamiltonians=10**6)
+    all_twice, none = (replace(PARAMS, quality=replace(PARAMS.quality, share=share)) for share in (1.0, 0.0))
+    for index in range(20):
+        hamiltonian = draw_hamiltonian(few, index)
+        assert hamiltonian == draw_hamiltonian(many, index)
+        assert replace(hamiltonian, solved_twice=True) == draw_hamiltonian(all_twice, index)
+        assert replace(hamiltonian, solved_twice=False) == draw_hamiltonian(none, index)
+
+
+def test_the_share_that_is_solved_twice_is_drawn_evenly_and_anew_for_each_seed():
+    chosen = [
+        np.array([draw_hamiltonian(replace(PARAMS, seed=seed), index).solved_twice for index in range(4000)])
+        for seed in (0, 1)
+    ]
+    for twice in chosen:
+        assert twice.mean() == pytest.approx(PARAMS.quality.share, abs=0.01)
+    assert not (chosen[0] & chosen[1]).all() and (chosen[0] != chosen[1]).any()
+
+
+@pytest.mark.parametrize("field", [0.0, 0.01])
+def test_rows_tell_the_difference_from_the_second_solution(field):
+    """One per cent of the spectrum, two of T_K; what was clipped goes with the spin."""
+    rows = rows_of(field)
+    np.testing.assert_allclose(rows["spectrum_error_max"], 0.01 * rows["spectrum"].max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(rows["spectrum_error_mean"], 0.01 * rows["spectrum"].mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(rows["kondo_temperature_error"], 0.02, rtol=1e-9)
+    spin = np.where(rows["mirrored"], -1, 1) * np.sign(rows["field"])  # of the solution that the row comes from
+    np.testing.assert_array_equal(rows["clipped_self_energy"], np.where(spin >= 0, 1e-3, 2e-3))
+
+
+def test_errors_stand_where_hamiltonians_were_solved_twice_and_nowhere_else(here):
+    params = replace(PARAMS, n_hamiltonians=30, quality=replace(PARAMS.quality, share=0.4))
+    make(params, ToySolver())
+    dataset = open_store(spectra.OUT, SPECTRA).load()
+    twice = np.array([draw_hamiltonian(params, index).solved_twice for index in range(30)])
+    expected = twice[dataset["hamiltonian"].values] & (dataset["status"].values == OK)
+    assert expected.any() and not expected.all()
+    for name in ("spectrum_error_max", "spectrum_error_mean", "kondo_temperature_error"):
+        np.testing.assert_array_equal(np.isfinite(dataset[name].values), expected)
+    metrics = json.loads((here / "reports/metrics/spectra.json").read_text())
+    accuracy = metrics["accuracy"]
+    assert (
+        accuracy["n_hamiltonians"]
+        == accuracy["n_kondo_temperatures"]
+        == np.unique(dataset["hamiltonian"][expected]).size
+    )
+    assert accuracy["n_rows"] == expected.sum() / 2  # mirrored rows repeat the others
+    assert accuracy["largest_worst"] == np.nanmax(dataset["spectrum_error_max"])
+    assert accuracy["kondo_temperature_worst"] == pytest.approx(0.02, rel=1e-9)
+    assert metrics["clipping"] == {"share_of_rows": 1.0, "percentile_99": 2e-3, "worst": 2e-3}
+
+
+def test_the_second_solution_changes_nothing_but_the_errors(here):
+    stored = []
+    for share in (0.0, 1.0):
+        make(replace(PARAMS, n_hamiltonians=6, quality=replace(PARAMS.quality, share=share)), ToySolver())
+        stored.append(open_store(spectra.OUT, SPECTRA).load())
+    assert np.isnan(stored[0]["spectrum_error_max"]).all()
+    errors = {"spectrum_error_max", "spectrum_error_mean", "kondo_temperature_error"}
+    for name in set(stored[0].data_vars) - errors:
+        np.testing.assert_array_equal(stored[0][name].values, stored[1][name].values)
+    metrics = json.loads((here / "reports/metrics/spectra.json").read_text())
+    assert metrics["accuracy"]["n_hamiltonians"] > 0
+
+
+def test_a_share_of_none_leaves_the_accuracy_unknown(here):
+    make(replace(PARAMS, n_hamiltonians=6, quality=replace(PARAMS.quality, share=0.0)), ToySolver())
+    accuracy = json.loads((here / "reports/metrics/spectra.json").read_text())["accuracy"]
+    assert accuracy["n_hamiltonians"] == accuracy["n_rows"] == accuracy["n_kondo_temperatures"] == 0
+    assert accuracy["largest_worst"] is accuracy["mean_median"] is accuracy["kondo_temperature_worst"] is None
+
+
+class ClippingSolver(ToySolver):
+    def solve(self, impurity, **request):
+        solution = super().solve(impurity, **request)
+        return replace(solution, clipped_up=solution.clipped_up + 2 * CLIPPED_LIMIT)
+
+
+def far(limit, impurity):
+    return toy_kondo_temperature(impurity) / limit
+
+
+@pytest.mark.parametrize(
+    ("solver", "finer", "reason"),
+    [
+        (ClippingSolver(), FINER, "Im Sigma / Gamma was clipped from 0.101 at T = 1e-06, spin up"),
+        (ToySolver(), toy(FinerToy(2 * SPECTRUM_ERROR_MAX_LIMIT)), "pi Gamma A differs from the finer setting by"),
+        (ToySolver(), Method(solver=FinerToy(), kondo_temperature=partial(far, 1.2)), "finer setting by 0.200 of it"),
+        (ToySolver(), toy(NaNSolver()), "the solver returned NaN or infinities in n_up"),
+    ],
+)
+def test_what_breaks_a_limit_of_the_schema_is_a_failure_of_its_hamiltonian(solver, finer, reason):
+    impurity = AndersonImpurity(interaction=0.3, level=-0.15, hybridization=0.02)
+    hamiltonian = Hamiltonian(index=0, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True)
+    rows = solve_shard([hamiltonian], omega=OMEGA, method=toy(solver), finer=finer)
+    assert set(rows["status"]) == {FAILED}
+    assert reason in rows["failure"][0]
+    sound = solve_shard([hamiltonian], omega=OMEGA, method=toy(ToySolver()), finer=FINER)
+    assert set(sound["status"]) == {OK}
+
+
 def test_no_partition_into_shards_changes_the_store(here):
-    params = replace(PARAMS, n_hamiltonians=12)
+    params = replace(PARAMS, n_hamiltonians=12, quality=replace(PARAMS.quality, share=0.5))
     hashes = []
     for per_shard in (1, 5, 12):
-        generate(replace(params, hamiltonians_per_shard=per_shard), ToySolver(), toy_kondo_temperature)
+        make(replace(params, hamiltonians_per_shard=per_shard), ToySolver())
         hashes.append(read_manifest(spectra.OUT).hash)
     assert len(set(hashes)) == 1
 
@@ -299,13 +432,13 @@ class ToyTriqs(TriqsSolver):
 def test_a_store_names_the_versions_of_triqs_and_other_versions_make_other_shards(here, capsys):
     params = replace(PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=4)
     for versions in ({"triqs": "3.2.1"}, {"triqs": "3.3.0"}):
-        generate(params, ToyTriqs(versions=versions), toy_kondo_temperature)
+        make(params, ToyTriqs(versions=versions))
         assert json.loads(open_store(spectra.OUT).attrs["settings"])["versions"] == versions
     assert "reused" not in capsys.readouterr().out
 
 
 def test_a_store_of_the_built_in_solver_names_its_settings_alone(here):
-    generate(replace(PARAMS, n_hamiltonians=4), ToySolver(), toy_kondo_temperature)
+    make(replace(PARAMS, n_hamiltonians=4), ToySolver())
     attributes = open_store(spectra.OUT).attrs
     assert attributes["settings"] == json.dumps(asdict(PARAMS.nrg), sort_keys=True)
     assert attributes["solver"] == "nrg"
@@ -321,10 +454,10 @@ def test_what_a_broken_installation_could_not_solve_is_solved_once_it_is_mended(
     sound = (here / "tools" / "kk").read_text()
     (here / "tools" / "kk").write_text("#!/bin/sh\necho 'kk: no libgsl.so.27' >&2; exit 127\n")
     with pytest.raises(SolverUnavailable, match=r"does not solve even the free level.*kk: no libgsl\.so\.27"):
-        generate(params, solver, toy_kondo_temperature)
+        make(params, solver)
     assert not list(here.glob(".cache/generation/*/*.task"))
     (here / "tools" / "kk").write_text(sound)
-    generate(params, solver, toy_kondo_temperature)
+    make(params, solver)
     dataset = open_store(spectra.OUT, SPECTRA)
     assert not dataset["status"].values.any()
     assert json.loads(dataset.attrs["settings"])["versions"]["nrgljubljana_interface"] == "3.2.0"

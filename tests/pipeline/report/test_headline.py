@@ -42,8 +42,27 @@ MAPS = [
     record("lamellae", "two_point", mean=0.99),
 ]
 FRIEDEL = {"n_rows": 9, "median": 0.001, "percentile_99": 0.0036, "worst": 0.005}
+CLIPPING = {"share_of_rows": 0.5, "percentile_99": 0.003, "worst": 0.005}
+ACCURACY = {
+    "n_hamiltonians": 3,
+    "n_rows": 9,
+    "largest_median": 0.01,
+    "largest_worst": 0.02,
+    "mean_median": 0.001,
+    "mean_worst": 0.003,
+    "n_kondo_temperatures": 3,
+    "kondo_temperature_median": 0.002,
+    "kondo_temperature_worst": 0.004,
+}
 INPUTS = {
-    "metrics/spectra": {"n_spectra": 13266, "n_failed": 0, "friedel": FRIEDEL, "hash": "x"},
+    "metrics/spectra": {
+        "n_spectra": 13266,
+        "n_failed": 0,
+        "friedel": FRIEDEL,
+        "clipping": CLIPPING,
+        "accuracy": ACCURACY,
+        "hash": "x",
+    },
     "metrics/latents": {"best_abs_spearman": {"log_T_K": latent(0.991), "asymmetry": latent(0.943)}},
     "details/formula": {
         "coefficient_test": {

@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_allclose
 
 from models.physics.impurity.broadening import log_grid
-from models.physics.impurity.friedel import band_integrals, friedel_residual
+from models.physics.impurity.friedel import band_integrals, charge_outside, friedel_residual
 from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
 from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver, binned_correlators, self_energies, working_grid
-from models.physics.impurity.self_energy import causal, hilbert_matrix, spectral_function
+from models.physics.impurity.self_energy import causal, clipped_share, hilbert_matrix, spectral_function
 
 pytestmark = pytest.mark.physics
 DEFAULT = NRGSettings(n_keep=160, n_z=2, broadening=0.4)  # of params.yaml
@@ -41,6 +41,27 @@ def test_the_rule_is_exact_without_interaction_and_with_a_finite_band(level, hyb
         height, np.array([n + displaced]), np.array([1e-8]), hybridization=hybridization, scale=1.0
     )
     assert abs(residual[0]) < 2e-3
+
+
+@pytest.mark.parametrize(("level", "hybridization"), [(0.677, 0.996), (-0.2, 0.5), (0.4, 0.3), (0.02, 0.005)])
+def test_bound_states_outside_the_band_belong_to_the_displaced_charge(level, hybridization):
+    """U = 0: N = 1/2 - arctan(eps_d / Gamma) / pi, with a third to two thirds of the level bound at Gamma about D."""
+
+    def inverse(omega):
+        return omega - level - hybridization_function(omega, hybridization)
+
+    spectrum = free_spectrum(level, hybridization)
+    _, displaced = band_integrals(spectrum, hybridization, lowest=1e-8, omega=OMEGA)
+    below = -1 - np.geomspace(1e-14, 29, 400_000)[::-1]
+    values = inverse(below).real
+    crossing = np.flatnonzero((values[:-1] < 0) & (values[1:] >= 0))
+    bound = sum(float((below[i + 1] - below[i]) / (values[i + 1] - values[i])) for i in crossing)
+    n = occupied(spectrum, hybridization) + bound
+    expected = 0.5 - math.atan(level / hybridization) / math.pi
+    outside = charge_outside(inverse, hybridization)
+    assert n + displaced + outside == pytest.approx(expected, abs=1e-3)
+    if hybridization > 0.9:
+        assert abs(outside) > 0.05
 
 
 @pytest.mark.parametrize(("level", "hybridization"), [(0.3, 0.005), (-0.15, 0.005), (0.05, 0.06)])
@@ -120,6 +141,60 @@ def test_moments_of_the_spectrum_and_tail_of_the_self_energy(estimator, tail, fi
         assert_allclose(sigma[s].real[far], u * n, rtol=0.03)
         found = (sigma[s].real - u * n)[far] * omega[far]
         assert_allclose(found, u**2 * n * (1 - n), rtol=tail)
+
+
+FAR_FROM_THE_BOX = [  # U, eps_d, Gamma
+    pytest.param(2.5, -0.1, 0.03, id="U-above-2D"),
+    pytest.param(4.0, -0.1, 0.03, id="U-far-above-2D"),
+    pytest.param(3.0, -1.5, 0.4, id="U-above-2D-symmetric"),
+    pytest.param(1.114, 0.677, 0.996, id="as-wide-as-the-band"),
+    pytest.param(0.4, 0.2, 0.01, id="deep-asymmetry-2"),
+    pytest.param(0.4, 0.3, 0.01, id="deep-asymmetry-2.5"),
+    pytest.param(0.4, -0.7, 0.01, id="deep-asymmetry-full"),
+]
+
+
+@pytest.mark.parametrize(("interaction", "level", "hybridization"), FAR_FROM_THE_BOX)
+def test_friedels_rule_and_causality_far_from_the_box(interaction, level, hybridization):
+    impurity = AndersonImpurity(interaction=interaction, level=level, hybridization=hybridization)
+    found = NRGSolver(DEFAULT).solve(impurity, temperatures=np.array([1e-8]), omega=OMEGA)
+    height = math.pi * hybridization * found.spectrum_up[0, 1]
+    assert abs(height - math.sin(math.pi * found.displaced_charge_up[0]) ** 2) < 0.006
+    assert found.clipped_up[0] < 0.02
+    assert found.clipped_up[0] == found.clipped_dn[0]
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.05, 0.3])
+def test_clipping_moves_the_spectrum_by_at_most_its_share_and_by_that_at_resonance(share):
+    """pi Gamma A = Gamma / (Gamma - Im Sigma) at resonance: from 1 / (1 - c) to 1; by less where it is off."""
+    impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.02)
+    grid = (1e-6, 30.0, 50)
+    omega = log_grid(*grid)
+    sigma = 0.1 + 1j * share * impurity.hybridization * np.where(omega < 0.5, 1.0, -1.0)
+    assert clipped_share(omega, sigma.imag, impurity.hybridization) == pytest.approx(share, rel=1e-12)
+    sigma[np.abs(omega) >= 1] = 0.1 + 1j  # outside of the band nothing is stored
+    assert clipped_share(omega, sigma.imag, impurity.hybridization) == pytest.approx(share, rel=1e-12)
+    assert clipped_share(omega, causal(sigma).imag, impurity.hybridization) == 0
+    mesh = np.linspace(-0.4, 0.4, 801)
+    before, after = (spectral_function(impurity, 1, s, grid, mesh) for s in (sigma, causal(sigma)))
+    change = math.pi * impurity.hybridization * (before - after)
+    at_resonance = 1 / (1 - share) - 1
+    assert np.abs(change).max() <= at_resonance * (1 + 1e-9)
+    assert change[400] == pytest.approx(at_resonance, rel=1e-9)
+
+
+def test_the_solver_tells_what_it_clipped():
+    """The same number as from the self-energy itself, per spin."""
+    impurity = AndersonImpurity(interaction=0.07, level=-0.025, hybridization=0.0062, field=1e-5)
+    settings, temperatures = NRGSettings(n_keep=64, n_z=1, broadening=0.6), np.array([1e-6, 1e-4])
+    found = NRGSolver(settings).solve(impurity, temperatures=temperatures, omega=OMEGA)
+    raw = binned_correlators(impurity, settings, temperatures)
+    inside = np.abs(log_grid(*working_grid(raw, settings))) < 1
+    for t, temperature in enumerate(temperatures):
+        sigma = self_energies(impurity, raw, t, float(temperature), settings)
+        highest = np.maximum(sigma.imag[:, inside].max(axis=1), 0) / impurity.hybridization
+        assert_allclose([found.clipped_up[t], found.clipped_dn[t]], highest, rtol=1e-12)
+    assert found.clipped_up[0] > 1e-3
 
 
 @pytest.mark.parametrize("temperature", [1e-20, 1e-14])

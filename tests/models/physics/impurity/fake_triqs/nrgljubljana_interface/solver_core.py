@@ -98,7 +98,7 @@ class SolverCore:
         self.Sigma_w = triqs.gf.BlockGf(self._names, self.log_mesh)
         # The noise that a real run shows far below T: Im Sigma > 0.
         for _, block in self.Sigma_w:
-            block.data[np.abs(self._points) < 1e-7, 0, 0] = 1e-3j
+            block.data[np.abs(self._points) < 1e-7, 0, 0] = 1e-4j
         if behaviour == "nan":
             self.Sigma_w[self._names[0]].data[3] = np.nan
         up, dn = (

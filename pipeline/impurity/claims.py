@@ -1,0 +1,147 @@
+"""What `latentlaw replicate` measures of the impurity lane: latents on test Hamiltonians, the law that one follows.
+
+Of every training of every data seed, on test Hamiltonians, one of each mirror pair (latent_evaluation):
+
+    log_T_K_test, log_T_K_local_moment   |Spearman| of one latent with log T_K; lowest temperature, no field, T_K > T
+    odd_unmirrored_test                  of one latent with the occupation n_d, the same rows
+    asymmetry_unmirrored_test            of one latent with (U + 2 eps_d) / Gamma, the same rows
+    max_scale_full_test                  of one latent with log max(T_K, T, |B|), all temperatures and fields
+    field_full_test                      of one latent with B / (|B| + T + T_K) where |B| is the largest
+    active_latents_low, ..._full         how many latents are active
+    exponent_of_latent                   coefficient of eps_d (eps_d + U) / (U Gamma) in the energy that the latent
+                                         follows, over that of log Gamma, which units make one; Haldane: pi/2
+    scale_of_latent                      share of the variance of log Gamma that this calibration explains, out of fold
+
+The baseline of a latent is the strongest of all sets that are not this network: summaries of the curve, principal
+components, the network before training, a plain autoencoder, a plain beta-VAE; the strongest on the test rows, which is
+the hardest choice for the claim.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from models.laws.energy_scale import CalibratedScale, NoScale, calibrated_scale
+from pipeline.discover.replication import Measured, replicated
+from pipeline.impurity.latents import encode
+from pipeline.impurity.records import LatentsDetails, SpectrumVAEMetrics
+from pipeline.impurity.targets import holds_moment
+from stores.outcome import OK
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store
+
+__all__ = ["measure_impurity"]
+
+Array = NDArray[np.float64]
+STAGES = ("impurity.spectra", "impurity.spectrum_vae", "impurity.latents")
+LOW, FULL = "low_temperature", "full"
+LATENT_CLAIMS = {  # claim -> subset, quantity, scored rows
+    "log_T_K_test": (LOW, "log_T_K", "test"),
+    "log_T_K_local_moment": (LOW, "log_T_K", "local_moment"),
+    "odd_unmirrored_test": (LOW, "n_d", "test"),
+    "asymmetry_unmirrored_test": (LOW, "asymmetry", "test"),
+    "max_scale_full_test": (FULL, "log_max_scale", "test"),
+    "field_full_test": (FULL, "field_share", "test"),
+}
+MOMENT_DEPTH = 2.0  # Gamma; the laws expand in pi Gamma over the charge gaps
+SCALE = {"n_spline": 8, "degree": 4, "n_folds": 5, "seed": 0}
+
+
+def changes(data_seed: int, training_seeds: Sequence[int]) -> dict[str, Any]:
+    return {
+        "spectra": {"seed": data_seed},
+        "spectrum_vae": {"seeds": list(training_seeds), "split_seed": data_seed},
+        "latents": {"bootstrap_seed": data_seed},
+    }
+
+
+@replicated("impurity", stages=STAGES, changes=changes)
+def measure_impurity(folder: Path) -> list[Measured]:
+    subsets = LatentsDetails.read(folder).subsets
+    trainings = SpectrumVAEMetrics.read(folder).subsets
+    spectra = open_store(folder / "data/spectra.zarr", SPECTRA).load()
+    measured: list[Measured] = []
+    for claim, (subset, quantity, rows) in LATENT_CLAIMS.items():
+        line = subsets[subset].held_out.get(quantity, {}).get(rows, {})
+        measured += latent_claim(claim, {name: of.model_dump() for name, of in line.items()})
+    for subset, of in trainings.items():
+        claim = f"active_latents_{'low' if subset == LOW else 'full'}"
+        measured += [
+            Measured(
+                claim=claim,
+                rows="training rows",
+                kind="number",
+                value=float(training.active_latents),
+                training_seed=int(seed),
+            )
+            for seed, training in of.seeds.items()
+        ]
+    for seed in trainings[LOW].seeds:
+        held_out = subsets[LOW].held_out["log_T_K"]["test"][f"seed_{seed}"]
+        measured += scale_claims(folder, spectra, int(seed), held_out.coordinate)
+    return measured
+
+
+def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Measured]:
+    """Every training beside the strongest of the other sets on the same rows."""
+    others = {name: of for name, of in line.items() if name != "network" and not name.startswith("seed_")}
+    if not others:
+        return []
+    strongest = max(others, key=lambda name: others[name]["spearman"][0])
+    own = {name: of for name, of in line.items() if name.startswith("seed_")}
+    return [
+        Measured(
+            claim=claim,
+            rows=f"{of['n_hamiltonians']} test Hamiltonians, {of['n_rows']} spectra",
+            kind="correlation",
+            value=of["spearman"][0],
+            training_seed=int(name.removeprefix("seed_")),
+            baseline=f"{strongest.replace('_', ' ')}: {others[strongest]['coordinate'].replace('_', ' ')}",
+            baseline_value=others[strongest]["spearman"][0],
+        )
+        for name, of in own.items()
+    ]
+
+
+def scale_claims(folder: Path, spectra: xr.Dataset, seed: int, coordinate: str) -> list[Measured]:
+    """The energy that the latent follows, calibrated by units on rows that hold a local moment, no mirror images."""
+    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
+    columns = {
+        name: spectra[name].values[encoded.rows]
+        for name in ("interaction", "level", "hybridization", "temperature", "kondo_temperature", "mirrored", "status")
+    }
+    u, level, gamma = columns["interaction"], columns["level"], columns["hybridization"]
+    with np.errstate(invalid="ignore"):
+        visible = columns["kondo_temperature"] > columns["temperature"]
+    rows = visible & ~columns["mirrored"] & (columns["status"] == OK) & holds_moment(u, level, gamma, MOMENT_DEPTH)
+    z_N = encoded.mean[rows][:, encoded.names.index(coordinate)]
+    ratio, position = (u / gamma)[rows], (level / u)[rows]
+    try:
+        scale = calibrated_scale(z_N, np.log(gamma[rows]), np.column_stack([ratio, position]), **SCALE)
+    except NoScale:
+        return []
+    words = f"{int(rows.sum())} spectra of local moments, T_K > T"
+    return [
+        Measured(
+            claim="exponent_of_latent",
+            rows=words,
+            kind="number",
+            value=exponent(scale, ratio, position),
+            training_seed=seed,
+            baseline="Haldane: pi/2",
+            baseline_value=np.pi / 2,
+        ),
+        Measured(claim="scale_of_latent", rows=words, kind="number", value=scale.explained, training_seed=seed),
+    ]
+
+
+def exponent(scale: CalibratedScale, ratio_N: Array, position_N: Array) -> float:
+    """Least-squares coefficient of (U/Gamma) xi (1 + xi), xi = eps_d/U, beside log(U/Gamma), Gamma/U and a constant."""
+    terms = np.column_stack(
+        [ratio_N * position_N * (1 + position_N), np.log(ratio_N), 1 / ratio_N, np.ones_like(ratio_N)]
+    )
+    return float(np.linalg.lstsq(terms, scale.log_ratio, rcond=None)[0][0])
