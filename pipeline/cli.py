@@ -1,7 +1,8 @@
 """`latentlaw`: all commands, one line each. Nothing heavy is imported before a command begins.
 
 A command is what it is asked (a class in pipeline.commands.options) and a function of that (in pipeline.commands).
-Adding one is a line here. Exit status: 0, 1 after an error that is explained, 2 for wrong options, 130 after Ctrl-C.
+Adding one is a line here; a format of `import-dataset` is a file in pipeline/commands/importers/.
+Exit status: 0, 1 after an error that is explained, 2 for wrong options, 130 after Ctrl-C.
 """
 
 import importlib
@@ -11,6 +12,7 @@ from typing import Any
 
 import typer
 
+from pipeline.commands.importers.importer import importers
 from pipeline.commands.options.clone import (
     DoctorOptions,
     ProfileOptions,
@@ -18,9 +20,8 @@ from pipeline.commands.options.clone import (
     ReproOptions,
     ValidateOptions,
 )
-from pipeline.commands.options.datasets import AniOptions, FrameOptions, QM9Options, RMD17Options
 from pipeline.commands.options.declaring import Options, declared, function_of
-from pipeline.commands.options.images import EmbedOptions, ImportImagesOptions
+from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
 
@@ -38,15 +39,6 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "predict": (PredictOptions, "predict:main"),
     "export-potential": (ExportOptions, "export_potential:main"),
     "benchmark-potential": (BenchmarkOptions, "benchmark_potential:main"),
-}
-FORMATS: dict[str, tuple[type[Options], str, str]] = {
-    "extxyz": (FrameOptions, "import_dataset:extxyz", "Extended XYZ, also .gz."),
-    "ase-db": (FrameOptions, "import_dataset:ase_db", "Databases of ASE."),
-    "traj": (FrameOptions, "import_dataset:traj", "Trajectories of ASE (.traj)."),
-    "ani-h5": (AniOptions, "import_dataset:ani_h5", ""),
-    "rmd17": (RMD17Options, "import_dataset:rmd17", ""),
-    "qm9": (QM9Options, "import_dataset:qm9", ""),
-    "images": (ImportImagesOptions, "import_dataset:images", ""),
 }
 IMPORT_HELP = """Turn data in a public format into a validated store.
 
@@ -71,6 +63,11 @@ def _begin(name: str, target: str) -> Callable[[Options], None]:
     return run
 
 
+def _import(name: str, read: Callable[[Any], None]) -> Callable[[Options], None]:
+    """The function of a format."""
+    return lambda options: sys.exit(perform(f"import-dataset {name}", read, options))
+
+
 def perform(name: str, function: Callable[[Any], int | None], options: Options) -> int:
     """Run a command and return its exit status; an error that is explained becomes one message."""
     try:
@@ -88,9 +85,9 @@ def _app() -> typer.Typer:
     formats = typer.Typer(help=IMPORT_HELP, context_settings=settings, **plain)
     for name, (options, target) in COMMANDS.items():
         app.command(name, **declared(options))(function_of(options, _begin(name, target)))
-    for name, (options, target, help_text) in FORMATS.items():
+    for name, (options, read, help_text) in importers().items():
         keywords = declared(options) | ({"help": help_text} if help_text else {})
-        formats.command(name, **keywords)(function_of(options, _begin(f"import-dataset {name}", target)))
+        formats.command(name, **keywords)(function_of(options, _import(name, read)))
     app.add_typer(formats, name="import-dataset")
     return app
 

@@ -8,6 +8,7 @@ import pytest
 
 from models.descriptors.descriptor import DESCRIPTORS
 from models.laws.symbolic_engine import SYMBOLIC_ENGINES
+from models.networks.potentials.potential import POTENTIALS
 from models.physics.microstructure.generator import GENERATORS
 from pipeline.report.page import PAGES as PAGES_OF_LANES
 from stores import atoms, microstructures, spectra
@@ -44,7 +45,7 @@ def at_home(tmp_path, monkeypatch):
 @pytest.fixture
 def registries_as_before():
     """What a page registers is gone after the test."""
-    registries = (DESCRIPTORS, SYMBOLIC_ENGINES, GENERATORS)
+    registries = (DESCRIPTORS, SYMBOLIC_ENGINES, GENERATORS, POTENTIALS)
     before = [(registry.names(), registry) for registry in registries]
     pages = dict(PAGES_OF_LANES)
     yield

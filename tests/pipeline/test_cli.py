@@ -22,8 +22,10 @@ from pipeline import cli
 from pipeline.atoms.potential_data import SplitParams
 from pipeline.atoms.potential_training import KIND
 from pipeline.commands import embed_images, export_potential
+from pipeline.commands.importers.images import ImportImagesOptions
+from pipeline.commands.importers.importer import importers
 from pipeline.commands.options.declaring import Option, Options, declared, function_of
-from pipeline.commands.options.images import EmbedOptions, ImportImagesOptions
+from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import ExportOptions, TrainOptions
 from pipeline.impurity import latents
@@ -42,7 +44,7 @@ KINDS = {
     name: options
     for name, options in [
         *((name, options) for name, (options, _) in cli.COMMANDS.items()),
-        *((f"import-dataset {name}", options) for name, (options, _, _) in cli.FORMATS.items()),
+        *((f"import-dataset {name}", known.options) for name, known in importers().items()),
     ]
 }
 
@@ -107,7 +109,7 @@ def test_nothing_heavy_is_imported_before_a_command_begins():
 
 
 def test_every_command_leads_to_a_function_and_every_file_of_a_command_is_used():
-    targets = [target for _, target in cli.COMMANDS.values()] + [target for _, target, _ in cli.FORMATS.values()]
+    targets = [target for _, target in cli.COMMANDS.values()]
     for target in targets:
         module, _, function = target.partition(":")
         assert f"def {function}(" in (ROOT / "pipeline" / "commands" / f"{module}.py").read_text(), target
@@ -237,7 +239,7 @@ def test_what_is_stated_for_the_sake_of_quick_help_agrees_with_what_it_describes
     train = TrainOptions.__dataclass_fields__
     assert (train["force_weight"].default, train["loss"].default) == (loss.forces, loss.kind)
     assert train["validation_fraction"].default == split.validation_fraction
-    qm9, label = cli.FORMATS["qm9"][0], cli.FORMATS["extxyz"][0]
+    qm9, label = importers()["qm9"].options, importers()["extxyz"].options
     assert qm9.__dataclass_fields__["level"].default == LEVEL
     assert get_args(get_args(get_type_hints(qm9, include_extras=True)["energy"])[0]) == tuple(ENERGIES)
     assert option_of(label, "group").help.endswith(": " + ", ".join(grouping.POLICIES))

@@ -9,7 +9,7 @@ from pipeline.commands.options.declaring import Option, Options, message_of
 if TYPE_CHECKING:
     from stores.importers.labelled import LabelSettings
 
-__all__ = ["AniOptions", "FilesOptions", "FrameOptions", "LabelOptions", "QM9Options", "RMD17Options"]
+__all__ = ["FilesOptions", "ForceKey", "FrameOptions", "Key", "LabelOptions", "Level"]
 
 UNITS = "stores.importers.label_units:ENERGY_EV"
 LENGTHS = "stores.importers.label_units:LENGTH_A"
@@ -108,33 +108,3 @@ class FrameOptions(FilesOptions):
         from dataclasses import replace
 
         return replace(super().label_settings(), stress_units=self.stress_units, stress_sign=self.stress_sign)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AniOptions(FilesOptions):
-    """HDF5 files of ANI-1x, COMP6, ANI-Al (pyanitools)."""
-
-    energy_key: Key = None
-    force_key: ForceKey = None
-    level: Level = "wB97x/6-31G(d)"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RMD17Options(FilesOptions):
-    """npz files of revised MD17, and of MD17."""
-
-    level: Level = "PBE/def2-SVP"
-
-
-@dataclass(frozen=True, kw_only=True)
-class QM9Options(LabelOptions):
-    """QM9 from the package qm9pack."""
-
-    folder: Annotated[
-        Path | None,
-        Option("with qm9_part*.csv", argument=True, metavar="FOLDER", read=True, unset="the package"),
-    ] = None
-    energy: Annotated[Literal["U0", "U", "H", "G", "electronic"], Option("which of the table")] = "U0"
-    n_molecules: Annotated[int | None, Option("drawn at random", metavar="N", low=1, unset="all")] = None
-    seed: Annotated[int, Option("of the draw", low=0)] = 0
-    level: Level = "B3LYP/6-31G(2df,p)"

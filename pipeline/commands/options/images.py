@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from models.descriptors.descriptor import DescriptorSettings
     from stores.importers.images import ImageSettings
 
-__all__ = ["EmbedOptions", "ImportImagesOptions", "TilingOptions"]
+__all__ = ["EmbedOptions", "TilingOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,26 +45,6 @@ class TilingOptions(Options):
             grey=self.grey,
             pixel_size_um=pixel_size_um,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImportImagesOptions(TilingOptions):
-    """Micrographs: PNG, TIFF, JPEG.
-
-    They are cut into square grey tiles. Files that cannot be used are named and skipped; the exit status is 1 only
-    where none can be used.
-    """
-
-    out: Annotated[
-        Path,
-        Option("the store to write", metavar="STORE.zarr", kind="store of micrographs", suffixes=(".zarr",)),
-    ]
-    pixel_size_um: Annotated[float | None, Option("width of a pixel", unit="um", metavar="UM", unset="not known")] = (
-        None
-    )
-
-    def problems(self) -> list[str]:
-        return message_of(lambda: self.image_settings(self.pixel_size_um))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,7 +157,7 @@ def _beside_baselines(reports: Mapping[str, SubsetReport]) -> Table:
         for quantity, scored in report.held_out.items():
             for row_set, line in scored.items():
                 n_hamiltonians = next(iter(line.values())).n_hamiltonians
-                for name, own in line.items():
+                for name, kept in line.items():
                     if name == "network":
                         chosen.append(len(rows))
                     rows.append(
@@ -165,9 +165,9 @@ def _beside_baselines(reports: Mapping[str, SubsetReport]) -> Table:
                             _words(quantity),
                             f"{_subset(subset)}; {ROW_WORDS[row_set]}, {number(n_hamiltonians)} Hamiltonians",
                             SET_WORDS.get(name, name.replace("_", " ")),
-                            own.coordinate.replace("_", " "),
-                            value_with_interval(*own.spearman),
-                            "" if name == "summaries" else value_with_interval(*own.ahead),
+                            kept.coordinate.replace("_", " "),
+                            value_with_interval(*kept.spearman),
+                            "" if name == "summaries" else value_with_interval(*kept.ahead),
                         ]
                     )
     return Table(
@@ -211,12 +211,7 @@ def _subset_blocks(
             "grey where there is no measured value. Where one latent is one quantity, the colour changes along one "
             "axis only.",
         )
-    return [
-        first,
-        _traversals(subset, kept),
-        _who_is_who(subset, kept, report),
-        *_in_words(subset, kept, report),
-    ]
+    return [first, _traversals(subset, kept), _who_is_who(subset, kept, report), *_in_words(subset, kept, report)]
 
 
 def _traversals(subset: str, kept: SubsetLatents) -> Picture:

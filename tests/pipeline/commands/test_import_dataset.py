@@ -3,14 +3,22 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import ase.db
 import ase.io
 import numpy as np
 import pytest
 
+from pipeline import cli
+from pipeline.commands.importers import importer as formats
+from pipeline.commands.options.datasets import FilesOptions
+from pipeline.commands.options.declaring import Option
+from pipeline.runtime.stage import OptionsError
 from stores.atoms import load_atoms
+from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.validate import validate
 from tests.pipeline.commands.running import run
 from tests.stores.importers.frames import HARTREE, TOTAL_EV, frames
@@ -120,3 +128,28 @@ def test_dropped_records_are_reported(tmp_path: Path, capsys):
     assert load_atoms(tmp_path / "a.zarr").row.size == 11
     settings = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())["attributes"]["settings"]
     assert json.loads(settings)["drop_bad"] is True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainOptions(FilesOptions):
+    """Energies and forces, no stress."""
+
+    basis: Annotated[str, Option("of the labels")] = "any"
+
+
+def test_a_format_defined_elsewhere_is_a_command_once_it_is_registered(tmp_path: Path, monkeypatch, capsys):
+    words = ["import-dataset", "plain", extxyz(tmp_path / "a.xyz"), "--out", tmp_path / "a.zarr", "--basis", "TZVP"]
+    with pytest.raises(OptionsError, match="No such command 'plain'"):
+        run(*words)
+    monkeypatch.setattr(formats, "_IMPORTERS", formats.importers())
+
+    @formats.importer("plain", PlainOptions)
+    def plain(options: PlainOptions) -> None:
+        print(f"basis {options.basis}")
+        keys = FrameKeys(energy=None, forces=None, stress="none", virial=None, charges=None, group=None)
+        formats.store_labels(read_extxyz(options.files, keys), options)
+
+    monkeypatch.setattr(cli, "app", cli._app())
+    run(*words)
+    assert validate(tmp_path / "a.zarr") == []
+    assert "basis TZVP" in capsys.readouterr().out
