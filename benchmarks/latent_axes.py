@@ -24,8 +24,8 @@ from models.laws.correlation import spearman
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
-from pipeline.discover.protocol import require_development
 from pipeline.impurity.subsets import quantities, split_by_hamiltonian, subset_rows
+from pipeline.runtime.protocol import require_development
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 

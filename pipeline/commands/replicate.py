@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 from pipeline.commands.options.clone import ReplicateOptions
-from pipeline.discover.protocol import read_protocol
-from pipeline.discover.records import Claim, Measurement
-from pipeline.discover.replication import measure, replicated_lanes, replication_metrics
 from pipeline.runtime.check_params import wrong_params
+from pipeline.runtime.protocol import read_protocol
+from pipeline.runtime.replication import measure, replicated_lanes, replication_metrics
+from pipeline.runtime.replication_records import Claim, Measurement
 
 __all__ = ["main"]
 

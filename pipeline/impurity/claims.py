@@ -26,10 +26,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from models.laws.energy_scale import CalibratedScale, NoScale, calibrated_scale
-from pipeline.discover.replication import Measured, replicated
-from pipeline.impurity.latents import encode
+from pipeline.impurity.encoding import encode
 from pipeline.impurity.records import LatentsDetails, SpectrumVAEMetrics
 from pipeline.impurity.targets import holds_moment
+from pipeline.runtime.replication import Measured, replicated
 from stores.outcome import OK
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store

@@ -15,7 +15,6 @@ over    low_temperature   lowest temperature, no field, and T_K > T: below T the
 """
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,12 +29,11 @@ from models.laws.correlation import Interval
 from models.laws.groups import whole_groups
 from models.laws.held_out import Coordinates, HeldOut
 from models.networks.spectra.spectrum_vae import SpectrumVAE
-from models.networks.weights import load_network
 from models.settings import settings
-from models.training.spectra.elbo import latent_activity
+from pipeline.impurity.encoding import Encoded, encode
 from pipeline.impurity.latent_evaluation import NETWORK, SUMMARIES, coordinate_sets, held_out_report
 from pipeline.impurity.records import LatentsDetails, LatentsMetrics
-from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities, split_by_hamiltonian, subset_rows
+from pipeline.impurity.subsets import QUANTITY_WORDS, SUBSETS, quantities
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.stage import run_stage
@@ -44,7 +42,7 @@ from stores.latents import LATENTS
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store, write_store
 
-__all__ = ["Encoded", "LatentsParams", "encode", "main"]
+__all__ = ["LatentsParams", "main"]
 
 SPECTRA_STORE = Path("data/spectra.zarr")
 LATENTS_STORE = Path("data/latents.zarr")
@@ -73,21 +71,6 @@ class LatentsParams:
     traversal_range: PositiveFloat
 
 
-@dataclass(frozen=True, kw_only=True)
-class Encoded:
-    """One network applied to its subset. Shapes: N rows, L active latents, K all latents."""
-
-    subset: str
-    model: SpectrumVAE
-    active: list[int]
-    names: list[str]  # (L,)
-    rows: NDArray[np.int64]  # (N,) of spectra.zarr
-    split: NDArray[np.int64]  # (N,)
-    mean: Array  # (N, L)
-    std: Array  # (N, L)
-    kl: Array  # (L,)
-
-
 def main() -> None:
     params = load_params(LatentsParams, "latents")
     require_replaceable(LATENTS_STORE, store_kind(LATENTS))
@@ -106,34 +89,6 @@ def main() -> None:
     write_store(LATENTS_STORE, LATENTS, _dataset(selected, spectra, params))
     LatentsDetails.of({"subsets": report}).write()
     LatentsMetrics.of({"best_abs_spearman": _best_abs_spearman(report)}).write()
-
-
-def encode(spectra: xr.Dataset, folder: Path, subset: str) -> Encoded:
-    """Spectra of the subset through the network in `folder`, with the split of its training."""
-    model = load_network(SpectrumVAE, folder)
-    result = json.loads((folder / "result.json").read_text())
-    rows = subset_rows(spectra, subset, max_field=result["max_field"])
-    split = split_by_hamiltonian(spectra, rows, **result["split"])
-    with torch.inference_mode():
-        posterior = model.encode(torch.from_numpy(spectra["spectrum"].values[rows]))
-        activity = latent_activity(posterior, variational=model.config.variational).mean(0).numpy()
-    active = result["active"]
-    parities = {
-        index: parity for parity, sector in zip(("even", "odd"), model.sectors, strict=False) for index in sector
-    }
-    first = {index: index - sector.start + 1 for sector in model.sectors for index in sector}
-    mirror = model.config.architecture == "mirror"
-    return Encoded(
-        subset=subset,
-        model=model,
-        active=active,
-        names=[f"{parities[index]} {first[index]}" if mirror else f"latent {index + 1}" for index in active],
-        rows=rows,
-        split=split,
-        mean=posterior.mean_BL.numpy().astype(np.float64)[:, active],
-        std=np.exp(posterior.logvar_BL.numpy().astype(np.float64)[:, active] / 2),
-        kl=activity.astype(np.float64)[active],
-    )
 
 
 def _report(encoded: Encoded, spectra: xr.Dataset, params: LatentsParams) -> dict[str, Any]:

@@ -30,7 +30,6 @@ from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, Some, settings
 from models.training.spectra.elbo import latent_activity
 from models.training.spectra.spectrum_module import TrainingSettings, train_spectrum_vae
-from pipeline.discover.protocol import require_development
 from pipeline.impurity.records import Selection, SpectrumVAEMetrics
 from pipeline.impurity.subsets import SUBSETS, split_by_hamiltonian, subset_rows
 from pipeline.runtime.content_key import content_key
@@ -39,6 +38,7 @@ from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import print_training_progress
+from pipeline.runtime.protocol import require_development
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage
 from stores.building import building, require_replaceable

@@ -29,7 +29,6 @@ NUMERICAL = ("numpy", "scipy", "torch")
 MACHINERY = (
     "pipeline/runtime",
     "pipeline/*/records.py",
-    "pipeline/discover/protocol.py",
     "stores/atomic.py",
     "stores/building.py",
     "stores/layout.py",

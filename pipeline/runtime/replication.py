@@ -27,10 +27,10 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from pipeline.discover.records import Claim, Measurement, Number, ReplicationMetrics
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.params import read_yaml
 from pipeline.runtime.profiles import apply_profile
+from pipeline.runtime.replication_records import Claim, Measurement, Number, ReplicationMetrics
 from stores.atomic import write_text
 
 __all__ = ["Measured", "ReplicatedLane", "claims_of", "measure", "replicated", "replicated_lanes"]

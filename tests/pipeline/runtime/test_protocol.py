@@ -1,7 +1,7 @@
 import pytest
 import xarray as xr
 
-from pipeline.discover.protocol import Protocol, ProtocolError, read_protocol, require_development
+from pipeline.runtime.protocol import Protocol, ProtocolError, read_protocol, require_development
 
 
 def protocol(**changes):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.discover import replication
-from pipeline.discover.records import Measurement
-from pipeline.discover.replication import (
+from pipeline.runtime import replication
+from pipeline.runtime.replication import (
     Measured,
     ReplicatedLane,
     claims_of,
@@ -19,6 +18,7 @@ from pipeline.discover.replication import (
     replicated_lanes,
     replication_metrics,
 )
+from pipeline.runtime.replication_records import Measurement
 
 BASE = "spectra: {seed: 0, width: 1}\nlatents: {n: 2}\n"
 
@@ -153,8 +153,8 @@ def test_metrics_hold_the_claims_and_all_that_they_were_made_of(tmp_path):
 
 def test_the_lanes_that_are_replicated_change_seeds_that_their_params_have():
     """Overlays fit the committed params.yaml, whatever the seeds are."""
-    from pipeline.discover.protocol import read_protocol
     from pipeline.runtime.profiles import apply_profile
+    from pipeline.runtime.protocol import read_protocol
 
     root = Path(__file__).parents[3]
     text = (root / "params.yaml").read_text()
