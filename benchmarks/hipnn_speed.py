@@ -1,49 +1,49 @@
-"""Our HIP-NN beside hippynn: training steps and inference, same sizes, data, batch and threads, in one run.
+"""Our HIP-NN beside hippynn at its best: inference and force training, same weights, same numbers, in one run.
 
     make peers && pip install qm9pack
-    python benchmarks/hipnn_speed.py [--repeats 9] [--threads 1]
+    OMP_NUM_THREADS=1 python benchmarks/hipnn_speed.py [--repeats 9]
 
-Batches: 64 molecules drawn from QM9, and 4 rattled fcc cells of 108 atoms of aluminium (cutoff 7.5 A).
-hippynn 0.1.3 runs as it comes: message-passing kernels compiled by torch.compile (warmed up before the clock starts)
-and its own pair search, open or periodic, in every call. Ours searches pairs once per configuration and keeps them, as
-in training; the search alone is given beside. Seconds are CPU seconds of the process, medians of repeats in turns.
+Batches: 64 molecules drawn from QM9, and 4 rattled fcc cells of 108 atoms of aluminium (cutoff 7.5 A). What is divided
+by what is told in benchmarks/side_by_side.py. hippynn 0.1.3 runs in every setting that it has on CPUs:
 
-energy        gradient of an energy loss with respect to all weights
-forces        gradient of an energy and force loss; double backward in both, and our finite difference
-evaluation    energies and forces, no training
+pairs       searched in every call: open or periodic (its defaults), or one system after another; kept: by its own
+            precompute_pairs (which takes periodic systems only), or by calling its modules with pairs, offsets and
+            one-hot elements in hand, which spares all of its graph ("bare network"). Its KD tree wants cells of twice
+            the cutoff, more than 108 atoms have
+kernels     numba (its default where numba is installed), pytorch (compiled by torch.compile), and sparse where no atom
+            sees two images of another, as it demands; its triton and cupy kernels need a GPU
+
+The batch of the peer is made before the clock starts in every setting. Force training goes backward twice in both.
 """
 
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))  # as workers of the pipeline have it: freed memory is kept
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**30))
 
 import argparse
 import sys
-import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
+from side_by_side import ENERGIES, FORCES, TRAINED, TRAINING, WEIGHT, Setting, compare, lone_steps, ours, qm9_molecules
 from torch import Tensor
 
 from models.frames import Frames
 from models.networks.potentials.hipnn import HIPNN
-from models.networks.potentials.hippynn_weights import hippynn_settings
-from models.networks.potentials.neighbours import find_neighbours
-from models.networks.potentials.potential import evaluate
+from models.networks.potentials.hippynn_weights import hippynn_settings, to_hippynn
 from models.training.potentials.configurations import with_neighbours
 from models.training.potentials.forces import accumulate_gradients
-from models.training.potentials.labelled import Labelled
-from models.training.potentials.potential_loss import PotentialLoss
 from pipeline.atoms.force_training_systems import aluminium_cells
-from stores.importers.qm9 import find_tables, read_qm9
 
-ENERGY, FORCES = PotentialLoss(energy=1.0, forces=0.0), PotentialLoss(energy=1.0, forces=0.1)
 QM9 = {"species": (1, 6, 7, 8, 9), "cutoff_A": 6.5, "soft_min_A": 0.75, "soft_max_A": 5.5}
 METAL = {"species": (13,), "cutoff_A": 7.5, "soft_min_A": 1.25, "soft_max_A": 7.0}
 
@@ -58,102 +58,182 @@ class Case:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="", help="cases whose name contains this")
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
-    molecules, metal = qm9_molecules(64), aluminium_cells(4, rattle_A=0.1, seed=0)
+    molecules, metal = qm9_molecules(64, QM9["species"]), aluminium_cells(4, rattle_A=0.1, seed=0)
     cases = [
         Case("QM9, 20 features, 2 interactions", molecules, HIPNN.Config(**QM9, n_features=20)),
         Case("QM9, 80 features, 2 interactions", molecules, HIPNN.Config(**QM9, n_features=80)),
         Case("Al 108, 10 features, 1 interaction", metal, HIPNN.Config(**METAL, n_features=10, n_interactions=1)),
         Case("Al 108, 60 features, 2 interactions", metal, HIPNN.Config(**METAL, n_features=60)),
     ]
-    print(f"{arguments.threads} thread(s), torch {torch.__version__}, milliseconds of the CPU a batch\n")
-    print("| batch and network | step | hippynn | ours | ratio | configurations per CPU s |\n|---|---|---|---|---|---|")
-    for case in cases:
-        compare(case, arguments.repeats, arguments.threads)
+    for case in (case for case in cases if arguments.only in case.name):
+        torch.manual_seed(0)
+        model = HIPNN(case.config)
+        compare(case.name, ours(model, case.data), hippynn(case, model), arguments.repeats)
+        batch = with_neighbours(case.data, case.config).batch(range(len(case.data)))
+        difference = partial(accumulate_gradients, model, batch, TRAINED, method="finite_difference")
+        print(f"\nOurs by finite differences, the step alone: {lone_steps({'': difference}, arguments.repeats)['']}")
 
 
-def compare(case: Case, repeats: int, threads: int) -> None:
-    torch.manual_seed(0)
-    ours, theirs = our_steps(case), hippynn_steps(case)
-    steps = {f"ours {name}": step for name, step in ours.items()} | {f"theirs {n}": step for n, step in theirs.items()}
-    for step in steps.values():
-        step()
-        step()
-    torch.set_num_threads(threads)  # compilation sets another number
-    spent = medians(steps, repeats)
-    for name in ours:
-        peer = spent["theirs forces" if name.startswith("forces") else f"theirs {name}"]
-        mine = spent[f"ours {name}"]
-        rate = len(case.data) / mine
-        print(
-            f"| {case.name} | {name} | {1e3 * peer:.1f} | {1e3 * mine:.1f} | {peer / mine:.1f} | {rate:,.0f} |",
-            flush=True,
-        )
-    start = time.process_time()
-    for row, first in enumerate(case.data.first_atom):
-        atoms = slice(first, first + case.data.n_atoms[row])
-        find_neighbours(case.data.positions_A[atoms], case.data.cells_A[row], case.data.pbc[row], case.config.cutoff_A)
-    print(f"| {case.name} | pair search, once | | {1e3 * (time.process_time() - start):.1f} | | |", flush=True)
-
-
-def our_steps(case: Case) -> dict[str, Callable[[], object]]:
-    model = HIPNN(case.config)
-    prepared = with_neighbours(case.data, case.config)
-    rows = list(range(len(case.data)))
-    batch = prepared.batch(rows)
-
-    def step(loss: PotentialLoss, method: str) -> object:
-        model.zero_grad()
-        return accumulate_gradients(model, prepared.batch(rows), loss, method=method)  # making the batch counts too
-
-    return {
-        "energy": partial(step, ENERGY, "double_backward"),
-        "forces": partial(step, FORCES, "double_backward"),
-        "forces, finite difference": partial(step, FORCES, "finite_difference"),
-        "evaluation": lambda: evaluated(model, batch),
-    }
-
-
-def evaluated(model: HIPNN, batch: Labelled) -> Tensor:
-    return evaluate(model, batch.graph, batch.vectors_H3).forces_N3
-
-
-def hippynn_steps(case: Case) -> dict[str, Callable[[], object]]:
-    from hippynn.graphs import GraphModule, inputs, networks, physics, targets
+def hippynn(case: Case, model: HIPNN) -> list[Setting]:
+    """The settings worth a run, with the weights of `model`."""
+    from hippynn.custom_kernels import set_custom_kernels
+    from hippynn.graphs.nodes import pairs
 
     periodic = bool(case.data.pbc.any())
-    nodes = [inputs.SpeciesNode(db_name="Z"), inputs.PositionsNode(db_name="R")]
-    if periodic:
-        nodes.append(inputs.CellNode(db_name="C"))
-    network = networks.Hipnn("network", tuple(nodes), periodic=periodic, module_kwargs=hippynn_settings(case.config))
+    usual = ("periodic search", "numba") if periodic else ("open search", "numba")
+    tried = [usual, ("bare network", "numba"), ("bare network", "pytorch")]
+    tried += [("search one by one", "pytorch"), ("precompute_pairs", "pytorch")] if periodic else []
+    tried += [] if periodic else [("open search", "pytorch"), ("bare network", "sparse")]
+    made: dict[str, Callable[[], tuple[Energies, EnergiesAndForces, list[Tensor]]]] = {
+        "open search": lambda: graph(case, model, pairs.OpenPairIndexer),
+        "periodic search": lambda: graph(case, model, pairs.PeriodicPairIndexer),
+        "search one by one": lambda: graph(case, model, pairs.DynamicPeriodicPairs),
+        "precompute_pairs": lambda: graph(case, model, pairs.PeriodicPairIndexer, keep=True),
+        "bare network": lambda: bare_network(case, model),
+    }
+    settings = []
+    for way, kernels in tried:
+        parts = made[way]()
+        settings.append(
+            Setting(
+                name=f"{way}, {kernels}",
+                searches="search" in way,
+                steps=steps(case.data, *parts),
+                weights=parts[2],
+                usual=(way, kernels) == usual,
+                before=partial(set_custom_kernels, kernels),
+            )
+        )
+    return settings
+
+
+Energies = Callable[[Tensor], Tensor]  # positions (M, atoms, 3) to energies (M, 1)
+EnergiesAndForces = Callable[[Tensor], tuple[Tensor, Tensor]]  # forces (M, atoms, 3)
+
+
+def steps(
+    data: Frames, energies: Energies, both: EnergiesAndForces, weights: list[Tensor]
+) -> dict[str, Callable[[], tuple[Tensor, ...]]]:
+    _, positions, _ = padded(data)
+    wanted, per_atom = torch.from_numpy(data.energies_eV).float()[:, None], 1 / torch.from_numpy(data.n_atoms)[:, None]
+    forces_wanted = torch.zeros_like(positions)
+    real = torch.arange(positions.shape[1])[None] < torch.from_numpy(data.n_atoms)[:, None]
+    forces_wanted[real] = torch.from_numpy(data.forces_eV_A).float()
+    n_components = 3 * int(data.n_atoms.sum())
+
+    def only_energies() -> tuple[Tensor, ...]:
+        with torch.no_grad():
+            return (energies(positions),)
+
+    def energies_and_forces() -> tuple[Tensor, ...]:
+        found, forces = both(positions.clone().requires_grad_(True))
+        return found, forces[real]
+
+    def training() -> tuple[Tensor, ...]:
+        for weight in weights:
+            weight.grad = None
+        found, forces = both(positions.clone().requires_grad_(True))
+        loss = ((found - wanted) * per_atom).square().mean()
+        loss = loss + WEIGHT * (forces - forces_wanted).square().sum() / n_components
+        loss.backward(inputs=weights)
+        return (loss,)
+
+    return {ENERGIES: only_energies, FORCES: energies_and_forces, TRAINING: training}
+
+
+def graph(
+    case: Case,
+    model: HIPNN,
+    search: Any,  # noqa: ANN401 - a class of hippynn
+    keep: bool = False,
+) -> tuple[Energies, EnergiesAndForces, list[Tensor]]:
+    """hippynn as its documentation builds it; `keep`: after its precompute_pairs."""
+    from hippynn.experiment.assembly import precompute_pairs
+    from hippynn.graphs import GraphModule, get_subgraph, inputs, networks, physics, targets
+    from hippynn.graphs.nodes.base import InputNode
+    from hippynn.graphs.nodes.indexers import acquire_encoding_padding
+
+    periodic = bool(case.data.pbc.any())
+    species, positions = inputs.SpeciesNode(db_name="Z"), inputs.PositionsNode(db_name="R")
+    cell = [inputs.CellNode(db_name="C")] if periodic else []
+    options = hippynn_settings(case.config)
+    encoder, padding = acquire_encoding_padding(species, species_set=options["possible_species"])
+    found = search("pairs", (positions, encoder, padding, *cell), dist_hard_max=case.config.cutoff_A)
+    network = networks.Hipnn("network", (padding, found), periodic=periodic, module_kwargs=options)
     energy = targets.HEnergyNode("energy", network)
-    force = physics.GradientNode("force", (energy.mol_energy, nodes[1]), sign=-1)
-    only_energy = GraphModule(nodes, [energy.mol_energy])
-    both = GraphModule(nodes, [energy.mol_energy, force])
-    numbers, positions, cells = padded(case.data)
-    rest = [cells] if periodic else []
-    wanted = torch.from_numpy(case.data.energies_eV).float()[:, None]
+    force = physics.GradientNode("force", (energy.mol_energy, positions), sign=-1)
+    copy_weights(model, network.torch_module, energy.torch_module)
+    numbers, places, cells = padded(case.data)
+    values = {"Z": numbers, "R": places, "C": cells}
+    if keep:
+        database = SimpleNamespace(splits={"train": dict(values)})
+        precompute_pairs(
+            GraphModule([species, positions, *cell], [energy.mol_energy]), database, batch_size=len(places)
+        )
+        values = database.splits["train"]
+    nodes = [node for node in get_subgraph([energy.mol_energy]) if isinstance(node, InputNode)]
+    rest = [node for node in nodes if node is not positions]
+    constants = [values[node.db_name] for node in rest]
+    only, both = (
+        GraphModule([positions, *rest], [energy.mol_energy]),
+        GraphModule([positions, *rest], [energy.mol_energy, force]),
+    )
 
-    def energy_step() -> None:
-        only_energy.zero_grad()
-        (found,) = only_energy(numbers, positions, *rest)
-        (found - wanted).square().mean().backward()
+    def energies(place: Tensor) -> Tensor:
+        return only(place, *constants)[0]
 
-    def predicted() -> tuple[Tensor, Tensor]:
-        found, forces = both(numbers, positions.clone().requires_grad_(True), *rest)
-        return found, forces
+    def energies_and_forces(place: Tensor) -> tuple[Tensor, Tensor]:
+        found_energy, found_force = both(place, *constants)
+        return found_energy, found_force
 
-    def force_step() -> None:
-        both.zero_grad()
-        found, forces = predicted()
-        ((found - wanted).square().mean() + forces.square().mean()).backward()
+    return energies, energies_and_forces, [weight for weight in both.parameters() if weight.requires_grad]
 
-    return {"energy": energy_step, "forces": force_step, "evaluation": predicted}
+
+def bare_network(case: Case, model: HIPNN) -> tuple[Energies, EnergiesAndForces, list[Tensor]]:
+    """Its network and readout as modules, and all that does not depend on positions or weights kept."""
+    from hippynn.layers.targets import HEnergy
+    from hippynn.networks.hipnn import Hipnn
+
+    network = Hipnn(**hippynn_settings(case.config))
+    readout = HEnergy(network.feature_sizes)
+    copy_weights(model, network, readout)
+    labelled = with_neighbours(case.data, case.config).batch(range(len(case.data)))
+    near = labelled.graph
+    first, second = torch.cat([near.first_H, near.second_H]), torch.cat([near.second_H, near.first_H])
+    vectors = torch.cat([labelled.vectors_H3, -labelled.vectors_H3])
+    order = torch.argsort(first, stable=True)
+    first, second, vectors = first[order], second[order], vectors[order]
+    one_hot = torch.nn.functional.one_hot(model.species_N(near), len(case.config.species)).float()
+    _, places, _ = padded(case.data)
+    real = (torch.arange(places.shape[1])[None] < near.n_atoms_M[:, None]).flatten().nonzero()[:, 0]
+    start = places.view(-1, 3)[real]
+    offsets = vectors - (start[second] - start[first])
+
+    def energies(place: Tensor) -> Tensor:
+        atoms = place.view(-1, 3)[real]
+        distances = (atoms[second] - atoms[first] + offsets).norm(dim=1)
+        return readout(network(one_hot, first, second, distances), near.config_N, near.n_configs)[0]
+
+    def energies_and_forces(place: Tensor) -> tuple[Tensor, Tensor]:
+        found = energies(place)
+        (slope,) = torch.autograd.grad(found.sum(), place, create_graph=True)
+        return found, -slope
+
+    return energies, energies_and_forces, [*network.parameters(), *readout.parameters()]
+
+
+def copy_weights(model: HIPNN, network: torch.nn.Module, readout: torch.nn.Module) -> None:
+    state = {name: tensor.float() for name, tensor in to_hippynn(model).items()}
+    present = network.state_dict()
+    network.load_state_dict(present | {name: tensor for name, tensor in state.items() if name in present})
+    readout.load_state_dict({n.removeprefix("energy."): t for n, t in state.items() if n.startswith("energy.")})
 
 
 def padded(data: Frames) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers (M, atoms), positions (M, atoms, 3), cells (M, 3, 3)."""
     width = int(data.n_atoms.max())
     numbers = torch.zeros(len(data), width, dtype=torch.int64)
     positions = torch.zeros(len(data), width, 3)
@@ -161,38 +241,6 @@ def padded(data: Frames) -> tuple[Tensor, Tensor, Tensor]:
         numbers[row, :n] = torch.from_numpy(data.numbers[first : first + n].astype(np.int64))
         positions[row, :n] = torch.from_numpy(data.positions_A[first : first + n]).float()
     return numbers, positions, torch.from_numpy(data.cells_A).float()
-
-
-def medians(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    spent: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(repeats):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            spent[name].append(time.process_time() - start)
-    return {name: float(np.median(values)) for name, values in spent.items()}
-
-
-def qm9_molecules(n_molecules: int) -> Frames:
-    blocks = read_qm9(find_tables(), n_molecules=n_molecules, seed=0).blocks
-    n_atoms = np.concatenate([block.n_atoms for block in blocks]).astype(np.int64)
-    total = int(n_atoms.sum())
-    n_frames = len(n_atoms)
-    return Frames(
-        numbers=np.concatenate([block.numbers for block in blocks]),
-        positions_A=np.concatenate([block.positions for block in blocks]),
-        n_atoms=n_atoms,
-        cells_A=np.zeros((n_frames, 3, 3)),
-        pbc=np.zeros((n_frames, 3), dtype=bool),
-        energies_eV=np.random.default_rng(0).normal(size=n_frames),
-        forces_eV_A=np.random.default_rng(1).normal(size=(total, 3)),
-        stresses_eV_A3=np.full((n_frames, 3, 3), np.nan),
-        charges_e=np.full(total, np.nan),
-        groups=np.arange(n_frames),
-        sources=np.full(n_frames, ""),
-        provenances=np.full(n_frames, ""),
-        failures=np.full(n_frames, ""),
-    )
 
 
 if __name__ == "__main__":

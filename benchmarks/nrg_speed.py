@@ -3,7 +3,8 @@
     python benchmarks/nrg_speed.py [--runs 7]
 
 CPU seconds of one thread, medians; both spins and the self-energy included, kernels compiled beforehand. The floor is
-the time LAPACK takes to diagonalise the same blocks, called once each on random symmetric matrices of their sizes.
+the time LAPACK takes to diagonalise the same blocks, called once each on random symmetric matrices of their sizes
+(which cost what the blocks themselves cost, see the results).
 """
 
 import argparse
