@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 def make(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     variables = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")} | environment
     return subprocess.run(
-        ["make", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=60
+        ["make", *arguments], cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=600
     )
 
 

@@ -32,6 +32,7 @@ from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
 from models.physics.impurity.solver import ImpuritySolution, SolverError
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.runtime.outputs import writing
+from stores.spectra import FRIEDEL_LIMIT
 
 __all__ = ["main"]
 
@@ -116,6 +117,12 @@ def summary(
         "which are lines and no part of the spectrum"
         for spin, weight in weights.items()
         if weight < BAND_WEIGHT
+    ]
+    notes += [
+        f"A_{spin} breaks Friedel's sum rule by {residual:.3g}: expected at most {FRIEDEL_LIMIT:g}; it is no answer, "
+        "raise n_keep or n_z"
+        for spin, residual in residuals.items()
+        if abs(residual) > FRIEDEL_LIMIT
     ]
     return {
         "n_up": float(solution.n_up[0]),

@@ -261,6 +261,7 @@ class _Workers:
         self.client, self.jobs = client, jobs
         self.address = client.scheduler.address
         self.forgiving = execution.scheduler != "local"
+        self.cure = f"`dask worker {self.address}` starts one" if self.forgiving else "they are started again"
         self.n_slots = sys.maxsize  # for tasks at a time
         self._next_look = 0.0
         self._alone_since: float | None = None
@@ -279,7 +280,7 @@ class _Workers:
         else:
             if self.forgiving:  # no task waits behind one that may kill its worker, nor is blamed for it
                 self.n_slots = max(1, sum(n_threads.values()))
-            state = self.jobs.keep(n_left, len(n_threads)) if self.jobs else f"`dask worker {self.address}` starts one"
+            state = self.jobs.keep(n_left, len(n_threads)) if self.jobs else self.cure
             self._note_when_alone(len(n_threads), f"no worker is there, {n_left} tasks wait ({state})")
         self._next_look = time.monotonic() + LOOK_EVERY_S
         return True
@@ -362,8 +363,10 @@ def _workers(execution: Execution, n_items: int, stack: contextlib.ExitStack) ->
             ) from None
     if execution.scheduler == "slurm":
         require_slurm()
-        # Dask would cancel a job whose worker is away for 15 s, though its nanny starts it again.
-        stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "3650 days"}))
+    # Dask would give up a worker that is away for 15 s, though its nanny starts it again, which takes longer on a
+    # loaded machine: with the last worker given up the tasks would wait for ever.
+    stack.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": "3650 days"}))
+    if execution.scheduler == "slurm":
         cluster = stack.enter_context(slurm_cluster(execution.slurm))
         client = stack.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
         return _Workers(client, execution, SlurmJobs(cluster, execution.workers or 1, execution.slurm.cores))

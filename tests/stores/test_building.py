@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from stores.building import OutputRefused, building, refusal, store_kind
+from stores.building import SETTLE_S, OutputRefused, building, refusal, store_kind
 from stores.manifest import read_manifest
 from stores.micrographs import MICROGRAPHS
 from stores.micrographs import tiny as tiny_micrographs
@@ -137,17 +136,18 @@ def test_a_failure_leaves_nothing(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_thread_still_writes_after_an_interrupt_is_cleared_too(tmp_path: Path):
+def test_what_a_thread_still_writes_after_an_interrupt_is_cleared_too(tmp_path: Path, monkeypatch):
+    """It writes after the first clearing, while `building` gives it time to settle."""
+
     def late(folder: Path) -> None:
-        time.sleep(0.05)
         folder.mkdir(parents=True)
         (folder / "c").write_text("late")
 
+    waited: list[float] = []
     with pytest.raises(KeyboardInterrupt), building(tmp_path / "out", "thing") as workplace:
-        thread = threading.Thread(target=late, args=(workplace / "array",))
-        thread.start()
+        monkeypatch.setattr(time, "sleep", lambda seconds: waited.append(seconds) or late(workplace / "array"))
         raise KeyboardInterrupt
-    thread.join()
+    assert waited == [SETTLE_S]
     assert list(tmp_path.iterdir()) == []
     late(tmp_path / ".out.building" / workplace.name / "later still")
     make(tmp_path / "out", "new")

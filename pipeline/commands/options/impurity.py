@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ImpurityOptions"]
 
+HIGHEST = 1e6  # [D] of any energy: where all is outside the band, squares are still finite
+MOST_SITES = 260  # the exact arithmetic of a chain takes 17 CPU seconds there, and grows with the third power
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImpurityOptions(Options):
@@ -22,11 +25,11 @@ class ImpurityOptions(Options):
     notes, CPU seconds, settings. The NPZ holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D].
     """
 
-    interaction: Annotated[float, Option("U", unit="D")]
-    level: Annotated[float, Option("eps_d", unit="D")]
-    hybridization: Annotated[float, Option("Gamma", unit="D", above=0)]
+    interaction: Annotated[float, Option("U", unit="D", low=-HIGHEST, high=HIGHEST)]
+    level: Annotated[float, Option("eps_d", unit="D", low=-HIGHEST, high=HIGHEST)]
+    hybridization: Annotated[float, Option("Gamma", unit="D", above=0, high=HIGHEST)]
     temperature: Annotated[float, Option("T", unit="D", low=1e-20, high=1.0)]
-    field: Annotated[float, Option("B, in H = ... - B S_z", unit="D")] = 0.0
+    field: Annotated[float, Option("B, in H = ... - B S_z", unit="D", low=-HIGHEST, high=HIGHEST)] = 0.0
     out: Annotated[Path, Option("NPZ file to write", metavar="FILE.npz", suffixes=(".npz",))]
     plot: Annotated[
         Path | None,
@@ -39,7 +42,19 @@ class ImpurityOptions(Options):
     broadening: Annotated[float, Option("alpha > 0, width of the logarithmic Gaussian")] = 0.35
 
     def problems(self) -> list[str]:
-        return [*message_of(self.impurity), *message_of(self.settings)]
+        problems = [*message_of(self.impurity), *message_of(self.settings)]
+        return problems or self._chain_problems()
+
+    def _chain_problems(self) -> list[str]:
+        from models.physics.impurity.nrg import last_site
+
+        n_sites = last_site(self.temperature, self.discretization)
+        if n_sites <= MOST_SITES:
+            return []
+        return [
+            f"--temperature, --discretization: found a chain of {n_sites} sites, which would take minutes, expected at "
+            f"most {MOST_SITES}; raise one of them"
+        ]
 
     def impurity(self) -> "AndersonImpurity":
         """Raises ValueError."""

@@ -202,9 +202,12 @@ class TestPySREngine(EngineContract):
         time.sleep(600)
         answer = None
         """
-        engine = replace(PYSR, command=child(tmp_path, body), timeout_s=2.0)
-        with pytest.raises(EngineFailed, match=r"no answer within 2 s.*raise the time limit"):
-            engine.fit(*haldane_like(), NAMES, seed=0)
+        for limit_s in (2, 20, 200):  # the first that lets the child begin to hang, however slow this machine is
+            engine = replace(PYSR, command=child(tmp_path, body), timeout_s=float(limit_s))
+            with pytest.raises(EngineFailed, match=rf"no answer within {limit_s} s.*raise the time limit"):
+                engine.fit(*haldane_like(), NAMES, seed=0)
+            if pid_file.exists():
+                break
         assert ended(int(pid_file.read_text()))
 
     def test_a_missing_interpreter_is_unavailability_with_a_cure(self):
@@ -274,8 +277,8 @@ def importable(module: str) -> bool:
 
 
 def ended(pid: int) -> bool:
-    """Gone, or dead and not yet reaped by its new parent, within five seconds."""
-    for _ in range(50):
+    """Gone, or dead and not yet reaped by its new parent, within a minute."""
+    for _ in range(600):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

@@ -53,7 +53,7 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_written(tmp_path):
 def test_bad_settings_are_refused(tmp_path):
     with pytest.raises(OptionsError) as raised:
         run("solve-impurity", *PARAMETERS, "--out", str(tmp_path / "s.npz"), "--discretization", "1")
-    assert "Lambda" in str(raised.value)
+    assert "discretization: found 1.0" in str(raised.value)
 
 
 QUICK = ["--n-keep", "32", "--n-z", "1", "--temperature", "1e-3"]
@@ -107,6 +107,28 @@ def test_inside_the_range_there_is_nothing_to_note(tmp_path, capsys):
     assert printed["notes"] == []
     assert printed["kondo_temperature"]["haldane_corrected"] > 0
     assert abs(printed["friedel_residual"]["up"]) < 0.01
+
+
+def test_a_spectrum_that_truncation_spoilt_is_told(tmp_path, capsys):
+    """So few states serve no temperature of 1e-20: pi Gamma A(0) is off by 0.93."""
+    cold = [*PARAMETERS[:-1], "1e-20", "--n-keep", "32", "--n-z", "1"]
+    assert run("solve-impurity", *cold, "--out", str(tmp_path / "s.npz")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert abs(printed["friedel_residual"]["up"]) > 0.05
+    assert any("A_up breaks Friedel's sum rule by" in note and "raise n_keep" in note for note in printed["notes"])
+
+
+@pytest.mark.parametrize("option", ["--interaction", "--level", "--hybridization", "--field"])
+def test_energies_far_beyond_any_band_are_refused(tmp_path, option):
+    """1e308 ended in a traceback of the eigenvalue solver."""
+    with pytest.raises(OptionsError, match=rf"{option}: found 1e308, expected a number .* <= 1e\+06 \[D\]"):
+        run("solve-impurity", *PARAMETERS, option, "1e308", "--out", str(tmp_path / "s.npz"))
+
+
+def test_a_chain_that_would_take_minutes_in_silence_is_refused(tmp_path):
+    with pytest.raises(OptionsError, match=r"found a chain of 512 sites.*expected at most 260; raise one of them"):
+        long = [*PARAMETERS[:-1], "1e-20", "--discretization", "1.2"]
+        run("solve-impurity", *long, "--out", str(tmp_path / "s.npz"))
 
 
 @pytest.mark.parametrize("temperature", ["1e-100", "1e10", "0", "nan"])

@@ -105,6 +105,8 @@ def test_a_scheduler_elsewhere_gives_the_same():
 
 
 def test_an_address_without_a_scheduler_is_reported_soon():
+    import distributed  # noqa: F401 - before the clock starts; Dask itself would wait for 30 s
+
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"

@@ -65,7 +65,7 @@ def test_a_hanging_calculation_is_killed_with_its_children_and_the_rest_goes_on(
         [structure(), structure(fragile.HANGING), structure()],
         LabelLimits(time_limit_s=3, maximum_net_force_eV_A=100),
     )
-    assert time.monotonic() - begin < 60
+    assert time.monotonic() - begin < 300  # the hanging one would take 600
     assert [isinstance(outcome, Label) for outcome in outcomes] == [True, False, True]
     assert reason(outcomes[1]) == "time limit of 3 s exceeded"
     assert not any(is_running(int(pid)) for pid in (tmp_path / "pids").read_text().split())
@@ -200,7 +200,7 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def soon(condition, patience_s: float = 60.0) -> bool:
+def soon(condition, patience_s: float = 300.0) -> bool:
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         if condition():

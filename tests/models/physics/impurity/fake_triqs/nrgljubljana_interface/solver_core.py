@@ -70,12 +70,14 @@ class SolverCore:
         if behaviour == "crash":
             os.kill(os.getpid(), 11)
         if behaviour == "hang":
-            time.sleep(60)
+            with open(os.environ["FAKE_TRIQS_PID_FILE"], "w") as file:
+                file.write(str(os.getpid()))
+            time.sleep(600)
         if behaviour == "killed":
             os.kill(os.getpid(), 9)
         if behaviour == "hang_in_grandchild":
             with open(os.environ["FAKE_TRIQS_PID_FILE"], "w") as file:
-                child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+                child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
                 file.write(str(child.pid))
             child.wait()
         needed = {"U1", "eps1"} | ({"B1"} if self._names == ["up", "dn"] else set())
