@@ -64,7 +64,7 @@ class ProfileOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicateOptions(Options):
-    """Measure the claims again on fresh data seeds and training seeds.
+    """Measure the claims again on fresh seeds.
 
     Takes about half an hour of two cores for each data seed and box. Goes on where it was stopped.
     """
