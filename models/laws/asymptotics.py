@@ -10,6 +10,7 @@ exp): NoExpansion. So a power that is hidden where the formula was fitted is sti
 for a while passes for one. `growth` asks less: the linear coefficient, which a formula may have without the rest.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +20,8 @@ import mpmath
 
 __all__ = ["MP", "PRECISE_FUNCTIONS", "Expansion", "NoExpansion", "expand_at_infinity", "growth"]
 
-DIGITS = 250
-N_INVERSE = 10
+DIGITS = 150
+N_INVERSE = 6
 FIRST = 2.0**20
 AGREEMENT = 1e-6
 MP = mpmath.MPContext()  # of its own: mpmath's global precision is shared by all threads
@@ -47,7 +48,7 @@ def expand_at_infinity(function: Callable[[Any], Any]) -> Expansion:
     except (ArithmeticError, ValueError, TypeError) as error:
         raise NoExpansion(f"no value at a large argument ({error})") from error
     scale = max(1.0, *(abs(v) for v in one))
-    if any(abs(a - b) > AGREEMENT * scale for a, b in zip(one, other, strict=True)):
+    if not all(abs(a - b) <= AGREEMENT * scale < math.inf for a, b in zip(one, other, strict=True)):
         raise NoExpansion(f"two ranges of large arguments give {rounded(one)} and {rounded(other)}")
     linear, logarithm, constant, inverse = one
     return Expansion(linear=linear, logarithm=logarithm, constant=constant, inverse=inverse)

@@ -2,10 +2,10 @@
 
     log(T_K/D) = a(xi) u + p log u + q log(Gamma/D) + c + c_1(xi) / u + O(1 / u^2)
 
-Theory (models.laws.kondo_law):  a = (pi/2) xi (1 + xi),  p = 1/2,  q = 1,  c = -log(2)/2,  c_1 = pi/2 at every xi, so that
-T_K = sqrt(U Gamma / 2) exp(pi eps_d (eps_d + U) / (2 U Gamma) + pi Gamma / (2 U)). U has the power p and Gamma the power
-q - p. The formula's expansion comes from `models.laws.asymptotics` at the particle-hole symmetric point and at two
-asymmetries; the terms the engine wrote do not matter. Every number has the percentile interval of a bootstrap that
+Theory (models.laws.kondo_law):  a = (pi/2) xi (1 + xi),  p = 1/2,  q = 1,  c = -log(2)/2,  c_1 = pi/2 at every xi, so
+that T_K = sqrt(U Gamma / 2) exp(pi eps_d (eps_d + U) / (2 U Gamma) + pi Gamma / (2 U)). U has the power p and Gamma the
+power q - p. The formula's expansion comes from `models.laws.asymptotics` at the particle-hole symmetric point and at
+two asymmetries; the terms the engine wrote do not matter. Every number has the percentile interval of a bootstrap that
 refits all constants of the formula and counts the errors of the labels (models.laws.structure).
 
 exponent    the whole interval of a(xi) within EXPONENT_TOLERANCE of theory, at all xi
@@ -43,7 +43,7 @@ LINKED: Mapping[str, Callable[[Any], Any]] = {  # log(T_K/D) from the linked tar
 
 @dataclass(frozen=True, kw_only=True)
 class KondoAsymptotics:
-    """Intervals by asymmetry: `exponent_ratio` a / theory, powers of U and Gamma, c, c_1; `problem` why some are missing."""
+    """Intervals by asymmetry: `exponent_ratio` a / theory, both powers, c, c_1; `problem` says why some are missing."""
 
     exponent_ratio: dict[str, Interval]
     power_of_interaction: dict[str, Interval]

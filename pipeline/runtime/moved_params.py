@@ -13,7 +13,7 @@ MOVED = {  # pattern of the old key: where its value belongs now
     "spectrum_vae.prefix": "spectrum_vae.nested_dropout",
     "spectrum_vae.transport": "spectrum_vae.cramer_weight",
     "spectra.triqs": "spectra.solver, as {name: triqs, ...}",
-    "kondo_temperatures.nrg": "kondo_temperatures.label, as {discretizations: [6.0, 8.0], n_keep: ..., n_keep_check: ...}",
+    "kondo_temperatures.nrg": "kondo_temperatures.label: {discretizations, n_keep, n_keep_check}",
     "formula.operon": "formula.engines.operon",
     "formula.library": "formula.engines.library",
     "formula.pysr": "formula.engines.pysr",
