@@ -2,8 +2,9 @@
 
     T_K = 1 / (4 chi_loc(T -> 0)) at B = 0, in units of the half bandwidth D
 
-Rows are sampled without any formula for T_K. A Hamiltonian whose T_K could not be measured keeps its row: status 1, the
-reason in `failure`, NaN as value.
+Each label has its own estimated error, in the same units. Rows are sampled without any formula for T_K. A Hamiltonian
+whose T_K could not be measured keeps its row: status 1, the reason in `failure`, NaN as value and error. Stores of
+version 1 had no errors: run the stage `kondo_temperatures` again.
 """
 
 from typing import Any
@@ -25,7 +26,9 @@ def _energy(name: str, description: str, **bounds: Any) -> Variable:  # noqa: AN
 
 
 def _missing_without_failure(block: xr.Dataset) -> NDArray[np.bool_]:
-    return np.asarray(np.isnan(block["kondo_temperature"].values) != (block["status"].values != OK))
+    failed = block["status"].values != OK
+    missing = [np.isnan(block[name].values) != failed for name in ("kondo_temperature", "kondo_temperature_error")]
+    return np.asarray(missing[0] | missing[1])
 
 
 def _no_local_moment(block: xr.Dataset) -> NDArray[np.bool_]:
@@ -36,13 +39,14 @@ def _no_local_moment(block: xr.Dataset) -> NDArray[np.bool_]:
 
 KONDO_TEMPERATURES = StoreSchema(
     name="kondo_temperatures",
-    version="1",
+    version="2",
     coordinates=(),
     variables=(
         _energy("interaction", "U", above=0),
         _energy("hybridization", "Gamma = pi rho V^2", above=0),
         _energy("level", "eps_d", high=0),
         _energy("kondo_temperature", "T_K = 1 / (4 chi_loc(T -> 0)) at B = 0", above=0, nan_allowed=True),
+        _energy("kondo_temperature_error", "estimated numerical error of T_K", low=0, nan_allowed=True),
         *outcome_variables("measured"),
     ),
     facts=(
@@ -50,7 +54,7 @@ KONDO_TEMPERATURES = StoreSchema(
         Fact(
             "measured_where_ok",
             "a number exactly where status is 0",
-            ("status", "kondo_temperature"),
+            ("status", "kondo_temperature", "kondo_temperature_error"),
             _missing_without_failure,
         ),
         Fact("local_moment", "eps_d < 0 < eps_d + U", ("interaction", "level"), _no_local_moment),
@@ -66,6 +70,7 @@ def tiny() -> xr.Dataset:
         "hybridization": np.array([0.01, 0.02, 0.01]),
         "level": np.array([-0.05, -0.04, -0.1]),
         "kondo_temperature": np.array([5e-4, 4e-3, np.nan]),
+        "kondo_temperature_error": np.array([2e-7, 1e-6, np.nan]),
         "status": np.array([OK, OK, FAILED], dtype=np.int8),
         "failure": np.array(["", "", "example"], dtype=object),
     }

@@ -91,6 +91,10 @@ class SymbolicEngine(ABC):
         """The engine with the budget for inputs that carry units."""
         return self
 
+    def with_exponential(self) -> Self:
+        """The engine with exp among its functions; one that cannot have it stays as it is."""
+        return self
+
     @abstractmethod
     def fit(
         self,

@@ -7,30 +7,42 @@
             reports/details/formula.json (coefficient test, controls, rules)
 
 Both reference laws, the tolerance and the selection rule stand before the search begins; the engines never see a law.
+The engine `library` is a sparse fit of named terms, which span both laws: a baseline, no symbolic regression. What the
+chosen engine finds for T_K/D from energies and their units alone is `general` (models.laws.general_law).
 Bootstrap intervals in `results` are of scatter only; `coefficient_test` adds what variants of the fit say
 (models.laws.kondo_law).
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.laws.controls import ControlResult, dummy_control, rival_control, shuffled_control
 from models.laws.discovery import Discovery, Finding, Problem, Rules, discover
 from models.laws.engines.library import LibraryEngine
+from models.laws.general_law import GeneralLaw, find_kondo_law
 from models.laws.kondo_law import LAWS, CoefficientTest, law_log_ratio, law_terms_test
 from models.laws.monotone_link import LinkedFinding, discover_linked
 from models.laws.selection import write_hall_of_fame
+from models.laws.staged_search import StagedRules
 from models.laws.symbolic_engine import EngineChoice, EngineError, SymbolicEngine
 from models.settings import Some, settings
 from pipeline.discover.search import SearchSettings, linked_record, search_records
 from pipeline.impurity.records import FormulaDetails, FormulaMetrics
-from pipeline.impurity.targets import Impurities, TooFewRows, problem_of, read_latent_target, read_nrg_target
+from pipeline.impurity.targets import (
+    Impurities,
+    TooFewRows,
+    problem_of,
+    read_kondo_table,
+    read_latent_target,
+    read_nrg_target,
+)
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import progress_bar
@@ -42,6 +54,29 @@ FOLDER = Path("reports/formula")
 
 
 @settings
+class GeneralSettings:
+    """Section `formula.general`: the law of T_K/D by the chosen engine, in stages (models.laws.general_law)."""
+
+    moment_depth: PositiveFloat  # rows kept: -eps_d and eps_d + U at least this many Gamma
+    seed: NonNegativeInt
+    n_seeds: PositiveInt  # runs of the engine in each stage
+    n_rounds: PositiveInt  # searches in what the skeleton leaves
+    test_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    extrapolation_fraction: Annotated[float, Field(gt=0, lt=0.5)]
+    n_bootstrap: Annotated[int, Field(ge=20)]
+
+    @property
+    def staged(self) -> StagedRules:
+        return StagedRules(
+            n_seeds=self.n_seeds,
+            n_rounds=self.n_rounds,
+            test_fraction=self.test_fraction,
+            extrapolation_fraction=self.extrapolation_fraction,
+            seed=self.seed,
+        )
+
+
+@settings
 class FormulaParams(SearchSettings):
     """Section `formula` of params.yaml. The library is a baseline of every search, so it is always among `engines`."""
 
@@ -49,6 +84,7 @@ class FormulaParams(SearchSettings):
     tolerance: Annotated[float, Field(gt=0, lt=1)]  # of coefficient ratios in the affine test
     n_spline: Annotated[int, Field(ge=5)]  # basis functions of the latent's monotone link
     moment_depth: PositiveFloat  # rows kept: -eps_d and eps_d + U at least this many Gamma
+    general: GeneralSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,9 +120,10 @@ def main() -> None:
         seed=params.seed,
     )
     controls = run_controls(params, choice, library, nrg, searches)
+    general = run_general(params, choice)
     write_fronts(FOLDER / "fronts.csv", searches)
     write_laws(FOLDER / "laws.csv", nrg, headline(searches, choice))
-    record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls)
+    record = metrics_record(params, choice, targets, left_out, searches, linked, test, controls, general)
     for kind in (FormulaDetails, FormulaMetrics):
         kind.of({key: record[key] for key in kind.model_fields}).write()
     report(record, test)
@@ -212,6 +249,35 @@ def run_controls(
     return results
 
 
+def run_general(params: FormulaParams, choice: EngineChoice) -> list[GeneralLaw]:
+    """The law of T_K/D by the chosen engine, once for every encoding."""
+    table = read_kondo_table(Path("data/kondo_temperatures.zarr")).local_moments(params.general.moment_depth)
+    searches = [
+        partial(
+            find_kondo_law,
+            table,
+            choice.engine,
+            params.general.staged,
+            encoding=encoding,
+            n_bootstrap=params.general.n_bootstrap,
+            confidence=params.confidence,
+        )
+        for encoding in params.encodings
+    ]
+    found: dict[int, GeneralLaw] = {}
+    with progress_bar("formula, staged", len(searches), "searches") as progress:
+        for position, result in run_tasks(call, searches, load_execution()):
+            if isinstance(result, Exception):
+                raise result
+            found[position] = result
+            progress.update()
+    return [found[position] for position in sorted(found)]
+
+
+def call(search: Callable[[], GeneralLaw]) -> GeneralLaw:
+    return search()
+
+
 def headline(searches: list[tuple[Problem, Discovery]], choice: EngineChoice) -> tuple[Problem, Finding]:
     """The chosen engine's equation of the NRG target in the first encoding."""
     return next((p, d.selected) for p, d in searches if p.target == "nrg" and d.engine == choice.ran)
@@ -226,6 +292,7 @@ def metrics_record(
     linked: list[tuple[Problem, LinkedFinding]],
     test: dict[str, CoefficientTest],
     controls: list[ControlResult],
+    general: list[GeneralLaw],
 ) -> dict[str, Any]:
     results = [record for problem, found in searches for record in search_records(problem, found)]
     results += [linked_record(problem, free) for problem, free in linked]
@@ -243,10 +310,27 @@ def metrics_record(
             "tolerance": params.tolerance,
             "confidence": params.confidence,
             "intervals": "bootstrap of rows, the terms being given; coefficient_test adds variants of the fit",
-            "library": "a strong prior: its terms span both reference laws",
+            "library": "a sparse fit of named terms that span both reference laws: a baseline, no symbolic regression",
         },
         "targets": {name: {"origin": rows.origin, "n_rows": len(rows.value)} for name, rows in targets.items()},
         "left_out": left_out,
+        "general": [general_summary(law) for law in general],
+        "general_laws": [law.record() for law in general],
+    }
+
+
+def general_summary(found: GeneralLaw) -> dict[str, Any]:
+    """The verdicts; all false where the engine gave nothing."""
+    names = ("exponent", "prefactor", "constant_agrees", "correction_resolved", "correction_agrees")
+    return {
+        "engine": found.engine,
+        "encoding": found.encoding,
+        "equation": None if found.law is None else found.law.equation.text,
+        "link": None if found.law is None else found.law.link,
+        "n_rows": found.n_rows,
+        "r2_report": found.r2_report,
+        **{name: found.asymptotics is not None and getattr(found.asymptotics, name) for name in names},
+        "problem": found.problem or (None if found.asymptotics is None else found.asymptotics.problem),
     }
 
 
@@ -299,6 +383,9 @@ def report(record: dict[str, Any], test: dict[str, CoefficientTest]) -> None:
             exponent = ", exponent found" if r.get("has_exponent") else ""
             where = f"{r['target']}, {r['engine']}, {r['encoding']}, link {r['link']}"
             print(f"formula: {where}: matches {r['matches']}{exponent}")
+    for g in record["general"]:
+        said = [name for name in ("exponent", "prefactor", "correction_agrees") if g[name]]
+        print(f"formula: T_K/D, {g['engine']}, {g['encoding']}, in stages: {g['equation']}; holds: {said or 'nothing'}")
     print(f"formula: {record['controls_passed']} of {record['controls_run']} controls passed", flush=True)
 
 

@@ -4,8 +4,8 @@
     writes  data/kondo_temperatures.zarr  (stores.kondo_temperatures.KONDO_TEMPERATURES)
 
 The target of the formula search, so it is sampled without any formula for T_K: Hamiltonian i is drawn from
-SeedSequence(seed, spawn_key=(i,)), Gamma log-uniform, U / (pi Gamma) and x = (U + 2 eps_d) / U uniform. |x| < 1 is the
-local-moment regime: the atomic level holds one electron.
+SeedSequence(seed, spawn_key=(i,)), Gamma and U / (pi Gamma) log-uniform and x = (U + 2 eps_d) / U uniform. |x| < 1 is
+the local-moment regime: the atomic level holds one electron. Each label is extrapolated and has its own error.
 """
 
 import json
@@ -19,8 +19,7 @@ import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.kondo import kondo_temperature
-from models.physics.impurity.nrg_solver import NRGSettings
+from models.physics.impurity.kondo_label import KondoLabel, KondoLabelSettings, labelled_kondo_temperature
 from models.physics.impurity.solver import SolverError
 from models.settings import Range, settings
 from pipeline.runtime.content_key import content_key
@@ -35,7 +34,7 @@ from stores.outcome import FAILED, OK
 __all__ = ["KondoTemperaturesParams", "draw_impurity", "generate", "main", "measure_shard"]
 
 OUT = Path("data/kondo_temperatures.zarr")
-KondoTemperature = Callable[[AndersonImpurity], float]
+Labeller = Callable[[AndersonImpurity], KondoLabel]
 
 
 @settings
@@ -50,7 +49,7 @@ class KondoTemperaturesParams:
     asymmetry: Range[Annotated[float, Field(gt=-1, lt=1)]]
     interaction_high: PositiveFloat
     label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
-    nrg: NRGSettings
+    label: KondoLabelSettings
 
     def __post_init__(self) -> None:
         reached = self.interaction_over_pi_gamma[1] * np.pi * self.hybridization[1]
@@ -63,10 +62,13 @@ class KondoTemperaturesParams:
 
 def main() -> None:
     params = load_params(KondoTemperaturesParams, "kondo_temperatures")
-    generate(params, partial(kondo_temperature, settings=params.nrg, lowest_temperature=params.label_temperature))
+    generate(
+        params,
+        partial(labelled_kondo_temperature, settings=params.label, lowest_temperature=params.label_temperature),
+    )
 
 
-def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperature) -> None:
+def generate(params: KondoTemperaturesParams, labeller: Labeller) -> None:
     """Make the store in the working directory."""
     impurities = [draw_impurity(params, index) for index in range(params.n_hamiltonians)]
     recipe = Recipe(
@@ -74,9 +76,9 @@ def generate(params: KondoTemperaturesParams, kondo_temperature: KondoTemperatur
         schema=KONDO_TEMPERATURES,
         key=content_key("kondo_temperatures", asdict(params)),
         shards=shards_of(impurities, params.hamiltonians_per_shard),
-        solve_shard=partial(measure_shard, kondo_temperature=kondo_temperature),
+        solve_shard=partial(measure_shard, labeller=labeller),
         coordinates={},
-        attributes={"solver": "nrg", "settings": json.dumps(asdict(params.nrg), sort_keys=True)},
+        attributes={"solver": "nrg", "settings": json.dumps(asdict(params.label), sort_keys=True)},
         unit="Hamiltonians",
     )
     manifest = generate_store(recipe, load_execution())
@@ -87,34 +89,38 @@ def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpuri
     """Impurity number `index`, whatever the others are."""
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index,)))
     hybridization = float(np.exp(rng.uniform(*np.log(params.hybridization))))
-    interaction = float(rng.uniform(*params.interaction_over_pi_gamma)) * np.pi * hybridization
+    interaction = float(np.exp(rng.uniform(*np.log(params.interaction_over_pi_gamma)))) * np.pi * hybridization
     asymmetry = float(rng.uniform(*params.asymmetry))
     return AndersonImpurity(
         interaction=interaction, level=interaction * (asymmetry - 1) / 2, hybridization=hybridization
     )
 
 
-def measure_shard(impurities: Sequence[AndersonImpurity], *, kondo_temperature: KondoTemperature) -> Arrays:
+def measure_shard(impurities: Sequence[AndersonImpurity], *, labeller: Labeller) -> Arrays:
     """One row per impurity; one whose T_K cannot be measured is recorded."""
-    measured = [_measure(impurity, kondo_temperature) for impurity in impurities]
+    measured = [_measure(impurity, labeller) for impurity in impurities]
     return {
         "interaction": np.array([impurity.interaction for impurity in impurities]),
         "hybridization": np.array([impurity.hybridization for impurity in impurities]),
         "level": np.array([impurity.level for impurity in impurities]),
-        "kondo_temperature": np.array([value for value, _ in measured]),
+        "kondo_temperature": np.array([label.value for label, _ in measured]),
+        "kondo_temperature_error": np.array([label.error for label, _ in measured]),
         "status": np.array([FAILED if reason else OK for _, reason in measured], dtype=np.int8),
         "failure": np.array([reason for _, reason in measured]),
     }
 
 
-def _measure(impurity: AndersonImpurity, kondo_temperature: KondoTemperature) -> tuple[float, str]:
+def _measure(impurity: AndersonImpurity, labeller: Labeller) -> tuple[KondoLabel, str]:
+    missing = KondoLabel(value=np.nan, error=np.nan)
     try:
-        value = float(kondo_temperature(impurity))
+        label = labeller(impurity)
     except (SolverError, ArithmeticError, np.linalg.LinAlgError) as error:
-        return np.nan, f"{type(error).__name__}: {error}"
-    if not np.isfinite(value) or value <= 0:
-        return np.nan, "T_K lies below the lowest energy of the chain"
-    return value, ""
+        return missing, f"{type(error).__name__}: {error}"
+    if not np.isfinite(label.value) or label.value <= 0:
+        return missing, "T_K lies below the lowest energy of the chain"
+    if not np.isfinite(label.error) or label.error < 0:
+        return missing, f"the error of T_K came out as {label.error!r}, expected a finite number"
+    return label, ""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the stages of the lane `impurity` write for the report and for scripts, typed."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import RootModel
 
@@ -16,6 +16,7 @@ __all__ = [
     "FormulaDetails",
     "FormulaMetrics",
     "Friedel",
+    "GeneralVerdict",
     "HeldOutNumbers",
     "HeldOutSet",
     "LatentsDetails",
@@ -191,6 +192,23 @@ class Coefficient(Record):
     variants: dict[str, TermInterval] | None = None
 
 
+class GeneralVerdict(Record):
+    """The law of T_K/D by a general engine: what its expansion at large U/Gamma says."""
+
+    engine: str
+    encoding: str
+    equation: str | None
+    link: str | None
+    n_rows: int
+    r2_report: Number | None
+    exponent: bool
+    prefactor: bool
+    constant_agrees: bool
+    correction_resolved: bool
+    correction_agrees: bool
+    problem: str | None
+
+
 class FormulaMetrics(StageRecord):
     path: ClassVar[str] = "reports/metrics/formula.json"
     stage: ClassVar[str] = "formula"
@@ -200,6 +218,7 @@ class FormulaMetrics(StageRecord):
     correction_resolved: Coefficient
     controls_passed: int
     controls_run: int
+    general: list[GeneralVerdict]
 
 
 class Control(Record):
@@ -242,3 +261,4 @@ class FormulaDetails(StageRecord):
     rules: Rules
     targets: dict[str, Target]
     left_out: dict[str, str]  # target -> why
+    general_laws: list[dict[str, Any]]  # models.laws.general_law.GeneralLaw

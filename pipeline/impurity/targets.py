@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.laws.discovery import Problem, split_rows
+from models.laws.general_law import KondoTable
 from models.laws.kondo_law import LAWS, encode, exponent_equation, law_equation
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import read_latents
@@ -23,7 +24,15 @@ from stores.outcome import OK
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
-__all__ = ["MIN_ROWS", "Impurities", "TooFewRows", "problem_of", "read_latent_target", "read_nrg_target"]
+__all__ = [
+    "MIN_ROWS",
+    "Impurities",
+    "TooFewRows",
+    "problem_of",
+    "read_kondo_table",
+    "read_latent_target",
+    "read_nrg_target",
+]
 
 MIN_ROWS = 20
 SUBSET = "low_temperature"
@@ -67,6 +76,15 @@ def read_nrg_target(path: Path, *, depth: float) -> Impurities:
         value=np.log(columns["kondo_temperature"] / columns["hybridization"]),
         origin="T_K = 1/(4 chi_loc) measured by NRG, sampled without any formula for T_K",
     )
+
+
+def read_kondo_table(path: Path) -> KondoTable:
+    """All measured rows with the errors of their labels."""
+    table = open_store(path, KONDO_TEMPERATURES)
+    measured = table["status"].values == OK
+    names = ("interaction", "level", "hybridization", "kondo_temperature", "kondo_temperature_error")
+    u, level, gamma, value, error = (table[name].values[measured] for name in names)
+    return KondoTable(interaction=u, level=level, hybridization=gamma, kondo_temperature=value, error=error)
 
 
 def holds_moment(u: FloatArray, level: FloatArray, gamma: FloatArray, depth: float) -> npt.NDArray[np.bool_]:

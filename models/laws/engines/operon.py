@@ -40,9 +40,13 @@ class OperonEngine(SymbolicEngine):
     generations: PositiveInt
     raw_generations: PositiveInt
     max_length: Annotated[int, Field(ge=5)]
+    functions: tuple[str, ...] = SYMBOLS
 
     def for_raw_inputs(self) -> Self:
         return replace(self, generations=self.raw_generations)
+
+    def with_exponential(self) -> Self:
+        return replace(self, functions=(*SYMBOLS, "exp"))
 
     def check_available(self) -> None:
         """Raise EngineUnavailable where pyoperon cannot be imported (no wheel for Windows and Linux aarch64)."""
@@ -60,7 +64,7 @@ class OperonEngine(SymbolicEngine):
         check_problem(inputs, target, names)
         scale = float(target.std()) or 1.0
         model = self._regressor_class()(
-            allowed_symbols=",".join(SYMBOLS),
+            allowed_symbols=",".join(self.functions),
             population_size=self.population,
             generations=self.generations,
             max_evaluations=10**9,

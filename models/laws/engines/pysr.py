@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -52,7 +52,11 @@ class PySREngine(SymbolicEngine):
     iterations: PositiveInt
     max_size: Annotated[int, Field(ge=7)]
     timeout_s: PositiveFloat
+    functions: tuple[str, ...] = ("log",)
     command: tuple[str, ...] = field(default=CHILD, metadata={"shapes_content": False})
+
+    def with_exponential(self) -> Self:
+        return replace(self, functions=("log", "exp"))
 
     def check_available(self) -> None:
         """Raise EngineUnavailable unless PySR and a resolved Julia are here; no network, at most PROBE_TIMEOUT_S."""
@@ -73,7 +77,7 @@ class PySREngine(SymbolicEngine):
             "populations": POPULATIONS,
             "maxsize": self.max_size,
             "binary_operators": ["+", "-", "*", "/"],
-            "unary_operators": ["log"],
+            "unary_operators": list(self.functions),
         }
         request = {
             "inputs": inputs.tolist(),

@@ -38,6 +38,9 @@ formula:
   confidence: 0.95
   n_bootstrap: 60
   n_spline: 10
+  general:
+    {{moment_depth: 2.0, seed: 1, n_seeds: 1, n_rounds: 1, test_fraction: 0.2, extrapolation_fraction: 0.2,
+     n_bootstrap: 20}}
   engines:
     pysr: {{iterations: 2, max_size: 20, timeout_s: 10.0}}
     operon: {{population: 60, generations: 6, raw_generations: 6, max_length: 20}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.physics.impurity.kondo_label import KondoLabel
 from models.physics.impurity.solver import SolverError
 from pipeline.impurity import kondo_temperatures
 from pipeline.impurity.kondo_temperatures import KondoTemperaturesParams, draw_impurity, generate
@@ -25,11 +26,11 @@ PARAMS = replace(
 
 def test_draws_fill_the_local_moment_regime_evenly():
     drawn = [draw_impurity(PARAMS, index) for index in range(2000)]
-    u = np.array([d.interaction / (np.pi * d.hybridization) for d in drawn])
+    u = np.array([np.log(d.interaction / (np.pi * d.hybridization)) for d in drawn])
     x = np.array([(d.interaction + 2 * d.level) / d.interaction for d in drawn])
     gamma = np.array([d.hybridization for d in drawn])
     for values, (low, high) in (
-        (u, PARAMS.interaction_over_pi_gamma),
+        (u, np.log(PARAMS.interaction_over_pi_gamma)),
         (x, PARAMS.asymmetry),
         (np.log(gamma), np.log(PARAMS.hybridization)),
     ):
@@ -56,7 +57,8 @@ def test_failures_keep_their_row(tmp_path, monkeypatch):
     def measure(impurity):
         if impurity.interaction < 0.02:
             raise SolverError("too small for this toy")
-        return np.nan if impurity.interaction > 0.1 else impurity.hybridization
+        value = np.nan if impurity.interaction > 0.1 else impurity.hybridization
+        return KondoLabel(value=value, error=1e-3 * value)
 
     generate(replace(PARAMS, n_hamiltonians=60, hamiltonians_per_shard=7), measure)
     dataset = open_store(kondo_temperatures.OUT, KONDO_TEMPERATURES).load()
@@ -66,4 +68,5 @@ def test_failures_keep_their_row(tmp_path, monkeypatch):
         "SolverError: too small for this toy",
         "T_K lies below the lowest energy of the chain",
     }
-    np.testing.assert_array_equal(np.isnan(dataset["kondo_temperature"].values), failed)
+    for name in ("kondo_temperature", "kondo_temperature_error"):
+        np.testing.assert_array_equal(np.isnan(dataset[name].values), failed)

@@ -14,7 +14,7 @@ from models.physics.impurity.wilson_chain import flat_band_star, lanczos_hopping
 def test_hoppings_follow_wilsons_closed_form(lambda_):
     """Plain logarithmic discretisation, z = 1: Wilson's hoppings (Rev. Mod. Phys. 47, 773 (1975))."""
     n = 30
-    mp = precise(n)
+    mp = precise(lambda_, n)
     base = mp.mpf(lambda_)
     edges = [base**-j for j in range(n + 60)]
     energies = [(1 + 1 / base) / 2 * e for e in edges]
@@ -34,16 +34,17 @@ def test_chain_equals_that_of_nrg_ljubljana():
 
 
 def test_star_holds_the_whole_band_once():
-    mp = precise(10)
+    mp = precise(2.5, 10)
     energies, weights = flat_band_star(2.5, 0.37, 200, mp)
     assert float(2 * mp.fsum(weights)) == pytest.approx(1, abs=1e-15)
     assert all(a > b for a, b in pairwise(energies))
 
 
 @pytest.mark.parametrize("z", [0.25, 1.0])
-def test_long_chains_stay_stable(z):
+@pytest.mark.parametrize("lambda_", [2.5, 5.0, 8.0])
+def test_long_chains_stay_stable(lambda_, z):
     """t_n Lambda^(n/2) settles to a constant; the recursion blows up where digits are too few."""
-    hoppings = wilson_chain(2.5, z, 70) * 2.5 ** (np.arange(69) / 2)
+    hoppings = wilson_chain(lambda_, z, 70) * lambda_ ** (np.arange(69) / 2)
     assert_allclose(hoppings[40:], hoppings[-1], rtol=1e-12)
 
 
