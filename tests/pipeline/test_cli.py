@@ -276,7 +276,7 @@ def test_counts_and_sizes_out_of_range_are_refused_before_anything_is_read(comma
 
 
 def test_an_unknown_name_of_a_registry_lists_those_there_are():
-    with pytest.raises(OptionsError, match="--model: found 'hipn', expected one of hipnn, ani"):
+    with pytest.raises(OptionsError, match="--model: found 'hipn', expected one of ani, hipnn"):
         run("train-potential", "--store", "a", "--out", "b", "--model", "hipn")
 
 
