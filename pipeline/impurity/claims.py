@@ -10,6 +10,9 @@ Of every training of every data seed, on test Hamiltonians, one of each mirror p
     active_latents_low, ..._full         how many latents are active
     exponent_of_latent                   coefficient of eps_d (eps_d + U) / (U Gamma) in the energy that the latent
                                          follows, over that of log Gamma, which units make one; Haldane: pi/2
+    exponent_rate_general_engine         the expansion of the formula that the engine found for T_K/D has Haldane's
+                                         exponent; and prefactor_rate_..., correction_resolved_rate, ..._agrees_rate:
+                                         sqrt(U Gamma), a term Gamma/U, and that of the Bethe ansatz
     scale_of_latent                      share of the variance of log Gamma that this calibration explains, out of fold
 
 The baseline of a latent is the strongest of all sets that are not this network: summaries of the curve, principal
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 
 from models.laws.energy_scale import CalibratedScale, NoScale, calibrated_scale
 from pipeline.impurity.encoding import encode
-from pipeline.impurity.records import LatentsDetails, SpectrumVAEMetrics
+from pipeline.impurity.records import FormulaMetrics, GeneralVerdict, LatentsDetails, SpectrumVAEMetrics
 from pipeline.impurity.targets import holds_moment
 from pipeline.runtime.replication import Measured, replicated
 from stores.outcome import OK
@@ -37,7 +40,19 @@ from stores.zarr_store import open_store
 __all__ = ["measure_impurity"]
 
 Array = NDArray[np.float64]
-STAGES = ("impurity.spectra", "impurity.spectrum_vae", "impurity.latents")
+STAGES = (
+    "impurity.spectra",
+    "impurity.spectrum_vae",
+    "impurity.latents",
+    "impurity.kondo_temperatures",
+    "impurity.formula",
+)
+RATES = {  # claim -> verdict of the general engine
+    "exponent_rate_general_engine": "exponent",
+    "prefactor_rate_general_engine": "prefactor",
+    "correction_resolved_rate": "correction_resolved",
+    "correction_agrees_rate": "correction_agrees",
+}
 LOW, FULL = "low_temperature", "full"
 LATENT_CLAIMS = {  # claim -> subset, quantity, scored rows
     "log_T_K_test": (LOW, "log_T_K", "test"),
@@ -57,6 +72,8 @@ def changes(data_seed: int, training_seeds: Sequence[int]) -> dict[str, Any]:
         "spectra": {"seed": data_seed},
         "spectrum_vae": {"seeds": list(training_seeds), "split_seed": data_seed},
         "latents": {"bootstrap_seed": data_seed},
+        "kondo_temperatures": {"seed": data_seed},
+        "formula": {"seed": data_seed, "general": {"seed": data_seed}},
     }
 
 
@@ -84,7 +101,17 @@ def measure_impurity(folder: Path) -> list[Measured]:
     for seed in trainings[LOW].seeds:
         held_out = subsets[LOW].held_out["log_T_K"]["test"][f"seed_{seed}"]
         measured += scale_claims(folder, spectra, int(seed), held_out.coordinate)
-    return measured
+    return measured + law_claims(FormulaMetrics.read(folder).general)
+
+
+def law_claims(verdicts: Sequence[GeneralVerdict]) -> list[Measured]:
+    """What the general engine found of T_K/D, from energies and their units, in the first encoding."""
+    verdict = verdicts[0]
+    rows = f"{verdict.n_rows} Hamiltonians; {verdict.engine}, {verdict.encoding}"
+    return [
+        Measured(claim=claim, rows=rows, kind="rate", value=float(getattr(verdict, field)))
+        for claim, field in RATES.items()
+    ]
 
 
 def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Measured]:
