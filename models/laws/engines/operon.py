@@ -7,7 +7,7 @@ accepted and unused.
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -40,7 +40,7 @@ class OperonEngine(SymbolicEngine):
     generations: PositiveInt
     raw_generations: PositiveInt
     max_length: Annotated[int, Field(ge=5)]
-    functions: tuple[str, ...] = SYMBOLS
+    functions: tuple[str, ...] = field(default=SYMBOLS, metadata={"shapes_content": False})  # by the search, not params
 
     def for_raw_inputs(self) -> Self:
         return replace(self, generations=self.raw_generations)

@@ -52,7 +52,9 @@ class PySREngine(SymbolicEngine):
     iterations: PositiveInt
     max_size: Annotated[int, Field(ge=7)]
     timeout_s: PositiveFloat
-    functions: tuple[str, ...] = ("log",)
+    functions: tuple[str, ...] = field(
+        default=("log",), metadata={"shapes_content": False}
+    )  # by the search, not params
     command: tuple[str, ...] = field(default=CHILD, metadata={"shapes_content": False})
 
     def with_exponential(self) -> Self:
