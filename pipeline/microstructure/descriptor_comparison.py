@@ -156,6 +156,7 @@ def choose(params: ComparisonParams) -> list[Pick]:
     scores: dict[tuple[str, str, Readout, int, Method | None], list[float]] = {}
     for seed in params.development_seeds:
         for generator in wanted:
+            print(f"development: {generator}, seed {seed}", flush=True)
             images_BHW, samples = draw(params, generator, seed, n_points=params.development_points)
             parameter = _development_parameter(generator)
             for family, candidates in params.families.items():
@@ -202,6 +203,7 @@ def compare(params: ComparisonParams, picks: Sequence[Pick], key: str) -> list[C
     scored: dict[tuple[str, str, Readout], list[_Scored]] = {}
     for seed in params.evaluation_seeds:
         for generator in params.evaluated:
+            print(f"evaluation: {generator}, seed {seed}", flush=True)
             images_BHW, samples = draw(params, generator, seed)
             described: dict[tuple[str, int], NDArray[np.float32]] = {}
             for pick in (pick for pick in picks if pick.generator == generator):
