@@ -194,25 +194,28 @@ def choose(params: ComparisonParams) -> list[Pick]:
     return picks
 
 
-def compare(params: ComparisonParams, picks: Sequence[Pick], key: str) -> list[Compared]:
-    """Every pick on evaluation data alone, pooled over the evaluation seeds. Raises ValueError for a foreign choice."""
+def compare(params: ComparisonParams, picks: Sequence[Pick], key: str, generator: str) -> list[Compared]:
+    """The picks of one generator on its evaluation data alone, pooled over the seeds.
+
+    Raises ValueError for a choice that is not of these settings.
+    """
     if key != development_key(params):
         raise ValueError(
             f"choice: found the key {key[:12]}, expected {development_key(params)[:12]} of these settings; choose anew"
         )
-    scored: dict[tuple[str, str, Readout], list[_Scored]] = {}
+    own = [pick for pick in picks if pick.generator == generator]
+    scored: dict[tuple[str, Readout], list[_Scored]] = {(pick.family, pick.readout): [] for pick in own}
     for seed in params.evaluation_seeds:
-        for generator in params.evaluated:
-            print(f"evaluation: {generator}, seed {seed}", flush=True)
-            images_BHW, samples = draw(params, generator, seed)
-            described: dict[tuple[str, int], NDArray[np.float32]] = {}
-            for pick in (pick for pick in picks if pick.generator == generator):
-                which = pick.family, pick.candidate
-                if which not in described:
-                    described[which] = describe(params.families[pick.family][pick.candidate], images_BHW, params)
-                one = _score(described[which], samples, pick.readout, pick.method, params, seed)
-                scored.setdefault((generator, pick.family, pick.readout), []).append(one)
-    return [line for pick in picks for line in _lines(params, pick, scored)]
+        print(f"evaluation: {generator}, seed {seed}", flush=True)
+        images_BHW, samples = draw(params, generator, seed)
+        described: dict[tuple[str, int], NDArray[np.float32]] = {}
+        for pick in own:
+            which = pick.family, pick.candidate
+            if which not in described:
+                described[which] = describe(params.families[pick.family][pick.candidate], images_BHW, params)
+            one = _score(described[which], samples, pick.readout, pick.method, params, seed)
+            scored[pick.family, pick.readout].append(one)
+    return [line for pick in own for line in _lines(params, pick, scored)]
 
 
 def matched_order_claim(lines: Sequence[Compared], params: ComparisonParams, readout: Readout) -> dict[str, Any]:
@@ -316,10 +319,9 @@ def _score(
 
 
 def _lines(
-    params: ComparisonParams, pick: Pick, scored: Mapping[tuple[str, str, Readout], Sequence[_Scored]]
+    params: ComparisonParams, pick: Pick, scored: Mapping[tuple[str, Readout], Sequence[_Scored]]
 ) -> Iterator[Compared]:
-    found = scored[pick.generator, pick.family, pick.readout]
-    network = scored[pick.generator, params.network, pick.readout]
+    found, network = scored[pick.family, pick.readout], scored[params.network, pick.readout]
     for parameter in found[0].by_parameter:
         own = [one.by_parameter[parameter] for one in found]
         yield Compared(

@@ -82,7 +82,7 @@ def drawn_by(monkeypatch, run) -> set[tuple[str, int]]:
 
 def test_choosing_and_comparing_draw_different_data(params, picks, monkeypatch):
     assert drawn_by(monkeypatch, lambda: choose(params)) == {("lamellae", 5)}
-    report = drawn_by(monkeypatch, lambda: compare(params, picks, development_key(params)))
+    report = drawn_by(monkeypatch, lambda: compare(params, picks, development_key(params), "matched_order"))
     assert report == {("matched_order", 7), ("matched_order", 8)}
 
 
@@ -99,12 +99,12 @@ def test_the_choice_is_the_best_candidate_on_development_data(params, picks):
 def test_a_choice_made_with_other_settings_is_refused(params, picks):
     for changed in (replace(params, development_points=41), replace(params, spent_seeds=(0, 1, 2))):
         with pytest.raises(ValueError, match="choose anew"):
-            compare(changed, picks, development_key(params))
+            compare(changed, picks, development_key(params), "matched_order")
     assert development_key(replace(params, evaluation_seeds=(9,))) == development_key(params)
 
 
 def test_what_does_not_vary_says_nothing_and_the_claim_names_the_best_baseline(params, picks):
-    lines = compare(params, picks, development_key(params))
+    lines = compare(params, picks, development_key(params), "matched_order")
     found = {(line.family, line.readout, line.parameter): line for line in lines}
     for readout in ("linear", "kernel"):
         flat = found["grey_histogram", readout, "phase_order"]
