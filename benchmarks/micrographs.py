@@ -1,12 +1,13 @@
 """What a pretrained network sees in micrographs that the statistics of a materials scientist do not.
 
     export PYTHONPATH=. OMP_NUM_THREADS=1
-    python benchmarks/micrographs.py choose FOLDER                       development data
-    python benchmarks/micrographs.py evaluate FOLDER [GENERATOR ...]     evaluation data; of all where none is named
-    python benchmarks/micrographs.py report FOLDER                       what has been evaluated, in Markdown
+    python benchmarks/micrographs.py choose FOLDER [GENERATOR ...]       on development data, for what is reported of
+    python benchmarks/micrographs.py evaluate FOLDER [GENERATOR ...]     on evaluation data; of all where none is named
+    python benchmarks/micrographs.py report FOLDER                       of what has been evaluated, in Markdown
 
-`choose` writes FOLDER/choice.json, `evaluate` reads it and writes FOLDER/GENERATOR.json. Data, candidates, seeds:
-micrographs.yaml; the rule: pipeline/microstructure/descriptor_comparison.py. About 2 and 5 CPU minutes.
+`choose` writes FOLDER/choice_GENERATOR.json, `evaluate` reads it and writes FOLDER/GENERATOR.json. Data, candidates,
+seeds: micrographs.yaml; the rule: pipeline/microstructure/descriptor_comparison.py. About 2 CPU minutes for each
+generator and step.
 """
 
 import argparse
@@ -56,14 +57,14 @@ def main() -> None:
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     start = time.process_time()
-    if arguments.what == "choose":
-        made = {"key": development_key(params), "picks": list(map(asdict, choose(params)))}
-        (folder / "choice.json").write_text(json.dumps(made, indent=1))
-    if arguments.what == "evaluate":
-        made = json.loads((folder / "choice.json").read_text())
-        picks = [Pick(**pick) for pick in made["picks"]]
-        for generator in arguments.generators or params.evaluated:
-            lines = compare(params, picks, made["key"], generator)
+    for generator in arguments.generators or params.evaluated:
+        chosen = folder / f"choice_{generator}.json"
+        if arguments.what == "choose":
+            made = {"key": development_key(params), "picks": list(map(asdict, choose(params, generator)))}
+            chosen.write_text(json.dumps(made, indent=1))
+        if arguments.what == "evaluate":
+            made = json.loads(chosen.read_text())
+            lines = compare(params, [Pick(**pick) for pick in made["picks"]], made["key"], generator)
             record: dict[str, Any] = {"seeds": params.evaluation_seeds, "lines": list(map(asdict, lines))}
             if generator == "matched_order":
                 record["claims"] = [matched_order_claim(lines, params, readout) for readout in READOUTS]
@@ -74,14 +75,16 @@ def main() -> None:
 
 def report(params: ComparisonParams, folder: Path) -> str:
     parts = [f"{datetime.date.today()}; evaluation seeds {', '.join(map(str, params.evaluation_seeds))}."]
+    picks: list[Pick] = []
     for generator, evaluated in params.evaluated.items():
+        if (chosen := folder / f"choice_{generator}.json").exists():
+            picks += [Pick(**pick) for pick in json.loads(chosen.read_text())["picks"]]
         if not (folder / f"{generator}.json").exists():
             continue
         record = json.loads((folder / f"{generator}.json").read_text())
         parts += [f"## {generator}: {evaluated.parameter}"]
         parts += [comparison_table([read(x) for x in record["lines"] if x["parameter"] == evaluated.parameter])]
         parts += ["    " + json.dumps(claim) for claim in record.get("claims", [])]
-    picks = [Pick(**pick) for pick in json.loads((folder / "choice.json").read_text())["picks"]]
     return "\n\n".join([*parts, "## Choices", choices_table(params, picks)])
 
 

@@ -12,7 +12,8 @@ rule by which one is taken is the same for the network and for its rivals, and w
 were drawn:
 
     the candidate, for `linear` with its map, that has the largest R2 (negative ones counting 0) in the mean over the
-    generators in `chosen_on` and the development seeds
+    generators in `chosen_on` and the development seeds; R2 of the parameter that is reported where a generator has
+    it, else of all its parameters in the mean
 
 `chosen_on` never holds the generator that is reported, and development seeds are no evaluation seeds. `choose` draws
 development data alone; `compare` draws evaluation data alone, and takes a choice only if it is that of these settings.
@@ -48,6 +49,7 @@ Array = NDArray[np.float64]
 ROUNDING = 1e-6  # of features of unit length in single precision
 POOL_SEED = 0
 Method = Literal["isomap", "mds"]
+READOUTS: tuple[tuple[Readout, Method | None], ...] = (("linear", "isomap"), ("linear", "mds"), ("kernel", None))
 
 
 @settings
@@ -149,49 +151,36 @@ def development_key(params: ComparisonParams) -> str:
     return hashlib.sha256(canonical_json(shaping).encode()).hexdigest()
 
 
-def choose(params: ComparisonParams) -> list[Pick]:
-    """By the rule of the docstring, on development data alone."""
-    wanted = sorted({name for evaluated in params.evaluated.values() for name in evaluated.chosen_on})
+def choose(params: ComparisonParams, generator: str) -> list[Pick]:
+    """For what is reported of one generator, by the rule of the docstring, on development data alone."""
+    evaluated = params.evaluated[generator]
     quick = replace(params, n_bootstrap=2)
-    scores: dict[tuple[str, str, Readout, int, Method | None], list[float]] = {}
+    scores: dict[tuple[str, Readout, Method | None, int], list[float]] = {}
     for seed in params.development_seeds:
-        for generator in wanted:
-            print(f"development: {generator}, seed {seed}", flush=True)
-            images_BHW, samples = draw(params, generator, seed, n_points=params.development_points)
-            parameter = _development_parameter(generator)
+        for other in evaluated.chosen_on:
+            print(f"development: {other}, seed {seed}", flush=True)
+            images_BHW, samples = draw(params, other, seed, n_points=params.development_points)
+            parameter = evaluated.parameter if evaluated.parameter in JUDGED[other] else "mean"
             for family, candidates in params.families.items():
                 for number, candidate in enumerate(candidates):
                     features = describe(candidate, images_BHW, params)
-                    for readout, method in _readouts():
+                    for readout, method in READOUTS:
                         scored = _score(features, samples, readout, method, quick, seed)
                         value = float(scored.by_parameter[parameter][:, 0].mean())
-                        scores.setdefault((generator, family, readout, number, method), []).append(max(value, 0.0))
-    picks = []
-    for name, evaluated in params.evaluated.items():
-        for family, candidates in params.families.items():
-            for wanted_readout in ("linear", "kernel"):
-                options = [
-                    (
-                        float(np.mean([scores[g, family, readout, number, method] for g in evaluated.chosen_on])),
-                        -number,
-                        method,
-                    )
-                    for number in range(len(candidates))
-                    for readout, method in _readouts()
-                    if readout == wanted_readout
-                ]
-                score, number, method = max(options, key=lambda option: option[:2])
-                picks.append(
-                    Pick(
-                        generator=name,
-                        family=family,
-                        readout="linear" if method else "kernel",
-                        candidate=-number,
-                        method=method,
-                        score=score,
-                    )
-                )
-    return picks
+                        scores.setdefault((family, readout, method, number), []).append(max(value, 0.0))
+    picks: dict[tuple[str, Readout], Pick] = {}
+    for (
+        family,
+        readout,
+        method,
+        number,
+    ), values in scores.items():  # in the order of the candidates: ties keep the first
+        score = float(np.mean(values))
+        if (family, readout) not in picks or score > picks[family, readout].score:
+            picks[family, readout] = Pick(
+                generator=generator, family=family, readout=readout, candidate=number, method=method, score=score
+            )
+    return list(picks.values())
 
 
 def compare(params: ComparisonParams, picks: Sequence[Pick], key: str, generator: str) -> list[Compared]:
@@ -281,16 +270,6 @@ def describe(candidate: Chosen, images_BHW: NDArray[np.float32], params: Compari
         *([] if candidate.settings is None else [candidate.settings]), random_seed=params.random_seed
     )
     return make_descriptor(candidate.name, given, params.shape).describe(images_BHW)
-
-
-def _readouts() -> Iterator[tuple[Readout, Method | None]]:
-    yield "linear", "isomap"
-    yield "linear", "mds"
-    yield "kernel", None
-
-
-def _development_parameter(generator: str) -> str:
-    return "phase_order" if "phase_order" in JUDGED[generator] else "mean"
 
 
 def _score(

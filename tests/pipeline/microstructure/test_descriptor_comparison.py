@@ -64,7 +64,7 @@ def params() -> ComparisonParams:
 
 @pytest.fixture(scope="module")
 def picks(params: ComparisonParams):
-    return choose(params)
+    return choose(params, "matched_order")
 
 
 def drawn_by(monkeypatch, run) -> set[tuple[str, int]]:
@@ -81,7 +81,7 @@ def drawn_by(monkeypatch, run) -> set[tuple[str, int]]:
 
 
 def test_choosing_and_comparing_draw_different_data(params, picks, monkeypatch):
-    assert drawn_by(monkeypatch, lambda: choose(params)) == {("lamellae", 5)}
+    assert drawn_by(monkeypatch, lambda: choose(params, "matched_order")) == {("lamellae", 5)}
     report = drawn_by(monkeypatch, lambda: compare(params, picks, development_key(params), "matched_order"))
     assert report == {("matched_order", 7), ("matched_order", 8)}
 
