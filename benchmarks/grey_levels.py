@@ -23,7 +23,7 @@ def main() -> None:
     chosen = [m for m in draw_micrographs(params) if m.generator == list(GENERATORS).index("phase_order")]
     images = make_shard(chosen, seed=params.seed)["image"]
     pixels_NP = images.reshape(len(images), -1)
-    order = np.array([[micrograph.params.phase_order] for micrograph in chosen])
+    order = np.array([[micrograph.point.phase_order] for micrograph in chosen])
     groups = np.array([micrograph.group for micrograph in chosen])
     section = read_section("embedding")
     rules = RecoveryRules(

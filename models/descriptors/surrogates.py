@@ -12,7 +12,7 @@ uniform phases are its law. What can be distinguished from them has structure be
 Two things other than that may betray a surrogate, and both can be taken away:
 
     grey levels   a black and white image has a surrogate with grey. `match_histogram` alternates between the sorted
-                  grey levels of u and |F| (Schreiber and Schmitz, Phys. Rev. Lett. 77, 635) and ends on the grey
+                  grey levels of u and |F| (models.physics.microstructure.amplitude_adjustment) and ends on the grey
                   levels, so these are exact and |F| is approximate: `modulus_error` says by how much
     the border    u cut from something larger jumps where opposite borders meet; u' does not. `periodic_component` takes
                   the jump out of u beforehand (Moisan, J. Math. Imaging Vis. 39, 161): u = p + s, where s is smooth
@@ -23,6 +23,8 @@ Image i of a batch draws from SeedSequence(seed, spawn_key=(i,)): neither batche
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.physics.microstructure.amplitude_adjustment import adjust_amplitudes
 
 __all__ = ["modulus_error", "periodic_component", "phase_surrogate", "phase_surrogates"]
 
@@ -53,7 +55,9 @@ def phase_surrogate(
     modes = np.fft.rfft2(u)
     surrogate = np.fft.irfft2(modes * _random_phasors(u.shape, rng), s=u.shape)
     return (
-        _with_histogram(surrogate, np.sort(u, axis=None), np.abs(modes), n_iterations) if match_histogram else surrogate
+        adjust_amplitudes(surrogate, np.sort(u, axis=None), np.abs(modes), n_iterations)
+        if match_histogram
+        else surrogate
     )
 
 
@@ -83,22 +87,6 @@ def _random_phasors(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray
     phasors = noise / np.abs(noise)
     phasors[0, 0] = 1.0
     return np.asarray(phasors)
-
-
-def _with_histogram(start: FloatArray, levels: FloatArray, modulus: FloatArray, n_iterations: int) -> FloatArray:
-    surrogate, order = start, np.argsort(start, axis=None)
-    for _ in range(n_iterations):
-        surrogate = np.empty_like(start)
-        surrogate.flat[order] = levels
-        modes = np.fft.rfft2(surrogate)
-        size = np.abs(modes)
-        kept = np.where(size > 0, modes / np.where(size > 0, size, 1.0), 1.0)
-        following = np.argsort(np.fft.irfft2(kept * modulus, s=start.shape), axis=None)
-        if np.array_equal(following, order):
-            break
-        order = following
-    surrogate.flat[order] = levels
-    return surrogate
 
 
 def _as_images(images: NDArray[np.floating], ndim: int) -> FloatArray:

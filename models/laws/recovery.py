@@ -27,7 +27,16 @@ from sklearn.neighbors import KNeighborsRegressor, NearestNeighbors
 from models.laws.correlation import Interval
 from models.laws.groups import cluster_counts, group_folds, whole_groups
 
-__all__ = ["Recovery", "RecoveryRules", "linear_recovery", "recovery"]
+__all__ = [
+    "Recovery",
+    "RecoveryRules",
+    "linear_recovery",
+    "linear_replicates",
+    "r_squared",
+    "recovery",
+    "replicate_counts",
+    "standardised",
+]
 
 Array = NDArray[np.float64]
 Groups = NDArray[np.int64]
@@ -63,7 +72,7 @@ def recovery(
     Raises ValueError for cells that are not finite, a parameter that does not vary or fewer groups than folds.
     """
     check(coordinates_ND, parameters)
-    scaled, counts = _scaled(parameters), _counts(groups_N, rules)
+    scaled, counts = standardised(parameters), replicate_counts(groups_N, rules)
     together_NC = np.column_stack(list(scaled.values()))
     return Recovery(
         linear_r2=_cross_validated(_linear, coordinates_ND, scaled, groups_N, counts, rules),
@@ -78,15 +87,28 @@ def linear_recovery(
     coordinates_ND: Array, parameters: Mapping[str, Array], groups_N: Groups, rules: RecoveryRules
 ) -> dict[str, Interval]:
     """Linear R2 alone, as in `recovery`."""
+    replicates = linear_replicates(coordinates_ND, parameters, groups_N, rules)
+    return {name: _interval(values) for name, values in replicates.items()}
+
+
+def linear_replicates(
+    coordinates_ND: Array, parameters: Mapping[str, Array], groups_N: Groups, rules: RecoveryRules
+) -> dict[str, Array]:
+    """What the intervals of linear R2 are made of, by parameter name and for `mean`: (n_seeds, 1 + n_bootstrap).
+
+    The first column is of all rows, the others of draws of groups that depend on `groups_N` and `rules` alone.
+    """
     check(coordinates_ND, parameters)
-    return _cross_validated(_linear, coordinates_ND, _scaled(parameters), groups_N, _counts(groups_N, rules), rules)
+    counts = replicate_counts(groups_N, rules)
+    return _replicates(_linear, coordinates_ND, standardised(parameters), groups_N, counts, rules)
 
 
-def _scaled(parameters: Mapping[str, Array]) -> dict[str, Array]:
+def standardised(parameters: Mapping[str, Array]) -> dict[str, Array]:
+    """Columns in units of their standard deviation, from their mean."""
     return {name: (y - y.mean(0)) / y.std(0) for name, y in parameters.items()}
 
 
-def _counts(groups_N: Groups, rules: RecoveryRules) -> Array:
+def replicate_counts(groups_N: Groups, rules: RecoveryRules) -> Array:
     """Row multiplicities (1 + R, N), the first all ones."""
     drawn = cluster_counts(groups_N, rules.n_bootstrap, np.random.default_rng(rules.seeds[0]))
     return np.vstack([np.ones(len(groups_N)), drawn])
@@ -116,6 +138,18 @@ def _cross_validated(
     counts_RN: Array,
     rules: RecoveryRules,
 ) -> dict[str, Interval]:
+    samples = _replicates(predict, x_ND, parameters, groups_N, counts_RN, rules)
+    return {name: _interval(values) for name, values in samples.items()}
+
+
+def _replicates(
+    predict: Predictor,
+    x_ND: Array,
+    parameters: Mapping[str, Array],
+    groups_N: Groups,
+    counts_RN: Array,
+    rules: RecoveryRules,
+) -> dict[str, Array]:
     replicates: dict[str, list[Array]] = {name: [] for name in parameters}
     for seed in rules.seeds:
         fold_N = group_folds(groups_N, rules.n_folds, seed)
@@ -124,10 +158,9 @@ def _cross_validated(
             for fold in range(rules.n_folds):
                 held = fold_N == fold
                 predicted_NC[held] = predict(x_ND[~held], y_NC[~held], x_ND[held])
-            replicates[name].append(_r_squared(y_NC, predicted_NC, counts_RN))
+            replicates[name].append(r_squared(y_NC, predicted_NC, counts_RN))
     samples = {name: np.array(values) for name, values in replicates.items()}  # (n_seeds, 1 + n_bootstrap)
-    samples = {"mean": np.mean(list(samples.values()), axis=0), **samples}
-    return {name: _interval(values) for name, values in samples.items()}
+    return {"mean": np.asarray(np.mean(list(samples.values()), axis=0)), **samples}
 
 
 def _linear(x: Array, y: Array, new: Array) -> Array:
@@ -144,7 +177,7 @@ def _nearest(n_neighbours: int) -> Predictor:
     return predict
 
 
-def _r_squared(y_NC: Array, predicted_NC: Array, counts_RN: Array) -> Array:
+def r_squared(y_NC: Array, predicted_NC: Array, counts_RN: Array) -> Array:
     """R2 (R,) under row multiplicities, each replicate with its own mean."""
     p_RN = counts_RN / counts_RN.sum(1, keepdims=True)
     error_R = p_RN @ ((y_NC - predicted_NC) ** 2).sum(1)

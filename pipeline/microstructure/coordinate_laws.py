@@ -22,7 +22,12 @@ from pipeline.microstructure.targets import WORDS, Samples
 __all__ = ["CoordinateSearch", "MapName", "law_record"]
 
 Array = NDArray[np.float64]
-KEPT_BACK = {"lamellae": "noise_strength", "phase_order": "phase_order"}  # its largest values are the extrapolation box
+KEPT_BACK = {  # its largest values are the extrapolation box
+    "lamellae": "noise_strength",
+    "phase_order": "phase_order",
+    "matched_order": "phase_order",
+    "matched_lamellae": "phase_order",
+}
 MIN_POINTS = 20
 MapName = Literal["isomap", "mds", "umap"]
 

@@ -55,6 +55,7 @@ IMAGES = Path("data/microstructures.zarr")
 TEXTURES = Path("data/textures.zarr")
 FOLDER = Path("reports/embedding")
 BLOCK = 4096  # rows of features in memory at once
+ROUNDING = 1e-6  # of features of unit length in single precision
 Array = NDArray[np.float64]
 
 
@@ -128,9 +129,14 @@ def main() -> None:
     samples = [found for name in JUDGED if len((found := read_samples(images, textures, name)).rows_N)]
     check(samples, descriptors, params)
     maps: list[Map] = []
+    constant: list[dict[str, str]] = []
     with progress_bar("embedding", len(samples) * len(descriptors) * len(params.methods), "maps") as progress:
         for made in samples:
             for descriptor in descriptors:
+                if is_constant(textures[descriptor], made.rows_N):
+                    constant.append({"generator": made.generator, "descriptor": descriptor})
+                    progress.update(len(params.methods))
+                    continue
                 points_NK, kept = principal_points(textures, descriptor, made.rows_N, params)
                 for method in params.methods:
                     maps.append(scored_map(points_NK, kept, method, descriptor, made, params))
@@ -140,13 +146,20 @@ def main() -> None:
         law_record(m.coordinates_ND, m.samples, params.search, choice, rules=params.recovery, max_rows=params.max_rows)
         for m in chosen
     ]
-    for one in maps:
-        write_coordinates(FOLDER, one)
+    for made_map in maps:
+        write_coordinates(FOLDER, made_map)
     results = [metrics_record(one) for one in maps]
     reached = goals(results)
-    details = {"maps": [details_record(one, params) for one in maps], "goals": reached, "laws": laws}
+    details = {
+        "maps": [details_record(one, params) for one in maps],
+        "constant": constant,
+        "goals": reached,
+        "laws": laws,
+    }
     EmbeddingDetails.of(details).write()
     EmbeddingMetrics.of({"results": results}).write()
+    for flat in constant:
+        print(f"embedding: {flat['descriptor']} is the same for all images of {flat['generator']}: no map")
     for goal in reached:
         print(
             f"embedding: {goal['goal']}: {goal['found']:.3f} ({goal['wanted']}: {'yes' if goal['reached'] else 'no'})"
@@ -175,6 +188,12 @@ def check(samples: list[Samples], descriptors: list[str], params: EmbeddingParam
         problems.append(f"search.descriptor: found {params.search.descriptor!r}, expected one of {descriptors}")
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def is_constant(features: xr.DataArray, rows_N: NDArray[np.int64]) -> bool:
+    """Whether no row differs from the first beyond rounding, as histograms of matched_order do not."""
+    first = features[rows_N[:1]].values
+    return all(float(np.abs(block - first).max()) < ROUNDING for block in feature_blocks(features, rows_N))
 
 
 def principal_points(

@@ -4,27 +4,25 @@
     writes  data/microstructures.zarr             (stores.microstructures)
             reports/metrics/microstructures.json  {n_images, n_failed, hash}
 
-Parameter points of a generator fill its ranges evenly (scrambled Sobol points, one sequence per generator), and each
-gets some realisations. Realisation r of point p of generator g is made with SeedSequence(seed, spawn_key=(g, p, r)), so
-neither more points, nor a further generator, nor the number of workers change an image that was there before. Each
-generator says how its parameters are drawn (models/physics/microstructure).
+Which points and which random numbers: pipeline.microstructure.sampling. Neither more points, nor a further generator,
+nor the number of workers change an image that was there before. Each generator says how its parameters are drawn
+(models/physics/microstructure).
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import NonNegativeInt, PositiveInt
-from scipy.stats import qmc
 
-from models.physics.microstructure.generator import GENERATORS, N_DRAWN, Generator, Shape
+from models.physics.microstructure.generator import GENERATORS, Shape
 from models.settings import settings
 from pipeline.microstructure.records import MicrostructuresMetrics
+from pipeline.microstructure.sampling import Micrograph, draw_images, make_image
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
@@ -38,8 +36,6 @@ from stores.zarr_store import open_store
 __all__ = ["Micrograph", "MicrostructuresParams", "draw_micrographs", "generate", "main", "make_shard"]
 
 OUT = Path("data/microstructures.zarr")
-FloatArray = NDArray[np.float64]
-SOBOL_KEY = 2**31  # spawn key of the sampling, away from those of the points
 
 
 @settings
@@ -64,17 +60,6 @@ class MicrostructuresParams:
         """What shapes the images, for the store."""
         common = {"seed": self.seed, "shape": self.shape, "periodic": self.periodic}
         return common | {name: asdict(generator) for name, generator in self.generators.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Micrograph:
-    """One image to make: its generator and its number, the point, its group and the key of its random numbers."""
-
-    generator: Generator
-    code: int
-    point: Any
-    group: int
-    spawn_key: tuple[int, int, int]
 
 
 def main() -> None:
@@ -108,36 +93,12 @@ def generate(params: MicrostructuresParams) -> None:
 
 def draw_micrographs(params: MicrostructuresParams) -> list[Micrograph]:
     """All images of all generators, realisations of one point in a row."""
-    drawn: list[Micrograph] = []
-    n_groups = 0
-    generators: list[Generator] = list(params.generators.values())
-    for code, generator in enumerate(generators):
-        for number, u in enumerate(_even_points(generator.n_points, seed=params.seed, code=code)):
-            point = generator.draw(u, params.shape, periodic=params.periodic)
-            drawn += [
-                Micrograph(
-                    generator=generator,
-                    code=code,
-                    point=point,
-                    group=n_groups + number,
-                    spawn_key=(code, number, realisation),
-                )
-                for realisation in range(generator.n_realisations)
-            ]
-        n_groups += generator.n_points
-    return drawn
-
-
-def _even_points(n_points: int, *, seed: int, code: int) -> FloatArray:
-    """Scrambled Sobol points in the unit cube, (n_points, N_DRAWN): more points begin with the same."""
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(SOBOL_KEY, code)))
-    power = max(0, n_points - 1).bit_length()
-    return np.asarray(qmc.Sobol(N_DRAWN, rng=rng).random_base2(power))[:n_points]
+    return draw_images(params.generators, params.shape, periodic=params.periodic, seed=params.seed)
 
 
 def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = tuple(PARAMETERS)) -> Arrays:
     """Rows of these images, with the parameters in `columns`; one that cannot be made is recorded in its row."""
-    images, failures = zip(*(_make_one(m, seed=seed) for m in micrographs), strict=True)
+    images, failures = zip(*(make_image(m, seed=seed) for m in micrographs), strict=True)
     failed = np.array([reason != "" for reason in failures])
     parameters: Arrays = {
         name: np.array([float(getattr(m.point, name, np.nan)) for m in micrographs]) for name in columns
@@ -149,17 +110,6 @@ def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequenc
         "status": np.where(failed, FAILED, OK).astype(np.int8),
         "failure": np.array(failures),
     }
-
-
-def _make_one(micrograph: Micrograph, *, seed: int) -> tuple[NDArray[np.float32], str]:
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=micrograph.spawn_key))
-    try:
-        image = micrograph.generator.make(micrograph.point, rng).astype(np.float32)
-        if not np.ptp(image) > 0:
-            raise ArithmeticError("the image has no contrast")
-    except ArithmeticError as error:
-        return np.zeros(micrograph.point.shape, dtype=np.float32), f"{type(error).__name__}: {error}"
-    return image, ""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pipeline.runtime.records import Record, StageRecord
 
 __all__ = [
     "BeyondMetrics",
+    "Constant",
     "EmbeddingDetails",
     "EmbeddingMetrics",
     "Goal",
@@ -104,12 +105,20 @@ class MapLaw(Record):
     formulas: list[Formula]
 
 
+class Constant(Record):
+    """A descriptor that is the same for all images of a generator: there is no map of it."""
+
+    generator: str
+    descriptor: str
+
+
 class EmbeddingDetails(StageRecord):
     path: ClassVar[str] = "reports/details/embedding.json"
     stage: ClassVar[str] = "embedding"
     sort_keys: ClassVar[bool] = False
 
     maps: list[MapDetails]
+    constant: list[Constant]
     goals: list[Goal]
     laws: list[MapLaw]
 

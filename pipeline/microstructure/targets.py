@@ -1,7 +1,7 @@
 """What the maps of micrographs are compared with: the parameters of each generator, in the form they are compared in.
 
     lamellae      angle as (cos 2a, sin 2a), since a and a + pi are the same stripes; log noise_strength; log scale_px
-    phase_order   phase_order as it is; log scale_px
+    phase_order   phase_order as it is; log scale_px; the same for matched_order and matched_lamellae
 
 `target` names and columns serve the recovery metrics, `known` the report on single coordinates (one number each), and
 `inputs` the formula search, which gets the parameters themselves, but the angle as its two columns and phase_order as
@@ -43,7 +43,12 @@ TRANSFORMS: dict[str, Columns] = {
     "phase_order": lambda values: {"phase_order": values},
 }
 INPUTS: dict[str, Columns] = {"angle": _double_angle, "phase_order": lambda values: {"order": 1 + values}}
-JUDGED = {"lamellae": ("angle", "noise_strength", "scale_px"), "phase_order": ("phase_order", "scale_px")}
+JUDGED = {
+    "lamellae": ("angle", "noise_strength", "scale_px"),
+    "phase_order": ("phase_order", "scale_px"),
+    "matched_order": ("phase_order", "scale_px"),
+    "matched_lamellae": ("phase_order", "scale_px"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.microstructure.records import (
     BeyondMetrics,
+    Constant,
     EmbeddingDetails,
     EmbeddingMetrics,
     Goal,
@@ -45,6 +46,7 @@ class MicrostructureInputs:
     images: xr.Dataset  # lazily read
     results: Sequence[MapMetrics]
     details: Sequence[MapDetails]
+    constant: Sequence[Constant]
     goals: Sequence[Goal]
     laws: Sequence[MapLaw]
     folder: Path
@@ -81,6 +83,7 @@ def read_microstructures(root: Path) -> MicrostructureInputs:
         images=images,
         results=EmbeddingMetrics.read(root).results,
         details=details.maps,
+        constant=details.constant,
         goals=details.goals,
         laws=details.laws,
         folder=root / "reports/embedding",

@@ -35,6 +35,8 @@ FloatArray = NDArray[np.float64]
 GENERATORS = {
     "lamellae": ("lamellae", "mean", "all parameters"),
     "phase_order": ("cells of equal two-point statistics", "phase_order", "the phase order t"),
+    "matched_order": ("cells of equal grey levels and two-point statistics", "phase_order", "the phase order t"),
+    "matched_lamellae": ("lamellae of equal grey levels and two-point statistics", "phase_order", "the phase order t"),
 }
 PARAMETERS = {
     "angle": "angle",
@@ -65,6 +67,12 @@ DESCRIPTORS = {
     "random_efficientnet": ("random CNN", CYCLE[4]),
     "random_vgg19": ("random VGG-19", CYCLE[4]),
     "scattering": ("scattering", CYCLE[2]),
+    "grey_histogram": ("histogram", CYCLE[3]),
+    "grey_moments": ("moments", CYCLE[3]),
+    "local_states": ("local states", CYCLE[3]),
+    "lineal_path": ("lineal path", CYCLE[3]),
+    "chord_lengths": ("chord lengths", CYCLE[3]),
+    "minkowski": ("Minkowski functionals", CYCLE[3]),
     "two_point": ("two-point, raw", CYCLE[1]),
     "two_point_centred": ("two-point, centred", CYCLE[1]),
     "two_point_radial": ("two-point, radial", CYCLE[1]),
@@ -99,6 +107,12 @@ def recovery_section(inputs: MicrostructureInputs) -> Section:
         ),
     ]
     blocks += [record_table(inputs, generator) for generator in present]
+    blocks += [
+        Notice(
+            text=f"{descriptor_words(c.descriptor)}: the same for all {GENERATORS[c.generator][0]}; there is no map."
+        )
+        for c in inputs.constant
+    ]
     return Section(
         anchor="microstructures-recovery",
         title="Recovery",

@@ -147,6 +147,13 @@ def finding(inputs: MicrostructureInputs) -> str:
             "In micrographs whose two-point statistics are equal by construction, the textures of a pretrained CNN "
             f"recover the hidden order with R² {number(cells[NETWORK])}; {_each(pairs)}."
         )
+    matched = {r.descriptor: r.linear_r2[HIDDEN] for r in best_of(inputs.results, "matched_order", HIDDEN)}
+    pairs = {name: matched[name] for name in PAIR_STATISTICS if name in matched}
+    if NETWORK in matched and pairs:
+        said.append(
+            f"Where the grey levels are equal too, it is {number(matched[NETWORK])}; {_each(pairs)}. What statistics "
+            "of level sets see of it: benchmarks/micrographs.md."
+        )
     rivals = {name: lamellae[name].linear_r2["mean"] for name in PAIR_STATISTICS if name in lamellae}
     if NETWORK in lamellae and rivals:
         entry = lamellae[NETWORK]

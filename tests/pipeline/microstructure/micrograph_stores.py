@@ -15,8 +15,11 @@ SETTINGS = {"seed": 0, "phase_order": {"scale_px": [4.0, 8.0], "wall_width": 0.2
 NAMES = ("efficientnet", "two_point")
 
 
-def write_stores(root: Path, n_points: int = 24) -> None:
-    """Both generators with two realisations of every point; two_point features know nothing of phase_order."""
+def write_stores(root: Path, n_points: int = 24, *, constant_on_cells: bool = False) -> None:
+    """Both generators with two realisations of every point; two_point features know nothing of phase_order.
+
+    `constant_on_cells`: two_point features are the same for all images of phase_order.
+    """
     rng = np.random.default_rng(0)
     n = 2 * n_points
     point = np.repeat(np.arange(n_points), 2)
@@ -43,6 +46,8 @@ def write_stores(root: Path, n_points: int = 24) -> None:
     blind = np.concatenate([lamellae[:, :2], np.column_stack([v[:, 1], rng.uniform(size=n)])])
     features = {"efficientnet": known, "two_point": blind}
     values = {name: unit(x + 0.01 * rng.normal(size=x.shape)) for name, x in features.items()}
+    if constant_on_cells:
+        values["two_point"][n:] = values["two_point"][n]
     values |= {"image_row": np.arange(2 * n), "group": columns["group"]}
     schema = textures_schema(NAMES)
     textures = xr.Dataset(

@@ -100,6 +100,17 @@ def test_details_hold_intervals_curves_and_formulas(project):
     assert list(rows[0])[:3] == ["image_row", "group", "coordinate_1"]
 
 
+def test_a_descriptor_that_is_the_same_for_all_images_of_a_generator_has_no_map_of_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write_stores(tmp_path, constant_on_cells=True)
+    write_params()
+    embedding.main()
+    assert json.loads(DETAILS.read_text())["constant"] == [{"generator": "phase_order", "descriptor": "two_point"}]
+    keys = {(r["generator"], r["descriptor"]) for r in json.loads(METRICS.read_text())["results"]}
+    assert keys == {("lamellae", "efficientnet"), ("lamellae", "two_point"), ("phase_order", "efficientnet")}
+    assert "two_point is the same for all images of phase_order: no map" in capsys.readouterr().out
+
+
 def test_two_runs_give_the_same_bytes(project):
     embedding.main()
     written = {path: path.read_bytes() for path in Path("reports").rglob("*") if path.is_file()}

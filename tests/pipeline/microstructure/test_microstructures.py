@@ -17,10 +17,9 @@ from pipeline.microstructure import microstructures
 from pipeline.microstructure.microstructures import MicrostructuresParams, draw_micrographs, generate, make_shard
 from pipeline.runtime.params import ParamsError, build, load_params, read_section
 from stores.manifest import read_manifest
-from stores.microstructures import GENERATORS, MICROSTRUCTURES, open_microstructures, rows_of
+from stores.microstructures import GENERATORS, open_microstructures, rows_of
 from stores.outcome import FAILED
 from stores.validate import validate
-from stores.zarr_store import open_store
 from tests.profiles import section_params
 
 ROOT = Path(__file__).parents[3]
@@ -56,14 +55,14 @@ def with_points(params: MicrostructuresParams, **n_points: int) -> Microstructur
 def test_the_store_is_valid_and_its_metrics_tell_its_size(workplace: Path):
     generate(TINY)
     assert validate(microstructures.OUT) == []
-    dataset = open_store(microstructures.OUT, MICROSTRUCTURES).load()
+    dataset = open_microstructures(microstructures.OUT).load()
     message = json.loads(Path("reports/metrics/microstructures.json").read_text())
     assert message == {
         "n_images": dataset.sizes["sample"],
         "n_failed": 0,
         "hash": read_manifest(microstructures.OUT).hash,
     }
-    assert set(dataset["generator"].values) == {0, 1, 2, 3}
+    assert set(dataset["generator"].values) == {0, 1, 2, 3, 4}
     assert dataset["image"].shape[1:] == TINY.shape
 
 
@@ -143,13 +142,14 @@ def test_an_image_that_cannot_be_made_is_recorded_in_its_row():
 
 def test_all_bad_params_are_reported_at_once():
     section = read_section("microstructures", ROOT / "params.yaml")
-    lamellae, phase_order, voronoi, cahn_hilliard = section["generators"].values()
+    lamellae, phase_order, voronoi, cahn_hilliard, matched_order = section["generators"].values()
     lamellae["scale_px"] = [9, 3]
     lamellae["noise_strength"] = [0, 1]
     phase_order["phase_order"] = [0, 2]
     phase_order["clip"] = 3
     voronoi["n_points"] = -1
     cahn_hilliard["composition"] = [-1, 1]
+    matched_order["n_iterations"] = 0
     with pytest.raises(ParamsError) as raised:
         build(MicrostructuresParams, section, "microstructures", "params.yaml")
     for key in (
@@ -159,6 +159,7 @@ def test_all_bad_params_are_reported_at_once():
         "generators.phase_order.clip",
         "generators.voronoi.n_points",
         "generators.cahn_hilliard.composition",
+        "generators.matched_order.n_iterations",
     ):
         assert key in str(raised.value)
 
@@ -167,7 +168,7 @@ def test_cells_wider_than_half_the_image_and_nothing_to_make_are_refused():
     with pytest.raises(ValueError, match=r"lamellae.scale_px: found 16, expected at most half the image, 10 px"):
         replace(DEFAULT, shape=(20, 128))
     with pytest.raises(ValueError, match="n_points 0 for all generators"):
-        with_points(DEFAULT, **dict.fromkeys(GENERATORS, 0))
+        with_points(DEFAULT, **dict.fromkeys(DEFAULT.generators, 0))
 
 
 @settings
