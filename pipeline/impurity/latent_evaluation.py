@@ -2,8 +2,8 @@
 
 Rows are spectra of test Hamiltonians, which no training and no choice of a training has seen, one of each mirror pair:
 with both, a coordinate that knows no more than the sign of the asymmetry would have a rank correlation of 0.75 with it.
-For every quantity each set of coordinates sends the one that follows it best on the validation Hamiltonians
-(models.laws.held_out). The sets:
+For every quantity each set of coordinates sends the one that follows it best on the same kind of rows of validation
+Hamiltonians (models.laws.held_out). The sets:
 
     summaries                    centroid, width, imbalance, height, onset of the curve: nothing is learnt
     principal_components         of the spectra, as many as the network has latents
@@ -108,7 +108,7 @@ def held_out_report(
                     sets,
                     np.where(defined_N, y_N, 0.0),
                     hamiltonian_N,
-                    choose_N=compared_N & defined_N & (split_N == 1),
+                    choose_N=score_N & defined_N & (split_N == 1),
                     score_N=score_N & defined_N & (split_N == 2),
                     against=SUMMARIES,
                     n_bootstrap=n_bootstrap,

@@ -24,7 +24,8 @@ def record(generator: str, descriptor: str, **r2: float) -> dict[str, object]:
 
 def latent(value: float) -> dict[str, object]:
     known = {"value": value, "low": 0.0, "high": 1.0, "latent": "even 1", "subset": "low_temperature"}
-    return known | {"linear_direction": 0.9, "nonlinear_r2": 0.9}
+    known |= {"n_rows": 592, "n_hamiltonians": 592, "baseline": "centroid", "baseline_value": 0.99}
+    return known | {"ahead": [0.001, -0.001, 0.003], "linear_direction": 0.9, "nonlinear_r2": 0.9}
 
 
 def coefficient(value: float) -> dict[str, object]:
@@ -63,7 +64,9 @@ INPUTS = {
         "accuracy": ACCURACY,
         "hash": "x",
     },
-    "metrics/latents": {"best_abs_spearman": {"log_T_K": latent(0.991), "asymmetry": latent(0.943)}},
+    "metrics/latents": {
+        "best_abs_spearman": {"log_T_K": latent(0.991), "n_d": latent(0.986), "asymmetry": latent(0.943)}
+    },
     "details/formula": {
         "coefficient_test": {
             name: coefficient(value)
@@ -82,7 +85,10 @@ EXPECTED = {
     "n_spectra": 13266,
     "friedel_99": 0.0036,
     "T_K_corr": 0.991,
+    "T_K_no_learning": 0.99,
+    "n_d_corr": 0.986,
     "asymmetry_corr": 0.943,
+    "max_scale_corr": None,
     "T_K_exponent": 1.5713,
     "T_K_prefactor": 0.498,
     "T_K_correction": 1.54,
@@ -115,7 +121,10 @@ def test_what_was_not_made_is_null(folder: Path):
     empty = [name for name, value in numbers.items() if value is None]
     assert empty == [
         "T_K_corr",
+        "T_K_no_learning",
+        "n_d_corr",
         "asymmetry_corr",
+        "max_scale_corr",
         "lamellae_R2",
         "active_force_eV_A",
         "random_force_eV_A",
