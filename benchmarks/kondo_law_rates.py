@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="only the table of what is there")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    encoding = "raw" if arguments.raw else "dimensionless"
+    encoding: Literal["dimensionless", "raw"] = "raw" if arguments.raw else "dimensionless"
     results = {}
     for seed in arguments.seeds:
         path = arguments.folder / f"law_{encoding}_{seed}.json"
@@ -65,7 +65,7 @@ def labels(seed: int, n_rows: int, folder: Path) -> KondoTable:
     return KondoTable(error=columns.pop("kondo_temperature_error"), **columns)
 
 
-def searched(table: KondoTable, encoding: str) -> dict[str, Any]:
+def searched(table: KondoTable, encoding: Literal["dimensionless", "raw"]) -> dict[str, Any]:
     params = load_params(FormulaParams, "formula")
     start = time.process_time()
     found = find_kondo_law(

@@ -18,6 +18,7 @@ A formula that is no such expansion (log log u, u^1.1) has no powers; its expone
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from math import log, pi
 from typing import Any
 
@@ -91,12 +92,12 @@ def kondo_asymptotics(
 
 
 def judged(
-    functions: Sequence[Callable[[Any, Any], Any]],
+    functions: Sequence[Callable[..., Any]],
 ) -> tuple[list[float] | None, list[list[float]] | None, str | None]:
     """For every asymmetry the slope, and [p, power of Gamma, c, c_1]; None where there are none, and why."""
     slopes, table = None, None
     try:
-        slopes = [growth(lambda u, f=f: f(u, GAMMA)) for f in functions]
+        slopes = [growth(partial(f, gamma=GAMMA)) for f in functions]
         table = [expanded(f) for f in functions]
     except NoExpansion as problem:
         return slopes, table, str(problem)
@@ -117,8 +118,8 @@ def log_scale(
     exponents: Sequence[Mapping[str, int]],
     link: str,
     asymmetry: float,
-) -> Callable[[Any, Any], Any]:
-    """log(T_K/D) as a function of u and Gamma/D at fixed asymmetry."""
+) -> Callable[..., Any]:
+    """log(T_K/D) as a function of u and `gamma` = Gamma/D at fixed asymmetry."""
     xi = (MP.mpf(str(asymmetry)) - 1) / 2
     parameters = [MP.mpf(float(c)) for c in constants]
 
@@ -135,10 +136,10 @@ def log_scale(
     return value
 
 
-def expanded(function: Callable[[Any, Any], Any]) -> list[float]:
+def expanded(function: Callable[..., Any]) -> list[float]:
     """[p, power of Gamma, c, c_1] from the expansion in u; Gamma/D must be one power and change nothing else."""
     here, there, farther = (
-        expand_at_infinity(lambda u, g=GAMMA * factor: function(u, g)) for factor in (1, MP.e, MP.e**2)
+        expand_at_infinity(partial(function, gamma=GAMMA * factor)) for factor in (1, MP.e, MP.e**2)
     )
     q, again = there.constant - here.constant, farther.constant - there.constant
     moved = max(abs(there.linear - here.linear), abs(there.logarithm - here.logarithm), abs(q - again))

@@ -81,7 +81,7 @@ def haldane_kondo_temperature(interaction: float, level: float, hybridization: f
 
 
 def corrected_haldane_kondo_temperature(interaction: float, level: float, hybridization: float) -> float:
-    """Haldane's form times exp(pi Gamma / (2 U)); exact for U >> pi Gamma at particle-hole symmetry (Bethe ansatz)."""
+    """Haldane's form times exp(pi Gamma / (2 U)), for U >> pi Gamma: the Bethe ansatz at symmetry, measured off it."""
     haldane = haldane_kondo_temperature(interaction, level, hybridization)
     return haldane * math.exp(math.pi * hybridization / (2 * interaction)) if math.isfinite(haldane) else math.nan
 

@@ -77,6 +77,7 @@ INPUTS = {
         "rules": {"selection": "", "tolerance": 0.2, "confidence": 0.95, "intervals": "", "library": ""},
         "targets": {},
         "left_out": {},
+        "general_laws": [],
     },
     "metrics/embedding": {"results": MAPS},
     "metrics/potential": {"stores": {"molecules": {"hipnn": trained(0.31)}}},

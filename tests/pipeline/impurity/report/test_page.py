@@ -149,13 +149,14 @@ METRICS = {
         "targets": {},
         "left_out": {},
         "general": [],
+        "general_laws": [],
     },
 }
 FACTS = Facts(n_spectra=5, n_failed=1, solver="example", kondo_solver="example")  # of spectra.tiny()
 BEST = {name: BestLatent(**found) for name, found in METRICS["latents"]["best_abs_spearman"].items()}
 DETAILS = {
     "latents": ["subsets"],
-    "formula": ["coefficient_test", "controls", "engine_choice", "rules", "targets", "left_out"],
+    "formula": ["coefficient_test", "controls", "engine_choice", "rules", "targets", "left_out", "general_laws"],
 }  # kept beside the metrics, not among them
 SELECTION = {
     subset: {
