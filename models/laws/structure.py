@@ -79,7 +79,7 @@ def bootstrap_constants(
     def jacobian(parameters: FloatArray, root_weight: FloatArray, shifted: FloatArray) -> FloatArray:
         with np.errstate(all="ignore"):
             parts = [np.broadcast_to(g(*columns, *parameters), target.shape) for g in gradient]
-        return np.nan_to_num(np.stack(parts, axis=1), posinf=0.0, neginf=0.0) * root_weight[:, None]
+        return np.asarray(np.nan_to_num(np.stack(parts, axis=1), posinf=0.0, neginf=0.0) * root_weight[:, None])
 
     def fit(start: FloatArray, root_weight: FloatArray, shifted: FloatArray) -> FloatArray:
         arguments = (root_weight, shifted)

@@ -110,10 +110,7 @@ def headline(root: Path) -> dict[str, int | float | None]:
     n_spectra        spectra of impurities in the store
     friedel_99       99th percentile of the difference between pi Gamma A(0) and Friedel's sum rule
     T_K_corr         |Spearman| of one latent variable and log T_K, test Hamiltonians, low temperatures
-    T_K_no_learning  the same of the centroid of the spectrum, or another summary of the curve
     n_d_corr         |Spearman| of another latent variable and the occupation, the same rows, no mirror images
-    asymmetry_corr   and the asymmetry
-    max_scale_corr   |Spearman| of one latent variable and log max(T_K, T, |B|), all temperatures and fields
     T_K_exponent     fitted coefficient of eps_d (eps_d + U) / (U Gamma) in log T_K; Haldane: pi/2
     T_K_prefactor    fitted coefficient of log(U / Gamma); Haldane: 1/2
     T_K_correction   fitted coefficient of Gamma / U, which Haldane's law lacks; Bethe ansatz: pi/2
@@ -124,10 +121,7 @@ def headline(root: Path) -> dict[str, int | float | None]:
         "n_spectra": spectra.n_spectra,
         "friedel_99": spectra.friedel.percentile_99,
         "T_K_corr": best["log_T_K"].value if "log_T_K" in best else None,
-        "T_K_no_learning": best["log_T_K"].baseline_value if "log_T_K" in best else None,
         "n_d_corr": best["n_d"].value if "n_d" in best else None,
-        "asymmetry_corr": best["asymmetry"].value if "asymmetry" in best else None,
-        "max_scale_corr": best["log_max_scale"].value if "log_max_scale" in best else None,
         **{f"T_K_{term}": fit[term].coefficient for term in ("exponent", "prefactor", "correction")},
     }
 

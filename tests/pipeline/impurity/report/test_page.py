@@ -295,7 +295,10 @@ def test_the_finding_is_reported_by_the_metrics_and_by_nothing_else():
     assert "no formula for the Kondo temperature was selected" in message(selected=False)
     assert "0.967" in message()
     assert "1.61 [1.41,\u00a01.73]" in message()
-    assert "latent that follows log T_K (|Spearman| 0.967), and another that loosely follows" in message()
+    assert (
+        "latent that follows log T_K (|Spearman| 0.967 on test Hamiltonians, where the centroid of the curve alone has "
+        "0.943), and another that follows the occupation (0.91)"
+    ) in message()
 
 
 def test_the_variants_of_the_fit_are_counted():
@@ -305,7 +308,9 @@ def test_the_variants_of_the_fit_are_counted():
 
 
 def test_latents_that_could_not_be_judged_are_not_praised():
-    assert "found no active latent that could be judged" in finding(FACTS, {}, [], Coefficient(**CORRECTION))
+    assert "found no active latent that could be scored on test Hamiltonians" in finding(
+        FACTS, {}, [], Coefficient(**CORRECTION)
+    )
     vae = SpectrumVAEMetrics(**METRICS["spectrum_vae"])
     assert len(key_numbers(FACTS, vae, {}, [])) == len(key_numbers(FACTS, vae, BEST, [])) - 2
 
