@@ -70,16 +70,21 @@ def test_spectra_latents_and_the_fit_are_the_measured_ones():
     assert f"{spectra['friedel']['percentile_99']:.4f}" in friedel and f"{spectra['friedel']['worst']:.4f}" in friedel
     assert f"{spectra['friedel']['n_rows']:,}" in friedel
     latents = metrics("latents")["best_abs_spearman"]
-    for begin, name in (
-        ("one latent against log T_K", "log_T_K"),
-        ("one latent against the asymmetry", "asymmetry"),
-        ("the same latent against the occupation", "n_d"),
+    for begin, measured in (
+        ("one latent against log T_K", latents["log_T_K"]),
+        ("the same for local moments |", latents["log_T_K"]["local_moment"]),
+        ("another latent against the occupation", latents["n_d"]),
+        ("the same latent against the asymmetry", latents["asymmetry"]),
+        ("all T and B: one latent", latents["log_max_scale"]),
+        ("the same for local moments, all T and B", latents["log_max_scale"]["local_moment"]),
     ):
-        found = latents[name]
-        if name != "n_d":
-            assert f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" in row(begin)
-        assert f"{found['value']:.3f}" in row(begin)
-    assert f"{latents['log_max_scale']['value']:.3f}" in PAGE
+        assert f"{measured['value']:.3f} [{measured['low']:.3f}, {measured['high']:.3f}]" in row(begin)
+        assert f"{measured['baseline'].replace('_', ' ')} " in row(begin)
+        assert f"alone {measured['baseline_value']:.3f}" in row(begin)
+        assert str(measured["n_hamiltonians"]) in row(begin)
+    accuracy = row("a second, finer setting")
+    assert f"{spectra['accuracy']['mean_median']:.4f}" in accuracy
+    assert f"{spectra['accuracy']['mean_worst']:.4f}" in accuracy
     assert f"{headline['T_K_exponent']:.4f}" in row("exponent")
     assert f"{headline['T_K_prefactor']:.3f}" in row("power of the prefactor")
     correction = metrics("formula")["correction_resolved"]

@@ -45,17 +45,26 @@ def test_another_exponent_is_told_apart():
     assert slope(scale.log_ratio, log_ratio) == pytest.approx(2, abs=0.01)
 
 
+def test_scatter_of_the_latent_biases_no_coefficient():
+    """A fit of log Gamma to s(z) would shrink the slope to the share of variance that is not scatter, here 0.8."""
+    u, x, log_gamma, log_ratio = impurities(2000)
+    energy = log_gamma + log_ratio
+    z = energy + 0.5 * energy.std() * np.random.default_rng(2).normal(size=len(u))
+    scale = calibrated_scale(z, log_gamma, np.column_stack([u, x]), **SETTINGS)
+    assert slope(scale.log_ratio, log_ratio) == pytest.approx(1, abs=0.05)
+
+
 def test_a_latent_that_follows_no_energy_explains_nothing():
     u, x, log_gamma, _ = impurities()
     noise = np.random.default_rng(1).normal(size=len(u))
     assert calibrated_scale(noise, log_gamma, np.column_stack([u, x]), **SETTINGS).explained < 0.2
-    dimensionless = u * x * (1 + x)
+    dimensionless = u * x * (1 + x) + 0.01 * noise
     assert calibrated_scale(dimensionless, log_gamma, np.column_stack([u, x]), **SETTINGS).explained < 0.2
 
 
 def test_too_few_rows_and_a_constant_unit_are_refused():
     u, x, log_gamma, log_ratio = impurities(60)
-    with pytest.raises(NoScale, match="found 60 rows for 22 coefficients, expected at least 88"):
+    with pytest.raises(NoScale, match="found 60 rows for 23 coefficients, expected at least 92"):
         calibrated_scale(log_ratio, log_gamma, np.column_stack([u, x]), **SETTINGS)
     u, x, log_gamma, log_ratio = impurities(200)
     with pytest.raises(NoScale, match="same in all rows"):
