@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-from pipeline.discover.records import Formula
-from pipeline.impurity.records import FormulaMetrics, LatentsMetrics, SpectraMetrics
-from pipeline.report.page import ResultRow, number, r_squared, result_rows, value_with_interval
+from pipeline.impurity.records import FormulaMetrics, GeneralVerdict, LatentsMetrics, SpectraMetrics
+from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
 
 __all__ = ["rows"]
-
-LAWS = {"haldane": "Haldane's law", "haldane_corrected": "Haldane's law with the correction"}
-ENGINES = {"library": "a sparse choice from a library that holds both reference laws"}
 
 
 @result_rows("spectra", order=10)
@@ -17,7 +13,7 @@ def rows(root: Path) -> list[ResultRow]:
     spectra, best = SpectraMetrics.read(root), LatentsMetrics.read(root).best_abs_spearman
     formula = FormulaMetrics.read(root)
     tk, occupation, term = best["log_T_K"], best["n_d"], formula.correction_resolved
-    selected = [r for r in formula.results if r.target == "nrg" and r.encoding == "dimensionless" and r.selected]
+    general = formula.general[0]
     return [
         (
             "impurity spectra by NRG",
@@ -35,10 +31,10 @@ def rows(root: Path) -> list[ResultRow]:
             f"its {occupation.baseline} {number(occupation.baseline_value, 3)}",
         ),
         (
-            "formula of T_K, searched for",
-            "; ".join(f"{_engine(record)} finds {_law(record)}" for record in selected),
-            "T_K from NRG susceptibilities; R2 beyond the training range "
-            + " and ".join(r_squared(record.r2_extrapolation) for record in selected),
+            "formula of T_K/D, searched for",
+            f"genetic programming ({general.engine}), given energies and their units alone: {_found(general)}",
+            f"expansion of the formula at large U/Gamma, with intervals; {number(general.n_rows)} local moments by "
+            "NRG, one seed, on which the rules of the search were settled",
         ),
         (
             "the term Gamma/U that Haldane's law lacks",
@@ -49,10 +45,16 @@ def rows(root: Path) -> list[ResultRow]:
     ]
 
 
-def _engine(record: Formula) -> str:
-    return ENGINES.get(record.engine, f"genetic programming ({record.engine})")
-
-
-def _law(record: Formula) -> str:
-    other = "Haldane's exponent beside other terms" if record.has_exponent else "neither reference law"
-    return LAWS.get(record.matches or "", other)
+def _found(verdict: GeneralVerdict) -> str:
+    """Which parts of the reference law the expansion of its formula has."""
+    parts = {
+        "Haldane's exponent": verdict.exponent,
+        "the prefactor sqrt(U Gamma)": verdict.prefactor,
+        "its constant": verdict.constant_agrees,
+        "a term Gamma/U that agrees with the Bethe ansatz": verdict.correction_agrees,
+    }
+    found = [words for words, holds in parts.items() if holds]
+    missed = [words for words, holds in parts.items() if not holds]
+    return "; ".join(
+        [f"finds {', '.join(found)}"] * bool(found) + [f"does not find {', '.join(missed)}"] * bool(missed)
+    )
