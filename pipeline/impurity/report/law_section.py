@@ -14,7 +14,7 @@ from matplotlib.ticker import NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.discover.records import Formula
-from pipeline.impurity.records import Coefficient, Control, FormulaDetails, FormulaMetrics
+from pipeline.impurity.records import Coefficient, Control, FormulaDetails, FormulaMetrics, GeneralVerdict
 from pipeline.report.drawing import CYCLE, MUTED, formula_markup, new_figure
 from pipeline.report.page import Block, Notice, Paragraph, Picture, Section, Table, number, picture, value_with_interval
 
@@ -98,6 +98,8 @@ def law_section(
             "sampled without use of any formula. Right, the ratio of law to measurement.",
         )
     )
+    if metrics.general:
+        blocks.append(_general(metrics.general))
     blocks += [coefficient_table(details.coefficient_test), _pareto(fronts), _equations(metrics.results, found)]
     blocks += [Notice(text=f"No search for target “{target}”: {why}") for target, why in details.left_out.items()]
     blocks.append(_controls(details.controls))
@@ -109,6 +111,33 @@ def law_section(
         "references, fixed before the search: Haldane's log T_K = πε_d(ε_d + U)/2UΓ + log √(UΓ/2), and this plus "
         f"πΓ/2U. The engine here is {engine.ran} (asked for: {engine.requested}; {engine.why}).",
         blocks=blocks,
+    )
+
+
+def _general(verdicts: Sequence[GeneralVerdict]) -> Table:
+    """What the engine finds for T_K/D in stages, judged by the expansion of its formula."""
+    parts = {
+        "exponent": "exponent",
+        "√(UΓ)": "prefactor",
+        "constant": "constant_agrees",
+        "Γ/U resolved": "correction_resolved",
+        "and agrees": "correction_agrees",
+    }
+    rows = [
+        [
+            f"{ENGINE_WORDS.get(verdict.engine, verdict.engine)}; {verdict.encoding}",
+            verdict.equation or (verdict.problem or "found nothing"),
+            number(verdict.n_rows),
+            *("yes" if getattr(verdict, field) else "no" for field in parts.values()),
+        ]
+        for verdict in verdicts
+    ]
+    return Table(
+        columns=["engine; inputs", "log(T_K/D)", "Hamiltonians", *parts],
+        rows=rows,
+        caption="The law of T_K/D by the engine alone: energies and their units in, no terms of any law; searched in "
+        "stages. Judged by the expansion of the formula at large U/Γ, at five asymmetries: whether the bootstrap interval "
+        "of each coefficient lies within 2 % (exponent) or 10 % (powers) of theory, or holds it (constant, Γ/U).",
     )
 
 
