@@ -137,7 +137,8 @@ def _general(verdicts: Sequence[GeneralVerdict]) -> Table:
         rows=rows,
         caption="The law of T_K/D by the engine alone: energies and their units in, no terms of any law; searched in "
         "stages. Judged by the expansion of the formula at large U/Γ, at five asymmetries: whether the bootstrap "
-        "interval of each coefficient lies within 2 % (exponent) or 10 % (powers) of theory, or holds it (constant, Γ/U).",
+        "interval of each coefficient lies within 2 % (exponent) or 10 % (powers) of theory, or holds it (constant, "
+        "Γ/U).",
     )
 
 
