@@ -164,7 +164,8 @@ class OneLaw(SymbolicEngine):
     equation: str
 
     def fit(self, inputs, target, names, *, seed, units=None):
-        found = Candidate(equation=self.equation, complexity=5, loss=1.0)
+        equation = self.equation if "u" in names else f"log({names[0]})"  # the staged search has names of its own
+        found = Candidate(equation=equation, complexity=5, loss=1.0)
         return FrontResult(engine=self.name, names=tuple(names), candidates=(found,))
 
 

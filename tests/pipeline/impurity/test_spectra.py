@@ -35,7 +35,7 @@ from stores.zarr_store import open_store
 from tests.models.physics.impurity.test_triqs import wrapper_script
 
 ROOT = Path(__file__).parents[3]
-PARAMS = load_params(SpectraParams, "spectra", ROOT / "params.yaml")
+PARAMS = replace(load_params(SpectraParams, "spectra", ROOT / "params.yaml"), n_hamiltonians=10**4, n_held_out=0)
 OMEGA = frequency_grid(replace(PARAMS.grid, n_positive=6))
 
 
@@ -119,7 +119,7 @@ def make(params, solver, finer=FINER):
 
 def rows_of(field):
     impurity = AndersonImpurity(interaction=0.2, level=-0.06, hybridization=0.02, field=field)
-    hamiltonian = Hamiltonian(index=11, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True)
+    hamiltonian = Hamiltonian(index=11, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True, held_out=False)
     return solve_shard([hamiltonian], omega=OMEGA, method=toy(ToySolver()), finer=FINER)
 
 
@@ -134,6 +134,27 @@ def test_a_hamiltonian_is_drawn_whatever_the_others_are():
     few, many = replace(PARAMS, n_hamiltonians=8), replace(PARAMS, n_hamiltonians=10**6)
     assert draw_hamiltonian(few, 5) == draw_hamiltonian(many, 5)
     assert draw_hamiltonian(few, 5) != draw_hamiltonian(replace(few, seed=9), 5)
+
+
+def test_held_out_hamiltonians_are_their_own_draws_at_zero_field_and_the_lowest_temperature():
+    """Whatever the number of the others is, and never one of them."""
+    few, many = (replace(PARAMS, n_hamiltonians=n, n_held_out=200) for n in (8, 3000))
+    held_out = [draw_hamiltonian(few, 8 + i) for i in range(200)]
+    for i, hamiltonian in enumerate(held_out):
+        assert hamiltonian.held_out and hamiltonian.index == 8 + i
+        assert hamiltonian.impurity == draw_hamiltonian(many, 3000 + i).impurity
+        assert hamiltonian.impurity.field == 0
+        assert hamiltonian.temperatures == (PARAMS.sampling.temperature[0],)
+    others = {draw_hamiltonian(many, i).impurity.interaction for i in range(3000)}
+    assert not others & {hamiltonian.impurity.interaction for hamiltonian in held_out}
+
+
+def test_rows_of_held_out_hamiltonians_are_marked(here):
+    make(replace(PARAMS, n_hamiltonians=6, n_held_out=4), ToySolver())
+    dataset = open_store(spectra.OUT, SPECTRA).load()
+    assert set(dataset["hamiltonian"].values) == set(range(10))
+    np.testing.assert_array_equal(dataset["held_out"], dataset["hamiltonian"] >= 6)
+    assert dataset.attrs["seed"] == str(PARAMS.seed)
 
 
 def test_draws_fill_their_ranges_evenly():
@@ -234,7 +255,7 @@ def test_the_residual_and_the_integral_stand_in_each_row(here):
 def test_a_hamiltonian_is_solved_twice_whatever_the_others_are_and_the_draws_stay():
     few, many = replace(PARAMS, n_hamiltonians=8), replace(PARAMS, n_hamiltonians=10**6)
     all_twice, none = (replace(PARAMS, quality=replace(PARAMS.quality, share=share)) for share in (1.0, 0.0))
-    for index in range(20):
+    for index in range(8):
         hamiltonian = draw_hamiltonian(few, index)
         assert hamiltonian == draw_hamiltonian(many, index)
         assert replace(hamiltonian, solved_twice=True) == draw_hamiltonian(all_twice, index)
@@ -325,7 +346,7 @@ def far(limit, impurity):
 )
 def test_what_breaks_a_limit_of_the_schema_is_a_failure_of_its_hamiltonian(solver, finer, reason):
     impurity = AndersonImpurity(interaction=0.3, level=-0.15, hybridization=0.02)
-    hamiltonian = Hamiltonian(index=0, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True)
+    hamiltonian = Hamiltonian(index=0, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True, held_out=False)
     rows = solve_shard([hamiltonian], omega=OMEGA, method=toy(solver), finer=finer)
     assert set(rows["status"]) == {FAILED}
     assert reason in rows["failure"][0]
@@ -344,6 +365,7 @@ def test_no_partition_into_shards_changes_the_store(here):
 
 TINY = {
     "n_hamiltonians": "12",
+    "n_held_out": "0",
     "hamiltonians_per_shard": "1",
     "n_keep": "16",
     "n_z": "1",
@@ -485,6 +507,7 @@ def test_a_solver_defined_elsewhere_runs_the_stage_once_it_is_registered(here, m
         .read_text()
         .replace("solver: nrg", "solver: toy")
         .replace("n_hamiltonians: 1700", "n_hamiltonians: 3")
+        .replace("n_held_out: 500", "n_held_out: 0")
     )
     (here / "params.yaml").write_text(text)
     monkeypatch.setattr(spectra, "kondo_temperature", lambda impurity, **_: toy_kondo_temperature(impurity))
