@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.discover.goals import LATENTS, LatentGoals
 from pipeline.discover.records import Measures
-from pipeline.impurity.records import BestLatent, SubsetReport
+from pipeline.impurity.records import BestLatent, HeldOutSet, SubsetReport
 from pipeline.impurity.report.spectra_section import SpectrumTable, symlog_frequency_axis
 from pipeline.report.axes import draw_association
 from pipeline.report.drawing import CYCLE, INK, SEQUENTIAL, WARM, new_figure, thinned
@@ -40,16 +40,22 @@ SUBSET_WORDS = {
     "low_temperature": "lowest temperature, no field",
     "full": "all temperatures and fields",
 }
-ROW_WORDS = {"test": "test", "local_moment": "test, local moment"}
+ROW_WORDS = {  # subset, scored rows
+    ("low_temperature", "test"): "low T",
+    ("low_temperature", "local_moment"): "low T, local moments",
+    ("full", "test"): "all T, B",
+    ("full", "local_moment"): "all T, B, local moments",
+}
 SET_WORDS = {
-    "network": "network, the selected training",
-    "summaries": "centroid, width, imbalance, height, onset",
-    "principal_components": "principal components",
-    "principal_components_cumulative": "principal components of the cumulative weight",
-    "untrained": "the network before training",
-    "autoencoder": "plain autoencoder",
+    "network": "network",
+    "summaries": "summaries of the curve",
+    "principal_components": "PCA",
+    "principal_components_cumulative": "PCA of cumulated weight",
+    "untrained": "before training",
+    "autoencoder": "plain AE",
     "beta_vae": "plain β-VAE",
 }
+NAMED = ("network", "summaries")  # sets whose coordinate is named in the table
 MEASURES = ("spearman", "pearson", "distance_correlation", "mutual_information")
 
 
@@ -150,34 +156,38 @@ def _reached(best: Mapping[str, BestLatent]) -> Table:
 
 
 def _beside_baselines(reports: Mapping[str, SubsetReport]) -> Table:
-    """Every set of coordinates on the same held-out rows."""
+    """One row for each quantity and kind of rows, one column for each set of coordinates."""
     rows: list[list[str]] = []
-    chosen: list[int] = []
     for subset, report in reports.items():
         for quantity, scored in report.held_out.items():
             for row_set, line in scored.items():
-                n_hamiltonians = next(iter(line.values())).n_hamiltonians
-                for name, kept in line.items():
-                    if name == "network":
-                        chosen.append(len(rows))
-                    rows.append(
-                        [
-                            _words(quantity),
-                            f"{_subset(subset)}; {ROW_WORDS[row_set]}, {number(n_hamiltonians)} Hamiltonians",
-                            SET_WORDS.get(name, name.replace("_", " ")),
-                            kept.coordinate.replace("_", " "),
-                            value_with_interval(*kept.spearman),
-                            "" if name == "summaries" else value_with_interval(*kept.ahead),
-                        ]
-                    )
+                own = line.get("network")
+                of_seeds = [of.spearman[0] for name, of in line.items() if name.startswith("seed_")]
+                seeds = [value for value in of_seeds if value is not None]
+                any_set = next(iter(line.values()))
+                rows.append(
+                    [
+                        f"{_words(quantity)}, {ROW_WORDS[subset, row_set]} ({number(any_set.n_hamiltonians)})",
+                        *(_held_out_cell(line.get(name), named=name in NAMED) for name in SET_WORDS),
+                        f"{number(min(seeds))} to {number(max(seeds))}" if seeds else number(None),
+                        value_with_interval(*own.ahead) if own else number(None),
+                    ]
+                )
     return Table(
-        columns=["quantity", "rows", "coordinates", "which", "|Spearman|", "ahead of the summaries"],
+        columns=["quantity, rows (Hamiltonians)", *SET_WORDS.values(), "all trainings", "network less summaries"],
         rows=rows,
-        highlighted=frozenset(chosen),
-        caption="What learning adds. Every set sends the one coordinate that follows the quantity best on validation "
-        "Hamiltonians; it is scored on test Hamiltonians, one of each mirror pair. Last column: paired difference from "
-        "the best summary of the curve, which needs no learning.",
+        caption="What learning adds. |Spearman| on test Hamiltonians, one of each mirror pair. Every set of "
+        "coordinates sends the one that follows the quantity best on validation Hamiltonians of the same kind. "
+        "Summaries: centroid, width, imbalance, height and onset of the curve, which need no learning. Last column: "
+        "paired difference.",
     )
+
+
+def _held_out_cell(of: HeldOutSet | None, *, named: bool) -> str:
+    if of is None:
+        return number(None)
+    value = number(of.spearman[0])
+    return f"{value} ({of.coordinate.replace('_', ' ')})" if named else value
 
 
 def _words(quantity: str) -> str:
