@@ -214,7 +214,8 @@ def test_help_has_every_option_with_what_it_is_its_default_and_its_range(name: s
         kind, option = get_args(hints[known.name])
         assert option.help
         if not option.argument:
-            assert re.search(f"--{known.name.replace('_', '-')}[ ,]", shown)
+            words = option.words or (f"--{known.name.replace('_', '-')}",)
+            assert all(re.search(f"{word}[ ,]", shown) for word in words)
         default = option.unset or known.default
         if kind is not bool and not isinstance(default, str | int | float | Path):
             assert "[required]" in shown

@@ -43,7 +43,7 @@ def test_a_sound_store_passes_in_its_own_process(sound):
         [sys.executable, "-m", "pipeline.cli", "validate", sound], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "valid spectra store, version 2" in done.stdout
+    assert "valid spectra store, version 3" in done.stdout
 
 
 def test_a_missing_shard_is_found(store, capsys):

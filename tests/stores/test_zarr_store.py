@@ -63,6 +63,7 @@ def test_rows_in_any_portions_make_the_same_store(tmp_path_factory, portions):
         "hybridization": np.linspace(0.01, 0.02, n_rows),
         "level": np.full(n_rows, -0.05),
         "kondo_temperature": np.linspace(1e-4, 1e-3, n_rows),
+        "kondo_temperature_error": np.full(n_rows, 1e-7),
         "status": np.zeros(n_rows, dtype=np.int8),
         "failure": np.full(n_rows, ""),
     }

@@ -7,7 +7,7 @@ import torch
 
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.potential import evaluate
-from models.training import telling
+from models.training import progress
 from models.training.batches import EpochBatches
 from models.training.potentials import potential_module
 from models.training.potentials.potential_loss import PotentialLoss
@@ -54,7 +54,7 @@ def test_a_cut_and_resumed_training_ends_with_the_same_weights(tmp_path, setting
 
 
 def test_a_training_that_tells_how_far_it_is_ends_with_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(telling, "LEAST_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_S", 0.0)
     reported = []
     assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=reported.append)))
     steps = [far.step for far in reported]

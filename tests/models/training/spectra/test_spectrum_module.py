@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
-from models.training import telling
+from models.training import progress
 from models.training.batches import EpochBatches
 from models.training.spectra import spectrum_module
 from models.training.spectra.elbo import kl_per_latent
@@ -46,8 +46,8 @@ def test_resumed_training_ends_with_the_same_weights(tmp_path):
     assert (whole.best_epoch, whole.best_objective) == (resumed.best_epoch, resumed.best_objective)
 
 
-def test_telling_how_far_a_training_is_changes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(telling, "LEAST_S", 0.0)
+def test_reporting_how_far_a_training_is_changes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_S", 0.0)
     reported = []
     assert torch.equal(weights(train(tmp_path / "a")), weights(train(tmp_path / "b", report=reported.append)))
     assert 9 <= len(reported) <= 11
