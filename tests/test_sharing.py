@@ -114,7 +114,7 @@ def test_a_committed_lock_of_qm9_is_not_in_the_way_either(workplace: Path, tmp_p
             file.read_text(),
         )
     )
-    file.write_text(re.sub(r"    deps:\n(      - .*\n)+", "", file.read_text()))
+    file.write_text(re.sub(r"    deps: \[[^\]]*\]\n", "", file.read_text()))
     follow(
         f"dvc pull && dvc repro {DAGS[1]}:qm9 && git add --all && git commit -qm qm9 && dvc push",
         work,

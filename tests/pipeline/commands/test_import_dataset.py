@@ -94,7 +94,7 @@ def test_several_files_become_one_store(tmp_path: Path):
     files = [str(extxyz(tmp_path / f"{name}.xyz")) for name in "ab"]
     run("import-dataset", "extxyz", *files, "--out", str(tmp_path / "a.zarr"), "--group", "file")
     arrays_ = load_atoms(tmp_path / "a.zarr")
-    np.testing.assert_array_equal(arrays_.group, np.repeat([0, 1], 40))
+    np.testing.assert_array_equal(arrays_.frames.groups, np.repeat([0, 1], 40))
 
 
 def test_wrong_options_are_all_reported_at_once(tmp_path: Path):

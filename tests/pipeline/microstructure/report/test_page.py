@@ -26,9 +26,11 @@ SEARCH = {
     "extrapolation_fraction": 0.1,
     "confidence": 0.95,
     "n_bootstrap": 20,
-    "operon": {"population": 50, "generations": 2, "raw_generations": 2, "max_length": 10},
-    "library": {"max_power": 1, "max_total": 1, "max_terms": 2, "beam": 5},
-    "pysr": {"iterations": 1, "max_size": 10, "timeout_s": 10.0},
+    "engines": {
+        "operon": {"population": 50, "generations": 2, "raw_generations": 2, "max_length": 10},
+        "library": {"max_power": 1, "max_total": 1, "max_terms": 2, "beam": 5},
+        "pysr": {"iterations": 1, "max_size": 10, "timeout_s": 10.0},
+    },
 }
 SETTINGS = {
     "methods": ["mds"],
