@@ -41,7 +41,7 @@ def test_an_unknown_oracle_is_refused(oracle, message):
 def test_ranges_inside_the_section_are_refused_with_the_rest():
     gpaw = {"cutoff_eV": 250.0, "k_mesh": [12, 12, 12], "smearing_eV": 0.1}
     given = {"oracle": "none", "gpaw": gpaw, "properties": {"elastic": {"strain": -1.0}, "families": ["elastc"]}}
-    with pytest.raises(ParamsError, match=r"properties.elastic: .*strain: found -1.0"):
+    with pytest.raises(ParamsError, match=r"properties\.elastic\.strain: found -1.0"):
         build(AluminiumBenchmarkParams, given, "aluminium_benchmark", "params.yaml")
 
 

@@ -23,7 +23,7 @@ def tables(tmp_path, monkeypatch) -> Path:
 def test_the_store_is_valid_and_atomization_energies_are_those_of_b3lyp(tables: Path):
     make(PARAMS, tables)
     assert validate(OUT) == []
-    assert len(load_atoms(OUT)) == 4
+    assert len(load_atoms(OUT).frames) == 4
     metrics = json.loads(METRICS.read_text())
     assert (metrics["n_molecules"], metrics["n_atoms"], metrics["n_groups"]) == (4, 16, 4)
     # U0 of CH4, NH3, H2O, C2H2 less their atoms at B3LYP/6-31G(2df,p) [Hartree]
