@@ -75,7 +75,7 @@ def latent_section(
         title="Latents",
         introduction="A variational autoencoder compresses each spectrum into a few numbers. It sees spectra only; "
         "no parameter and no Kondo temperature enters a training or the choice among the trainings. The form of its "
-        "objective and the default weights in it were settled beforehand on other data, with labels in sight.",
+        "objective and the default weights in it were chosen on data of the default seed, with labels in sight.",
         blocks=blocks,
     )
 
