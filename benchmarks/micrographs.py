@@ -5,9 +5,10 @@
     python benchmarks/micrographs.py evaluate FOLDER [GENERATOR ...]     on evaluation data; of all where none is named
     python benchmarks/micrographs.py report FOLDER                       of what has been evaluated, in Markdown
 
-`choose` writes FOLDER/choice_GENERATOR.json, `evaluate` reads it and writes FOLDER/GENERATOR.json. Data, candidates,
-seeds: micrographs.yaml; the rule: pipeline/microstructure/descriptor_comparison.py. About 2 CPU minutes for each
-generator and step.
+`choose` writes FOLDER/choice_GENERATOR.json, `evaluate` reads it and writes FOLDER/GENERATOR.json. FOLDER is
+profiles/replication/micrographs, where `latentlaw replicate` reads the choices too. Data, candidates, seeds:
+profiles/replication/micrographs.yaml; the rule: pipeline/microstructure/descriptor_comparison.py. About 2 CPU minutes
+for each generator and step.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from models.laws.correlation import Interval
+from pipeline.microstructure.claims import SETTINGS
 from pipeline.microstructure.descriptor_comparison import (
     Compared,
     ComparisonParams,
@@ -30,7 +32,6 @@ from pipeline.microstructure.descriptor_comparison import (
 )
 from pipeline.runtime.params import build, read_yaml
 
-PARAMS = Path(__file__).with_suffix(".yaml")
 WORDS = {
     "efficientnet": "EfficientNet-Lite0, pretrained",
     "random_efficientnet": "EfficientNet-Lite0, random weights (control)",
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("generators", nargs="*")
     arguments = parser.parse_args()
-    params = build(ComparisonParams, read_yaml(PARAMS), "comparison", str(PARAMS))
+    params = build(ComparisonParams, read_yaml(SETTINGS), "comparison", str(SETTINGS))
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     start = time.process_time()

@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.commands.options.clone import ReplicateOptions
 from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.protocol import read_protocol
-from pipeline.runtime.replication import measure, replicated_lanes, replication_metrics
+from pipeline.runtime.replication import differs, measure, replicated_lanes, replication_metrics
 from pipeline.runtime.replication_records import Claim, Measurement
 
 __all__ = ["main"]
@@ -39,7 +39,7 @@ def main(options: ReplicateOptions) -> int:
     measurements: list[Measurement] = []
     for seed in seeds:  # the outer loop, so that all claims have as many seeds when the run is stopped
         for box in options.boxes or boxes:
-            for name in options.lanes or lanes:
+            for name in filter(lambda lane: differs(lane, protocol.boxes[box]), options.lanes or lanes):
                 print(f"replicate: {name}, box {box}, data seed {seed}", flush=True)
                 try:
                     measurements.append(measure(name, box, protocol.boxes[box], seed, trainings, base=base))

@@ -23,6 +23,7 @@ import psutil
 from pipeline.commands.options.clone import ReproOptions
 from pipeline.report.published import against_published
 from pipeline.runtime.check_params import wrong_params
+from pipeline.runtime.unchanged import watched
 
 __all__ = ["addresses", "heal_rwlock", "live_runs"]
 
@@ -49,10 +50,18 @@ def main(options: ReproOptions) -> int:
     if healed:
         print(f"repro: {healed}", flush=True)
     adapt_to_git(Path.cwd())
-    start = time.monotonic()
-    status = run_dvc(["repro", *addresses(options.words)])
-    minutes, seconds = divmod(round(time.monotonic() - start), 60)
-    print(f"repro: {minutes} min {seconds} s")
+    files = None if options.words else watched(Path.cwd())
+    if files and files.unchanged():
+        print("repro: no file of the pipeline has changed since it last ran to its end: nothing to do")
+        status = 0
+    else:
+        start = time.monotonic()
+        before = files.sources_state() if files else ""
+        status = run_dvc(["repro", *addresses(options.words)])
+        minutes, seconds = divmod(round(time.monotonic() - start), 60)
+        print(f"repro: {minutes} min {seconds} s")
+        if files and not status:
+            files.keep(before)
     if not status and REPORT.is_file():
         for line in against_published(Path.cwd()):
             print(f"repro: {line}", flush=True)

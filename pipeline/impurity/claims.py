@@ -80,7 +80,7 @@ def changes(data_seed: int, training_seeds: Sequence[int]) -> dict[str, Any]:
 
 
 @replicated("impurity", stages=STAGES, changes=changes)
-def measure_impurity(folder: Path) -> list[Measured]:
+def measure_impurity(folder: Path, data_seed: int) -> list[Measured]:
     subsets = LatentsDetails.read(folder).subsets
     trainings = SpectrumVAEMetrics.read(folder).subsets
     spectra = open_store(folder / "data/spectra.zarr", SPECTRA).load()

@@ -46,15 +46,15 @@ MACHINERY = (
 )
 
 
-def content_key(stage: str, *shaping: object, only: Sequence[str] = (), also: Sequence[str] = ()) -> str:
+def content_key(stage: str | None, *shaping: object, only: Sequence[str] = (), also: Sequence[str] = ()) -> str:
     """Hash of all that shapes what a stage makes: `shaping` (JSON-able: params, hashes of stores) and its code.
 
     `only`: of the stage's code no more than these folders and files, where a part of its work is kept on its own.
-    `also`: further files, of a command that does the same work as the stage.
+    `also`: further files and folders, of a command that does the same work as the stage; without a stage, all its code.
     Raises ValueError for a stage or a part of it that is not in dvc.yaml.
     """
     root = Path(__file__).resolve().parents[2]
-    listed = code_deps(root, stage)
+    listed = [] if stage is None else code_deps(root, stage)
     if unknown := [path for path in only if not any(covers(dep, path) or covers(path, dep) for dep in listed)]:
         raise ValueError(f"stage {stage}: found {unknown}, expected some of its code deps {listed}; correct dvc.yaml")
     files = sorted({file for dep in (*listed, *also) for file in _files(root / dep)})

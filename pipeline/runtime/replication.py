@@ -18,7 +18,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from pipeline.runtime.profiles import apply_profile
 from pipeline.runtime.replication_records import Claim, Measurement, Number, ReplicationMetrics
 from stores.atomic import write_text
 
-__all__ = ["Measured", "ReplicatedLane", "claims_of", "measure", "replicated", "replicated_lanes"]
+__all__ = ["Measured", "ReplicatedLane", "claims_of", "differs", "measure", "replicated", "replicated_lanes"]
 
 CODE = Path(__file__).parents[2]
 RUNS = Path("runs/replication")
@@ -53,7 +53,7 @@ class Measured:
     baseline_value: float | None = None
 
 
-Measure = Callable[[Path], list[Measured]]
+Measure = Callable[[Path, int], list[Measured]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,19 +62,24 @@ class ReplicatedLane:
 
     stages: tuple[str, ...]  # "impurity.spectra": modules of pipeline, in this order
     changes: Callable[[int, Sequence[int]], dict[str, Any]]  # data seed, training seeds -> what differs in params
-    measure: Measure  # of a folder in which the stages have run
+    also: tuple[str, ...]  # code and settings beside the deps of its last stage that shape what is measured
+    measure: Measure  # of a folder in which the stages have run, and the data seed
 
 
 LANES: dict[str, ReplicatedLane] = {}
 
 
 def replicated(
-    name: str, *, stages: tuple[str, ...], changes: Callable[[int, Sequence[int]], dict[str, Any]]
+    name: str,
+    *,
+    stages: tuple[str, ...] = (),
+    changes: Callable[[int, Sequence[int]], dict[str, Any]] = lambda data_seed, training_seeds: {},
+    also: tuple[str, ...] = (),
 ) -> Callable[[Measure], Measure]:
     """Decorator of the function that measures."""
 
     def register(measure: Measure) -> Measure:
-        LANES[name] = ReplicatedLane(stages=stages, changes=changes, measure=measure)
+        LANES[name] = ReplicatedLane(stages=stages, changes=changes, also=also, measure=measure)
         return measure
 
     return register
@@ -106,9 +111,10 @@ def measure(
     for stage in lane.stages:
         _run_stage(stage, folder, keys[stage])
     kept = folder / "measured.json"
-    key = content_key(_name(lane.stages[-1]), keys, also=[f"pipeline/{name}/claims.py"])
+    last = _name(lane.stages[-1]) if lane.stages else None
+    key = content_key(last, keys, also=[f"pipeline/{name}/claims.py", *lane.also])
     if not kept.is_file() or json.loads(kept.read_text())["key"] != key:
-        measured = [asdict(one) for one in lane.measure(folder)]
+        measured = [asdict(one) for one in lane.measure(folder, seed)]
         write_text(kept, json.dumps({"key": key, "measured": measured}, indent=1) + "\n")
     return Measurement.model_validate(
         {"lane": name, "box": box, "data_seed": seed, "measured": json.loads(kept.read_text())["measured"]}
@@ -117,6 +123,11 @@ def measure(
 
 def sections(lane: ReplicatedLane) -> list[str]:
     return [_name(stage) for stage in lane.stages]
+
+
+def differs(name: str, overlay: Mapping[str, Any]) -> bool:
+    """Whether a box is one of its own for this lane: params as they are, or something changed in them."""
+    return not overlay or bool(overlay.keys() & sections(replicated_lanes()[name]))
 
 
 def claims_of(measurements: Iterable[Measurement]) -> list[Claim]:
@@ -132,6 +143,7 @@ def _claim(box: str, name: str, by_seed: Mapping[int, Sequence[Any]]) -> Claim:
     first = next(iter(by_seed.values()))[0]
     values = [float(np.mean([m.value for m in of])) for of in by_seed.values()]
     value, low, high = interval(values, first.kind)
+    baselines = Counter(m.baseline for of in by_seed.values() for m in of)
     beside = [m.baseline_value for of in by_seed.values() for m in of if m.baseline_value is not None]
     ahead = [
         float(np.mean([m.value - m.baseline_value for m in of]))
@@ -150,7 +162,7 @@ def _claim(box: str, name: str, by_seed: Mapping[int, Sequence[Any]]) -> Claim:
         low=low,
         high=high,
         lowest=min(trainings),
-        baseline=first.baseline,
+        baseline=" or ".join(name for name, _ in baselines.most_common()),
         baseline_value=float(np.mean(beside)) if beside else None,
         ahead=difference[0],
         ahead_low=difference[1],

@@ -265,3 +265,15 @@ def test_a_second_run_with_nothing_to_do_takes_less_than_three_cpu_seconds(clone
         if least < 3:
             break
     assert least < 3
+
+
+@pytest.mark.slow
+def test_dvc_is_asked_again_as_soon_as_a_file_of_the_pipeline_has_changed(clone: Path):
+    assert run(clone)[0] == 0
+    assert "nothing to do" in run(clone)[1]
+    (clone / "out.txt").write_text("damaged")
+    status, output = run(clone)
+    assert status == 0, output
+    assert "nothing to do" not in output
+    assert (clone / "out.txt").read_text() == "done"
+    assert "nothing to do" not in run(clone, "--force")[1]

@@ -13,6 +13,7 @@ from pipeline.runtime.replication import (
     Measured,
     ReplicatedLane,
     claims_of,
+    differs,
     interval,
     measure,
     replicated_lanes,
@@ -105,7 +106,8 @@ def lane(tmp_path, monkeypatch):
         "x": ReplicatedLane(
             stages=("spectra",),
             changes=lambda seed, trainings: {"spectra": {"seed": seed}},
-            measure=lambda folder: [
+            also=(),
+            measure=lambda folder, seed: [
                 Measured(claim="width", rows=(folder / "result.txt").read_text(), kind="number", value=1.0)
             ],
         )
@@ -129,6 +131,12 @@ def test_what_is_done_is_not_run_again_and_what_changed_is(lane):
     assert (lane / "x_default_1001/runs.txt").read_text() == "x"
     measure("x", "default", {}, 1001, [1], base=BASE.replace("width: 1", "width: 2"))
     assert (lane / "x_default_1001/runs.txt").read_text() == "xx"
+
+
+def test_a_box_that_changes_nothing_of_a_lane_is_not_run_for_it(lane):
+    assert differs("x", {})
+    assert differs("x", {"spectra": {"width": 9}, "latents": {"n": 3}})
+    assert not differs("x", {"latents": {"n": 3}})
 
 
 def test_a_stage_that_fails_ends_the_run_and_is_run_again(lane):
