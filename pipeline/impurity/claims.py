@@ -14,7 +14,12 @@ Of every training of every data seed, on test Hamiltonians, one of each mirror p
     exponent_rate_general_engine         the expansion of the formula that the engine found for T_K/D has Haldane's
                                          exponent; and prefactor_rate_..., correction_resolved_rate, ..._agrees_rate:
                                          sqrt(U Gamma), a term Gamma/U, and that of the Bethe ansatz
-    scale_of_latent                      share of the variance of log Gamma that this calibration explains, out of fold
+    scale_of_latent                      what log Gamma explains, out of fold, of the variance that ratios leave
+    control_scale_permuted               the same with the parameters of other Hamiltonians: must be near 0
+    control_scale_untrained, control_exponent_untrained     of the network before its training
+    control_exponent_free_level          the exponent that the latent gives for spectra of U = 0 with the same Gamma, in
+                                         closed form, level at 0: must be 0
+    control_exponent_hartree             the same with the level at eps_d + U/2: must not be Haldane's
 
 The baseline of a latent is the strongest of all sets that are not this network: summaries of the curve, principal
 components, the network before training, a plain autoencoder, a plain beta-VAE; the strongest on the test rows, which is
@@ -22,17 +27,22 @@ the hardest choice for the claim.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from models.laws.energy_scale import CalibratedScale, NoScale, calibrated_scale
+from models.laws.held_out import LEAST_CHOSEN_ON, LEAST_SCORED
 from pipeline.impurity.encoding import encode
+from pipeline.impurity.latent_evaluation import untrained_latents
 from pipeline.impurity.records import FormulaMetrics, GeneralVerdict, LatentsDetails, SpectrumVAEMetrics
 from pipeline.impurity.targets import holds_moment
+from pipeline.runtime.protocol import ProtocolError
 from pipeline.runtime.replication import Measured, replicated
 from stores.outcome import OK
 from stores.spectra import SPECTRA
@@ -84,9 +94,18 @@ def measure_impurity(folder: Path, data_seed: int) -> list[Measured]:
     subsets = LatentsDetails.read(folder).subsets
     trainings = SpectrumVAEMetrics.read(folder).subsets
     spectra = open_store(folder / "data/spectra.zarr", SPECTRA).load()
+    lines = {
+        claim: subsets[subset].held_out.get(quantity, {}).get(rows, {})
+        for claim, (subset, quantity, rows) in LATENT_CLAIMS.items()
+    }
+    if empty := [claim for claim, line in lines.items() if not line]:
+        raise ProtocolError(
+            f"{', '.join(empty)}: found too few held-out Hamiltonians of this kind for an interval, expected at least "
+            f"{LEAST_SCORED} to test on and {LEAST_CHOSEN_ON} to choose a coordinate on; raise spectra.n_held_out and "
+            "spectra.n_hamiltonians in params.yaml, then run it again"
+        )
     measured: list[Measured] = []
-    for claim, (subset, quantity, rows) in LATENT_CLAIMS.items():
-        line = subsets[subset].held_out.get(quantity, {}).get(rows, {})
+    for claim, line in lines.items():
         measured += latent_claim(claim, {name: of.model_dump() for name, of in line.items()})
     for subset, of in trainings.items():
         claim = f"active_latents_{'low' if subset == LOW else 'full'}"
@@ -100,9 +119,13 @@ def measure_impurity(folder: Path, data_seed: int) -> list[Measured]:
             )
             for seed, training in of.seeds.items()
         ]
+    followers = subsets[LOW].held_out["log_T_K"]["test"]
     for seed in trainings[LOW].seeds:
-        held_out = subsets[LOW].held_out["log_T_K"]["test"][f"seed_{seed}"]
-        measured += scale_claims(folder, spectra, int(seed), held_out.coordinate)
+        measured += scale_claims(folder, spectra, int(seed), followers[f"seed_{seed}"].coordinate)
+    first = next(iter(trainings[LOW].seeds))
+    measured += control_claims(
+        folder, spectra, int(first), followers[f"seed_{first}"].coordinate, followers["untrained"].coordinate, data_seed
+    )
     return measured + law_claims(FormulaMetrics.read(folder).general)
 
 
@@ -137,40 +160,118 @@ def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Meas
     ]
 
 
-def scale_claims(folder: Path, spectra: xr.Dataset, seed: int, coordinate: str) -> list[Measured]:
-    """The energy that the latent follows, calibrated by units on rows that hold a local moment, no mirror images."""
-    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
+@dataclass(frozen=True)
+class _Moments:
+    """Rows of the low-temperature subset that hold a local moment, T_K far above T, no mirror images."""
+
+    rows_N: NDArray[np.bool_]
+    gamma_M: Array
+    ratio_M: Array  # U / Gamma
+    position_M: Array  # eps_d / U
+    kondo_M: Array
+
+    @property
+    def words(self) -> str:
+        return f"{len(self.gamma_M)} spectra of local moments, T_K > {FAR_ABOVE:g} T"
+
+    def scale(self, z_M: Array) -> CalibratedScale | None:
+        """The energy that z follows; None where it follows none."""
+        ratios = np.column_stack([self.ratio_M, self.position_M])
+        try:
+            return calibrated_scale(z_M, np.log(self.gamma_M), ratios, **SCALE)
+        except NoScale:
+            return None
+
+    def exponent(self, z_M: Array) -> float | None:
+        scale = self.scale(z_M)
+        return None if scale is None else exponent(scale, self.ratio_M, self.position_M)
+
+    def permuted(self, seed: int) -> Self:
+        """The same spectra beside the parameters of others."""
+        order = np.random.default_rng(seed).permutation(len(self.gamma_M))
+        return replace(
+            self, gamma_M=self.gamma_M[order], ratio_M=self.ratio_M[order], position_M=self.position_M[order]
+        )
+
+
+def moments(spectra: xr.Dataset, rows_N: NDArray[np.int64]) -> _Moments:
+    """Of these rows of the store, those from which the exponent is read."""
     columns = {
-        name: spectra[name].values[encoded.rows]
+        name: spectra[name].values[rows_N]
         for name in ("interaction", "level", "hybridization", "temperature", "kondo_temperature", "mirrored", "status")
     }
     u, level, gamma = columns["interaction"], columns["level"], columns["hybridization"]
     with np.errstate(invalid="ignore"):
         visible = columns["kondo_temperature"] > FAR_ABOVE * columns["temperature"]
-    rows = visible & ~columns["mirrored"] & (columns["status"] == OK) & holds_moment(u, level, gamma, MOMENT_DEPTH)
-    z_N = encoded.mean[rows][:, encoded.names.index(coordinate)]
-    ratio, position = (u / gamma)[rows], (level / u)[rows]
-    log_kondo = np.log(columns["kondo_temperature"][rows])
-    try:
-        scale, reference = (
-            calibrated_scale(of_N, np.log(gamma[rows]), np.column_stack([ratio, position]), **SCALE)
-            for of_N in (z_N, log_kondo)
-        )
-    except NoScale:
+    kept = visible & ~columns["mirrored"] & (columns["status"] == OK) & holds_moment(u, level, gamma, MOMENT_DEPTH)
+    u, level, gamma, kondo = u[kept], level[kept], gamma[kept], columns["kondo_temperature"][kept]
+    return _Moments(rows_N=kept, gamma_M=gamma, ratio_M=u / gamma, position_M=level / u, kondo_M=kondo)
+
+
+def scale_claims(folder: Path, spectra: xr.Dataset, seed: int, coordinate: str) -> list[Measured]:
+    """The energy that the latent of one training follows, calibrated by units."""
+    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
+    of = moments(spectra, encoded.rows)
+    column = encoded.names.index(coordinate)
+    z_M = encoded.mean[of.rows_N][:, column]
+    scale, measured = of.scale(z_M), of.exponent(np.log(of.kondo_M))
+    if scale is None or measured is None:
         return []
-    words = f"{int(rows.sum())} spectra of local moments, T_K > {FAR_ABOVE:g} T"
+    numbers: dict[str, float | None] = {
+        "exponent_of_latent": exponent(scale, of.ratio_M, of.position_M),
+        "scale_of_latent": scale.explained,
+    }
+    hartree_M = of.gamma_M * of.ratio_M * (of.position_M + 0.5)  # eps_d + U/2
+    for claim, level_M in (("free_level", np.zeros_like(of.gamma_M)), ("hartree", hartree_M)):
+        free_MW = free_spectra(spectra["omega"].values, of.gamma_M, level_M)
+        with torch.inference_mode():
+            free_M = encoded.model.encode(torch.from_numpy(free_MW)).mean_BL.numpy()[:, encoded.active[column]]
+        numbers[f"control_exponent_{claim}"] = of.exponent(free_M.astype(np.float64))
     return [
         Measured(
-            claim="exponent_of_latent",
-            rows=words,
+            claim=claim,
+            rows=of.words,
             kind="number",
-            value=exponent(scale, ratio, position),
+            value=value,
             training_seed=seed,
-            baseline="log T_K as measured, by the same fit",
-            baseline_value=exponent(reference, ratio, position),
-        ),
-        Measured(claim="scale_of_latent", rows=words, kind="number", value=scale.explained, training_seed=seed),
+            baseline="log T_K as measured, by the same fit" if claim == "exponent_of_latent" else "",
+            baseline_value=measured if claim == "exponent_of_latent" else None,
+        )
+        for claim, value in numbers.items()
+        if value is not None
     ]
+
+
+def control_claims(
+    folder: Path, spectra: xr.Dataset, seed: int, coordinate: str, untrained: str, data_seed: int
+) -> list[Measured]:
+    """The same calibration where it must fail, or where nothing was learnt."""
+    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
+    of = moments(spectra, encoded.rows)
+    z_M = encoded.mean[of.rows_N][:, encoded.names.index(coordinate)]
+    raw = untrained_latents(spectra["spectrum"].values[encoded.rows[of.rows_N]], encoded.model.config)
+    raw_M = raw.z_NL[:, raw.names.index(untrained)]
+    permuted, scale = of.permuted(data_seed).scale(z_M), of.scale(raw_M)
+    numbers = {
+        "control_scale_permuted": None if permuted is None else permuted.explained,
+        "control_scale_untrained": None if scale is None else scale.explained,
+        "control_exponent_untrained": of.exponent(raw_M),
+    }
+    return [
+        Measured(claim=claim, rows=of.words, kind="number", value=value)
+        for claim, value in numbers.items()
+        if value is not None
+    ]
+
+
+def free_spectra(omega: Array, gamma_M: Array, level_M: Array) -> NDArray[np.float32]:
+    """pi Gamma A(omega) (M, W) at U = 0 and T = 0 in a flat band of half width 1.
+
+    Gamma^2 / ((omega - eps_d - Re Delta)^2 + Gamma^2), Re Delta = Gamma/pi log |(1 + omega)/(1 - omega)|.
+    """
+    shift_W = np.log(np.abs((1 + omega) / (1 - omega))) / np.pi
+    distance_MW = omega - level_M[:, None] - gamma_M[:, None] * shift_W
+    return (gamma_M[:, None] ** 2 / (distance_MW**2 + gamma_M[:, None] ** 2)).astype(np.float32)
 
 
 def exponent(scale: CalibratedScale, ratio_N: Array, position_N: Array) -> float:

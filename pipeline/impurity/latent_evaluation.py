@@ -33,7 +33,7 @@ from models.laws.held_out import Coordinates, HeldOut, TooFewGroups, held_out_as
 from models.networks.spectra.geometry import cumulative_weight
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 
-__all__ = ["HEADLINES", "NETWORK", "SUMMARIES", "coordinate_sets", "held_out_report"]
+__all__ = ["HEADLINES", "NETWORK", "SUMMARIES", "coordinate_sets", "held_out_report", "untrained_latents"]
 
 Array = NDArray[np.float64]
 NETWORK, SUMMARIES = "network", "summaries"
@@ -57,19 +57,21 @@ def coordinate_sets(
     summaries = curve_summaries(np.maximum(x_NW, 0), omega)
     with torch.inference_mode():
         cumulative_NW = cumulative_weight(torch.from_numpy(x_NW)).numpy()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            untrained = SpectrumVAE(config).eval()
-        untrained_NL = untrained.encode(torch.from_numpy(x_NW)).mean_BL.numpy()
     return {
         SUMMARIES: Coordinates(z_NL=np.column_stack(summaries), names=CurveSummaries._fields),
         "principal_components": _principal(x_NW, train_N, config.n_latent),
         "principal_components_cumulative": _principal(cumulative_NW, train_N, config.n_latent),
-        "untrained": Coordinates(
-            z_NL=untrained_NL.astype(np.float64), names=tuple(f"latent {i + 1}" for i in range(config.n_latent))
-        ),
+        "untrained": untrained_latents(x_NW, config),
         **networks,
     }
+
+
+def untrained_latents(x_NW: NDArray[np.float32], config: SpectrumVAE.Config) -> Coordinates:
+    """Of the network as it is before training, all of them."""
+    with torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        z_NL = SpectrumVAE(config).eval().encode(torch.from_numpy(x_NW)).mean_BL.numpy()
+    return Coordinates(z_NL=z_NL.astype(np.float64), names=tuple(f"latent {i + 1}" for i in range(config.n_latent)))
 
 
 def held_out_report(

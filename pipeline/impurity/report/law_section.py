@@ -23,6 +23,7 @@ __all__ = [
     "Rows",
     "coefficient_table",
     "draw_law_on",
+    "general_words",
     "law_section",
     "law_words",
     "read_laws",
@@ -139,6 +140,21 @@ def _general(verdicts: Sequence[GeneralVerdict]) -> Table:
         "stages. Judged by the expansion of the formula at large U/Γ, at five asymmetries: whether the bootstrap "
         "interval of each coefficient lies within 2 % (exponent) or 10 % (powers) of theory, or holds it (constant, "
         "Γ/U).",
+    )
+
+
+def general_words(verdict: GeneralVerdict) -> str:
+    """Which parts of the reference law the expansion of its formula has; in ASCII, for the README too."""
+    parts = {
+        "Haldane's exponent": verdict.exponent,
+        "the prefactor sqrt(U Gamma)": verdict.prefactor,
+        "its constant": verdict.constant_agrees,
+        "a term Gamma/U that agrees with the Bethe ansatz": verdict.correction_agrees,
+    }
+    found = [words for words, holds in parts.items() if holds]
+    missed = [words for words, holds in parts.items() if not holds]
+    return "; ".join(
+        [f"finds {', '.join(found)}"] * bool(found) + [f"does not find {', '.join(missed)}"] * bool(missed)
     )
 
 

@@ -16,6 +16,7 @@ from pipeline.impurity.records import (
     Coefficient,
     FormulaDetails,
     FormulaMetrics,
+    GeneralVerdict,
     LatentsDetails,
     LatentsMetrics,
     Selection,
@@ -27,8 +28,8 @@ from pipeline.impurity.report.law_section import (
     LawTable,
     Rows,
     draw_law_on,
+    general_words,
     law_section,
-    law_words,
     read_laws,
     read_table,
     selected_laws,
@@ -57,6 +58,7 @@ from pipeline.report.page import (
     report_page,
     value_with_interval,
 )
+from pipeline.report.replication_table import read_replication, replication_section
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
 from stores.manifest import read_manifest
@@ -69,7 +71,6 @@ __all__ = ["Facts", "ImpurityInputs", "finding", "key_numbers", "read_impurity",
 FloatArray = NDArray[np.float64]
 PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
 STORES = {"spectra": SPECTRA, "kondo_temperatures": KONDO_TEMPERATURES, "latents": LATENTS}
-METHODS = {"library": "a sparse choice from a library that holds the terms of both reference laws"}
 FILES = ("reports/formula/laws.csv", "reports/formula/fronts.csv")
 RECORDS = (SpectrumVAEMetrics, LatentsMetrics, FormulaMetrics, LatentsDetails, FormulaDetails, Selection)
 
@@ -147,10 +148,12 @@ def spectra_page(root: Path, max_points: int) -> LaneReport:
                 measured_by=solver_words(inputs.facts.kondo_solver),
             ),
         ]
+        if (replication := read_replication(root)) is not None:
+            sections.insert(2, replication_section(replication, "impurity"))
         page = LanePage(
             name="spectra",
             title="The Kondo temperature, found in spectra",
-            finding=finding(inputs.facts, inputs.best, laws, inputs.formula.correction_resolved),
+            finding=finding(inputs.facts, inputs.best, inputs.formula.general, inputs.formula.correction_resolved),
             key_numbers=key_numbers(inputs.facts, inputs.vae, inputs.best, laws),
             lead=picture(
                 lead,
@@ -225,7 +228,9 @@ def read_training(runs: Path, vae: SpectrumVAEMetrics) -> dict[str, dict[str, Fl
     }
 
 
-def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula], correction: Coefficient) -> str:
+def finding(
+    facts: Facts, best: Mapping[str, BestLatent], general: Sequence[GeneralVerdict], correction: Coefficient
+) -> str:
     """One sentence; every number comes from the metrics or the store."""
     start = f"From {number(facts.n_spectra)} impurity spectra, an autoencoder that never saw a physical label "
     if not {"log_T_K", "n_d"} <= set(best):
@@ -239,15 +244,13 @@ def finding(facts: Facts, best: Mapping[str, BestLatent], laws: Sequence[Formula
             f"and {'the same one' if same else 'another that'} {follows(occupation.value)} the occupation "
             f"({number(occupation.value)}); "
         )
-    if not laws:
-        return f"{start}no formula for the Kondo temperature was selected."
-    found = "; ".join(
-        f"{METHODS.get(law.engine, f'symbolic regression ({law.engine})')} finds {law_words(law)} "
-        f"(R² {r_squared(law.r2_extrapolation)} beyond the training range)"
-        for law in laws
-    )
+    if not general:
+        return f"{start}no general engine searched for a formula of the Kondo temperature."
+    first = general[0]
+    found = f"symbolic regression ({first.engine}), given energies and their units alone, {general_words(first)}"
     return (
-        f"{start}on Kondo temperatures measured by {solver_words(facts.kondo_solver)}, {found}; a fit of the "
+        f"{start}on {number(first.n_rows)} Kondo temperatures measured by {solver_words(facts.kondo_solver)}, {found}; "
+        f"a fit of the "
         f"coefficients of Haldane's law with the correction πΓ/2U "
         f"{'resolves' if correction.resolved else 'does not resolve'} that term: "
         f"{value_with_interval(correction.coefficient, correction.low, correction.high)}, expected "

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.impurity.records import FormulaMetrics, GeneralVerdict, LatentsMetrics, SpectraMetrics
+from pipeline.impurity.records import FormulaMetrics, LatentsMetrics, SpectraMetrics
+from pipeline.impurity.report.law_section import general_words
 from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
 
 __all__ = ["rows"]
@@ -32,7 +33,7 @@ def rows(root: Path) -> list[ResultRow]:
         ),
         (
             "formula of T_K/D, searched for",
-            f"genetic programming ({general.engine}), given energies and their units alone: {_found(general)}",
+            f"genetic programming ({general.engine}), given energies and their units alone: {general_words(general)}",
             f"expansion of the formula at large U/Gamma, with intervals; {number(general.n_rows)} local moments by "
             "NRG, one seed, on which the rules of the search were settled",
         ),
@@ -43,18 +44,3 @@ def rows(root: Path) -> list[ResultRow]:
             f"{number(term.expected, 4)} from the Bethe ansatz; a fit of the law's four terms, no search",
         ),
     ]
-
-
-def _found(verdict: GeneralVerdict) -> str:
-    """Which parts of the reference law the expansion of its formula has."""
-    parts = {
-        "Haldane's exponent": verdict.exponent,
-        "the prefactor sqrt(U Gamma)": verdict.prefactor,
-        "its constant": verdict.constant_agrees,
-        "a term Gamma/U that agrees with the Bethe ansatz": verdict.correction_agrees,
-    }
-    found = [words for words, holds in parts.items() if holds]
-    missed = [words for words, holds in parts.items() if not holds]
-    return "; ".join(
-        [f"finds {', '.join(found)}"] * bool(found) + [f"does not find {', '.join(missed)}"] * bool(missed)
-    )

@@ -4,21 +4,38 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.report.readme_table import README, rows, table, with_table
+from pipeline.report.readme_table import pages, rows, table, with_table
+from pipeline.report.replication_table import COLUMNS, claim_cells, read_replication
+from pipeline.runtime.replication import replication_metrics
+from tests.pipeline.runtime.test_replication import measurement
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_readme_and_metrics_agree():
-    text = (ROOT / README).read_text()
-    assert text == with_table(text, table(rows(ROOT))), "python -m pipeline.report.readme_table --write"
+def test_pages_and_metrics_agree():
+    for page, wanted in pages(ROOT).items():
+        assert (ROOT / page).read_text() == wanted, "python -m pipeline.report.readme_table --write"
+
+
+def test_a_claim_stands_beside_its_weakest_training_and_its_baseline(tmp_path):
+    assert read_replication(tmp_path) is None
+    seeds = [measurement(s, 0.9, 0.7, kind="number", baseline_value=0.6) for s in (1001, 1002)]
+    replication_metrics(seeds, [1001, 1002], [5, 6]).write(tmp_path)
+    replication = read_replication(tmp_path)
+    assert replication is not None
+    (cells,) = claim_cells(replication.claims)
+    shown = dict(zip(COLUMNS, cells, strict=True))
+    assert shown["mean [95 %]"].startswith("0.8 [0.8")
+    assert shown["smallest"] == "0.7"
+    assert shown["strongest baseline"] == "centroid 0.6"
+    assert shown["seeds"] == "2 of data, 4 values"
 
 
 def test_there_are_at_most_ten_rows_and_the_misses_of_the_potential_are_in_them():
     content = rows(ROOT)
     assert 1 <= len(content) <= 10
     assert all(len(row) == 3 for row in content)
-    shown = table(content)
+    shown = table([("", "result", "judged by"), *content])
     for words in ("but bulk modulus ", "C44 ", "surface 111 ", "migration barrier "):
         assert words in shown
     for words in ("raw two-point correlation", "centred", "a fit of the law's four terms, no search"):

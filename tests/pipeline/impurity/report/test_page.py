@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from pipeline.discover.records import Formula
-from pipeline.impurity.records import BestLatent, Coefficient, SpectrumVAEMetrics
+from pipeline.impurity.records import BestLatent, Coefficient, GeneralVerdict, SpectrumVAEMetrics
 from pipeline.impurity.report.latent_section import MEASURES
 from pipeline.impurity.report.law_section import coefficient_table, selected_laws
 from pipeline.impurity.report.page import Facts, finding, key_numbers, spectra_page
@@ -284,15 +284,34 @@ def test_solvers_of_the_project_are_called_by_their_names(solver, words):
     assert solver_words("exact diagonalisation") == "exact diagonalisation"
 
 
+GENERAL = {
+    "engine": "operon",
+    "encoding": "raw",
+    "equation": "x",
+    "link": "log",
+    "n_rows": 133,
+    "r2_report": 0.99,
+    "exponent": True,
+    "prefactor": True,
+    "constant_agrees": False,
+    "correction_resolved": True,
+    "correction_agrees": False,
+    "problem": None,
+}
+
+
 def test_the_finding_is_reported_by_the_metrics_and_by_nothing_else():
     def message(**changes):
-        results = [Formula(**(METRICS["formula"]["results"][0] | changes))]
-        return finding(FACTS, BEST, selected_laws(results, "operon"), Coefficient(**CORRECTION))
+        return finding(FACTS, BEST, [GeneralVerdict(**(GENERAL | changes))], Coefficient(**CORRECTION))
 
-    assert "symbolic regression (operon) finds Haldane's law with the correction" in message()
-    assert "finds a formula that is neither of the two reference laws" in message(matches=None)
-    assert "finds Haldane's exponent, beside terms" in message(matches=None, has_exponent=True)
-    assert "no formula for the Kondo temperature was selected" in message(selected=False)
+    assert "on 133 Kondo temperatures measured by " in message()
+    assert (
+        ", symbolic regression (operon), given energies and their units alone, finds Haldane's exponent, the prefactor "
+        "sqrt(U Gamma); does not find its constant, a term Gamma/U that agrees with the Bethe ansatz; a fit of the "
+    ) in message()
+    nothing = dict.fromkeys(("exponent", "prefactor", "constant_agrees", "correction_agrees"), False)
+    assert "alone, does not find Haldane's exponent" in message(**nothing)
+    assert "no general engine searched for a formula" in finding(FACTS, BEST, [], Coefficient(**CORRECTION))
     assert "0.967" in message()
     assert "1.61 [1.41,\u00a01.73]" in message()
     assert (

@@ -1,0 +1,57 @@
+"""The claims measured again on fresh seeds, as a table: of the report, and of docs/protocol.md.
+
+What `latentlaw replicate` wrote last, whatever it says. The weakest training stands beside every mean.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.report.page import Section, Table, number, value_with_interval
+from pipeline.runtime.replication_records import Claim, ReplicationMetrics
+
+__all__ = ["COLUMNS", "claim_cells", "read_replication", "replication_section"]
+
+COLUMNS = ("claim", "box", "mean [95 %]", "smallest", "strongest baseline", "ahead of it", "seeds", "rows")
+
+
+def read_replication(root: Path) -> ReplicationMetrics | None:
+    """None where it has not been run."""
+    return ReplicationMetrics.read(root) if (root / ReplicationMetrics.path).is_file() else None
+
+
+def claim_cells(claims: Sequence[Claim]) -> list[list[str]]:
+    return [
+        [
+            one.claim,
+            one.box,
+            value_with_interval(one.value, one.low, one.high),
+            number(one.lowest),
+            f"{one.baseline} {number(one.baseline_value)}" if one.baseline else "",
+            value_with_interval(one.ahead, one.ahead_low, one.ahead_high) if one.ahead is not None else "",
+            f"{one.n_data_seeds} of data, {one.n_trainings} values",
+            one.rows,
+        ]
+        for one in claims
+    ]
+
+
+def replication_section(metrics: ReplicationMetrics, lane: str) -> Section:
+    """Of one lane."""
+    names = {measured.claim for one in metrics.measurements if one.lane == lane for measured in one.measured}
+    claims = [claim for claim in metrics.claims if claim.claim in names]
+    return Section(
+        anchor=f"{lane}-replication",
+        title="Measured again on fresh seeds",
+        introduction="The claims above rest on one seed of data, on which settings were chosen. Here are the same, "
+        "and their controls, on data seeds that nothing was chosen on; docs/protocol.md says what each means. It is "
+        "the table that is in the repository: params.yaml as committed, not your own changes.",
+        blocks=[
+            Table(
+                columns=COLUMNS,
+                rows=claim_cells(claims),
+                caption=f"Data seeds {', '.join(map(str, metrics.data_seeds))}, training seeds "
+                f"{', '.join(map(str, metrics.training_seeds))}. Means over data seeds; “smallest” is that of all "
+                "trainings. The baseline is the strongest on the test rows of each data seed.",
+            )
+        ],
+    )
