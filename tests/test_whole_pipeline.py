@@ -1,4 +1,8 @@
-"""From a fresh copy to the report with the small profile, and back to nothing to do."""
+"""From a fresh copy to the report with the small profile, and back to nothing to do.
+
+Where LATENTLAW_FINISHED_CLONE names a clone in which that has run, as in .ci/run, it is not run again; the tests commit
+in it.
+"""
 
 import json
 import math
@@ -60,6 +64,8 @@ def run(folder: Path, *command: str, **environment: str) -> subprocess.Completed
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory) -> Path:
     """A fresh copy of the project with the small profile, after one run of the whole pipeline."""
+    if finished := os.environ.get("LATENTLAW_FINISHED_CLONE"):
+        return Path(finished)
     folder = tmp_path_factory.mktemp("whole") / "latentlaw"
     for part in (*PARTS, *(part for part in RECORD if (ROOT / part).exists())):
         target = folder / part
