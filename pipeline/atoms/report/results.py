@@ -73,8 +73,11 @@ def _active_learning(root: Path) -> ResultRow:
     judged = "frozen test set by DFT, one seed"
     if control.force_gain:
         judged += (
-            f"; over {control.n_seeds} seeds with EMT for DFT, choosing saves {percents(control.force_gain)} % of it"
+            f"; over {control.n_seeds} seeds with EMT for DFT, choosing saves {percents(control.force_gain)} % of it "
+            "against random frames of the same trajectories"
         )
+    if control.force_gain_over_plain:
+        judged += f", {percents(control.force_gain_over_plain)} % against plain dynamics"
     return ("aluminium by active learning", result, judged)
 
 
