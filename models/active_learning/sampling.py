@@ -38,6 +38,7 @@ __all__ = [
     "SampleTask",
     "Sampled",
     "TestTask",
+    "fixed_check",
     "label",
     "label_driven",
     "ordered_frames",
@@ -163,13 +164,18 @@ def _drive(task: SampleTask, index: int, start: Frames) -> Drive:
     n_checks, quota = params.dynamics.n_steps // params.dynamics.check_every, params.rounds.quota
     check = int(rng.integers(1, n_checks + 1))  # drawn in any case: the noise comes from the same numbers
     if task.fixed_times:
-        check = -(-(1 + index % quota) * n_checks // quota)
+        check = fixed_check(index, quota, n_checks)
     return Drive(
         temperature_K=path.temperature_K,
         density_1_A3=path.density_1_A3,
         rng=rng,
         end_at=check * params.dynamics.check_every if task.thresholds is None else None,
     )
+
+
+def fixed_check(index: int, quota: int, n_checks: int) -> int:
+    """At which of the checks 1 .. n_checks a plain trajectory ends: `quota` times in turn, evenly spaced."""
+    return -(-(1 + index % quota) * n_checks // quota)
 
 
 def label(task: LabelTask) -> Labels:
