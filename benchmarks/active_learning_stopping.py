@@ -26,11 +26,14 @@ from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params
 
-OLD = THRESHOLD_RULES.choose("quantile", quantile=0.5, factor=2.0)  # the default up to now
+RULES = (
+    THRESHOLD_RULES.choose("quantile", quantile=0.5, factor=2.0),
+    THRESHOLD_RULES.choose("held_out", quantile=0.9, factor=1.0),
+)
 
 
 def main() -> None:
-    """Run both rules, print and write the result."""
+    """Run all rules, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--first-seed", type=int, default=200)
@@ -41,8 +44,8 @@ def main() -> None:
     os.environ.setdefault(SCRATCH_VARIABLE, str(arguments.folder.resolve() / "scratch"))
     params = load_params(ActiveLearningParams, "active_learning")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    rules = {in_words(rule): rule for rule in (OLD, params.thresholds)}
-    text = report({words: loops(params, rule, seeds, arguments.rounds) for words, rule in rules.items()}, arguments)
+    runs = {in_words(rule): loops(params, rule, seeds, arguments.rounds) for rule in RULES}
+    text = report(runs, arguments)
     print(text)
     if arguments.out:
         arguments.out.write_text(text)

@@ -2,7 +2,7 @@
 
 Members have trained on these frames and agree on them, the better the longer they were trained. So these thresholds
 fall as fast as the spreads on new frames do, and nearly every trajectory stays uncertain however good the potential is
-(benchmarks/active_learning_stopping.md). For loops that should spend all their rounds.
+(benchmarks/active_learning_stopping.py). For loops that should spend all their rounds.
 """
 
 from typing import Annotated
