@@ -300,9 +300,8 @@ def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, task
         assert run.calibration is not None
         thresholds = rule.thresholds(run.calibration) if run.arm == "active" else None
         mover = active[run.seed] if run.arm == "random" else run
-        n = min(rounds.n_trajectories, 2 * rounds.quota) if run.arm == "plain" else rounds.n_trajectories
-        run.rounds.append(Round(number=number, tried=n, thresholds=thresholds))
-        for first in range(0, n, rounds.trajectories_per_batch):
+        run.rounds.append(Round(number=number, tried=rounds.n_trajectories, thresholds=thresholds))
+        for first in range(0, rounds.n_trajectories, rounds.trajectories_per_batch):
             items.append(
                 SampleTask(
                     params=params,
@@ -312,7 +311,7 @@ def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, task
                     seed=run.seed,
                     round=number,
                     first=first,
-                    n=min(rounds.trajectories_per_batch, n - first),
+                    n=min(rounds.trajectories_per_batch, rounds.n_trajectories - first),
                     thresholds=thresholds,
                     fixed_times=run.arm == "plain",
                 )

@@ -99,20 +99,26 @@ def rounds_by(workers: Workers, seeds=(0, 1)) -> list[Run]:
     return runs
 
 
+@pytest.fixture(scope="module")
+def finished() -> tuple[Workers, list[Run]]:
+    """Two seeds at their end, and who worked for them."""
+    workers = Workers()
+    return workers, rounds_by(workers)
+
+
 def maker(task: SampleTask) -> str:
     """Name of the training whose first member moves these trajectories."""
     return "".join(chr(letter) for letter in task.weights[0]["made_by"])
 
 
-def test_all_arms_spend_the_same_labels_in_every_round():
-    spent = {run.name: [one.selected for one in run.rounds] for run in rounds_by(Workers())}
+def test_all_arms_spend_the_same_labels_in_every_round(finished):
+    spent = {run.name: [one.selected for one in run.rounds] for run in finished[1]}
     assert len(spent) == 6
     assert all(numbers == [4, 2, 2, 2] for numbers in spent.values())
 
 
-def test_random_frames_come_from_the_potential_of_the_active_twin_and_plain_ones_from_their_own():
-    workers = Workers()
-    rounds_by(workers)
+def test_random_frames_come_from_the_potential_of_the_active_twin_and_plain_ones_from_their_own(finished):
+    workers, _ = finished
     assert maker(workers.moved["random_1/round_003/sample_0"]) == "active_1/round_002/member_0"
     assert maker(workers.moved["active_1/round_003/sample_0"]) == "active_1/round_002/member_0"
     assert maker(workers.moved["plain_1/round_003/sample_0"]) == "plain_1/round_002/member_0"
@@ -121,10 +127,10 @@ def test_random_frames_come_from_the_potential_of_the_active_twin_and_plain_ones
     assert looked == [True, False, False]
 
 
-def test_random_frames_are_drawn_from_all_trajectories_in_an_order_of_the_seed_alone():
+def test_random_frames_are_drawn_from_all_trajectories_in_an_order_of_the_seed_alone(finished):
     one, again = (
-        [run.rounds[k].taken for run in rounds_by(Workers()) if run.arm == "random" for k in (1, 2, 3)]
-        for _ in range(2)
+        [run.rounds[k].taken for run in runs if run.arm == "random" for k in (1, 2, 3)]
+        for runs in (finished[1], rounds_by(Workers()))
     )
     assert one == again
     assert {row for taken in one for row in taken} - {0, 1}
@@ -137,8 +143,8 @@ def test_a_control_that_cannot_spend_as_many_labels_ends_the_loop_with_its_name(
         rounds_by(Workers(asked="discarded"))
 
 
-def test_every_seed_has_a_test_set_of_its_own():
-    first, second = (run.test for run in rounds_by(Workers()) if run.arm == "active")
+def test_every_seed_has_a_test_set_of_its_own(finished):
+    first, second = (run.test for run in finished[1] if run.arm == "active")
     assert len(first) == len(second) == 2
     assert first.positions_A.shape != second.positions_A.shape or (first.positions_A != second.positions_A).any()
 
