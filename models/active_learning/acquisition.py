@@ -1,36 +1,17 @@
-"""Which of many frames to label next: the contract of a choice, and the thresholds of what counts as uncertain.
+"""Which of many frames to label next: the contract of a choice.
 
-thresholds    fixed, or factor x quantile of the spreads on a calibration set (the frames already labelled), so that
-              ensembles whose absolute spread differs need no tuning
-choice        by an acquisition of the registry, `rounds.acquisition: {name: diverse, ...}` in params; a new one is
-              one file in acquisitions/
+The candidates are uncertain, with a spread above its threshold (models.active_learning.threshold_rule); which of them
+are labelled says an acquisition of the registry, `rounds.acquisition: {name: diverse, ...}` in params. A new one is one
+file in acquisitions/.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, Protocol
-
-import numpy as np
-from pydantic import Field, PositiveFloat
+from typing import Protocol
 
 from models.frames import FloatArray, Frames
-from models.networks.potentials.batched_dynamics import Thresholds
-from models.networks.potentials.ensemble import SPREADS
 from models.registry import Registry
-from models.settings import settings
 
-__all__ = ["ACQUISITIONS", "Acquisition", "Selection", "ThresholdRule", "calibrate"]
-
-
-@settings
-class ThresholdRule:
-    """`fixed` takes the three values; `quantile` takes factor x that quantile of the spreads on known frames."""
-
-    kind: Literal["quantile", "fixed"]
-    quantile: Annotated[float, Field(gt=0, le=1)]
-    factor: PositiveFloat
-    energy_eV_atom: PositiveFloat
-    force_mean_eV_A: PositiveFloat
-    force_max_eV_A: PositiveFloat
+__all__ = ["ACQUISITIONS", "Acquisition", "Selection"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +30,3 @@ class Acquisition(Protocol):
 
 
 ACQUISITIONS: Registry[Acquisition] = Registry("acquisition", package="models.active_learning.acquisitions")
-
-
-def calibrate(rule: ThresholdRule, known: FloatArray) -> Thresholds:
-    """Thresholds for an ensemble with these spreads (M, 3) on frames that are labelled.
-
-    Raises ValueError for no frames and for members that agree everywhere, whose quantile would be no threshold.
-    """
-    if rule.kind == "fixed":
-        return Thresholds(**{name: getattr(rule, name) for name in SPREADS})
-    if not len(known):
-        raise ValueError("thresholds: found no labelled frames to calibrate them on, expected some")
-    bounds = [rule.factor * float(np.quantile(column, rule.quantile)) for column in known.T]
-    return Thresholds(**dict(zip(SPREADS, bounds, strict=True)))

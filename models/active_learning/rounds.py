@@ -1,8 +1,15 @@
 """Rounds of active learning: train an ensemble, let it run until it is uncertain, label, append, train again.
 
-Several runs (a seed and an arm, active or random) advance side by side, so that their trainings, trajectories and
-labels share the workers. The random arm of a seed spends as many labels in each round as its active twin has. All
-decisions are taken here, from results of pure tasks; who keeps these results may be killed and go on with them.
+Several runs (a seed and an arm) advance side by side, so that their trainings, trajectories and labels share the
+workers. All decisions are taken here, from results of pure tasks; who keeps these results may be killed and go on with
+them. Arms of a seed have the same first labels, starts, paths and test set, and spend the same number of labels in each
+round, which is checked:
+
+    active       frames at which its ensemble is uncertain, chosen by an acquisition
+    random       frames drawn at random, without looking at the spread, from trajectories by the ensemble of its active
+                 twin: the same starts, paths, noise and potential, gone on with where the twin's have stopped
+    plain        frames at fixed times of trajectories by its own ensemble: dynamics with the mean potential that it has
+                 learnt, and nothing of the twin but the number of labels
 
     round 0      bootstrap: random-packed cells
     round r      trajectories by the ensemble of round r - 1, selection, labels; then an ensemble and its errors
@@ -16,11 +23,12 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.active_learning.acquisition import ACQUISITIONS, calibrate
+from models.active_learning.acquisition import ACQUISITIONS
 from models.active_learning.sampling import (
     BOOTSTRAP,
     TEST,
@@ -36,7 +44,8 @@ from models.active_learning.sampling import (
     sample,
 )
 from models.active_learning.settings import ActiveLearningParams
-from models.frames import FloatArray, Frames
+from models.active_learning.threshold_rule import THRESHOLD_RULES, Calibration
+from models.frames import Frames
 from models.networks.potentials.batched_dynamics import Thresholds, Trajectories
 from models.networks.potentials.ensemble import SPREADS
 from models.networks.potentials.potential import PotentialNetwork
@@ -46,22 +55,41 @@ from models.training.potentials.ensembles import (
     Member,
     MemberTask,
     errors_of,
+    frame_errors,
     mean_prediction,
     network_of,
     references_of,
     spreads_of,
 )
 
-__all__ = ["Arm", "Round", "Run", "Tasks", "TooFewLabels", "bootstrap", "finish", "run_rounds", "test_set"]
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Round",
+    "Run",
+    "Tasks",
+    "TooFewLabels",
+    "UnequalBudgets",
+    "bootstrap",
+    "finish",
+    "run_rounds",
+    "test_set",
+]
 
-Arm = Literal["active", "random"]
+Arm = Literal["active", "random", "plain"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 ROUND_GROUPS = 10**6  # groups of trajectories begin here, of each round anew
+DRAWN = 5  # in spawn keys: which trajectories of a random run are labelled
 FINAL = 10**6  # in the place of a round's number: the training after the last one
 Result = TypeVar("Result")
 
 
 class TooFewLabels(RuntimeError):
     """Nothing to train or to test on; the message gives the reasons of the failures."""
+
+
+class UnequalBudgets(RuntimeError):
+    """A control cannot spend as many labels as its active twin; the message says which and why."""
 
 
 class Results(Protocol):
@@ -107,11 +135,12 @@ class Run:
     seed: int
     arm: Arm
     frames: Frames  # all labels spent, failures among them
+    test: Frames  # never trained on, failures among them
     bootstrap_cpu_s: float = 0.0
     rounds: list[Round] = field(default_factory=list)
     config: Any = None  # of the networks
     members: list[Member] = field(default_factory=list)
-    spreads: FloatArray = field(default_factory=lambda: np.zeros((0, len(SPREADS))))  # on the frames of its training
+    calibration: Calibration | None = None  # of the ensemble
     done: bool = False
     final: Errors | None = None  # of the long training, where there is one
     final_cpu_s: float = 0.0
@@ -130,14 +159,18 @@ class Run:
 
 
 def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
-    """The frozen test set, failures among them."""
+    """The frozen test set of `params.seed`, failures among them."""
     n_packed, n_driven = params.test.packed, params.test.driven.n_frames
     packed = [
         packed_frame(params, params.seed, TEST, i).changed(source="test packed", group=i) for i in range(n_packed)
     ]
     known = [{"origin": "test", "kind": "packed", "index": i} for i in range(n_packed)]
     labelled, _ = _label(params, tasks, packed, known)
-    driven = [TestTask(params=params, index=i, group=i) for i in range(n_packed, n_packed + n_driven)]
+    n = n_packed + n_driven
+    driven = [
+        TestTask(params=params, indices=range(first, min(first + params.frames_per_task, n)))
+        for first in range(n_packed, n, params.frames_per_task)
+    ]
     what = [
         params.seed,
         params.number,
@@ -145,13 +178,13 @@ def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
         asdict(params.packed),
         asdict(params.test.driven),
     ]
-    names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), task.index])}" for task in driven]
+    names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), list(task.indices)])}" for task in driven]
     found = tasks.labels(Labels, names, label_driven, driven)
     return Frames.concatenate([*labelled, *(labels.frames for labels in found)])
 
 
 def bootstrap(params: ActiveLearningParams, seed: int, tasks: Tasks) -> tuple[Frames, float]:
-    """First labels of a seed, the same for both arms, and the CPU seconds they took."""
+    """First labels of a seed, the same for all arms, and the CPU seconds they took."""
     first = params.test.packed + params.test.driven.n_frames
     drawn = [packed_frame(params, seed, BOOTSTRAP, i) for i in range(params.packed.n_frames)]
     drawn += ordered_frames(params, seed)
@@ -161,15 +194,16 @@ def bootstrap(params: ActiveLearningParams, seed: int, tasks: Tasks) -> tuple[Fr
     return Frames.concatenate(labelled), sum(cpu_s)
 
 
-def run_rounds(params: ActiveLearningParams, runs: Sequence[Run], test: Frames, tasks: Tasks) -> None:
-    """Advance all runs to their end; they hold what happened.
+def run_rounds(params: ActiveLearningParams, runs: Sequence[Run], tasks: Tasks) -> None:
+    """Advance all runs to their end; they hold what happened. Each seed has an active one.
 
-    Raises TooFewLabels, and what the tasks raise where a training failed.
+    Raises TooFewLabels, UnequalBudgets, and what the tasks raise where a training failed.
     """
-    known = _labelled(test)
-    if not len(known):
-        raise TooFewLabels(f"found no label of {len(test)} test frames, expected some; {_reasons(test)}")
     for run in runs:
+        if not len(_labelled(run.test)):
+            raise TooFewLabels(
+                f"{run.name}: found no label of {len(run.test)} test frames, expected some; {_reasons(run.test)}"
+            )
         failed = len(run.frames) - len(run.labelled)
         cost = {"labels": run.bootstrap_cpu_s}
         run.rounds.append(Round(number=0, selected=len(run.frames), n_failed=failed, cpu_s=cost))
@@ -177,26 +211,26 @@ def run_rounds(params: ActiveLearningParams, runs: Sequence[Run], test: Frames, 
         live = [run for run in runs if not run.done]
         if not live:
             break
-        _train(params, live, number, known, tasks)
+        _train(params, live, number, tasks)
         _report(runs, number, tasks)
         if number < params.rounds.n_rounds:
             _sample(params, live, number + 1, tasks)
             _spend(params, live, number + 1, tasks)
+            _check_budgets(live)
 
 
-def finish(params: ActiveLearningParams, run: Run, test: Frames, tasks: Tasks) -> None:
+def finish(params: ActiveLearningParams, run: Run, tasks: Tasks) -> None:
     """Train members anew on all labels for `training.final_steps`, if any; they replace those of the last round."""
     if params.training.final_steps:
-        known = _labelled(test)
-        members = _member_tasks(params, run, FINAL, known)
+        members = _member_tasks(params, run, FINAL)
         names = [f"{run.name}/final/member_{m}" for m in range(len(members))]
         run.members = tasks.work(Member, names, tasks.train, members)
         run.config = members[0].config
-        run.final = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), known)
+        run.final = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), _labelled(run.test))
         run.final_cpu_s = sum(member.cpu_s for member in run.members)
 
 
-def _train(params: ActiveLearningParams, runs: Sequence[Run], number: int, test: Frames, tasks: Tasks) -> None:
+def _train(params: ActiveLearningParams, runs: Sequence[Run], number: int, tasks: Tasks) -> None:
     n_members, n_folds = params.training.n_members, params.training.n_folds
     members, names = [], []
     for run in runs:
@@ -205,20 +239,33 @@ def _train(params: ActiveLearningParams, runs: Sequence[Run], number: int, test:
                 f"{run.name}, round {number}: found {len(run.labelled)} labels of {len(run.frames)}, expected at "
                 f"least {n_folds} (training.n_folds); {_reasons(run.frames)}"
             )
-        members += _member_tasks(params, run, number, test)
+        members += _member_tasks(params, run, number)
         names += [f"{_folder(run, number)}/member_{m}" for m in range(n_members)]
     trained = tasks.work(Member, names, tasks.train, members)
     for i, run in enumerate(runs):
         mine = slice(i * n_members, (i + 1) * n_members)
-        run.members, run.config, known = trained[mine], members[mine][0].config, run.labelled
-        run.spreads = spreads_of([m.predictions["known"] for m in run.members], known)
+        run.members, run.config = trained[mine], members[mine][0].config
+        run.calibration = _calibration(params, run)
         last = run.rounds[-1]
-        last.n_labels = len(known)
-        last.errors = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), test)
+        last.n_labels = len(run.labelled)
+        last.errors = errors_of(mean_prediction([m.predictions["test"] for m in run.members]), _labelled(run.test))
         last.cpu_s["training"] = sum(member.cpu_s for member in run.members)
 
 
-def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Frames) -> list[MemberTask]:
+def _calibration(params: ActiveLearningParams, run: Run) -> Calibration:
+    known = run.labelled
+    said = [member.predictions["known"] for member in run.members]
+    left_out = [frame_errors(one, known)[_left_out(params, len(known), m)] for m, one in enumerate(said)]
+    return Calibration(spreads=spreads_of(said, known), held_out_errors=np.concatenate(left_out))
+
+
+def _left_out(params: ActiveLearningParams, n_known: int, member: int) -> NDArray[np.bool_]:
+    """(n_known,) which frames a member is not trained on."""
+    n_folds = params.training.n_folds
+    return np.asarray(np.arange(n_known) % n_folds == member % n_folds)
+
+
+def _member_tasks(params: ActiveLearningParams, run: Run, number: int) -> list[MemberTask]:
     """The members of an ensemble on all that is labelled; each leaves another fold for validation."""
     training, known = params.training, run.labelled
     warm = training.start == "warm" and bool(run.members) and number != FINAL
@@ -226,10 +273,10 @@ def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Fra
     force_eV_A = float(np.sqrt(np.nanmean(known.forces_eV_A**2)))
     data = (known.species, references_of(known), force_eV_A if force_eV_A > 0 else 1.0)
     config = run.config if warm else training.network.settings.config(*data)
-    fold = np.arange(len(known)) % training.n_folds
+    test = _labelled(run.test)
     tasks = []
     for m in range(training.n_members):
-        held = fold == m % training.n_folds
+        held = _left_out(params, len(known), m)
         tasks.append(
             MemberTask(
                 name=f"{run.name}, {'final' if number == FINAL else f'round {number}'}, member {m}",
@@ -245,25 +292,28 @@ def _member_tasks(params: ActiveLearningParams, run: Run, number: int, test: Fra
 
 
 def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, tasks: Tasks) -> None:
-    rounds = params.rounds
+    rounds, rule = params.rounds, THRESHOLD_RULES.make(params.thresholds)
+    active = {run.seed: run for run in runs if run.arm == "active"}
     items, names = [], []
     owners: list[Run] = []
     for run in runs:
-        thresholds = calibrate(params.thresholds, run.spreads) if run.arm == "active" else None
-        n = rounds.n_trajectories if run.arm == "active" else min(rounds.n_trajectories, 2 * rounds.quota)
-        run.rounds.append(Round(number=number, tried=n, thresholds=thresholds))
-        for first in range(0, n, rounds.trajectories_per_batch):
+        assert run.calibration is not None
+        thresholds = rule.thresholds(run.calibration) if run.arm == "active" else None
+        mover = active[run.seed] if run.arm == "random" else run
+        run.rounds.append(Round(number=number, tried=rounds.n_trajectories, thresholds=thresholds))
+        for first in range(0, rounds.n_trajectories, rounds.trajectories_per_batch):
             items.append(
                 SampleTask(
                     params=params,
                     network=params.training.network_class,
-                    config=run.config,
-                    weights=[member.weights for member in run.members],
+                    config=mover.config,
+                    weights=[member.weights for member in mover.members],
                     seed=run.seed,
                     round=number,
                     first=first,
-                    n=min(rounds.trajectories_per_batch, n - first),
+                    n=min(rounds.trajectories_per_batch, rounds.n_trajectories - first),
                     thresholds=thresholds,
+                    fixed_times=run.arm == "plain",
                 )
             )
             names.append(f"{_folder(run, number)}/sample_{first}")
@@ -278,17 +328,17 @@ def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, task
 
 
 def _spend(params: ActiveLearningParams, runs: Sequence[Run], number: int, tasks: Tasks) -> None:
-    """Choose and label; a seed whose ensemble is certain of too many trajectories is done."""
+    """Choose and label; a seed whose ensemble is certain of enough trajectories is done."""
     spent: dict[int, int] = {}
-    for run in sorted(runs, key=lambda one: one.arm):  # the active one says how much its twin may spend
+    for run in (run for run in runs if run.arm == "active"):
         last = run.rounds[-1]
-        if run.arm == "active":
-            rows = _ended(last, "uncertain")
-            if len(rows) >= params.rounds.least_rate * last.tried:
-                last.taken = _choose(params, run, rows)
-            spent[run.seed] = len(last.taken)
-        else:
-            last.taken = _ended(last, "asked")[: spent[run.seed]]
+        rows = _ended(last, "uncertain")
+        if len(rows) >= params.rounds.least_rate * last.tried:
+            last.taken = _choose(params, run, rows)
+        spent[run.seed] = len(last.taken)
+    for run in runs:
+        if run.arm != "active":
+            run.rounds[-1].taken = _drawn(run, number, spent[run.seed])
         run.done = spent[run.seed] == 0
     frames, known = [], []
     for run in runs:
@@ -317,6 +367,30 @@ def _choose(params: ActiveLearningParams, run: Run, rows: Sequence[int]) -> list
     selection = acquisition.choose(candidates, ratios, run.labelled, params.rounds.quota)
     last.n_duplicates = len(selection.duplicates)
     return [rows[i] for i in selection.chosen]
+
+
+def _drawn(run: Run, number: int, n: int) -> list[int]:
+    """n of the frames of a control. Raises UnequalBudgets where it has fewer."""
+    rows = _ended(run.rounds[-1], "asked")
+    if len(rows) < n:
+        raise UnequalBudgets(
+            f"{run.name}, round {number}: found {len(rows)} physical frames of {run.rounds[-1].tried} trajectories, "
+            f"expected at least the {n} labels that its active twin spends; raise rounds.n_trajectories"
+        )
+    if run.arm == "random":
+        rng = np.random.default_rng(np.random.SeedSequence(run.seed, spawn_key=(DRAWN, number)))
+        rows = rng.permutation(rows).tolist()
+    return rows[:n]
+
+
+def _check_budgets(runs: Sequence[Run]) -> None:
+    """Raises UnequalBudgets where arms of a seed have not spent the same number of labels."""
+    spent: dict[int, dict[str, int]] = {}
+    for run in runs:
+        spent.setdefault(run.seed, {})[run.arm] = sum(done.selected for done in run.rounds)
+    unequal = [f"seed {seed}: {arms}" for seed, arms in spent.items() if len(set(arms.values())) > 1]
+    if unequal:
+        raise UnequalBudgets(f"labels spent: found {'; '.join(unequal)}, expected the same in all arms of a seed")
 
 
 def _label(
@@ -376,7 +450,7 @@ def _digest(what: object) -> str:
 
 
 def _folder(run: Run, number: int) -> str:
-    """Both arms of a seed begin with the same ensemble."""
+    """All arms of a seed begin with the same ensemble."""
     return f"{run.name if number else f'seed_{run.seed}'}/round_{number:03d}"
 
 
@@ -386,7 +460,7 @@ def _reasons(frames: Frames) -> str:
 
 
 def _report(runs: Sequence[Run], number: int, tasks: Tasks) -> None:
-    for arm in ("active", "random"):
+    for arm in ARMS:
         last = [run.rounds[-1] for run in runs if run.arm == arm and run.rounds[-1].number == number]
         errors = [r.errors.force_rmse_eV_A for r in last if r.errors]
         if errors:

@@ -1,7 +1,7 @@
 """Frames as tasks: drawn at random, moved by the ensemble until it is uncertain, and labelled by the engine.
 
 Whatever is drawn is a function of (seed, purpose, round, index) alone, so neither the number of workers nor what was
-drawn before changes it. A trajectory of the random control has the same start, path and noise as its active twin.
+drawn before changes it. A trajectory of a control has the same start, path and noise as its active twin.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from models.physics.atoms.labelling import LabelLimits, failed_frames, label_fra
 from models.physics.atoms.sampling.crystals import sample_crystals
 from models.physics.atoms.sampling.defects import sample_defects
 from models.physics.atoms.sampling.disordered import sample_random_packed
-from models.physics.atoms.sampling.driven import SamplingFailed, sample_in_child
+from models.physics.atoms.sampling.driven import SamplingFailed, sample_each_in_child
 from models.physics.atoms.sampling.langevin import Langevin
 from models.training.potentials.ensembles import network_of
 
@@ -38,6 +38,7 @@ __all__ = [
     "SampleTask",
     "Sampled",
     "TestTask",
+    "fixed_check",
     "label",
     "label_driven",
     "ordered_frames",
@@ -52,7 +53,11 @@ DRAWS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class SampleTask:
-    """Trajectories first .. first + n of one round; `thresholds` None: each ends at a check drawn at random."""
+    """Trajectories first .. first + n of one round.
+
+    With `thresholds` they end where they are uncertain, without at a check: drawn at random, or at fixed times, which
+    divide the length of a trajectory evenly and come in turn.
+    """
 
     params: ActiveLearningParams
     network: Callable[[Any], PotentialNetwork]
@@ -63,6 +68,7 @@ class SampleTask:
     first: int
     n: int
     thresholds: Thresholds | None
+    fixed_times: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +92,10 @@ class LabelTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TestTask:
-    """One driven frame of the test set."""
+    """Driven frames of the test set, by their numbers in it, which are their groups."""
 
     params: ActiveLearningParams
-    index: int
-    group: int
+    indices: Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,14 +161,21 @@ def _drive(task: SampleTask, index: int, start: Frames) -> Drive:
     params = task.params
     rng = _generator(task.seed, TRAJECTORY, task.round, index, 1)
     path = params.paths.draw(abs(float(np.linalg.det(start.cells_A[0]))) / len(start.numbers), rng)
-    n_checks = params.dynamics.n_steps // params.dynamics.check_every
-    end_at = int(rng.integers(1, n_checks + 1)) * params.dynamics.check_every
+    n_checks, quota = params.dynamics.n_steps // params.dynamics.check_every, params.rounds.quota
+    check = int(rng.integers(1, n_checks + 1))  # drawn in any case: the noise comes from the same numbers
+    if task.fixed_times:
+        check = fixed_check(index, quota, n_checks)
     return Drive(
         temperature_K=path.temperature_K,
         density_1_A3=path.density_1_A3,
         rng=rng,
-        end_at=end_at if task.thresholds is None else None,
+        end_at=check * params.dynamics.check_every if task.thresholds is None else None,
     )
+
+
+def fixed_check(index: int, quota: int, n_checks: int) -> int:
+    """At which of the checks 1 .. n_checks a plain trajectory ends: `quota` times in turn, evenly spaced."""
+    return -(-(1 + index % quota) * n_checks // quota)
 
 
 def label(task: LabelTask) -> Labels:
@@ -174,34 +186,58 @@ def label(task: LabelTask) -> Labels:
 
 
 def label_driven(task: TestTask) -> Labels:
-    """One test frame: drawn, moved by the driving engine, labelled."""
-    params, engine = task.params, ENGINES.make(task.params.engine)
-    known = [{"origin": "test", "kind": "driven", "index": task.index, "driver": ENGINES.make(params.driver).level}]
-    start = packed_frame(params, params.seed, TEST, task.index).changed(source="test driven", group=task.group)
-    try:
-        frames = _driven(params, start, task.index)
-    except SamplingFailed as error:
-        return Labels(frames=failed_frames(engine, start, f"no frame was drawn: {error}", known), cpu_s=0.0)
-    return label(LabelTask(engine=engine, limits=params.limits, frames=frames, provenances=known))
-
-
-def _driven(params: ActiveLearningParams, start: Frames, index: int) -> Frames:
-    """Raises SamplingFailed."""
-    driven = params.test.driven
-    temperature = float(_generator(params.seed, TEST, index, 1).uniform(*driven.temperature_K))
-    dynamics = Langevin(
-        n_frames=1,
-        temperature_K=(temperature, temperature),
-        time_step_fs=driven.time_step_fs,
-        equilibration_steps=driven.n_steps,
-        steps_per_frame=1,
-        friction_1_fs=driven.friction_1_fs,
+    """Test frames: drawn, moved by the driving engine, labelled."""
+    begun = _cpu_s()
+    params, engine, level = task.params, ENGINES.make(task.params.engine), ENGINES.make(task.params.driver).level
+    starts = [
+        packed_frame(params, params.seed, TEST, index).changed(source="test driven", group=index)
+        for index in task.indices
+    ]
+    known = [{"origin": "test", "kind": "driven", "index": index, "driver": level} for index in task.indices]
+    moved = _driven(params, starts, task.indices)
+    there = [row for row, frames in enumerate(moved) if isinstance(frames, Frames)]
+    labelled = dict(
+        zip(
+            there,
+            label_frames(
+                engine,
+                Frames.concatenate(frames for frames in moved if isinstance(frames, Frames)),
+                params.limits,
+                [known[row] for row in there],
+            ),
+            strict=True,
+        )
     )
-    limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
-    key = (TEST, index, 2)
-    return sample_in_child(
-        start, ENGINES.make(params.driver), dynamics, seed=params.seed, spawn_key=key, limits=limits
-    )[0]
+    for row, why in enumerate(moved):
+        if isinstance(why, SamplingFailed):
+            labelled[row] = failed_frames(engine, starts[row], f"no frame was drawn: {why}", [known[row]])
+    return Labels(frames=Frames.concatenate(labelled[row] for row in range(len(starts))), cpu_s=_cpu_s() - begun)
+
+
+def _driven(
+    params: ActiveLearningParams, starts: Sequence[Frames], indices: Sequence[int]
+) -> list[Frames | SamplingFailed]:
+    driven = params.test.driven
+    temperatures = [float(_generator(params.seed, TEST, index, 1).uniform(*driven.temperature_K)) for index in indices]
+    dynamics = [
+        Langevin(
+            n_frames=1,
+            temperature_K=(temperature, temperature),
+            time_step_fs=driven.time_step_fs,
+            equilibration_steps=driven.n_steps,
+            steps_per_frame=1,
+            friction_1_fs=driven.friction_1_fs,
+        )
+        for temperature in temperatures
+    ]
+    return sample_each_in_child(
+        starts,
+        ENGINES.make(params.driver),
+        dynamics,
+        seed=params.seed,
+        spawn_keys=[(TEST, index, 2) for index in indices],
+        limits=ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads),
+    )
 
 
 def _cpu_s() -> float:

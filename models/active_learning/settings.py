@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from models.active_learning.acquisition import ACQUISITIONS, ThresholdRule
+from models.active_learning.acquisition import ACQUISITIONS
+from models.active_learning.threshold_rule import THRESHOLD_RULES
 from models.networks.potentials.batched_dynamics import Dynamics, Physical
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork
 from models.physics.atoms.engine import ENGINES
@@ -116,9 +117,13 @@ class TrainingParams:
 
 @settings
 class ControlParams:
-    """Active against random selection with an engine that costs next to nothing, over `n_seeds` seeds; 0: left out."""
+    """Active selection against two controls with an engine that costs next to nothing, over seeds.
+
+    Seeds are first_seed .. first_seed + n_seeds; 0: left out. Each has its own test set.
+    """
 
     n_seeds: NonNegativeInt
+    first_seed: NonNegativeInt
     engine: Annotated[Chosen, ENGINES]
     bootstrap: Annotated[int, Field(ge=2)]
     test_packed: NonNegativeInt
@@ -149,7 +154,7 @@ class ActiveLearningParams:
     paths: DrivingPaths
     dynamics: Dynamics
     physical: Physical
-    thresholds: ThresholdRule
+    thresholds: Annotated[Chosen, THRESHOLD_RULES]  # of the spread, above which a frame is uncertain
     rounds: RoundsParams
     training: TrainingParams
     control: ControlParams
@@ -205,7 +210,6 @@ class ActiveLearningParams:
         loop = self.control
         return replace(
             self,
-            random_control=True,
             frames_per_task=loop.frames_per_task,
             engine=loop.engine,
             driver=loop.engine,

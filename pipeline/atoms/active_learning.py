@@ -8,14 +8,14 @@
 
 J. S. Smith et al., Nat. Commun. 12, 1257 (2021). The rounds themselves lie in models.active_learning; here they get a
 store, workers and a place where results of tasks are kept. `engine` labels; any ASE calculator serves as an oracle.
-Beside the loop runs a control of the same budget that takes its frames at random, and with an oracle that costs nothing
-both are repeated over seeds (`control`). Results are kept in scratch, so that a killed stage goes on and ends with the
-same store.
+Beside the loop runs a control of the same budget that takes its frames at random from the same trajectories. With an
+oracle that costs nothing both are repeated over seeds, beside plain dynamics (`control`). Results are kept in scratch,
+so that a killed stage goes on and ends with the same store.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.active_learning.rounds import Round, Run, Tasks, TooFewLabels, bootstrap, finish, run_rounds, test_set
+from models.active_learning.rounds import (
+    ARMS,
+    Arm,
+    Round,
+    Run,
+    Tasks,
+    TooFewLabels,
+    UnequalBudgets,
+    bootstrap,
+    finish,
+    run_rounds,
+    test_set,
+)
 from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.networks.potentials.batched_dynamics import Trajectories
@@ -45,7 +57,7 @@ from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.zarr_store import write_store
 
-__all__ = ["OUT", "control_metrics", "generate", "main"]
+__all__ = ["OUT", "control_metrics", "generate", "main", "run_loop"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
@@ -65,10 +77,10 @@ def generate(params: ActiveLearningParams) -> Manifest:
     _refuse(params)
     execution = load_execution()
     with kept_workers(execution, execution.n_workers) as run:
-        test, runs = _loop(params, [params.seed], run)
-        control = params.control
-        control_runs = _loop(params.for_control(), range(control.n_seeds), run)[1] if control.n_seeds else []
-    manifest = _write_store(params, test, runs)
+        runs = run_loop(params, [params.seed], ("active", "random") if params.random_control else ("active",), run)
+        seeds = range(params.control.first_seed, params.control.first_seed + params.control.n_seeds)
+        control_runs = run_loop(params.for_control(), seeds, ARMS, run) if seeds else []
+    manifest = _write_store(params, runs)
     _write_potential(params, runs[0], manifest)
     metrics = metrics_of(params, runs) | {"oracle_control": control_metrics(params, control_runs)}
     ActiveLearningMetrics.of(metrics).write()
@@ -92,19 +104,17 @@ def _refuse(params: ActiveLearningParams) -> None:
         raise ValueError("\n".join(["active learning cannot begin:", *(f"  {problem}" for problem in problems)]))
 
 
-def _loop(params: ActiveLearningParams, seeds: Sequence[int], run: TaskRunner) -> tuple[Frames, list[Run]]:
-    """The test set, and the runs of these seeds at their end: both arms of each seed, active first."""
+def run_loop(params: ActiveLearningParams, seeds: Sequence[int], arms: Sequence[Arm], run: TaskRunner) -> list[Run]:
+    """The runs of these seeds at their end: all arms of each seed, active first, with a test set of the seed's own."""
     tasks = _tasks(params, run)
-    test = test_set(params, tasks)
     runs = []
     for seed in seeds:
+        test = test_set(replace(params, seed=seed), tasks)
         frames, cpu_s = bootstrap(params, seed, tasks)
-        runs.append(Run(seed=seed, arm="active", frames=frames, bootstrap_cpu_s=cpu_s))
-        if params.random_control:
-            runs.append(Run(seed=seed, arm="random", frames=frames, bootstrap_cpu_s=cpu_s))
-    run_rounds(params, runs, test, tasks)
-    finish(params, runs[0], test, tasks)
-    return test, runs
+        runs += [Run(seed=seed, arm=arm, frames=frames, test=test, bootstrap_cpu_s=cpu_s) for arm in arms]
+    run_rounds(params, runs, tasks)
+    finish(params, runs[0], tasks)
+    return runs
 
 
 def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
@@ -120,9 +130,9 @@ def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
     )
 
 
-def _write_store(params: ActiveLearningParams, test: Frames, runs: Sequence[Run]) -> Manifest:
+def _write_store(params: ActiveLearningParams, runs: Sequence[Run]) -> Manifest:
     later = [run.frames.select(range(params.n_bootstrap, len(run.frames))) for run in runs[1:]]  # one bootstrap for all
-    frames = Frames.concatenate([test, runs[0].frames, *later])
+    frames = Frames.concatenate([runs[0].test, runs[0].frames, *later])
     attributes = {
         "level": ENGINES.make(params.engine).level,
         "reference_energies": "{}",
@@ -166,12 +176,17 @@ def metrics_of(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[str, A
 
 
 def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[str, Any]:
-    """Both arms over seeds: means with intervals, and the gain of active over random, paired by seed."""
+    """All arms over seeds: means with intervals, and the gains of active over the others, paired by seed."""
     if not runs:
         return {}
-    arms = {arm: [run for run in runs if run.arm == arm] for arm in ("active", "random")}
+    arms: dict[Arm, list[Run]] = {arm: [run for run in runs if run.arm == arm] for arm in ARMS}
     n_rounds = min(len(_errors(run, "force_rmse_eV_A")) for run in runs)
-    found: dict[str, Any] = {"level": ENGINES.make(params.control.engine).level, "n_seeds": len(arms["active"])}
+    found: dict[str, Any] = {
+        "level": ENGINES.make(params.control.engine).level,
+        "n_seeds": len(arms["active"]),
+        "first_seed": params.control.first_seed,
+        "uncertain": _uncertain_shares(arms["active"]),
+    }
     for arm, of_arm in arms.items():
         rounds = []
         for number in range(n_rounds):
@@ -185,13 +200,25 @@ def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[s
                     **{name: _mean_interval(v) for name, v in values.items()},
                 }
             )
-        found["rounds" if arm == "active" else "random"] = rounds
+        found["rounds" if arm == "active" else arm] = rounds
     for name, key in (("force", "force_rmse_eV_A"), ("energy", "energy_rmse_eV_atom")):
-        logs = {arm: np.log([_errors(run, key)[:n_rounds] for run in of_arm]) for arm, of_arm in arms.items()}
-        ratio_SR = logs["active"] - logs["random"]  # seeds, rounds
-        found[f"{name}_gain"] = _gain(ratio_SR[:, -1])
-        found[f"{name}_gain_all_rounds"] = _gain(ratio_SR[:, 1:].mean(axis=1))
+        for arm, against in (("random", ""), ("plain", "_over_plain")):
+            pairs = zip(arms["active"], arms[arm], strict=True)
+            log_ratios = [np.log(_errors(a, key)) - np.log(_errors(b, key)) for a, b in pairs]  # of seeds, (n_rounds,)
+            chosen = [ratio_R for ratio_R in log_ratios if len(ratio_R) > 1]  # the others have chosen nothing
+            if chosen:
+                found[f"{name}_gain{against}"] = _gain(np.array([ratio_R[-1] for ratio_R in chosen]))
+                found[f"{name}_gain{against}_all_rounds"] = _gain(np.array([ratio_R[1:].mean() for ratio_R in chosen]))
     return found
+
+
+def _uncertain_shares(runs: Sequence[Run]) -> list[float]:
+    """Of the trajectories of each round, the share that ended because the ensemble was uncertain; over all seeds."""
+    by_round: dict[int, list[NDArray[np.bool_]]] = {}
+    for done in (done for run in runs for done in run.rounds):
+        if done.trajectories is not None:
+            by_round.setdefault(done.number, []).append(done.trajectories.reasons == "uncertain")
+    return [float(np.concatenate(by_round[number]).mean()) for number in sorted(by_round)]
 
 
 def details_of(runs: Sequence[Run]) -> dict[str, Any]:
@@ -210,6 +237,9 @@ def control_details(runs: Sequence[Run]) -> dict[str, Any]:
             "seed": run.seed,
             "arm": run.arm,
             "rounds": [_round_metrics(r) | {"cpu_s": _rounded(r.cpu_s)} for r in run.rounds if r.errors],
+            "uncertain": [
+                int((r.trajectories.reasons == "uncertain").sum()) for r in run.rounds if r.trajectories is not None
+            ],
         }
         for run in runs
     }
@@ -296,4 +326,4 @@ def _rounded(seconds: Mapping[str, float]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run_stage("active_learning", main, also_explained=(EngineMissing, TooFewLabels))
+    run_stage("active_learning", main, also_explained=(EngineMissing, TooFewLabels, UnequalBudgets))

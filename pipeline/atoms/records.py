@@ -295,16 +295,26 @@ class ControlRound(Record):
 
 
 class Control(Record):
-    """The loop over seeds with a cheap oracle; gains are 1 - active / random, paired by seed. Empty: not run."""
+    """The loop over seeds with a cheap oracle. Empty: not run.
+
+    Gains are 1 - active / random, or 1 - active / plain, paired by seed, of those seeds that have chosen anything.
+    """
 
     level: str = ""
     n_seeds: int = 0
+    first_seed: int = 0
+    uncertain: tuple[float, ...] = ()  # share of the active trajectories of each round, over all seeds
     rounds: tuple[ControlRound, ...] = ()
     random: tuple[ControlRound, ...] = ()
+    plain: tuple[ControlRound, ...] = ()
     force_gain: Gain | None = None
     force_gain_all_rounds: Gain | None = None
     energy_gain: Gain | None = None
     energy_gain_all_rounds: Gain | None = None
+    force_gain_over_plain: Gain | None = None
+    force_gain_over_plain_all_rounds: Gain | None = None
+    energy_gain_over_plain: Gain | None = None
+    energy_gain_over_plain_all_rounds: Gain | None = None
 
 
 class FinalErrors(Record):
@@ -380,6 +390,7 @@ class SeedRun(Record):
     seed: int
     arm: str
     rounds: list[SeedRound]
+    uncertain: tuple[int, ...] = ()  # trajectories of each round
 
 
 class ActiveLearningDetails(StageRecord):

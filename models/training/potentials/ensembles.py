@@ -33,6 +33,7 @@ __all__ = [
     "MemberTask",
     "Prediction",
     "errors_of",
+    "frame_errors",
     "kept_sets",
     "mean_prediction",
     "network_of",
@@ -178,6 +179,13 @@ def spreads_of(members: Sequence[Prediction], frames: Frames) -> FloatArray:
     energy_M = np.std([m.energies_eV for m in members], axis=0) / frames.n_atoms
     forces_N3 = np.std([m.forces_eV_A for m in members], axis=0)
     of_frames = np.split(forces_N3, frames.first_atom[1:])
+    return np.array([[e, f.mean(), f.max()] for e, f in zip(energy_M, of_frames, strict=True)]).reshape(-1, 3)
+
+
+def frame_errors(predicted: Prediction, frames: Frames) -> FloatArray:
+    """Absolute errors on each frame, (M, 3): what `spreads_of` is to be compared with."""
+    energy_M = np.abs(predicted.energies_eV - frames.energies_eV) / frames.n_atoms
+    of_frames = np.split(np.abs(predicted.forces_eV_A - frames.forces_eV_A), frames.first_atom[1:])
     return np.array([[e, f.mean(), f.max()] for e, f in zip(energy_M, of_frames, strict=True)]).reshape(-1, 3)
 
 

@@ -66,7 +66,7 @@ def aluminium_page(root: Path, max_points: int) -> LaneReport:
             name="aluminium-lead",
             description="Active learning of aluminium",
             caption="Left, a frame at which the ensemble was uncertain and asked for a label; middle, force error on "
-            "the frozen test set against labels, chosen and random"
+            "the frozen test set against labels, chosen and not"
             + (", mean and 95 % interval over seeds of the control" if inputs.rounds.oracle_control.n_seeds else "")
             + "; right, properties of the final potential relative to others' values.",
         )
@@ -125,7 +125,8 @@ def finding(inputs: AluminiumInputs) -> str:
         sure = gain.low is not None and gain.low > 0
         said += (
             f"Over {number(control.n_seeds)} seeds of the control, choosing labels saves {words} % of the force "
-            f"error against drawing them{'' if sure else ', which is not resolved from nothing'}. "
+            "error against frames drawn at random from the same trajectories"
+            f"{'' if sure else ', which is not resolved from nothing'}. "
         )
     said += nearest_words(inputs.properties) + missed_words(inputs.properties)
     return said.strip() or "No round of active learning was finished."

@@ -75,6 +75,11 @@ def _active_learning(root: Path) -> ResultRow:
         judged += (
             f"; over {control.n_seeds} seeds with EMT for DFT, choosing saves {percents(control.force_gain)} % of it"
         )
+    if control.force_gain_over_plain:  # without this arm the random frames came from other trajectories
+        judged += (
+            " against random frames of the same trajectories, "
+            f"{percents(control.force_gain_over_plain)} % against plain dynamics"
+        )
     return ("aluminium by active learning", result, judged)
 
 

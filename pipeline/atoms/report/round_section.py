@@ -26,6 +26,8 @@ __all__ = [
 ]
 
 ARMS = {"rounds": ("active", CYCLE[0], "o-"), "random": ("random", CYCLE[6], "s--")}
+CONTROL_ARMS = ARMS | {"plain": ("plain dynamics", CYCLE[2], "^:")}
+AGAINST = {"": "random", "_over_plain": "plain dynamics"}
 REASONS = {
     "uncertain": ("stopped: uncertain", CYCLE[0]),
     "finished": ("ran to its end", CYCLE[2]),
@@ -50,9 +52,9 @@ def rounds_section(inputs: AluminiumInputs) -> Section:
             name="aluminium-arms",
             description="Error against labels",
             caption=f"The loop itself, labels by {inputs.level}: error of the ensemble's mean on the frozen test "
-            "set against the number of labels, both logarithmic, beside a loop that spends the same labels on frames "
-            "of its trajectories taken at random. One seed: this alone does not say which is better. "
-            + arm_words(metrics),
+            "set against the number of labels, both logarithmic, beside a loop that spends as many labels on frames "
+            "taken at random from trajectories of the same ensemble. One seed: this alone does not say which is "
+            "better. " + arm_words(metrics),
         )
     )
     blocks.append(control_block(inputs))
@@ -140,26 +142,34 @@ def control_block(inputs: AluminiumInputs) -> Picture | Notice:
     return picture(
         settle(figure),
         name="aluminium-control",
-        description="Active against random selection over seeds",
+        description="Active selection against random frames and plain dynamics over seeds",
         caption=f"The control: the same loop with labels by {control.level}, which cost nothing, over "
-        f"{number(control.n_seeds)} seeds. Thin lines are seeds, thick ones their mean, bands 95 % of the mean "
-        f"(Student). {control_words(control)} A cheap potential is smoother than the truth, so the gain with quantum "
-        "mechanics may differ.",
+        f"{number(control.n_seeds)} seeds, each with its own test set, and the same number of labels in all arms. "
+        "Random: frames at random times of trajectories by the active arm's own ensemble; plain dynamics: frames at "
+        "fixed times of trajectories by its own ensemble. Thin lines are seeds, thick ones their mean, bands 95 % of "
+        f"the mean (Student). {control_words(control)} A cheap potential is smoother than the truth, so the gain with "
+        "quantum mechanics may differ.",
     )
 
 
 def control_words(control: Control) -> str:
-    """The gain with its interval, and whether that excludes zero."""
-    words = []
-    for quantity in QUANTITIES:
-        for key, when in ((f"{quantity}_gain", "after the last round"), (f"{quantity}_gain_all_rounds", "all rounds")):
-            gain = getattr(control, key)
-            if gain and gain.mean is not None:
-                holds_0 = gain.low is not None and gain.low <= 0 <= gain.high
-                sure = " (not resolved: the interval holds 0)" if holds_0 else ""
-                value = percents(gain)
-                words.append(f"{PLURALS[quantity]}, {when}: {value} %{sure}")
-    return f"Error saved by choosing instead of drawing, paired by seed: {'; '.join(words)}." if words else ""
+    """The gains with their intervals, whether these exclude zero, and how many trajectories stayed uncertain."""
+    said = []
+    for against, whose in AGAINST.items():
+        words = []
+        for quantity in QUANTITIES:
+            for after, when in (("", "after the last round"), ("_all_rounds", "all rounds")):
+                gain = getattr(control, f"{quantity}_gain{against}{after}")
+                if gain and gain.mean is not None:
+                    holds_0 = gain.low is not None and gain.low <= 0 <= gain.high
+                    sure = " (not resolved: the interval holds 0)" if holds_0 else ""
+                    words.append(f"{PLURALS[quantity]}, {when}: {percents(gain)} %{sure}")
+        if words:
+            said.append(f"Error saved by choosing, against {whose}, paired by seed: {'; '.join(words)}.")
+    if control.uncertain:
+        shares = ", ".join(f"{100 * share:.0f}" for share in control.uncertain)
+        said.append(f"Uncertain trajectories in the rounds: {shares} %.")
+    return " ".join(said)
 
 
 def percents(gain: Gain) -> str:
@@ -171,10 +181,10 @@ def draw_control_on(axes: Axes, control: Control, seeds: Mapping[str, SeedRun], 
     words, unit, factor = QUANTITIES[quantity]
     for run in seeds.values():
         points = [(r.n_labels, factor * e) for r in run.rounds if (e := getattr(r, f"{quantity}_rmse"))]
-        colour = ARMS["rounds" if run.arm == "active" else "random"][1]
+        colour = CONTROL_ARMS["rounds" if run.arm == "active" else run.arm][1]
         axes.plot([n for n, _ in points], [error for _, error in points], color=colour, linewidth=0.7, alpha=0.4)
     labels: set[float] = set()
-    for arm, (name, colour, style) in ARMS.items():
+    for arm, (name, colour, style) in CONTROL_ARMS.items():
         rounds = getattr(control, arm)
         if not rounds:
             continue
@@ -225,8 +235,8 @@ def selection_section(inputs: AluminiumInputs) -> Section:
     return Section(
         anchor="aluminium-selection",
         title="Selection",
-        introduction="A trajectory stops as soon as the spread of the ensemble passes a threshold; thresholds follow "
-        "the spread on frames that it was trained on. Frames too close to known ones are not labelled.",
+        introduction="A trajectory stops as soon as the spread of the ensemble passes a threshold, which is set anew "
+        "in each round (params: active_learning.thresholds). Frames too close to known ones are not labelled.",
         blocks=blocks,
     )
 

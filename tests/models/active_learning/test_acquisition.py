@@ -1,19 +1,12 @@
-"""What is chosen for labelling: calibrated thresholds, no near-duplicates, the most uncertain and most different."""
-
-from dataclasses import asdict, replace
+"""What is chosen for labelling: no near-duplicates, the most uncertain and most different."""
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from models.active_learning.acquisition import ThresholdRule, calibrate
 from models.active_learning.acquisitions.diverse import fingerprint, fingerprint_distance, select
 from models.frames import Frames
 
-FIXED = ThresholdRule(
-    kind="fixed", quantile=0.9, factor=1.5, energy_eV_atom=0.1, force_mean_eV_A=0.2, force_max_eV_A=0.3
-)
-QUANTILE = replace(FIXED, kind="quantile")
 RNG = np.random.default_rng(0)
 NUMBERS = np.full(6, 13)
 CELL = np.diag([4.5, 4.6, 4.7])
@@ -23,46 +16,6 @@ POSITIONS = RNG.random((6, 3)) @ CELL
 def of(numbers, positions_A, cell_A) -> np.ndarray:
     """The fingerprint of one frame."""
     return fingerprint(Frames.one(numbers=numbers, positions_A=positions_A, cell_A=cell_A))
-
-
-def spreads(scale: float) -> np.ndarray:
-    return scale * np.linspace(1, 2, 11)[:, None] * np.array([1.0, 10.0, 30.0])
-
-
-def test_calibrated_thresholds_are_a_quantile_times_a_factor():
-    found = calibrate(replace(QUANTILE, quantile=0.5, factor=2.0), spreads(0.01))
-    assert found.energy_eV_atom == pytest.approx(0.03)
-    assert found.force_mean_eV_A == pytest.approx(0.3)
-    assert found.force_max_eV_A == pytest.approx(0.9)
-
-
-def test_the_same_frames_are_uncertain_whatever_the_scale_of_the_spread():
-    small, large = (calibrate(QUANTILE, spreads(scale)) for scale in (1e-3, 1.0))
-    assert small.ratios(spreads(2e-3)) == pytest.approx(large.ratios(spreads(2.0)))
-
-
-def test_fixed_thresholds_do_not_look_at_the_frames():
-    found = calibrate(FIXED, np.zeros((0, 3)))
-    assert (found.energy_eV_atom, found.force_mean_eV_A, found.force_max_eV_A) == (0.1, 0.2, 0.3)
-
-
-def test_the_worst_of_the_three_spreads_decides():
-    assert calibrate(FIXED, np.zeros((0, 3))).ratios(np.array([[0.05, 0.1, 0.6]])) == pytest.approx([2.0])
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"factor": 0.0}, {"quantile": 1.5}, {"energy_eV_atom": -1.0}, {"force_max_eV_A": 0.0}, {"kind": "guess"}],
-)
-def test_rules_without_a_threshold_above_zero_are_refused(wrong):
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        ThresholdRule(**asdict(FIXED) | wrong)
-
-
-def test_members_that_agree_everywhere_give_no_threshold():
-    nothing = np.zeros((1, 3))
-    with pytest.raises(ValueError, match="thresholds"):
-        calibrate(QUANTILE, nothing)
 
 
 def test_a_fingerprint_does_not_change_with_what_leaves_the_physics_alone():

@@ -18,6 +18,7 @@ from models.active_learning.acquisition import ACQUISITIONS, Selection
 from models.active_learning.rounds import TooFewLabels
 from models.active_learning.sampling import start_frame
 from models.active_learning.settings import ActiveLearningParams
+from models.active_learning.threshold_rule import THRESHOLD_RULES
 from models.frames import Frames
 from models.networks.potentials.ensemble import load_potential
 from models.physics.atoms.engines.ase import ASEEngine
@@ -36,8 +37,8 @@ ROOT = Path(__file__).parents[3]
 METRICS, DETAILS = (Path(f"reports/{kind}/active_learning.json") for kind in ("metrics", "details"))
 TINY = section_params(ActiveLearningParams, "active_learning", "tiny")
 ALONE = replace(TINY, control=replace(TINY.control, n_seeds=0))
-NEVER = replace(TINY.thresholds, kind="fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
-ALWAYS = replace(TINY.thresholds, kind="fixed", energy_eV_atom=1e-9, force_mean_eV_A=1e-9, force_max_eV_A=1e-9)
+NEVER = THRESHOLD_RULES.choose("fixed", energy_eV_atom=1e9, force_mean_eV_A=1e9, force_max_eV_A=1e9)
+ALWAYS = THRESHOLD_RULES.choose("fixed", energy_eV_atom=1e-9, force_mean_eV_A=1e-9, force_max_eV_A=1e-9)
 
 
 @pytest.fixture
@@ -75,8 +76,11 @@ def test_every_round_is_recorded_and_the_random_arm_spends_the_same(workplace: P
     assert [r["n_labels"] for r in metrics["rounds"]] == [r["n_labels"] for r in metrics["random"]] == [6, 8, 10]
     assert [r["selected"] for r in metrics["rounds"]] == [6, 2, 2]
     assert all(r["force_rmse"] > 0 and r["energy_rmse"] > 0 for r in metrics["rounds"] + metrics["random"])
-    gain = metrics["oracle_control"]["force_gain"]
-    assert gain["low"] < gain["mean"] < gain["high"]
+    control = metrics["oracle_control"]
+    for gain in (control["force_gain"], control["force_gain_over_plain"]):
+        assert gain["low"] < gain["mean"] < gain["high"]
+    assert [[r["n_labels"] for r in control[arm]] for arm in ("rounds", "random", "plain")] == [[4, 6]] * 3
+    assert (control["first_seed"], control["uncertain"]) == (100, [1.0])
     details = json.loads(DETAILS.read_text())
     assert details["rounds"][1]["ended"] == {"uncertain": 6}
     assert all(min(r["cpu_s"].values()) > 0 for r in details["rounds"])
@@ -300,7 +304,7 @@ def section_with(**changes: object) -> dict:
         ({"packed__volume_A3": [5.0, 22.0]}, "impossible density"),
         ({"paths__volume_end_A3": [1.0, 24.0]}, "impossible density"),
         ({"thresholds__factor": 0.0}, "factor"),
-        ({"thresholds__force_mean_eV_A": -0.1}, "force_mean_eV_A"),
+        ({"thresholds__name": "guess"}, "held_out"),
         ({"training__n_members": 1}, "n_members"),
         ({"training__n_folds": 7}, "n_folds"),
         ({"test__packed": 0, "test__driven__n_frames": 0}, "found no frames"),

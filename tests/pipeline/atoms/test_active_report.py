@@ -20,13 +20,18 @@ def run(seed: int, arm: Arm, force_rmse: list[float]) -> Run:
         for f in force_rmse
     ]
     rounds = [Round(number=i, n_labels=10 + 8 * i, errors=e) for i, e in enumerate(errors)]
-    return Run(seed=seed, arm=arm, frames=Frames.concatenate([]), rounds=rounds)
+    none = Frames.concatenate([])
+    return Run(seed=seed, arm=arm, frames=none, test=none, rounds=rounds)
+
+
+def runs_of(ratios: list[float]) -> list[Run]:
+    runs = [run(s, "active", [0.3, 0.2, 0.2 * ratio]) for s, ratio in enumerate(ratios)]
+    runs += [run(s, "random", [0.3, 0.2, 0.2]) for s in range(len(ratios))]
+    return runs + [run(s, "plain", [0.3, 0.2, 0.4]) for s in range(len(ratios))]
 
 
 def gain_of(ratios: list[float]) -> dict[str, float]:
-    runs = [run(s, "active", [0.3, 0.2, 0.2 * ratio]) for s, ratio in enumerate(ratios)]
-    runs += [run(s, "random", [0.3, 0.2, 0.2]) for s in range(len(ratios))]
-    return control_metrics(PARAMS, runs)["force_gain"]
+    return control_metrics(PARAMS, runs_of(ratios))["force_gain"]
 
 
 def test_errors_that_are_always_halved_are_a_gain_of_a_half_without_doubt():
@@ -44,3 +49,14 @@ def test_the_interval_is_students_of_the_logarithms():
     interval = ttest_1samp(np.log(ratios), 0.0).confidence_interval(0.95)
     gain = gain_of(ratios)
     assert (gain["low"], gain["high"]) == pytest.approx((1 - np.exp(interval.high), 1 - np.exp(interval.low)))
+
+
+def test_each_control_has_its_own_gain():
+    assert control_metrics(PARAMS, runs_of([0.5, 0.5]))["force_gain_over_plain"]["mean"] == pytest.approx(0.75)
+
+
+def test_a_seed_that_ended_early_is_judged_after_its_own_last_round():
+    runs = runs_of([0.5, 0.5, 0.5])
+    for short in (one for one in runs if one.seed == 1):
+        short.rounds = short.rounds[:2]  # equal errors there
+    assert 1 - control_metrics(PARAMS, runs)["force_gain"]["mean"] == pytest.approx(0.5 ** (2 / 3))

@@ -14,12 +14,12 @@ from models.physics.atoms.engines.tblite import TbliteEngine
 from models.physics.atoms.sampling.crystals import PROTOTYPES, Crystals, prototype, repeated, sample_crystals
 from models.physics.atoms.sampling.defects import DEFECTS, Defects, sample_defects, stacking_fault
 from models.physics.atoms.sampling.disordered import RandomPacked, _overlap, sample_random_packed
-from models.physics.atoms.sampling.driven import SamplingFailed, sample, sample_in_child
+from models.physics.atoms.sampling.driven import SamplingFailed, sample, sample_each_in_child, sample_in_child
 from models.physics.atoms.sampling.langevin import BlownUp, Langevin, sample_langevin
 from models.physics.atoms.sampling.molecules import molecule, relaxed, rotatable_bonds
 from models.physics.atoms.sampling.normal_modes import NormalModes, hessian, masses_of, modes_of
 from models.physics.atoms.sampling.torsions import Torsions, sample_torsions, turned
-from tests.models.physics.atoms.fragile import SPRING_EV_A2, Fragile
+from tests.models.physics.atoms.fragile import CRASHING, SPRING_EV_A2, Fragile
 
 EMT = ASEEngine()  # knows H, C, N and O too: crude, and fast
 LIMITS = ChildLimits()
@@ -114,6 +114,26 @@ def test_frames_from_a_child_are_those_drawn_here():
     here = sample(molecule("H2O"), EMT, sampler, np.random.default_rng(np.random.SeedSequence(7, spawn_key=(1, 2))))
     for first, second in zip(child, here, strict=True):
         np.testing.assert_array_equal(first.positions_A, second.positions_A)
+
+
+def test_starts_that_share_a_child_give_what_they_give_alone_and_one_that_fails_stops_no_other():
+    gentle = Langevin(n_frames=2, temperature_K=(300, 600), equilibration_steps=2, steps_per_frame=2)
+    wild = Langevin(n_frames=5, temperature_K=(300, 300), time_step_fs=400.0, friction_1_fs=0.0)
+    starts, samplers, keys = [molecule("H2")] * 3, [gentle, wild, gentle], [(1,), (0,), (3,)]
+    together = sample_each_in_child(starts, Fragile(), samplers, seed=7, spawn_keys=keys, limits=LIMITS)
+    assert isinstance(together[1], SamplingFailed) and "smaller time step" in str(together[1])
+    for row in (0, 2):
+        alone = sample_in_child(starts[row], Fragile(), gentle, seed=7, spawn_key=keys[row], limits=LIMITS)
+        np.testing.assert_array_equal(together[row].positions_A, alone.positions_A)
+
+
+def test_a_start_whose_child_dies_has_failed_and_the_others_go_on():
+    gentle = Langevin(n_frames=1, temperature_K=(300, 300), equilibration_steps=1, steps_per_frame=1)
+    deadly = Frames.one(numbers=[CRASHING, 1], positions_A=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0]]))
+    starts, keys = [molecule("H2"), deadly, molecule("H2")], [(1,), (2,), (3,)]
+    found = sample_each_in_child(starts, Fragile(), [gentle] * 3, seed=7, spawn_keys=keys, limits=LIMITS)
+    assert [isinstance(one, SamplingFailed) for one in found] == [False, True, False]
+    assert "SIGSEGV" in str(found[1])
 
 
 @pytest.mark.parametrize(("name", "n_bonds"), [("H2O", 0), ("CH4", 0), ("CH3OH", 1), ("CH3CH2OH", 2), ("C6H6", 0)])

@@ -222,7 +222,7 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
             }
             for r in entry
         ]
-        for name, entry in (("rounds", active), ("random", random))
+        for name, entry in (("rounds", active), ("random", random), ("plain", random))
     }
     gains = {f"{q}_{when}": interval(gain, 0.1) for q in ("force", "energy") for when in ("gain", "gain_all_rounds")}
     control = {"level": "EMT", "n_seeds": seeds, **arms, **gains} if seeds else {}
@@ -267,7 +267,7 @@ def write_aluminium(root, *, gain=0.17, seeds=5):
     }
     runs = {
         f"{arm}_0": {"seed": 0, "arm": arm, "rounds": [r | {"cpu_s": {}} for r in entry]}
-        for arm, entry in (("active", active), ("random", random))
+        for arm, entry in (("active", active), ("random", random), ("plain", random))
     }
     details = rounds_only | {"final_cpu_s": 1.0, "oracle_control": runs if seeds else {}}
     write(root, "reports/details/active_learning.json", details)

@@ -76,7 +76,7 @@ def test_the_level_of_theory_is_that_of_the_store(page):
 
 
 def test_the_finding_gives_the_gain_with_its_interval(root, tmp_path):
-    assert "choosing labels saves 17 [7,\u00a027] % of the force error against drawing them. " in finding(
+    assert "saves 17 [7,\u00a027] % of the force error against frames drawn at random from the same" in finding(
         read_aluminium(root)
     )
     write_aluminium(tmp_path, gain=0.05)
@@ -92,6 +92,14 @@ def test_a_gain_whose_interval_holds_zero_is_called_unresolved():
     assert "not resolved" in words(-0.1, 0.2)
     assert "not resolved" not in words(0.1, 0.2)
     assert "not resolved" not in words(-0.2, -0.1)
+
+
+def test_each_control_and_the_share_of_uncertain_trajectories_are_told():
+    gain = Gain(mean=0.15, low=0.1, high=0.2)
+    words = control_words(Control(force_gain=gain, force_gain_over_plain=gain, uncertain=(0.5, 0.04)))
+    assert "against random, paired by seed: forces, after the last round: 15" in words
+    assert "against plain dynamics, paired by seed: forces, after the last round: 15" in words
+    assert "Uncertain trajectories in the rounds: 50, 4 %." in words
 
 
 def test_without_a_control_the_page_says_so(tmp_path):
