@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.report.page import Section, Table, number, value_with_interval
+from pipeline.runtime.replication import claims_of
 from pipeline.runtime.replication_records import Claim, ReplicationMetrics
 
-__all__ = ["COLUMNS", "claim_cells", "read_replication", "replication_section"]
+__all__ = ["COLUMNS", "claim_cells", "read_replication", "replication_sections"]
 
 COLUMNS = ("claim", "box", "mean [95 %]", "smallest", "strongest baseline", "ahead of it", "seeds", "rows")
 
@@ -35,23 +36,32 @@ def claim_cells(claims: Sequence[Claim]) -> list[list[str]]:
     ]
 
 
-def replication_section(metrics: ReplicationMetrics, lane: str) -> Section:
-    """Of one lane."""
-    names = {measured.claim for one in metrics.measurements if one.lane == lane for measured in one.measured}
-    claims = [claim for claim in metrics.claims if claim.claim in names]
-    return Section(
-        anchor=f"{lane}-replication",
-        title="Measured again on fresh seeds",
-        introduction="The claims above rest on one seed of data, on which settings were chosen. Here are the same, "
-        "and their controls, on data seeds that nothing was chosen on; docs/protocol.md says what each means. It is "
-        "the table that is in the repository: params.yaml as committed, not your own changes.",
-        blocks=[
-            Table(
-                columns=COLUMNS,
-                rows=claim_cells(claims),
-                caption=f"Data seeds {', '.join(map(str, metrics.data_seeds))}, training seeds "
-                f"{', '.join(map(str, metrics.training_seeds))}. Means over data seeds; “smallest” is that of all "
-                "trainings. The baseline is the strongest on the test rows of each data seed.",
-            )
-        ],
-    )
+def replication_sections(root: Path, lane: str) -> list[Section]:
+    """Of one lane; empty where nothing of it was measured again."""
+    metrics = read_replication(root)
+    if metrics is None:
+        return []
+    own = [one for one in metrics.measurements if one.lane == lane]
+    claims = claims_of(own)
+    if not claims:
+        return []
+    seeds = sorted({one.data_seed for one in own})
+    trained = any(measured.training_seed is not None for one in own for measured in one.measured)
+    trainings = f", training seeds {', '.join(map(str, metrics.training_seeds))}" if trained else ""
+    return [
+        Section(
+            anchor=f"{lane}-replication",
+            title="Measured again on fresh seeds",
+            introduction="The claims of this page rest on one seed of data, on which settings were chosen. Here are "
+            "some of them, and their controls, on data seeds that nothing was chosen on; docs/protocol.md says what "
+            "each means. It is the table that is in the repository: params.yaml as committed, not your own changes.",
+            blocks=[
+                Table(
+                    columns=COLUMNS,
+                    rows=claim_cells(claims),
+                    caption=f"Data seeds {', '.join(map(str, seeds))}{trainings}. Means over data seeds; “smallest” is "
+                    "that of all values. The baseline is the strongest on the test rows of each data seed.",
+                )
+            ],
+        )
+    ]

@@ -58,7 +58,7 @@ from pipeline.report.page import (
     report_page,
     value_with_interval,
 )
-from pipeline.report.replication_table import read_replication, replication_section
+from pipeline.report.replication_table import replication_sections
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents
 from stores.manifest import read_manifest
@@ -148,8 +148,7 @@ def spectra_page(root: Path, max_points: int) -> LaneReport:
                 measured_by=solver_words(inputs.facts.kondo_solver),
             ),
         ]
-        if (replication := read_replication(root)) is not None:
-            sections.insert(2, replication_section(replication, "impurity"))
+        sections[2:2] = replication_sections(root, "impurity")
         page = LanePage(
             name="spectra",
             title="The Kondo temperature, found in spectra",

@@ -37,6 +37,7 @@ from pipeline.report.page import (
     report_page,
     value_with_interval,
 )
+from pipeline.report.replication_table import replication_sections
 
 __all__ = ["finding", "headline", "microstructures_page", "series"]
 
@@ -82,7 +83,7 @@ def microstructures_page(root: Path, max_points: int) -> LaneReport:
             "place in two maps, coloured by t, which neither map has seen. Right, R² of t, in the better map of each "
             "descriptor, with 95 % intervals; a negative R² is worse than guessing the mean.",
         ),
-        sections=[*sections, beyond_section(root)],
+        sections=[*sections, beyond_section(root), *replication_sections(root, "microstructure")],
         provenance=inputs.provenance,
     )
     return LaneReport(

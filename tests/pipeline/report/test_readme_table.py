@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.report.readme_table import pages, rows, table, with_table
-from pipeline.report.replication_table import COLUMNS, claim_cells, read_replication
+from pipeline.report.replication_table import COLUMNS, claim_cells, read_replication, replication_sections
 from pipeline.runtime.replication import replication_metrics
 from tests.pipeline.runtime.test_replication import measurement
 
@@ -29,6 +29,16 @@ def test_a_claim_stands_beside_its_weakest_training_and_its_baseline(tmp_path):
     assert shown["smallest"] == "0.7"
     assert shown["strongest baseline"] == "centroid 0.6"
     assert shown["seeds"] == "2 of data, 4 values"
+
+
+def test_a_lane_shows_its_own_claims_and_nothing_where_none_was_measured(tmp_path):
+    assert replication_sections(tmp_path, "x") == []
+    replication_metrics([measurement(1001, 0.9, 0.7, kind="number")], [1001], [5, 6]).write(tmp_path)
+    assert replication_sections(tmp_path, "another") == []
+    (section,) = replication_sections(tmp_path, "x")
+    (table_of,) = section.blocks
+    assert len(table_of.rows) == 1
+    assert "Data seeds 1001, training seeds 5, 6." in table_of.caption
 
 
 def test_there_are_at_most_ten_rows_and_the_misses_of_the_potential_are_in_them():
