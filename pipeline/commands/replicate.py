@@ -2,7 +2,8 @@
 
 The protocol (profiles/replication/protocol.yaml) fixes the seeds and the boxes; what runs is params.yaml as committed
 or as a profile wrote it. Every data seed is finished before the next begins, and the file is written after each: a
-stopped run goes on where it was, and what it has so far can be read.
+stopped run goes on where it was, and what it has so far can be read. The file holds the lanes and boxes that were asked
+for and no others; those that are finished cost next to nothing to ask for again.
 """
 
 import subprocess

@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from models.laws.energy_scale import CalibratedScale, NoScale, calibrated_scale
 from models.laws.held_out import LEAST_CHOSEN_ON, LEAST_SCORED
-from pipeline.impurity.encoding import encode
+from pipeline.impurity.encoding import Encoded, encode
 from pipeline.impurity.latent_evaluation import untrained_latents
 from pipeline.impurity.records import FormulaMetrics, GeneralVerdict, LatentsDetails, SpectrumVAEMetrics
 from pipeline.impurity.targets import holds_moment
@@ -48,7 +48,7 @@ from stores.outcome import OK
 from stores.spectra import SPECTRA
 from stores.zarr_store import open_store
 
-__all__ = ["measure_impurity"]
+__all__ = ["LocalMoments", "exponent", "free_spectra", "latent_claim", "measure_impurity"]
 
 Array = NDArray[np.float64]
 STAGES = (
@@ -120,12 +120,14 @@ def measure_impurity(folder: Path, data_seed: int) -> list[Measured]:
             for seed, training in of.seeds.items()
         ]
     followers = subsets[LOW].held_out["log_T_K"]["test"]
-    for seed in trainings[LOW].seeds:
-        measured += scale_claims(folder, spectra, int(seed), followers[f"seed_{seed}"].coordinate)
-    first = next(iter(trainings[LOW].seeds))
-    measured += control_claims(
-        folder, spectra, int(first), followers[f"seed_{first}"].coordinate, followers["untrained"].coordinate, data_seed
-    )
+    for number, seed in enumerate(trainings[LOW].seeds):
+        encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
+        moments = local_moments(spectra, encoded.rows)
+        column = encoded.names.index(followers[f"seed_{seed}"].coordinate)
+        measured += scale_claims(encoded, moments, spectra["omega"].values, column, int(seed))
+        if number == 0:  # of no training
+            x_MW = spectra["spectrum"].values[encoded.rows[moments.rows_N]]
+            measured += control_claims(encoded, moments, x_MW, column, followers["untrained"].coordinate, data_seed)
     return measured + law_claims(FormulaMetrics.read(folder).general)
 
 
@@ -161,7 +163,7 @@ def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Meas
 
 
 @dataclass(frozen=True)
-class _Moments:
+class LocalMoments:
     """Rows of the low-temperature subset that hold a local moment, T_K far above T, no mirror images."""
 
     rows_N: NDArray[np.bool_]
@@ -194,7 +196,7 @@ class _Moments:
         )
 
 
-def moments(spectra: xr.Dataset, rows_N: NDArray[np.int64]) -> _Moments:
+def local_moments(spectra: xr.Dataset, rows_N: NDArray[np.int64]) -> LocalMoments:
     """Of these rows of the store, those from which the exponent is read."""
     columns = {
         name: spectra[name].values[rows_N]
@@ -205,61 +207,52 @@ def moments(spectra: xr.Dataset, rows_N: NDArray[np.int64]) -> _Moments:
         visible = columns["kondo_temperature"] > FAR_ABOVE * columns["temperature"]
     kept = visible & ~columns["mirrored"] & (columns["status"] == OK) & holds_moment(u, level, gamma, MOMENT_DEPTH)
     u, level, gamma, kondo = u[kept], level[kept], gamma[kept], columns["kondo_temperature"][kept]
-    return _Moments(rows_N=kept, gamma_M=gamma, ratio_M=u / gamma, position_M=level / u, kondo_M=kondo)
+    return LocalMoments(rows_N=kept, gamma_M=gamma, ratio_M=u / gamma, position_M=level / u, kondo_M=kondo)
 
 
-def scale_claims(folder: Path, spectra: xr.Dataset, seed: int, coordinate: str) -> list[Measured]:
-    """The energy that the latent of one training follows, calibrated by units."""
-    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
-    of = moments(spectra, encoded.rows)
-    column = encoded.names.index(coordinate)
-    z_M = encoded.mean[of.rows_N][:, column]
-    scale, measured = of.scale(z_M), of.exponent(np.log(of.kondo_M))
+def scale_claims(encoded: Encoded, of: LocalMoments, omega: Array, column: int, seed: int) -> list[Measured]:
+    """The energy that a latent of one training follows, calibrated by units; and controls of U = 0."""
+    scale, measured = of.scale(encoded.mean[of.rows_N][:, column]), of.exponent(np.log(of.kondo_M))
     if scale is None or measured is None:
         return []
-    numbers: dict[str, float | None] = {
-        "exponent_of_latent": exponent(scale, of.ratio_M, of.position_M),
-        "scale_of_latent": scale.explained,
-    }
+    numbers: dict[str, float | None] = {"scale_of_latent": scale.explained}
     hartree_M = of.gamma_M * of.ratio_M * (of.position_M + 0.5)  # eps_d + U/2
     for claim, level_M in (("free_level", np.zeros_like(of.gamma_M)), ("hartree", hartree_M)):
-        free_MW = free_spectra(spectra["omega"].values, of.gamma_M, level_M)
         with torch.inference_mode():
-            free_M = encoded.model.encode(torch.from_numpy(free_MW)).mean_BL.numpy()[:, encoded.active[column]]
+            posterior = encoded.model.encode(torch.from_numpy(free_spectra(omega, of.gamma_M, level_M)))
+        free_M = posterior.mean_BL.numpy()[:, encoded.active[column]]
         numbers[f"control_exponent_{claim}"] = of.exponent(free_M.astype(np.float64))
-    return [
-        Measured(
-            claim=claim,
-            rows=of.words,
-            kind="number",
-            value=value,
-            training_seed=seed,
-            baseline="log T_K as measured, by the same fit" if claim == "exponent_of_latent" else "",
-            baseline_value=measured if claim == "exponent_of_latent" else None,
-        )
-        for claim, value in numbers.items()
-        if value is not None
-    ]
+    own = Measured(
+        claim="exponent_of_latent",
+        rows=of.words,
+        kind="number",
+        value=exponent(scale, of.ratio_M, of.position_M),
+        training_seed=seed,
+        baseline="log T_K as measured, by the same fit",
+        baseline_value=measured,
+    )
+    return [own, *_numbers(numbers, of.words, seed)]
 
 
 def control_claims(
-    folder: Path, spectra: xr.Dataset, seed: int, coordinate: str, untrained: str, data_seed: int
+    encoded: Encoded, of: LocalMoments, x_MW: NDArray[np.float32], column: int, untrained: str, data_seed: int
 ) -> list[Measured]:
     """The same calibration where it must fail, or where nothing was learnt."""
-    encoded = encode(spectra, folder / f"runs/spectrum_vae/{LOW}/seed_{seed}", LOW)
-    of = moments(spectra, encoded.rows)
-    z_M = encoded.mean[of.rows_N][:, encoded.names.index(coordinate)]
-    raw = untrained_latents(spectra["spectrum"].values[encoded.rows[of.rows_N]], encoded.model.config)
+    raw = untrained_latents(x_MW, encoded.model.config)
     raw_M = raw.z_NL[:, raw.names.index(untrained)]
-    permuted, scale = of.permuted(data_seed).scale(z_M), of.scale(raw_M)
+    permuted, scale = of.permuted(data_seed).scale(encoded.mean[of.rows_N][:, column]), of.scale(raw_M)
     numbers = {
         "control_scale_permuted": None if permuted is None else permuted.explained,
         "control_scale_untrained": None if scale is None else scale.explained,
         "control_exponent_untrained": of.exponent(raw_M),
     }
+    return _numbers(numbers, of.words, None)
+
+
+def _numbers(values: Mapping[str, float | None], rows: str, training_seed: int | None) -> list[Measured]:
     return [
-        Measured(claim=claim, rows=of.words, kind="number", value=value)
-        for claim, value in numbers.items()
+        Measured(claim=claim, rows=rows, kind="number", value=value, training_seed=training_seed)
+        for claim, value in values.items()
         if value is not None
     ]
 

@@ -4,7 +4,7 @@ A spread on a new frame is compared with an error on a new frame, not with a spr
 members whose errors on new frames are independent and of standard deviation s, the spread of n members has the
 expectation s sqrt((n - 1) / n) there: below the error of one of them. A trajectory is uncertain where the members
 disagree by more than they were wrong on labels that they had not seen. So the share of uncertain trajectories falls as
-the labels come to cover what trajectories visit, and the loop ends (`least_rate`).
+the labels come to cover what trajectories visit, and the loop can end (`least_rate`).
 
 The frames left out also chose the best step of a training, which makes the errors on them a little too small, and they
 are among the more uncertain ones that earlier rounds have chosen, which makes them larger than on an average frame.

@@ -48,7 +48,7 @@ def _fresh(root: Path) -> str:
     claims = [] if replication is None else [one for one in replication.claims if one.claim == "matched_order_cnn"]
     return "".join(
         f"; where the histogram is equal too, {value_with_interval(one.value, one.low, one.high)} over "
-        f"{one.n_data_seeds} fresh seeds, ahead of the best of nine other statistics on each by "
+        f"{one.n_data_seeds} fresh seeds, ahead of the best other statistic on each by "
         f"{value_with_interval(one.ahead, one.ahead_low, one.ahead_high, 2)}"
         for one in claims
     )

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from pipeline.impurity.claims import _Moments, exponent, free_spectra, latent_claim
+from pipeline.impurity.claims import LocalMoments, exponent, free_spectra, latent_claim
 
 
 @pytest.fixture
-def moments() -> _Moments:
+def moments() -> LocalMoments:
     rng = np.random.default_rng(3)
     gamma, ratio = np.exp(rng.uniform(-5, -3, 400)), rng.uniform(4, 20, 400)
     position = rng.uniform(-0.75, -0.25, 400)
     haldane = gamma * np.sqrt(ratio / 2) * np.exp(np.pi / 2 * ratio * position * (1 + position))
-    return _Moments(rows_N=np.ones(400, bool), gamma_M=gamma, ratio_M=ratio, position_M=position, kondo_M=haldane)
+    return LocalMoments(rows_N=np.ones(400, bool), gamma_M=gamma, ratio_M=ratio, position_M=position, kondo_M=haldane)
 
 
 def test_any_monotone_function_of_the_energy_has_its_exponent(moments):
