@@ -15,7 +15,7 @@ SeedSequence(seed, spawn_key=(k, i)), so that more frames of one kind change no 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +61,7 @@ __all__ = [
 OUT = Path("data/aluminium.zarr")
 METRICS = Path("reports/metrics/aluminium.json")
 KINDS = ("melt", "crystal", "packed", "defect")
+COUNTS = {"melts": "n_trajectories", "crystals": "n_frames", "packed": "n_frames", "defects": "n_frames"}
 
 
 @settings
@@ -128,6 +129,7 @@ def generate(params: AluminiumParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
+        shaping=_shaping(params),
         engine=ENGINES.make(params.engine),
         jobs=[(job, job.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
@@ -175,6 +177,15 @@ def draw_jobs(params: AluminiumParams) -> list[Job]:
     return jobs
 
 
+def _shaping(params: AluminiumParams) -> dict[str, Any]:
+    """What shapes the labels of a job: all but how many jobs there are, and what a job says itself."""
+    shaping: dict[str, Any] = asdict(params)
+    del shaping["frames_per_shard"]
+    for kind, count in COUNTS.items():
+        del shaping[kind][count]
+    return shaping
+
+
 def draw_start(params: AluminiumParams, kind: str, index: int) -> Frames:
     """Frame number `index` of a kind, whatever the others are; of melts, where the trajectory starts."""
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(KINDS.index(kind), index)))
@@ -194,12 +205,12 @@ def label_job(items: Sequence[Job], *, params: AluminiumParams) -> Arrays:
     known: list[dict[str, Any]] = [{"sampling": job.kind, "seed": params.seed} for _ in range(job.n_frames)]
     if job.kind != "melt":
         starts = [draw_start(params, job.kind, job.first + i) for i in range(job.n_frames)]
-        frames = Frames.concatenate(start.changed(group=job.group + i) for i, start in enumerate(starts))
+        frames = Frames.concatenate(start.changed(group=i) for i, start in enumerate(starts))
         for i, mine in enumerate(known):
             mine["spawn_key"] = [KINDS.index(job.kind), job.first + i]
         return columns_of(label_frames(engine, frames, params.limits, known))
     driver = ENGINES.make(params.driver)
-    start = draw_start(params, "melt", job.first).changed(group=job.group)
+    start = draw_start(params, "melt", job.first)
     limits = ChildLimits(time_limit_s=params.limits.time_limit_s, n_threads=params.limits.n_threads)
     spawn_key = (KINDS.index("melt"), job.first, 1)
     for i, mine in enumerate(known):

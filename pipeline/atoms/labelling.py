@@ -2,14 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from models.frames import Frames
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, version_of
-from pipeline.runtime.content_key import content_key
+from pipeline.runtime.content_key import numerical_versions, shard_key
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.records import write_json
@@ -59,7 +59,8 @@ class LabelledStore:
     stage: str
     out: Path
     metrics: Path
-    params: Any  # a dataclass
+    params: Any  # a dataclass, for the attributes
+    shaping: Any  # what of it shapes each label, as JSON: not how many there are, nor what is in the jobs
     engine: Engine
     jobs: Sequence[tuple[Any, int]]
     solve_shard: Callable[[Sequence[Any]], Arrays]  # gets one job, repeated once for each frame
@@ -70,9 +71,11 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
     recipe = Recipe(
         out=store.out,
         schema=ATOMS,
-        key=content_key(store.stage, asdict(store.params), engine_versions()),
+        key=shard_key(store.stage, store.shaping),
         shards=[[job] * n_frames for job, n_frames in store.jobs],
         solve_shard=store.solve_shard,
+        versions=numerical_versions(store.stage) | engine_versions(),
+        placed=("group",),
         coordinates={},
         attributes={
             "level": store.engine.level,
@@ -80,7 +83,7 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
             "settings": json.dumps({k: v for k, v in asdict(store.params).items() if k != SHARDING}, sort_keys=True),
         },
         unit="configurations",
-        place=place_after,
+        place=_place,
     )
     manifest = generate_store(recipe, execution)
     dataset = open_store(store.out, ATOMS)
@@ -99,3 +102,8 @@ def generate_labels(store: LabelledStore, execution: Execution) -> Manifest:
         flush=True,
     )
     return manifest
+
+
+def _place(columns: Arrays, jobs: Sequence[Any], n_before: Mapping[str, int]) -> Arrays:
+    """Groups of a job count from 0 in its shard, from its own first group in the store."""
+    return place_after(columns, n_before) | {"group": columns["group"] + jobs[0].group}

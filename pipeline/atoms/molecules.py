@@ -48,6 +48,7 @@ from stores.atoms import columns_of
 
 __all__ = ["Job", "MoleculeFrames", "MoleculesParams", "draw_jobs", "generate", "label_job", "main", "problems_of"]
 
+METHOD = ("seed", "engine", "driver", "limits")  # the params that shape the labels of a job
 OUT = Path("data/molecules.zarr")
 METRICS = Path("reports/metrics/molecules.json")
 WAYS = ("normal_modes", "dynamics", "torsions")
@@ -110,9 +111,10 @@ class MoleculesParams:
 class Job:
     """Frames that are drawn together: what they start from, how many, and the key of their random numbers."""
 
-    start: Frames  # with the source and the first group
+    start: Frames  # with the source
     sampler: Sampler
     spawn_key: tuple[int, int, int]
+    group: int  # in the store, of its first frame
 
     @property
     def own_groups(self) -> bool:
@@ -132,6 +134,7 @@ def generate(params: MoleculesParams) -> None:
         out=OUT,
         metrics=METRICS,
         params=params,
+        shaping={part: value for part, value in asdict(params).items() if part in METHOD},
         engine=ENGINES.make(params.engine),
         jobs=[(job, job.sampler.n_frames) for job in draw_jobs(params)],
         solve_shard=partial(label_job, params=params),
@@ -176,8 +179,9 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
         for w, way in enumerate(WAYS):
             for j, sampler in enumerate(samplers[way]):
                 job = Job(
-                    start=start.changed(source=f"{entry.name} {way}", group=group),
+                    start=start.changed(source=f"{entry.name} {way}"),
                     sampler=sampler,
+                    group=group,
                     spawn_key=(m, w, 0 if way == "normal_modes" else j),
                 )
                 group += sampler.n_frames if job.own_groups else 1
@@ -207,7 +211,7 @@ def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
 
 def _grouped(job: Job, frames: Iterable[Frames]) -> Frames:
     each = enumerate(frames)
-    return Frames.concatenate(f.changed(group=job.start.group + (i if job.own_groups else 0)) for i, f in each)
+    return Frames.concatenate(f.changed(group=i if job.own_groups else 0) for i, f in each)
 
 
 def _n_frames(entry: MoleculeFrames) -> int:

@@ -7,6 +7,7 @@ The first worker begins alone: what it cannot do is said once. One that is kille
 the shard that it had counts a death (pipeline.runtime.claims).
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from pipeline.commands.options.shards import WorkOptions
 from pipeline.runtime.progress import note
@@ -43,26 +45,26 @@ class _Crew:
         n_workers = self.options.workers or load_execution().n_workers
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            folder = self._begin()
-            if folder is None:
+            begun = self._begin()
+            if not begun:
                 return self._status(self.processes[0].wait())
-            note(f"{self.options.stage}: {n_workers} workers claim shards in {folder}")
+            note(f"{self.options.stage}: {n_workers} workers claim shards in {begun['folder']}")
             for _ in range(n_workers - 1):
                 self._start()
-            return self._watch(folder)
+            return self._watch(Path(begun["folder"]), begun["names"])
         finally:
             self._end()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _begin(self) -> Path | None:
-        """Where the first worker claims shards, once it has found all as it should be; None when it ended instead."""
+    def _begin(self) -> dict[str, Any]:
+        """Folder and names of the shards, once the first worker has found all as it should be; {} when it ended."""
         reading, writing = os.pipe()
         self._start("--begun", str(writing), passed=(writing,))
         os.close(writing)
         with os.fdopen(reading) as stream:
-            folder = stream.read()
-        return Path(folder) if folder else None
+            told = stream.read()
+        return dict(json.loads(told)) if told else {}
 
     def _start(self, *words: str, passed: tuple[int, ...] = ()) -> None:
         from pipeline.runtime.execution import WORKER_ENVIRONMENT
@@ -80,7 +82,7 @@ class _Crew:
             )
         )
 
-    def _watch(self, folder: Path) -> int:
+    def _watch(self, folder: Path, names: list[str]) -> int:
         """Until all workers have ended; one that was killed is replaced. 1 where shards failed."""
         from pipeline.runtime.claim_status import claim_status
 
@@ -94,10 +96,10 @@ class _Crew:
                     self._start()
                 else:
                     status = max(status, process.returncode)
-            if time.monotonic() >= next_note and (now := claim_status(folder).line()) != line:
+            if time.monotonic() >= next_note and (now := claim_status(folder, names).line()) != line:
                 note(f"{self.options.stage}: {now}")
                 line, next_note = now, time.monotonic() + NOTE_EVERY_S
-        state = claim_status(folder)
+        state = claim_status(folder, names)
         note(f"{self.options.stage}: {state.line()}")
         return self._status(status or int(bool(state.failed)))
 

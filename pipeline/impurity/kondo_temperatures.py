@@ -22,7 +22,7 @@ from models.physics.impurity.hamiltonian import AndersonImpurity
 from models.physics.impurity.kondo_label import KondoLabel, KondoLabelSettings, labelled_kondo_temperature
 from models.physics.impurity.solver import SolverError
 from models.settings import Range, settings
-from pipeline.runtime.content_key import content_key
+from pipeline.runtime.content_key import numerical_versions, shard_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
@@ -74,9 +74,10 @@ def generate(params: KondoTemperaturesParams, labeller: Labeller) -> None:
     recipe = Recipe(
         out=OUT,
         schema=KONDO_TEMPERATURES,
-        key=content_key("kondo_temperatures", asdict(params)),
+        key=shard_key("kondo_temperatures", asdict(params.label), params.label_temperature),
         shards=shards_of(impurities, params.hamiltonians_per_shard),
         solve_shard=partial(measure_shard, labeller=labeller),
+        versions=numerical_versions("kondo_temperatures"),
         coordinates={},
         attributes={"solver": "nrg", "settings": json.dumps(asdict(params.label), sort_keys=True)},
         unit="Hamiltonians",

@@ -22,7 +22,7 @@ so x >= 0 suffices, and at B = 0, where both spins agree, there are two rows per
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ from models.physics.impurity.solver import (
 from models.registry import Chosen
 from models.settings import Fraction, Range, settings
 from pipeline.impurity.records import Accuracy, Clipping, Friedel, SpectraMetrics
-from pipeline.runtime.content_key import content_key
+from pipeline.runtime.content_key import numerical_versions, shard_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
@@ -72,6 +72,7 @@ __all__ = [
     "SamplingParams",
     "SpectraParams",
     "draw_hamiltonian",
+    "draw_hamiltonians",
     "frequency_grid",
     "generate",
     "main",
@@ -79,6 +80,7 @@ __all__ = [
 ]
 
 OUT = Path("data/spectra.zarr")
+METHOD = ("solver", "label_temperature", "grid", "nrg")  # the params that shape the spectrum of a Hamiltonian
 FloatArray = NDArray[np.float64]
 KondoTemperature = Callable[[AndersonImpurity], float]
 
@@ -178,7 +180,7 @@ def main() -> None:
 def generate(params: SpectraParams, method: Method, finer: Method) -> None:
     """Make the store and its metrics in the working directory."""
     solver = method.solver
-    hamiltonians = [draw_hamiltonian(params, index) for index in range(params.n_hamiltonians + params.n_held_out)]
+    hamiltonians = draw_hamiltonians(params)
     omega = frequency_grid(params.grid)
     versions = dict(getattr(solver, "versions", {}))  # of what is no part of this environment
     settings = asdict(params.nrg)
@@ -188,9 +190,16 @@ def generate(params: SpectraParams, method: Method, finer: Method) -> None:
     recipe = Recipe(
         out=OUT,
         schema=SPECTRA,
-        key=content_key("spectra", asdict(params), versions),
-        shards=shards_of(hamiltonians, params.hamiltonians_per_shard),
+        key=shard_key("spectra", *(asdict(params)[part] for part in METHOD), asdict(params.quality.nrg)),
+        shards=[
+            shard
+            for part in (hamiltonians[: params.n_held_out], hamiltonians[params.n_held_out :])
+            for shard in shards_of(part, params.hamiltonians_per_shard)
+        ],
         solve_shard=partial(solve_shard, omega=omega, method=method, finer=finer),
+        versions=numerical_versions("spectra") | versions,
+        placed=("index",),
+        place=place_after,
         coordinates={"omega": omega},
         attributes={
             "solver": params.solver.name,
@@ -257,12 +266,17 @@ def _accuracy_summary(store: xr.Dataset) -> Accuracy:
     )
 
 
+def draw_hamiltonians(params: SpectraParams) -> list[Hamiltonian]:
+    """Those held out come first: however many follow, all that were there before keep number and place."""
+    return [draw_hamiltonian(params, index) for index in range(params.n_held_out + params.n_hamiltonians)]
+
+
 def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
-    """Hamiltonian number `index`, whatever the others are; from n_hamiltonians on they are held out."""
+    """Hamiltonian number `index`, whatever the others are; the first n_held_out are held out."""
     ranges = params.sampling
-    held_out = index >= params.n_hamiltonians
-    key = (index - params.n_hamiltonians, 2) if held_out else (index,)
-    rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=key))
+    held_out = index < params.n_held_out
+    stream = (index, 2) if held_out else (index - params.n_held_out,)
+    rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=stream))
     interaction, hybridization = _log_uniform(rng, ranges.interaction), _log_uniform(rng, ranges.hybridization)
     asymmetry = float(rng.uniform(*ranges.asymmetry))
     at_zero_field = bool(rng.random() < ranges.zero_field_fraction)
@@ -274,7 +288,9 @@ def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
         hybridization=hybridization,
         field=0.0 if at_zero_field or held_out else field,
     )
-    chance = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index, 1))).random()
+    chance = np.random.default_rng(
+        np.random.SeedSequence(params.seed, spawn_key=(index, 3) if held_out else (*stream, 1))
+    ).random()
     return Hamiltonian(
         index=index,
         impurity=impurity,
@@ -287,6 +303,12 @@ def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
 def frequency_grid(grid: GridParams) -> FloatArray:
     positive = np.geomspace(grid.minimum, grid.maximum, grid.n_positive)
     return np.concatenate([-positive[::-1], [0.0], positive])
+
+
+def place_after(columns: Arrays, hamiltonians: Sequence[Hamiltonian], n_before: Mapping[str, int]) -> Arrays:
+    """The same columns with the numbers of their Hamiltonians in the store."""
+    n_rows = [len(_views(one.impurity)) * len(one.temperatures) for one in hamiltonians]
+    return columns | {"hamiltonian": np.repeat(np.array([one.index for one in hamiltonians], dtype=np.int64), n_rows)}
 
 
 def solve_shard(hamiltonians: Sequence[Hamiltonian], *, omega: FloatArray, method: Method, finer: Method) -> Arrays:
@@ -448,7 +470,6 @@ def _parameters(hamiltonian: Hamiltonian, *, spin: int, mirrored: bool) -> Array
         "level": np.full(n_rows, impurity.level),
         "field": np.full(n_rows, impurity.field + 0.0),  # + 0.0 turns -0.0 of a mirrored zero into 0.0
         "temperature": np.array(hamiltonian.temperatures),
-        "hamiltonian": np.full(n_rows, hamiltonian.index, dtype=np.int64),
         "mirrored": np.full(n_rows, mirrored),
         "held_out": np.full(n_rows, hamiltonian.held_out),
     }

@@ -10,7 +10,7 @@ nor the number of workers change an image that was there before. Each generator 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from models.physics.microstructure.generator import GENERATORS, Shape
 from models.settings import settings
 from pipeline.microstructure.records import MicrostructuresMetrics
 from pipeline.microstructure.sampling import Micrograph, draw_images, make_image
-from pipeline.runtime.content_key import content_key
+from pipeline.runtime.content_key import numerical_versions, shard_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
@@ -73,9 +73,12 @@ def generate(params: MicrostructuresParams) -> None:
     recipe = Recipe(
         out=OUT,
         schema=schema,
-        key=content_key("microstructures", asdict(params)),
+        key=shard_key("microstructures", params.seed, sorted(parameter_columns(parameters))),
         shards=shards_of(draw_micrographs(params), params.images_per_shard),
         solve_shard=partial(make_shard, seed=params.seed, columns=parameter_columns(parameters)),
+        versions=numerical_versions("microstructures"),
+        placed=("group", "n_points", "n_realisations"),
+        place=place_after,
         coordinates={},
         attributes={
             **generator_attributes(parameters),
@@ -96,6 +99,11 @@ def draw_micrographs(params: MicrostructuresParams) -> list[Micrograph]:
     return draw_images(params.generators, params.shape, periodic=params.periodic, seed=params.seed)
 
 
+def place_after(columns: Arrays, micrographs: Sequence[Micrograph], n_before: Mapping[str, int]) -> Arrays:
+    """The same columns with the groups of their images in the store."""
+    return columns | {"group": np.array([m.group for m in micrographs], dtype=np.int64)}
+
+
 def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequence[str] = tuple(PARAMETERS)) -> Arrays:
     """Rows of these images, with the parameters in `columns`; one that cannot be made is recorded in its row."""
     images, failures = zip(*(make_image(m, seed=seed) for m in micrographs), strict=True)
@@ -106,7 +114,6 @@ def make_shard(micrographs: Sequence[Micrograph], *, seed: int, columns: Sequenc
     return parameters | {
         "image": np.stack(images),
         "generator": np.array([m.code for m in micrographs], dtype=np.int8),
-        "group": np.array([m.group for m in micrographs], dtype=np.int64),
         "status": np.where(failed, FAILED, OK).astype(np.int8),
         "failure": np.array(failures),
     }

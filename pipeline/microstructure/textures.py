@@ -8,13 +8,16 @@ One task is one block of images, read by the worker that describes them: memory 
 Networks run on a GPU where there is one, and then in one process; otherwise in one process per core.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 
 from models.descriptors.descriptor import (
@@ -26,13 +29,12 @@ from models.descriptors.descriptor import (
 )
 from models.settings import Some, settings
 from pipeline.microstructure.records import TexturesMetrics
-from pipeline.runtime.content_key import content_key
+from pipeline.runtime.content_key import numerical_versions, shard_key
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from pipeline.runtime.stage import run_stage
-from stores.manifest import read_manifest
 from stores.microstructures import open_microstructures
 from stores.outcome import OK
 from stores.textures import textures_schema
@@ -40,6 +42,8 @@ from stores.textures import textures_schema
 __all__ = ["TexturesParams", "describe_shard", "generate", "main"]
 
 IMAGES = Path("data/microstructures.zarr")
+ROWS_AT_ONCE = 1000
+IntArray = NDArray[np.int64]
 OUT = Path("data/textures.zarr")
 
 
@@ -56,6 +60,15 @@ class TexturesParams:
             raise ValueError(f"found descriptors {list(self.descriptors)}, expected each of them once")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One to describe: what it is, and where it stands."""
+
+    row: int
+    group: int
+    sha256: str
+
+
 def main() -> None:
     generate(load_params(TexturesParams, "textures"))
 
@@ -70,9 +83,12 @@ def generate(params: TexturesParams) -> None:
     recipe = Recipe(
         out=OUT,
         schema=textures_schema(params.descriptors),
-        key=content_key("textures", asdict(params), read_manifest(IMAGES).hash, device),
-        shards=shards_of(rows.tolist(), params.images_per_shard),
+        key=shard_key("textures", params.descriptors, params.settings.as_dict(), shape, device),
+        shards=shards_of(_images(images, rows), params.images_per_shard),
         solve_shard=partial(describe_shard, names=params.descriptors, settings=params.settings, shape=shape),
+        versions=numerical_versions("textures"),
+        placed=("row", "group"),
+        place=place_after,
         coordinates={},
         attributes={
             "descriptors": json.dumps(params.descriptors),
@@ -89,16 +105,32 @@ def generate(params: TexturesParams) -> None:
     print(f"{OUT}: {n_images} images, {len(made)} descriptors, hash {manifest.hash[:16]}", flush=True)
 
 
+def _images(store: xr.Dataset, rows: IntArray) -> list[Image]:
+    """Some thousand images are read at a time."""
+    groups = store["group"].values
+    blocks = np.array_split(rows, max(1, rows.size // ROWS_AT_ONCE))
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for block in blocks for image in store["image"][block].values]
+    return [
+        Image(row=int(row), group=int(groups[row]), sha256=sha256) for row, sha256 in zip(rows, hashes, strict=True)
+    ]
+
+
+def place_after(columns: Arrays, images: Sequence[Image], n_before: Mapping[str, int]) -> Arrays:
+    """The same columns with where their images stand."""
+    return columns | {
+        "image_row": np.array([image.row for image in images], dtype=np.int64),
+        "group": np.array([image.group for image in images], dtype=np.int64),
+    }
+
+
 def describe_shard(
-    rows: Sequence[int], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
+    images: Sequence[Image], *, names: tuple[str, ...], settings: DescriptorSettings, shape: tuple[int, int]
 ) -> Arrays:
-    """Features of the images in these rows. Raises ValueError that names the rows which cannot be described."""
-    store = open_microstructures(IMAGES)
-    index = np.asarray(rows)
-    images_BHW = store["image"][index].values
+    """Features of these images. Raises ValueError that names the rows which cannot be described."""
+    rows = [image.row for image in images]
+    images_BHW = open_microstructures(IMAGES)["image"][np.asarray(rows)].values
     require_images(images_BHW, shape, rows=rows)
-    columns: Arrays = {"image_row": index.astype(np.int64), "group": store["group"][index].values}
-    return columns | {made.name: made.describe(images_BHW) for made in _descriptors(names, settings, shape)}
+    return {made.name: made.describe(images_BHW) for made in _descriptors(names, settings, shape)}
 
 
 @cache

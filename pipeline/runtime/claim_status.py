@@ -1,12 +1,12 @@
 """How far the shards of a folder are: read from the files that workers leave there (pipeline.runtime.claims)."""
 
-import json
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.runtime.claims import IDENTITY, Claims, shard_names
+from pipeline.runtime.claims import Claims
 
 __all__ = ["ClaimStatus", "claim_status"]
 
@@ -17,8 +17,6 @@ RATE_OVER_S = 3600.0
 class ClaimStatus:
     """`running`: worker by shard. The rate is that of the last hour, None with fewer than two results in it."""
 
-    stage: str
-    key: str
     n_shards: int
     n_done: int
     running: dict[str, str]
@@ -37,16 +35,8 @@ class ClaimStatus:
         return ", ".join(parts)
 
 
-def claim_status(folder: Path, *, stage: str = "", key: str = "", n_shards: int | None = None) -> ClaimStatus:
-    """Of the work in a folder; what it is of stands in the folder, or is given where nothing has begun.
-
-    Workers on other machines count as alive for as long as their files lie there.
-    """
-    file = folder / IDENTITY
-    if file.is_file():
-        identity = json.loads(file.read_text())
-        stage, key, n_shards = identity["stage"], identity["key"], identity["n_tasks"]
-    names = shard_names(n_shards or 0)
+def claim_status(folder: Path, names: Sequence[str]) -> ClaimStatus:
+    """Of the shards of these names. Workers on other machines count as alive for as long as their files lie there."""
     folder.mkdir(parents=True, exist_ok=True)
     claims = Claims(folder, names)
     state = claims.look()
@@ -58,8 +48,6 @@ def claim_status(folder: Path, *, stage: str = "", key: str = "", n_shards: int 
     rate = _rate(folder, [name for name, task in state.tasks.items() if task.done])
     left = len(state.left())
     return ClaimStatus(
-        stage=stage,
-        key=key,
         n_shards=len(names),
         n_done=n_done,
         running=running,

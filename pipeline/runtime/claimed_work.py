@@ -25,10 +25,10 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from pipeline.runtime.check_params import wrong_params
-from pipeline.runtime.claims import EXPIRES_S, Claims, ClaimsRefused, Identity, State, shard_names
+from pipeline.runtime.claims import EXPIRES_S, Claims, ClaimsRefused, Identity, State
 from pipeline.runtime.content_key import DAGS, MACHINERY, meaning_of, stages_of
 from pipeline.runtime.interrupts import interrupted
-from pipeline.runtime.kept_results import Arrays, ResultFiles, scratch_folder
+from pipeline.runtime.kept_results import Arrays, ResultFiles
 from pipeline.runtime.shards import Recipe, explaining_full_disk, generate_store, recipe_of
 from pipeline.runtime.stage import explained
 
@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--expect", default="")
     parser.add_argument("--expires", type=float, default=EXPIRES_S)
     parser.add_argument("--minutes", type=float, default=None)
-    parser.add_argument("--begun", type=int, default=None, help="file descriptor that gets the folder of the claims")
+    parser.add_argument("--begun", type=int, default=None, help="file descriptor for folder and names")
     asked, parent = parser.parse_args(), os.getppid()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the end of a job is a Ctrl-C: claims are given back
     try:
@@ -67,11 +67,11 @@ def main() -> int:
     return 0
 
 
-def _tell(descriptor: int | None, folder: Path) -> None:
+def _tell(descriptor: int | None, folder: Path, names: Sequence[str]) -> None:
     """Also closes the descriptor: what reads it waits for its end."""
     if descriptor is not None:
         with os.fdopen(descriptor, "w") as stream:
-            stream.write(str(folder))
+            json.dump({"folder": str(folder), "names": list(names)}, stream)
 
 
 def recipe_of_stage(stage: str, root: Path | None = None) -> Recipe:
@@ -127,7 +127,7 @@ def identity_of(stage: str, recipe: Recipe) -> Identity:
     return Identity(
         stage=stage,
         key=recipe.key,
-        n_tasks=len(recipe.shards),
+        versions=dict(recipe.versions),
         machinery=hashlib.sha256(json.dumps([meaning_of(file) for file in files]).encode()).hexdigest(),
         commit=_commit(root),
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -137,8 +137,8 @@ def identity_of(stage: str, recipe: Recipe) -> Identity:
 def prepare(stage: str) -> tuple[Recipe, Path]:
     """Write what is to be made into the folder that all workers must see. Raises ValueError, ClaimsRefused."""
     recipe = recipe_of_stage(stage)
-    folder = scratch_folder(recipe.key)
-    Claims(folder, shard_names(len(recipe.shards))).agree(identity_of(stage, recipe))
+    folder = recipe.scratch()
+    Claims(folder, list(recipe.items)).agree(identity_of(stage, recipe))
     return recipe, folder
 
 
@@ -149,7 +149,7 @@ def work(
     expected_key: str = "",
     expires_s: float = EXPIRES_S,
     seconds: float | None = None,
-    begun: Callable[[Path], object] = lambda folder: None,
+    begun: Callable[[Path, Sequence[str]], object] = lambda folder, names: None,
     goes_on: Callable[[], bool] = lambda: True,
 ) -> None:
     """Claim and make shards until none is left, or until one more would take longer than what is left of `seconds`.
@@ -162,15 +162,13 @@ def work(
             f"this was submitted for {expected_key}, but params.yaml and code here make {recipe.key} (commit "
             f"{identity.commit}). Undo what was changed since, or submit again"
         )
-    kept = ResultFiles(scratch_folder(recipe.key))
-    names = shard_names(len(recipe.shards))
-    claims = Claims(kept.folder, names, expires_s=expires_s)
+    kept, items = ResultFiles(recipe.scratch()), recipe.items
+    claims = Claims(kept.folder, list(items), expires_s=expires_s)
     claims.agree(identity, prepared=bool(expected_key))
-    items = dict(zip(names, recipe.shards, strict=True))
     end = None if seconds is None else time.monotonic() + seconds
     longest_s = 0.0
     with claims.present(), threadpool_limits(limits=1), explaining_full_disk(recipe.out, kept.folder):
-        begun(kept.folder)
+        begun(kept.folder, list(items))
         while (left := (state := claims.look()).left()) and goes_on():
             claims.agree(identity)
             if end is not None and time.monotonic() + longest_s > end:

@@ -32,7 +32,7 @@ import psutil
 
 from stores.atomic import write_text
 
-__all__ = ["EXPIRES_S", "MAX_DEATHS", "Claims", "ClaimsRefused", "Identity", "State", "Task", "Worker", "shard_names"]
+__all__ = ["EXPIRES_S", "MAX_DEATHS", "Claims", "ClaimsRefused", "Identity", "State", "Task", "Worker"]
 
 EXPIRES_S = 120.0  # above what NFS may keep attributes of files (60 s)
 MAX_DEATHS = 3
@@ -44,22 +44,20 @@ APPEARS_WITHIN_S = 60.0  # a file of another machine, on NFS
 WHY_DIED = "Does it need more memory than its worker has, or longer than the worker may live (walltime)?"
 
 
-def shard_names(n_shards: int) -> list[str]:
-    """The names by which the shards of a store are kept and claimed."""
-    return [f"{index:06d}" for index in range(n_shards)]
-
-
 class ClaimsRefused(ValueError):
     """The folder is not for this worker; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What is made in a folder, and by which code: `key` is of what shapes results, `machinery` of what keeps them."""
+    """What is made in a folder, and by which code: `key` is of what shapes results, `machinery` of what keeps them.
+
+    Datasets of several sizes may grow in one folder.
+    """
 
     stage: str
     key: str
-    n_tasks: int
+    versions: dict[str, str]
     machinery: str
     commit: str
     python: str
@@ -140,14 +138,10 @@ class Claims:
         if not file.is_file():
             write_text(file, json.dumps(asdict(identity), indent=1))
         present = Identity(**json.loads(file.read_text()))
-        if (present.stage, present.key, present.n_tasks, present.machinery) != (
-            identity.stage,
-            identity.key,
-            identity.n_tasks,
-            identity.machinery,
-        ):
+        if any(getattr(present, name) != getattr(identity, name) for name in ("stage", "key", "versions", "machinery")):
             here, there = (
-                f"stage {one.stage}, {one.n_tasks} tasks, key {one.key}, code {one.machinery[:12]}, commit {one.commit}"
+                f"stage {one.stage}, key {one.key}, code {one.machinery[:12]}, commit {one.commit}, "
+                f"{', '.join(f'{name} {version}' for name, version in one.versions.items())}"
                 for one in (identity, present)
             )
             raise ClaimsRefused(

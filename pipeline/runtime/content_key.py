@@ -21,7 +21,18 @@ import yaml
 
 from stores.manifest import canonical_json
 
-__all__ = ["DAGS", "MACHINERY", "PACKAGES", "code_deps", "content_key", "covers", "meaning_of", "stages_of"]
+__all__ = [
+    "DAGS",
+    "MACHINERY",
+    "PACKAGES",
+    "code_deps",
+    "content_key",
+    "covers",
+    "meaning_of",
+    "numerical_versions",
+    "shard_key",
+    "stages_of",
+]
 
 PACKAGES = ("pipeline", "stores", "models")
 DAGS = ("dvc.yaml", "pipeline/atoms/dvc.yaml")
@@ -53,15 +64,39 @@ def content_key(stage: str | None, *shaping: object, only: Sequence[str] = (), a
     `also`: further files and folders, of a command that does the same work as the stage; without a stage, all its code.
     Raises ValueError for a stage or a part of it that is not in dvc.yaml.
     """
+    kept = _kept(stage, only, also)
+    versions = list(_versions(kept).values())
+    code = [meaning_of(file) for file in kept]
+    return hashlib.sha256(canonical_json([shaping, code, versions]).encode()).hexdigest()[:32]
+
+
+def shard_key(stage: str, *shaping: object) -> str:
+    """Hash of what shapes every shard of a stage: settings and code.
+
+    Not how many there are, nor what a shard is made of, which names it; nor versions, which are proven
+    (pipeline.runtime.proven_versions).
+    """
+    code = [meaning_of(file) for file in _kept(stage, (), ())]
+    return hashlib.sha256(canonical_json([shaping, code]).encode()).hexdigest()[:32]
+
+
+def numerical_versions(stage: str) -> dict[str, str]:
+    """Of the libraries that shape the numbers of a stage."""
+    return _versions(_kept(stage, (), ()))
+
+
+def _kept(stage: str | None, only: Sequence[str], also: Sequence[str]) -> list[Path]:
+    """The files of code that count."""
     root = Path(__file__).resolve().parents[2]
     listed = [] if stage is None else code_deps(root, stage)
     if unknown := [path for path in only if not any(covers(dep, path) or covers(path, dep) for dep in listed)]:
         raise ValueError(f"stage {stage}: found {unknown}, expected some of its code deps {listed}; correct dvc.yaml")
     files = sorted({file for dep in (*listed, *also) for file in _files(root / dep)})
-    kept = [file for file in files if not only or any(covers(path, file.relative_to(root).as_posix()) for path in only)]
-    versions = [version(package) for package in NUMERICAL if any(package in _imports(file) for file in kept)]
-    code = [meaning_of(file) for file in kept]
-    return hashlib.sha256(canonical_json([shaping, code, versions]).encode()).hexdigest()[:32]
+    return [file for file in files if not only or any(covers(path, file.relative_to(root).as_posix()) for path in only)]
+
+
+def _versions(files: Sequence[Path]) -> dict[str, str]:
+    return {package: version(package) for package in NUMERICAL if any(package in _imports(file) for file in files)}
 
 
 def code_deps(root: Path, stage: str) -> list[str]:

@@ -49,6 +49,10 @@ class ResultFiles:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a file; it was written whole, but may have been damaged since."""
+        return self._file(name).is_file()
+
     def read(self, name: str) -> Arrays:
         """A result that was made. Raises GenerationError where it is not there any more."""
         arrays = self.find(name)

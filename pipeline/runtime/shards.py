@@ -1,7 +1,8 @@
 """Resumable and deterministic generation: shards in a scratch place, then one validated store.
 
-    key      hash of whatever shapes content (pipeline.runtime.dependencies.content_key)
-    scratch  .cache/generation/<key>/<index>.task       (LATENTLAW_SCRATCH overrides .cache/generation)
+    key      hash of what shapes every shard: code and settings (pipeline.runtime.content_key), not how many there are
+    name     hash of the items of a shard, but for their place in the store (pipeline.runtime.shard_names)
+    scratch  .cache/generation/<key>/<name>.task        (LATENTLAW_SCRATCH overrides .cache/generation)
     task     one shard, a pure function of its items, kept as pipeline.runtime.kept_results says
     store    shards in order into .<out>.building, validated, moved to <out>
 
@@ -19,17 +20,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.runtime.claims import Claims, Worker, shard_names
+from pipeline.runtime.claims import Claims, Worker
 from pipeline.runtime.execution import Execution, run_tasks
-from pipeline.runtime.kept_results import SCRATCH_VARIABLE, Arrays, GenerationError, KeptResults, scratch_folder
+from pipeline.runtime.kept_results import SCRATCH_VARIABLE, Arrays, GenerationError, KeptResults
 from pipeline.runtime.progress import note
+from pipeline.runtime.proven_versions import proven_folder
+from pipeline.runtime.shard_names import shard_name
 from stores.building import building, require_replaceable, store_kind
 from stores.manifest import Manifest
 from stores.schema import StoreSchema
@@ -51,14 +54,28 @@ class Recipe:
     key: str
     shards: Sequence[Sequence[Any]]
     solve_shard: Callable[[Sequence[Any]], Arrays]
+    versions: Mapping[str, str]  # of libraries that shape numbers: pipeline.runtime.proven_versions
     coordinates: Mapping[str, NDArray[Any]]
     attributes: Mapping[str, Any]
     unit: str  # what an item is, for messages: "Hamiltonians"
-    # Gets the columns of a shard and how many rows of each dimension stand before it; returns the columns to write, of
-    # the same lengths. Offsets of one column into another become those of the whole store by this.
-    place: Callable[[Arrays, Mapping[str, int]], Arrays] | None = None
+    # Fields of the items that tell their place in the store alone, and what sets them: gets the columns of a shard, its
+    # items, and how many rows of each dimension stand before it; returns the columns to write, of the same lengths.
+    placed: Sequence[str] = ()
+    place: Callable[[Arrays, Sequence[Any], Mapping[str, int]], Arrays] | None = None
     # Errors which every other shard would meet too, such as a missing program: the first one ends the run.
     ends_run: tuple[type[Exception], ...] = ()
+
+    @cached_property
+    def items(self) -> dict[str, Sequence[Any]]:
+        """Those of each shard by its name, in the order of the store. Raises ValueError where two have one name."""
+        names = [shard_name(items, self.placed) for items in self.shards]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{self.out}: found shards of the same items, expected each sample once; check the params")
+        return dict(zip(names, self.shards, strict=True))
+
+    def scratch(self) -> Path:
+        """Where its shards are kept."""
+        return proven_folder(self.key, self.versions, self.solve_shard, self.items)
 
 
 def shards_of(items: Sequence[Any], items_per_shard: int) -> list[Sequence[Any]]:
@@ -96,15 +113,13 @@ def generate_store(recipe: Recipe, execution: Execution) -> Manifest:
     if _only_recipe.get():
         raise _RecipeGiven(recipe)
     require_replaceable(recipe.out, store_kind(recipe.schema))
-    scratch = scratch_folder(recipe.key)
-    names = shard_names(len(recipe.shards))
-    claims = Claims(scratch, names, role="repro")
+    items, scratch = recipe.items, recipe.scratch()
+    claims = Claims(scratch, list(items), role="repro")
     with explaining_full_disk(recipe.out, scratch), _alone(claims, recipe.out.stem):
         kept = KeptResults(scratch, partial(run_tasks, execution=execution))
-        items = dict(zip(names, recipe.shards, strict=True))
         kept.make(recipe.solve_shard, items, what=recipe.out.stem, unit=recipe.unit, size=len, ends_run=recipe.ends_run)
         claims.clear()
-        return _assemble(recipe, kept, names)
+        return _assemble(recipe, kept, items)
 
 
 @contextlib.contextmanager
@@ -146,18 +161,18 @@ def _workers(claims: Claims) -> list[Worker]:
     return [worker for worker in claims.living().values() if worker.role == "work"]
 
 
-def _assemble(recipe: Recipe, kept: KeptResults, names: Sequence[str]) -> Manifest:
-    sizes = _sizes(recipe, kept, names)
+def _assemble(recipe: Recipe, kept: KeptResults, items: Mapping[str, Sequence[Any]]) -> Manifest:
+    sizes = _sizes(recipe, kept, list(items))
     with building(recipe.out, store_kind(recipe.schema)) as workplace:
         writer = StoreWriter(
             workplace, recipe.schema, sizes=sizes, coordinates=recipe.coordinates, attributes=recipe.attributes
         )
         n_solved, failures = 0, Counter[str]()
         n_before = Counter[str]()
-        for shard in names:
+        for shard, mine in items.items():
             columns = kept.read(shard)
             if recipe.place is not None:
-                columns = recipe.place(columns, n_before)
+                columns = recipe.place(columns, mine, n_before)
             for name, rows in columns.items():
                 writer.write(name, rows)
             n_before += Counter({recipe.schema.variable(name).dims[0]: len(rows) for name, rows in columns.items()})
@@ -179,7 +194,8 @@ def _sizes(recipe: Recipe, kept: KeptResults, names: Sequence[str]) -> dict[str,
     sizes = {v.dims[0]: int(recipe.coordinates[v.name].shape[0]) for v in recipe.schema.coordinates}
     n_rows: Counter[str] = Counter()
     for shard in names:
-        for name, rows in kept.read(shard).items():
-            n_rows[name] += rows.shape[0]
-            sizes.update(zip(recipe.schema.variable(name).dims[1:], rows.shape[1:], strict=True))
-    return sizes | {v.dims[0]: n_rows[v.name] for v in recipe.schema.variables}
+        columns = {recipe.schema.variable(name).dims: rows.shape for name, rows in kept.read(shard).items()}
+        n_rows.update({dims[0]: shape[0] for dims, shape in columns.items()})
+        for dims, shape in columns.items():
+            sizes.update(zip(dims[1:], shape[1:], strict=True))
+    return sizes | dict(n_rows)

@@ -16,7 +16,7 @@ import pytest
 from pipeline.runtime import claimed_work
 from pipeline.runtime.claim_status import claim_status
 from pipeline.runtime.claimed_work import identity_of, recipe_of_stage, work
-from pipeline.runtime.claims import Claims, ClaimsRefused, shard_names
+from pipeline.runtime.claims import Claims, ClaimsRefused
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.shards import generate_store, recipe_of, shards_of
 from tests.pipeline.runtime.test_shards import SERIAL, expected, here, recipe, solve
@@ -25,6 +25,7 @@ __all__ = ["expected", "here"]
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(".cache/generation/test")
+NAMES = list(recipe().items)
 
 
 def start(n_workers, expires_s=5.0, **environment):
@@ -78,12 +79,12 @@ def test_a_shard_that_kills_its_worker_three_times_is_recorded_and_the_others_ar
     made = times_made()
     assert made.pop(8) == 3
     assert made == dict.fromkeys(set(range(0, 48, 2)) - {8}, 1)
-    status = claim_status(FOLDER)
-    assert list(status.failed) == ["000004"] and "3 workers died in a row" in status.failed["000004"]
+    status = claim_status(FOLDER, NAMES)
+    assert list(status.failed) == [NAMES[4]] and "3 workers died in a row" in status.failed[NAMES[4]]
     assert (status.n_done, status.n_shards, status.running) == (23, 24, {})
-    Claims(FOLDER, shard_names(24)).retry()
+    Claims(FOLDER, NAMES).retry()
     assert start(1).wait(60) == 0
-    assert claim_status(FOLDER).n_done == 24
+    assert claim_status(FOLDER, NAMES).n_done == 24
 
 
 def test_a_worker_that_is_told_to_end_gives_its_shard_back(here):
@@ -105,7 +106,7 @@ def test_a_failure_of_the_code_is_recorded_with_its_reason(here):
 
     made = recipe(solve_shard=picky)
     work(made, identity_of("kondo_temperatures", made))
-    assert claim_status(FOLDER).failed == {"000002": "ValueError: no such impurity"}
+    assert claim_status(FOLDER, NAMES).failed == {NAMES[2]: "ValueError: no such impurity"}
     assert generate_store(recipe(), SERIAL).sizes["sample"] == 48, "repro tries it again"
     assert not list(FOLDER.glob("*.failed"))
 
@@ -121,14 +122,14 @@ def test_what_every_shard_would_meet_ends_the_worker_and_fails_no_shard(here):
     made = recipe(solve_shard=absent, ends_run=(Missing,))
     with pytest.raises(Missing):
         work(made, identity_of("kondo_temperatures", made))
-    assert claim_status(FOLDER).failed == {}
+    assert claim_status(FOLDER, NAMES).failed == {}
     assert not list(FOLDER.glob("*.claim"))
 
 
 def test_no_shard_is_begun_that_would_end_too_late(here):
     made = recipe()
     work(made, identity_of("kondo_temperatures", made), seconds=0.0)
-    assert claim_status(FOLDER, n_shards=24).n_done < 24
+    assert claim_status(FOLDER, NAMES).n_done < 24
     assert not list(FOLDER.glob("*.claim"))
 
 
@@ -147,7 +148,7 @@ def test_repro_waits_for_workers_then_makes_what_they_left(here, expected, capsy
 def test_a_worker_beside_repro_is_refused(here):
     made = recipe()
     with (
-        Claims(FOLDER, shard_names(24), role="repro").present(),
+        Claims(FOLDER, NAMES, role="repro").present(),
         pytest.raises(ClaimsRefused, match="`latentlaw repro`"),
     ):
         work(made, identity_of("kondo_temperatures", made))
@@ -155,7 +156,7 @@ def test_a_worker_beside_repro_is_refused(here):
 
 def test_a_worker_beside_a_repro_that_died_elsewhere_begins_when_that_is_sure(here, monkeypatch):
     monkeypatch.setattr(claimed_work, "LOOK_EVERY_S", 0.05)
-    dead = Claims(FOLDER, shard_names(24), role="repro")
+    dead = Claims(FOLDER, NAMES, role="repro")
     dead.me = replace(dead.me, machine="another")
     made = recipe()
     with dead.present():
@@ -165,7 +166,7 @@ def test_a_worker_beside_a_repro_that_died_elsewhere_begins_when_that_is_sure(he
     begun = time.monotonic()
     work(made, identity_of("kondo_temperatures", made), expires_s=1.0)
     assert time.monotonic() - begun > 1.0
-    assert claim_status(FOLDER).n_done == 24
+    assert claim_status(FOLDER, NAMES).n_done == 24
 
 
 def test_what_was_submitted_for_other_params_is_refused(here):
@@ -198,6 +199,6 @@ def test_the_recipe_of_a_real_stage_is_that_of_its_params(clone):
     made = recipe_of_stage("kondo_temperatures")
     assert made.out == Path("data/kondo_temperatures.zarr")
     identity = identity_of("kondo_temperatures", made)
-    assert (identity.stage, identity.key, identity.n_tasks) == ("kondo_temperatures", made.key, len(made.shards))
+    assert (identity.stage, identity.key, identity.versions) == ("kondo_temperatures", made.key, made.versions)
     assert len(shards_of(range(10), 4)) == 3
     assert json.dumps(vars(identity))

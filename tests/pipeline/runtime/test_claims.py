@@ -11,10 +11,10 @@ import psutil
 import pytest
 
 from pipeline.runtime import claims as module
-from pipeline.runtime.claims import Claims, ClaimsRefused, Identity, shard_names
+from pipeline.runtime.claims import Claims, ClaimsRefused, Identity
 
-NAMES = shard_names(3)
-IDENTITY = Identity(stage="spectra", key="k", n_tasks=3, machinery="m", commit="c", python="3.11")
+NAMES = ["000000", "000001", "000002"]
+IDENTITY = Identity(stage="spectra", key="k", versions={"numpy": "2.0"}, machinery="m", commit="c", python="3.11")
 
 
 def elsewhere(claims, monkeypatch):
@@ -120,7 +120,9 @@ def test_signs_of_life_are_renewed(tmp_path):
     assert not file.exists()
 
 
-@pytest.mark.parametrize("change", [{"machinery": "n"}, {"key": "l"}, {"stage": "textures"}, {"n_tasks": 4}])
+@pytest.mark.parametrize(
+    "change", [{"machinery": "n"}, {"key": "l"}, {"stage": "textures"}, {"versions": {"numpy": "2.1"}}]
+)
 def test_another_version_of_the_code_is_refused_and_both_are_named(claims, change):
     claims.agree(IDENTITY)
     claims.agree(IDENTITY)
