@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime import slurm_jobs
-from pipeline.runtime.execution import Execution, SlurmSettings, run_tasks
+from pipeline.runtime import batch_jobs
+from pipeline.runtime.execution import Execution, JobSettings, run_tasks
 from tests.pipeline.runtime import slurm_daemons
 
 pytestmark = [
@@ -42,12 +42,12 @@ def two_jobs(daemons, tmp_path, monkeypatch):
     """Two jobs of one minute on the live SLURM; `cores` workers each."""
     for name, value in (daemons | {"PYTHONPATH": str(ROOT)}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(slurm_jobs, "ASK_EVERY_S", 5)
+    monkeypatch.setattr(batch_jobs, "ASK_EVERY_S", 5)
 
     def execution(**settings):
         directives = (f"--output={tmp_path}/%j.out",)
-        job = SlurmSettings(walltime="00:01:00", memory="500MB", directives=directives, **settings)
-        return Execution(scheduler="slurm", workers=2, slurm=job)
+        job = JobSettings(walltime="00:01:00", memory="500MB", directives=directives, **settings)
+        return Execution(scheduler="slurm", workers=2, jobs=job)
 
     yield execution
     deadline = time.monotonic() + 60
@@ -79,5 +79,7 @@ def test_after_scancel_of_every_job_all_tasks_end(two_jobs, capfd):
 
 
 def test_a_partition_that_is_not_there_is_refused_in_slurms_words(two_jobs):
-    with pytest.raises(ValueError, match=r"sbatch refused: .*invalid partition specified: nowhere.*; correct `slurm`"):
+    with pytest.raises(
+        ValueError, match=r"SLURM refused the job: .*invalid partition specified: nowhere.*; correct `jobs`"
+    ):
         list(run_tasks(nap, [1], two_jobs(queue="nowhere")))
