@@ -24,6 +24,7 @@ from pipeline.commands.options.declaring import Options, declared, function_of
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
+from pipeline.commands.options.submit import SubmitOptions
 
 __all__ = ["app", "main"]
 
@@ -31,6 +32,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
     "replicate": (ReplicateOptions, "replicate:main"),
+    "submit": (SubmitOptions, "submit:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),

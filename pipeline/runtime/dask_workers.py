@@ -31,8 +31,9 @@ from pipeline.runtime.driver_folder import OUTPUT, driver_folder, record_jobs
 from pipeline.runtime.execution_settings import LOCAL_FILE, SCHEDULER_VARIABLE, Execution, is_address
 from pipeline.runtime.progress import note
 from pipeline.runtime.task_deaths import MAX_DEATHS, Death, TaskDeaths
+from pipeline.runtime.worker_environment import WORKER_ENVIRONMENT
 
-__all__ = ["WORKER_ENVIRONMENT", "Workers", "batch_cluster", "run_on_workers", "started_workers"]
+__all__ = ["Workers", "batch_cluster", "run_on_workers", "started_workers"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,15 +44,6 @@ NOTE_AFTER_S = 30.0  # without any worker
 NOTE_EVERY_S = 300.0
 ANSWER_S = 60.0  # of the scheduler to one question, of a worker with one result
 PAGES_ADDRESS = "127.0.0.1:0"  # Dask always opens a port for them: None means 8787, ":0" one open to the network
-WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    # Dask's default makes glibc hand every freed array back to the kernel: a quarter of the training time, measured.
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-}
 NO_PAGES: dict[str, Any] = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
 OWN_CLUSTER: dict[str, Any] = {
     # Dask would give up a worker that is away for 15 s, though its nanny starts it again, which takes longer on a

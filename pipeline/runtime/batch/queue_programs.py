@@ -30,7 +30,7 @@ def answer_of(command: Sequence[str], *, text: str | None = None, nothing: Seque
         reply = subprocess.run(command, input=text, capture_output=True, text=True, timeout=ANSWER_S, check=False)
     except subprocess.TimeoutExpired:
         raise QueueSilent(f"no answer of {command[0]} within {ANSWER_S:g} s") from None
-    if reply.returncode and not any(words in reply.stderr for words in nothing):
+    if reply.returncode and not any(words in reply.stderr + reply.stdout for words in nothing):
         words = " ".join((reply.stderr or reply.stdout).split())
         raise QueueSilent(words or f"{command[0]} ended with exit status {reply.returncode}")
     return reply.stdout
