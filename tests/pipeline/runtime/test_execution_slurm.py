@@ -14,10 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import submit
 from pipeline.runtime import batch_jobs, dask_workers
 from pipeline.runtime.driver_folder import DRIVERS
 from pipeline.runtime.execution import Execution, JobSettings, run_tasks
 from pipeline.runtime.shards import generate_store
+from tests.pipeline.commands.running import run
 from tests.pipeline.runtime import slurm_daemons
 from tests.pipeline.runtime.test_shards import SERIAL, recipe
 
@@ -33,6 +35,7 @@ ROOT = Path(__file__).parents[3]
 PROGRAM = f"""
 import sys, time
 sys.path.insert(0, {str(ROOT)!r})
+from pipeline.commands import submit
 from pipeline.runtime import batch_jobs, dask_workers
 from pipeline.runtime.execution import load_execution
 from pipeline.runtime.shards import generate_store
@@ -203,3 +206,25 @@ def test_a_partition_that_is_not_there_is_refused_in_slurms_words(two_jobs):
         ValueError, match=r"SLURM refused the job: .*invalid partition specified: nowhere.*; correct `jobs`"
     ):
         list(run_tasks(nap, [1], two_jobs(queue="nowhere")))
+
+
+@pytest.mark.essential
+def test_an_array_without_a_driver_is_submitted_and_each_task_knows_its_index(two_jobs, tmp_path, monkeypatch, capsys):
+    """The command of a worker is replaced by one that says what it was given."""
+    for dag in ("dvc.yaml", "pipeline/atoms/dvc.yaml"):
+        (tmp_path / dag).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / dag).write_text((ROOT / dag).read_text())
+    (tmp_path / "local.yaml").write_text(
+        "scheduler: slurm\njobs: {memory: 100MB, cores: 2, prologue: [export LOADED=yes]}\n"
+    )
+    code = "import os; print(os.getcwd(), os.environ['LOADED'], os.environ['SLURM_ARRAY_TASK_ID'])"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LATENTLAW_SCHEDULER", raising=False)
+    monkeypatch.setattr(submit, "work_command", lambda stage, n_workers: ["-c", code, stage, str(n_workers)])
+    assert run("submit", "spectra", "--array", 3) == 0
+    number = re.match(r"submit: SLURM job (\d+), 3 times 2 workers", capsys.readouterr().out)[1]
+    files = [tmp_path / f".cache/jobs/spectra/output/{number}_{index}.out" for index in (1, 2, 3)]
+    wait_for(lambda: all(file.is_file() and file.read_text().count("\n") == 2 for file in files))
+    host = subprocess.run(["hostname"], capture_output=True, text=True, check=True).stdout.strip()
+    for index, file in enumerate(files, 1):
+        assert file.read_text() == f"task {index} of 3 on {host}\n{tmp_path} yes {index}\n"
