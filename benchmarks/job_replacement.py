@@ -62,7 +62,7 @@ def main() -> None:
             thread.start()
         for thread in threads:
             thread.join()
-    version = subprocess.run(["sinfo", "--version"], env=os.environ, capture_output=True, text=True, check=False).stdout
+        version = subprocess.run(["sinfo", "--version"], capture_output=True, text=True, check=True).stdout
     print(f"{date.today()}, {version.strip()}, {N_SHARDS} shards of {SHARD_S:g} s, two jobs of one worker\n")
     print("| run | time [s] | jobs | of them ended early | hash of the store |\n|---|---|---|---|---|")
     for name in CASES:

@@ -30,6 +30,7 @@ SETTLED_S = 10.0  # after the death of a worker the queue knows whether its job 
 MAX_REFUSALS = 10  # one after the other, while no job is left
 BARREN_ROUNDS = 3  # times the number of jobs: so many ended before a worker of theirs came
 NEAR_ITS_END = 0.8  # of the walltime: a job that is gone and had so much of it was ended by it
+START_S = 60.0  # of its walltime may be over before its first worker comes
 
 
 def require_programs(system: BatchSystem, scheduler: str) -> None:
@@ -126,8 +127,10 @@ class BatchJobs:
 
     def _gone(self, name: str, now_s: float) -> JobState:
         """The end of a job that the queue knows nothing about any more."""
-        age_s = now_s - self._first_worker_s.get(name, now_s)
-        if age_s >= NEAR_ITS_END * self.walltime_s:
+        if name not in self._first_worker_s:
+            return JobState("ended", ended=True)
+        age_s = now_s - self._first_worker_s[name]
+        if age_s >= NEAR_ITS_END * self.walltime_s - START_S:
             return JobState("ended at its walltime", ended=True, blameless=True)
         return JobState("ended", ended=True)
 

@@ -23,7 +23,7 @@ SYSTEMS = Systems()
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitOptions(Options):
-    """Send workers for a stage to a cluster, without a driver.
+    """Send workers to a cluster, without a driver.
 
     Writes the script of an array of jobs to .cache/jobs/STAGE and submits it; each runs `latentlaw work STAGE` until no
     work is left. What a job asks for stands in local.yaml, section jobs.
