@@ -25,12 +25,14 @@ from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
 from pipeline.commands.options.shards import StatusOptions, WorkOptions
+from pipeline.commands.options.submit import SubmitOptions
 
 __all__ = ["app", "main"]
 
 COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, module of pipeline.commands: function
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
+    "submit": (SubmitOptions, "submit:main"),
     "work": (WorkOptions, "work:main"),
     "status": (StatusOptions, "status:main"),
     "replicate": (ReplicateOptions, "replicate:main"),
