@@ -21,6 +21,7 @@ from pipeline.runtime.array_job import array_script
 from pipeline.runtime.batch.batch_system import BATCH_SYSTEMS
 from pipeline.runtime.batch.queue_programs import JobRefused, QueueSilent, answer_of
 from pipeline.runtime.batch_jobs import require_programs
+from pipeline.runtime.claimed_work import prepare, recipe_of_stage
 from pipeline.runtime.execution_settings import LOCAL_FILE, Execution, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.kubernetes_job import manifest
@@ -32,9 +33,9 @@ __all__ = ["main", "work_command"]
 JOBS = Path(".cache/jobs")
 
 
-def work_command(stage: str, n_workers: int) -> list[str]:
-    """The command line of a worker without a driver, after the Python that runs it."""
-    return ["-m", "pipeline.cli", "work", stage, "--workers", str(n_workers)]
+def work_command(stage: str, n_workers: int, key: str = "") -> list[str]:
+    """The command line of workers without a driver, after the Python that runs it; they make nothing but `key`."""
+    return ["-m", "pipeline.cli", "work", stage, "--workers", str(n_workers), *(["--expect", key] if key else [])]
 
 
 def main(options: SubmitOptions) -> None:
@@ -56,7 +57,8 @@ def _submit(options: SubmitOptions, execution: Execution, name: str) -> None:
     if not options.dry_run:
         require_programs(system, name)
     output = (JOBS / options.stage / "output").absolute()
-    command = [sys.executable, *work_command(options.stage, execution.jobs.cores)]
+    key = recipe_of_stage(options.stage).key if options.dry_run else prepare(options.stage)
+    command = [sys.executable, *work_command(options.stage, execution.jobs.cores, key)]
     environment = WORKER_ENVIRONMENT | _scratch()
     text = array_script(
         system, execution.jobs, f"latentlaw-{options.stage}", options.array, command, output, environment
@@ -84,6 +86,7 @@ def _apply(options: SubmitOptions, execution: Execution) -> None:
             f"kubernetes: found no such section in {LOCAL_FILE}, expected `kubernetes: {{image: ..., claim: ..., "
             "clone: /path/in/the/pods}`; add it"
         )
+    recipe_of_stage(options.stage)  # refuses what is no such stage; the pods may keep shards where this process cannot
     name = f"latentlaw-{options.stage}-{time.strftime('%Y%m%d-%H%M%S')}".replace("_", "-")
     command = [settings.python, *work_command(options.stage, jobs.cores)]
     job = manifest(name, command, options.array, settings, jobs, WORKER_ENVIRONMENT)

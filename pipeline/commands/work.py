@@ -17,6 +17,7 @@ from types import FrameType
 
 from pipeline.commands.options.shards import WorkOptions
 from pipeline.runtime.progress import note
+from pipeline.runtime.worker_environment import WORKER_ENVIRONMENT
 
 __all__ = ["main"]
 
@@ -38,7 +39,7 @@ class _Crew:
         self.end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
 
     def work(self) -> int:
-        from pipeline.runtime.execution import load_execution
+        from pipeline.runtime.execution_settings import load_execution
 
         n_workers = self.options.workers or load_execution().n_workers
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -65,8 +66,6 @@ class _Crew:
         return Path(folder) if folder else None
 
     def _start(self, *words: str, passed: tuple[int, ...] = ()) -> None:
-        from pipeline.runtime.execution import WORKER_ENVIRONMENT
-
         options = self.options
         command = [sys.executable, "-m", "pipeline.runtime.claimed_work", options.stage, *words]
         command += ["--expires", str(options.expires)]

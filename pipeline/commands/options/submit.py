@@ -29,7 +29,7 @@ class SubmitOptions(Options):
     work is left. What a job asks for stands in local.yaml, section jobs.
     """
 
-    stage: Annotated[str, Option("of dvc.yaml, such as spectra", argument=True, metavar="STAGE")]
+    stage: Annotated[str, Option("that is made in shards, such as spectra", argument=True, metavar="STAGE")]
     array: Annotated[int, Option("jobs", low=1, metavar="N")]
     system: Annotated[
         str | None,
@@ -42,11 +42,10 @@ class SubmitOptions(Options):
     dry_run: Annotated[bool, Option("write and print the script, do not submit it")] = False
 
     def problems(self) -> list[str]:
-        from pipeline.runtime.content_key import DAGS, stages_of
+        from pipeline.runtime.claimed_work import stages_made_in_shards
 
-        if missing := [dag for dag in DAGS if not Path(dag).is_file()]:
-            return [f"found no {' and '.join(missing)} here, expected the top folder of the clone; go there first"]
-        stages = [stage for dag in DAGS for stage in stages_of(Path(dag))]
-        if self.stage not in stages:
-            return [f"STAGE: found {self.stage!r}, expected one of {', '.join(stages)}"]
+        if not Path("dvc.yaml").is_file():
+            return ["found no dvc.yaml here, expected the top folder of the clone; go there first"]
+        if self.stage not in (stages := stages_made_in_shards(Path.cwd())):
+            return [f"STAGE: found {self.stage!r}, expected one that is made in shards: {', '.join(stages)}"]
         return []

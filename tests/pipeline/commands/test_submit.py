@@ -1,5 +1,6 @@
 """`latentlaw submit`: an array of workers without a driver, for every batch system and Kubernetes."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pytest
 import yaml
 
 from pipeline.commands.submit import work_command
+from pipeline.runtime.claimed_work import recipe_of_stage
 from pipeline.runtime.stage import OptionsError
 from tests.pipeline.commands.running import run
 from tests.pipeline.runtime import queue_programs
 from tests.pipeline.runtime.test_batch_systems import INDICES
+from tests.profiles import params_text
 
 pytest.importorskip("dask_jobqueue")
 
@@ -27,9 +30,10 @@ KUBECTL = '#!/bin/sh\necho "$@" > {folder}/called\n{rest}\n'
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder with the stages of the project, and a PATH with the programs of this test alone."""
-    (tmp_path / "pipeline/atoms").mkdir(parents=True)
-    for dag in ("dvc.yaml", "pipeline/atoms/dvc.yaml"):
-        (tmp_path / dag).write_text((ROOT / dag).read_text())
+    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(params_text("tiny"))
+    monkeypatch.setattr("pipeline.runtime.claimed_work.wrong_params", lambda root: "")  # tested elsewhere, and slow
     (tmp_path / "local.yaml").write_text(LOCAL)
     (tmp_path / "bin").mkdir()
     monkeypatch.chdir(tmp_path)
@@ -58,7 +62,9 @@ def test_a_script_is_written_for_every_system_and_nothing_is_submitted_when_dry(
     assert run("submit", "spectra", "--array", 3, "--system", system, "--dry-run") == 0
     (path,) = written(clone)
     text = path.read_text()
-    assert text.splitlines()[-1] == f"exec {sys.executable} -m pipeline.cli work spectra --workers 4"
+    key = recipe_of_stage("spectra").key
+    assert text.splitlines()[-1] == f"exec {sys.executable} -m pipeline.cli work spectra --workers 4 --expect {key}"
+    assert not (clone / ".cache/generation").exists()
     assert text.index(f"cd {clone} || exit 1") < text.index("module load python") < text.index("exec ")
     assert f"task ${{{INDICES[system]}:-1}} of 3" in text
     assert "latentlaw-spectra" in text
@@ -75,6 +81,9 @@ def test_the_system_is_the_scheduler_of_local_yaml_and_the_job_is_told_with_what
         "submit: how far they are: latentlaw status spectra",
     ]
     assert (queue / "101.script").read_text() == path.read_text()
+    key = recipe_of_stage("spectra").key
+    identity = json.loads((clone / f".cache/generation/{key}/claims.json").read_text())
+    assert (identity["stage"], identity["key"]) == ("spectra", key), "what workers elsewhere look for"
 
 
 def test_a_refusal_is_one_message_and_leaves_nothing_half_done(clone, queue):
@@ -104,7 +113,7 @@ def test_a_scheduler_without_a_queue_and_missing_programs_are_one_message(clone,
     ("words", "message"),
     [
         (("spectra", "--array", 0), "--array: found 0, expected a whole number >= 1"),
-        (("spektra", "--array", 2), "STAGE: found 'spektra', expected one of spectra, kondo_temperatures"),
+        (("spektra", "--array", 2), "STAGE: found 'spektra', expected one that is made in shards: aluminium"),
         (
             ("spectra", "--array", 2, "--system", "moab"),
             "found 'moab', expected one of kubernetes, lsf, pbs, sge, slurm",
@@ -187,5 +196,7 @@ def test_kubernetes_without_its_settings_says_what_is_missing(clone):
 
 
 def test_the_command_line_of_a_worker_is_made_in_one_place():
-    assert work_command("spectra", 4) == ["-m", "pipeline.cli", "work", "spectra", "--workers", "4"]
+    command = ["-m", "pipeline.cli", "work", "spectra", "--workers", "4"]
+    assert work_command("spectra", 4) == command
+    assert work_command("spectra", 4, "k") == [*command, "--expect", "k"]
     assert "pipeline.cli" not in (ROOT / "pipeline/runtime/array_job.py").read_text()
