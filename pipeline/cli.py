@@ -14,8 +14,10 @@ import typer
 
 from pipeline.commands.importers.importer import importers
 from pipeline.commands.options.clone import (
+    DiffOptions,
     DoctorOptions,
     ProfileOptions,
+    PublishOptions,
     ReplicateOptions,
     ReproOptions,
     ValidateOptions,
@@ -33,6 +35,8 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "replicate": (ReplicateOptions, "replicate:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),
+    "diff": (DiffOptions, "diff:main"),
+    "publish": (PublishOptions, "publish:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),
