@@ -5,15 +5,19 @@
 The name leads to a path (in dvc.yaml of that revision), the tag to a revision; with both, DVC has the data.
 """
 
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from dvc.api import artifacts_show
+from dvc.api import DVCFileSystem, artifacts_show
 from dvc.exceptions import ArtifactNotFoundError, DvcException
 
-__all__ = ["ArtifactVersion", "artifact_description", "artifact_path", "artifact_version"]
+__all__ = ["ArtifactVersion", "artifact_description", "artifact_path", "artifact_version", "open_remote_model"]
+
+Model = TypeVar("Model")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,35 @@ def artifact_version(name: str, version: str | None = None, *, repo: str | Path 
     except DvcException as error:
         raise ValueError(f"{where}: cannot be looked up: {error}") from None
     return ArtifactVersion(path=found["path"], rev=found["rev"])
+
+
+def open_remote_model(
+    name: str,
+    load: Callable[[Path], Model],
+    *,
+    version: str | None = None,
+    repo: str | Path | None = None,
+    remote: str | None = None,
+) -> Model:
+    """A trained model as it was at a version (the highest where None): its folder is fetched and given to `load`.
+
+        open_remote_model("aluminium_potential", load_potential, version="v1.0.0")
+
+    `load` is a loader of models.networks; nothing stays on the disk. Raises ValueError where there is no such artifact
+    or version, FileNotFoundError where its folder was never pushed, and what `load` raises.
+    """
+    found = artifact_version(name, version, repo=repo)
+    where = f"artifact {name!r}, {found.path} at revision {found.rev}"
+    files = DVCFileSystem(None if repo is None else str(repo), rev=found.rev, remote=remote)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / Path(found.path).name
+        try:
+            files.get(f"/{found.path}", str(target), recursive=True)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{where}: found no such folder; push it with `dvc push` where it was made"
+            ) from None
+        return load(target)
 
 
 def artifact_path(name: str, root: Path) -> str | None:
