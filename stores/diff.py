@@ -6,7 +6,7 @@
 Equal means equal bits, but for -0 = 0 and NaN = NaN. What both manifests say is equal is not read: hashes of variables
 cover all cells in their order. `latentlaw validate` tells whether a store keeps its manifest.
 
-Memory is bounded: blocks of some BLOCK_BYTES of one variable, 16 bytes of each sample's key, and its row.
+Memory is bounded: blocks of some BLOCK_BYTES of one variable, and 70 bytes for each sample while they are paired.
 """
 
 import json

@@ -35,6 +35,20 @@ class ReproOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExperimentsOptions(Options):
+    """Show the experiments of DVC by what differs.
+
+    Whatever `dvc exp show` takes may be added, such as --csv or --all-commits.
+    """
+
+    free: ClassVar[bool] = True
+
+    words: Annotated[list[str], Option("arguments of `dvc exp show`", argument=True, metavar="WORD", unset="none")] = (
+        field(default_factory=list)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DoctorOptions(Options):
     """Say what this machine lacks, and what to do.
 
@@ -62,7 +76,7 @@ class ValidateOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class DiffOptions(Options):
-    """Say what differs between two stores or versions of one.
+    """Say what differs between two stores or versions.
 
     A store is a path, or PATH@REVISION: as it was at a git tag, branch or commit. NAME@VERSION names an artifact.
     """
@@ -76,7 +90,7 @@ class DiffOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PublishOptions(Options):
-    """Write a store as a folder for people without this project.
+    """Write a store as a folder for others to use.
 
     A dataset card, Croissant metadata, the store in one zip file, a table, and of atoms the frames as extended XYZ.
     """
