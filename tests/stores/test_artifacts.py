@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dvc.api
 import numpy as np
@@ -24,6 +25,7 @@ from stores.zarr_store import write_store
 from tests.pipeline.commands.running import run as latentlaw
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "versions.md"
 DAG = """\
 stages:
   spectra:
@@ -33,7 +35,7 @@ stages:
     outs: [data/spectra.zarr, runs/potential]
 artifacts:
   spectra: {{path: data/spectra.zarr, type: dataset, desc: Some spectra}}
-  hydrogen: {{path: runs/potential/hydrogen, type: model}}
+  molecules_hipnn: {{path: runs/potential/molecules_hipnn, type: model}}
 """
 
 
@@ -56,14 +58,14 @@ def project(tmp_path_factory) -> Path:
     """Version v1.0.0 of both artifacts, v1.1.0 of the spectra with a row less; all data in the remote alone."""
     root = tmp_path_factory.mktemp("versions") / "project"
     root.mkdir()
-    run("git", "init", "-q", cwd=root)
+    run("git", "init", "-q", "-b", "main", cwd=root)
     run("dvc", "init", "-q", cwd=root)
     run("dvc", "remote", "add", "-q", "-d", "folder", str(root.parent / "remote"), cwd=root)
     (root / "pipeline").mkdir()
     for number, rows in ((0, 5), (1, 3)):
         write_store(root / "data" / "spectra.zarr", SPECTRA, tiny().isel(sample=slice(rows)))
         shutil.rmtree(root / "runs", ignore_errors=True)
-        save_potential(root / "runs" / "potential" / "hydrogen", hydrogen(number).members, {"model": "hipnn"})
+        save_potential(root / "runs" / "potential" / "molecules_hipnn", hydrogen(number).members, {"model": "hipnn"})
         (root / "dvc.yaml").write_text(DAG.format(value=number))
         (root / "params.yaml").write_text(f"spectra: {{n: {number}, same: 1}}\n")
         (root / "pipeline" / "make.py").write_text(f"{number}\n")
@@ -72,14 +74,14 @@ def project(tmp_path_factory) -> Path:
         run("git", "commit", "-qm", f"version {number}", cwd=root)
         run("gto", "register", "spectra", "--version", f"v1.{number}.0", cwd=root)
         if number == 0:
-            run("gto", "register", "hydrogen", "--version", "v1.0.0", cwd=root)
+            run("gto", "register", "molecules_hipnn", "--version", "v1.0.0", cwd=root)
     run("dvc", "push", "-q", "--all-commits", cwd=root)
     shutil.rmtree(root / ".dvc" / "cache")
     return root
 
 
 def test_a_tag_of_gto_is_found_by_name_and_version_with_and_without_dvc(project: Path):
-    assert run("git", "tag", cwd=project).split() == ["hydrogen@v1.0.0", "spectra@v1.0.0", "spectra@v1.1.0"]
+    assert run("git", "tag", cwd=project).split() == ["molecules_hipnn@v1.0.0", "spectra@v1.0.0", "spectra@v1.1.0"]
     commit = run("git", "rev-parse", "HEAD~1", cwd=project).strip()
     expected = {"rev": commit, "path": "data/spectra.zarr"}
     assert dvc.api.artifacts_show("spectra", version="v1.0.0", repo=str(project)) == expected
@@ -97,7 +99,7 @@ def test_a_dataset_opens_by_name_and_version_or_by_path_and_revision(project: Pa
 
 
 def test_a_trained_model_opens_by_name_and_version_with_the_loader_of_the_project(project: Path):
-    loaded = open_remote_model("hydrogen", load_potential, version="v1.0.0", repo=project)
+    loaded = open_remote_model("molecules_hipnn", load_potential, version="v1.0.0", repo=project)
     expected = hydrogen(0).members[0].state_dict()
     assert loaded.species == (1,)
     for name, weights in loaded.members[0].state_dict().items():
@@ -109,7 +111,7 @@ def test_a_trained_model_opens_by_name_and_version_with_the_loader_of_the_projec
     [
         ("spectra", "v9.0.0", r"artifact 'spectra', version v9.0.0.*no such tag or name; `gto show` lists versions"),
         ("nothing", "v1.0.0", r"artifact 'nothing'.*no such tag or name"),
-        ("hydrogen", None, r"found rev None and version None, expected one"),
+        ("molecules_hipnn", None, r"found rev None and version None, expected one"),
     ],
 )
 def test_what_is_not_there_is_said_with_the_cure(project: Path, name: str, version: str | None, said: str):
@@ -119,7 +121,7 @@ def test_what_is_not_there_is_said_with_the_cure(project: Path, name: str, versi
 
 def test_a_model_is_no_dataset_and_the_other_way_round(project: Path):
     with pytest.raises(FileNotFoundError, match="found no store"):
-        open_remote("hydrogen", version="v1.0.0", repo=project)
+        open_remote("molecules_hipnn", version="v1.0.0", repo=project)
     with pytest.raises(FileNotFoundError, match="trained potential"):
         open_remote_model("spectra", load_potential, version="v1.0.0", repo=project)
     with pytest.raises(SchemaError):
@@ -172,10 +174,29 @@ def test_what_cannot_be_compared_is_named(project: Path, monkeypatch, words, sai
         latentlaw("diff", *words)
 
 
+def test_the_lines_of_the_page_on_versions_do_what_it_says(project: Path, monkeypatch, tmp_path: Path, capsys):
+    page = PAGE.read_text().replace("<git address of your clone>", str(project))
+    seen: dict[str, Any] = {}
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1
+    exec(compile(blocks[0], PAGE.name, "exec"), seen)
+    assert seen["spectra"].sizes["sample"] == 5
+    assert seen["potential"].species == (1,)
+    monkeypatch.chdir(project)
+    lines = [line.partition("#")[0].split() for line in page.splitlines() if line.startswith("latentlaw diff data/")]
+    assert len(lines) == 2
+    for _, *words in lines:
+        latentlaw(*(word.replace("@v1.0", "@spectra@v1.0.0") for word in words))
+    assert "the same data" in capsys.readouterr().out
+    assert "`dvc artifacts get <git address> molecules_hipnn`" in page
+    run("dvc", "artifacts", "get", str(project), "molecules_hipnn", cwd=tmp_path)
+    assert load_potential(tmp_path / "molecules_hipnn").species == (1,)
+
+
 def test_the_artifact_of_a_path_describes_it(project: Path):
-    assert artifact_path("hydrogen", project) == "runs/potential/hydrogen"
+    assert artifact_path("molecules_hipnn", project) == "runs/potential/molecules_hipnn"
     assert artifact_description(project / "data" / "spectra.zarr") == "Some spectra"
-    assert artifact_description(project / "runs" / "potential" / "hydrogen") is None
+    assert artifact_description(project / "runs" / "potential" / "molecules_hipnn") is None
 
 
 def test_every_dataset_and_trained_model_of_the_pipeline_has_a_name():

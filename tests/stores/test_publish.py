@@ -6,10 +6,12 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import zipfile
 from pathlib import Path
 
 import ase.io
+import mlcroissant
 import numpy as np
 import pytest
 import xarray as xr
@@ -132,7 +134,6 @@ def test_the_code_of_the_card_runs_as_it_stands(published: Path, monkeypatch, ca
 
 @pytest.mark.filterwarnings("ignore")  # of the validator's own libraries
 def test_croissant_is_valid_and_its_records_are_the_rows_of_the_table(published: Path):
-    mlcroissant = pytest.importorskip("mlcroissant")
     described = mlcroissant.Dataset(jsonld=published / "croissant.json")
     assert described.metadata.ctx.issues.errors == set()
     assert described.metadata.ctx.issues.warnings == set()
@@ -194,6 +195,24 @@ def test_frames_that_are_imported_again_have_the_same_values_to_the_bit(frames: 
         length = second[name].sizes[first[name].dims[0]]
         np.testing.assert_array_equal(second[name].values, first[name].values[:length])
     assert second.sizes["config"] == 2
+
+
+def test_the_lines_of_the_page_on_publishing_go_there_and_back(tmp_path: Path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "publish.md").read_text()
+    dataset = atoms.tiny()
+    write_store(tmp_path / "data" / "molecules.zarr", ATOMS, dataset)
+    monkeypatch.chdir(tmp_path)
+    lines = [shlex.split(line)[1:] for line in page.splitlines() if line.startswith("latentlaw ")]
+    assert [words[0] for words in lines] == ["publish", "import-dataset"]
+    run(*lines[0])
+    seen: dict = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        exec(compile(block, "publish.md", "exec"), seen)
+    assert len(seen["frames"]) == 2
+    run(*lines[1])
+    again = open_store("again.zarr")
+    np.testing.assert_array_equal(again["energy"].values, dataset["energy"].values[:2])
+    np.testing.assert_array_equal(again["force"].values, dataset["force"].values[:4])
 
 
 @pytest.mark.filterwarnings("ignore")  # of the peer's own libraries
