@@ -14,6 +14,7 @@ import pytest
 import torch
 import xarray as xr
 import yaml
+from dvc.repo import Repo
 
 from models.networks.potentials.ensemble import Ensemble, load_potential, save_potential
 from models.networks.potentials.hipnn import HIPNN
@@ -197,6 +198,21 @@ def test_the_artifact_of_a_path_describes_it(project: Path):
     assert artifact_path("molecules_hipnn", project) == "runs/potential/molecules_hipnn"
     assert artifact_description(project / "data" / "spectra.zarr") == "Some spectra"
     assert artifact_description(project / "runs" / "potential" / "molecules_hipnn") is None
+
+
+def test_a_new_name_makes_no_stage_stale(project: Path, tmp_path: Path):
+    shutil.copytree(project, tmp_path / "copy", symlinks=True)
+    dag = tmp_path / "copy" / "dvc.yaml"
+    before = run("dvc", "status", "--json", cwd=tmp_path / "copy")
+    dag.write_text(dag.read_text() + "  again: {path: data/spectra.zarr, type: dataset, labels: [a], desc: The same}\n")
+    assert "again" in artifact_names(tmp_path / "copy")
+    assert run("dvc", "status", "--json", cwd=tmp_path / "copy") == before
+    assert "changed deps" not in before
+
+
+def artifact_names(root: Path) -> set[str]:
+    with Repo.open(str(root)) as repo:
+        return set(repo.artifacts.read()["dvc.yaml"])
 
 
 def test_every_dataset_and_trained_model_of_the_pipeline_has_a_name():
