@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands.experiments import FILES
+from pipeline.commands.experiments import FILES, MOST_COLUMNS, columns_to_show
 from tests.profiles import params_text
 from tests.test_whole_pipeline import PARTS, SCRATCH
 
@@ -122,15 +122,34 @@ def test_experiments_run_here_and_from_the_queue_and_keep_their_numbers(project:
 def test_dvc_alone_shows_hundreds_of_columns_and_the_command_at_most_fifteen(project: Path):
     assert len(columns(project, "dvc", "exp", "show")) > 300
     shown = columns(project, *SHOW, "experiments")
-    assert len(shown) <= 15
-    assert shown == ["Experiment", "Created", *HEADLINE, "spectra.n_hamiltonians"] or set(shown) == {
-        "Experiment",
-        "Created",
-        *HEADLINE,
-        "spectra.n_hamiltonians",
-    }
+    assert len(shown) == len(set(shown)) == MOST_COLUMNS
+    assert set(shown) == {"Experiment", "Created", *HEADLINE, "spectra.n_hamiltonians"}
     table = run(project, *SHOW, "experiments")
     assert all(name in table for name in ("direct", "queued-a", "queued-b"))
+
+
+@pytest.mark.parametrize(
+    ("n_metrics", "n_params", "shown"),
+    [(12, 1, (12, 1)), (12, 100, (8, 5)), (3, 100, (3, 10)), (0, 2, (0, 2)), (12, 0, (12, 0)), (20, 3, (10, 3))],
+)
+def test_numbers_and_parameters_share_the_fifteen_columns(n_metrics: int, n_params: int, shown: tuple[int, int]):
+    metrics, params = [f"m{i}" for i in range(n_metrics)], [f"p.{i}" for i in range(n_params)]
+    found = columns_to_show(["Experiment", "rev", "typ", "Created", "parent", *metrics, *params], metrics)
+    assert found == ["Experiment", "Created", *metrics[: shown[0]], *params[: shown[1]]]
+    assert len(found) <= MOST_COLUMNS
+
+
+def test_columns_that_do_not_fit_are_named(project: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    text = (copy / "params.yaml").read_text()
+    section = text.index("\nformula:")
+    (copy / "params.yaml").write_text(text[:section] + re.sub(r": 2(?=[,}\s])", ": 3", text[section:]))
+    reply = run(copy, *SHOW, "experiments", "--csv")
+    header = next(line for line in reply.splitlines() if line.startswith("Experiment,"))
+    named = re.search(r"experiments: (\d+) more columns differ: (.*)", reply)
+    assert len([name for name in header.split(",") if name not in ("rev", "typ", "parent")]) == MOST_COLUMNS
+    assert named and len(named[2].split(", ")) == int(named[1]) > 3
 
 
 def test_every_file_of_the_pipeline_is_left_out_of_the_table():
