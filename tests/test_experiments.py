@@ -197,7 +197,8 @@ def test_an_experiment_of_a_real_stage_runs_from_the_queue_on_the_tiny_profile(t
     run(folder, "dvc", "exp", "run", "--run-all")
     shown = columns(folder, *SHOW, "experiments")
     assert shown == ["Experiment", "Created", "microstructures.seed"]
-    run(folder, "dvc", "exp", "apply", "second")
-    second = json.loads((folder / "reports" / "metrics" / "microstructures.json").read_text())
+    states = json.loads(run(folder, "dvc", "exp", "show", "--json"))
+    revision = states[1]["experiments"][0]["revs"][0]["rev"]
+    second = json.loads(run(folder, "git", "show", f"{revision}:reports/metrics/microstructures.json"))
     assert (second["n_images"], second["n_failed"]) == (first["n_images"], 0)
     assert second["hash"] != first["hash"]
