@@ -27,12 +27,17 @@ from pipeline.commands.options.declaring import Options, declared, function_of
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
+from pipeline.commands.options.shards import StatusOptions, WorkOptions
+from pipeline.commands.options.submit import SubmitOptions
 
 __all__ = ["app", "main"]
 
 COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, module of pipeline.commands: function
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
+    "submit": (SubmitOptions, "submit:main"),
+    "work": (WorkOptions, "work:main"),
+    "status": (StatusOptions, "status:main"),
     "replicate": (ReplicateOptions, "replicate:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),

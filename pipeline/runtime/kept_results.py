@@ -23,7 +23,7 @@ from pipeline.runtime.progress import progress_bar
 from pipeline.runtime.result_arrays import Arrays, arrays_of, result_from
 from stores.atomic import clear_partial, write_bytes
 
-__all__ = ["SCRATCH_VARIABLE", "Arrays", "GenerationError", "KeptResults", "scratch_folder"]
+__all__ = ["SCRATCH_VARIABLE", "Arrays", "GenerationError", "KeptResults", "ResultFiles", "scratch_folder"]
 
 Result = TypeVar("Result")
 
@@ -42,12 +42,49 @@ def scratch_folder(name: str) -> Path:
     return Path(os.environ.get(SCRATCH_VARIABLE, SCRATCH)) / name
 
 
-class KeptResults:
+class ResultFiles:
+    """Results in one folder, by name; several processes may write to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self, name: str) -> Arrays:
+        """A result that was made. Raises GenerationError where it is not there any more."""
+        arrays = self.find(name)
+        if arrays is None:
+            raise GenerationError(f"{self._file(name)}: the result vanished or changed after it was made; run again")
+        return arrays
+
+    def find(self, name: str) -> Arrays | None:
+        """None where the file is missing or not what was written."""
+        try:
+            content = self._file(name).read_bytes()
+        except FileNotFoundError:
+            return None
+        payload, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+        if hashlib.sha256(payload).digest() != digest:
+            print(f"{self._file(name)}: checksum does not fit, it is made anew", file=sys.stderr, flush=True)
+            return None
+        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def write(self, name: str, result: object) -> None:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays_of(result))
+        payload = buffer.getvalue()
+        write_bytes(self._file(name), payload + hashlib.sha256(payload).digest())
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}{SUFFIX}"
+
+
+class KeptResults(ResultFiles):
     """Results in one folder, which it owns. `run` runs tasks: pipeline.runtime.execution."""
 
     def __init__(self, folder: Path, run: TaskRunner) -> None:
-        self.folder, self.run = folder, run
-        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__(folder)
+        self.run = run
         clear_partial(folder)
 
     def make(
@@ -67,7 +104,7 @@ class KeptResults:
         `unit`, of which an item holds `size`. Raises GenerationError that lists all tasks which failed, when the others
         are done, but an error of `ends_run` at once: every other task would meet it too.
         """
-        missing = [name for name in items if self._read(name) is None]
+        missing = [name for name in items if self.find(name) is None]
         if what and len(missing) < len(items):
             print(f"{what}: reused {len(items) - len(missing)} of {len(items)} results from {self.folder}", flush=True)
         if not missing:
@@ -82,7 +119,7 @@ class KeptResults:
                 if isinstance(result, Exception):
                     failures[name] = result
                     continue
-                self._write(name, result)
+                self.write(name, result)
                 done(name, result)
                 progress.update(size(items[name]))
         if failures:
@@ -112,32 +149,3 @@ class KeptResults:
         self.make(function, dict(zip(names, items, strict=True)), done=made.__setitem__, what=what, unit=unit)
         kept = {name: result_from(kind, self.read(name)) for name in names if name not in made}
         return [(made | kept)[name] for name in names]
-
-    def read(self, name: str) -> Arrays:
-        """A result that was made. Raises GenerationError where it is not there any more."""
-        arrays = self._read(name)
-        if arrays is None:
-            raise GenerationError(f"{self._file(name)}: the result vanished or changed after it was made; run again")
-        return arrays
-
-    def _write(self, name: str, result: object) -> None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays_of(result))
-        payload = buffer.getvalue()
-        write_bytes(self._file(name), payload + hashlib.sha256(payload).digest())
-
-    def _read(self, name: str) -> Arrays | None:
-        """None where the file is missing or not what was written."""
-        try:
-            content = self._file(name).read_bytes()
-        except FileNotFoundError:
-            return None
-        payload, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-        if hashlib.sha256(payload).digest() != digest:
-            print(f"{self._file(name)}: checksum does not fit, it is made anew", file=sys.stderr, flush=True)
-            return None
-        with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-            return dict(arrays)
-
-    def _file(self, name: str) -> Path:
-        return self.folder / f"{name}{SUFFIX}"

@@ -6,13 +6,18 @@
     store    shards in order into .<out>.building, validated, moved to <out>
 
 So a run killed at any point goes on where it was, and neither kills nor the number of workers change a bit of the
-result. DVC removes <out> before it runs a stage; scratch survives, and changing params back finds the old shards.
+result. Shards may also be made by workers that claim them (`latentlaw work`, pipeline.runtime.claims): while such work
+here, the run waits, then makes what they left. DVC removes <out> before it runs a stage; scratch survives, and changing
+params back finds the old shards.
 """
 
+import contextlib
 import errno
 import shutil
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,15 +26,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.runtime.claims import Claims, Worker, shard_names
 from pipeline.runtime.execution import Execution, run_tasks
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE, Arrays, GenerationError, KeptResults, scratch_folder
+from pipeline.runtime.progress import note
 from stores.building import building, require_replaceable, store_kind
 from stores.manifest import Manifest
 from stores.schema import StoreSchema
 from stores.validate import require_valid
 from stores.zarr_store import StoreWriter
 
-__all__ = ["Recipe", "generate_store", "shards_of"]
+__all__ = ["Recipe", "explaining_full_disk", "generate_store", "recipe_of", "shards_of"]
+
+LOOK_EVERY_S = 2.0  # at workers that claim shards
+NOTE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,28 +65,85 @@ def shards_of(items: Sequence[Any], items_per_shard: int) -> list[Sequence[Any]]
     return [items[start : start + items_per_shard] for start in range(0, len(items), items_per_shard)]
 
 
+class _RecipeGiven(BaseException):
+    """Ends a stage where its store would be made."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+
+_only_recipe: ContextVar[bool] = ContextVar("_only_recipe", default=False)
+
+
+def recipe_of(make: Callable[[], object]) -> Recipe:
+    """The recipe with which `make` calls `generate_store`; nothing of it is made. Raises what `make` does before."""
+    token = _only_recipe.set(True)
+    try:
+        make()
+    except _RecipeGiven as given:
+        return given.recipe
+    finally:
+        _only_recipe.reset(token)
+    raise ValueError(f"{make}: made no store, expected one in shards")
+
+
 def generate_store(recipe: Recipe, execution: Execution) -> Manifest:
     """Make what is missing of the shards, assemble the store, validate it and put it in place.
 
     Raises GenerationError on a full disk or when the code failed on a shard, SchemaError when the result is not valid,
     and before any of that OutputRefused where something else lies at its place.
     """
+    if _only_recipe.get():
+        raise _RecipeGiven(recipe)
     require_replaceable(recipe.out, store_kind(recipe.schema))
     scratch = scratch_folder(recipe.key)
-    try:
+    names = shard_names(len(recipe.shards))
+    claims = Claims(scratch, names, role="repro")
+    with explaining_full_disk(recipe.out, scratch), _alone(claims, recipe.out.stem):
         kept = KeptResults(scratch, partial(run_tasks, execution=execution))
-        items = {f"{index:06d}": items for index, items in enumerate(recipe.shards)}
+        items = dict(zip(names, recipe.shards, strict=True))
         kept.make(recipe.solve_shard, items, what=recipe.out.stem, unit=recipe.unit, size=len, ends_run=recipe.ends_run)
-        return _assemble(recipe, kept, list(items))
+        claims.clear()
+        return _assemble(recipe, kept, names)
+
+
+@contextlib.contextmanager
+def explaining_full_disk(out: Path, scratch: Path) -> Iterator[None]:
+    """Raises GenerationError on a full disk."""
+    try:
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        free_mb = shutil.disk_usage(recipe.out.parent if recipe.out.parent.exists() else ".").free // 2**20
+        free_mb = shutil.disk_usage(out.parent if out.parent.exists() else ".").free // 2**20
         raise GenerationError(
-            f"{recipe.out}: the disk is full ({free_mb} MB left at {recipe.out.parent}, scratch in {scratch}). Nothing "
+            f"{out}: the disk is full ({free_mb} MB left at {out.parent}, scratch in {scratch}). Nothing "
             f"half-written was left; free some space, or set {SCRATCH_VARIABLE} to another disk, and run again: "
             "finished shards are kept"
         ) from None
+
+
+@contextlib.contextmanager
+def _alone(claims: Claims, what: str) -> Iterator[None]:
+    """Begins when no worker claims shards of this folder any more; others that come meanwhile are refused."""
+    next_note = 0.0
+    while True:
+        if not _workers(claims):
+            with claims.present():
+                if not _workers(claims):  # none that came in the same moment
+                    yield
+                    return
+        if (workers := _workers(claims)) and time.monotonic() >= next_note:
+            hosts = ", ".join(sorted({worker.host for worker in workers}))
+            note(
+                f"{what}: waiting for {len(workers)} workers on {hosts}, which make shards (`latentlaw status {what}`)"
+            )
+            next_note = time.monotonic() + NOTE_EVERY_S
+        time.sleep(LOOK_EVERY_S)
+
+
+def _workers(claims: Claims) -> list[Worker]:
+    return [worker for worker in claims.living().values() if worker.role == "work"]
 
 
 def _assemble(recipe: Recipe, kept: KeptResults, names: Sequence[str]) -> Manifest:

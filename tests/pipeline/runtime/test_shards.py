@@ -187,7 +187,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing_half_written(where, here, ex
         if where == "assembly":
             patch.setattr(shards.StoreWriter, "write", full_disk)
         else:
-            n_left = iter(range(5))
+            n_left = iter(range(6))  # the first is of the file that shows that the run lives
             patch.setattr(os, "fsync", lambda _: None if next(n_left, None) is not None else full_disk())
         with pytest.raises(GenerationError, match=r"the disk is full .* run again: finished shards are kept"):
             generate_store(recipe(), SERIAL)

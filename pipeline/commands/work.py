@@ -1,0 +1,122 @@
+"""`latentlaw work STAGE`: worker processes on this machine that claim shards of a stage, beside those on others.
+
+    sbatch --array=1-100 ... latentlaw work spectra       an array of jobs; no scheduler, port or waiting process
+    latentlaw work spectra --workers 8                    in as many shells on as many machines as there are
+
+The first worker begins alone: what it cannot do is said once. One that is killed, such as for its memory, is replaced;
+the shard that it had counts a death (pipeline.runtime.claims).
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from pipeline.commands.options.shards import WorkOptions
+from pipeline.runtime.progress import note
+
+__all__ = ["main"]
+
+NOTE_EVERY_S = 60.0
+END_WITHIN_S = 20.0
+
+
+def main(options: WorkOptions) -> int:
+    return _Crew(options).work()
+
+
+class _Crew:
+    """The worker processes of this command."""
+
+    def __init__(self, options: WorkOptions) -> None:
+        self.options = options
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.stopped_by: int | None = None
+        self.end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+
+    def work(self) -> int:
+        from pipeline.runtime.execution import load_execution
+
+        n_workers = self.options.workers or load_execution().n_workers
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            folder = self._begin()
+            if folder is None:
+                return self._status(self.processes[0].wait())
+            note(f"{self.options.stage}: {n_workers} workers claim shards in {folder}")
+            for _ in range(n_workers - 1):
+                self._start()
+            return self._watch(folder)
+        finally:
+            self._end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _begin(self) -> Path | None:
+        """Where the first worker claims shards, once it has found all as it should be; None when it ended instead."""
+        reading, writing = os.pipe()
+        self._start("--begun", str(writing), passed=(writing,))
+        os.close(writing)
+        with os.fdopen(reading) as stream:
+            folder = stream.read()
+        return Path(folder) if folder else None
+
+    def _start(self, *words: str, passed: tuple[int, ...] = ()) -> None:
+        from pipeline.runtime.execution import WORKER_ENVIRONMENT
+
+        options = self.options
+        command = [sys.executable, "-m", "pipeline.runtime.claimed_work", options.stage, *words]
+        command += ["--expires", str(options.expires)]
+        command += ["--expect", options.expect] if options.expect else []
+        command += [] if self.end is None else ["--minutes", str(max(0.0, self.end - time.monotonic()) / 60)]
+        # In a session of its own Ctrl-C reaches it through this process, once.
+        environment = os.environ | WORKER_ENVIRONMENT
+        self.processes.append(
+            subprocess.Popen(
+                command, env=environment, pass_fds=passed, start_new_session=True, stdin=subprocess.DEVNULL
+            )
+        )
+
+    def _watch(self, folder: Path) -> int:
+        """Until all workers have ended; one that was killed is replaced. 1 where shards failed."""
+        from pipeline.runtime.claim_status import claim_status
+
+        status, next_note, line = 0, time.monotonic() + NOTE_EVERY_S, ""
+        while self.processes:
+            time.sleep(0.2)
+            for process in [process for process in self.processes if process.poll() is not None]:
+                self.processes.remove(process)
+                if process.returncode < 0 and self.stopped_by is None:
+                    note(f"{self.options.stage}: a worker was killed (signal {-process.returncode}) and is replaced")
+                    self._start()
+                else:
+                    status = max(status, process.returncode)
+            if time.monotonic() >= next_note and (now := claim_status(folder).line()) != line:
+                note(f"{self.options.stage}: {now}")
+                line, next_note = now, time.monotonic() + NOTE_EVERY_S
+        state = claim_status(folder)
+        note(f"{self.options.stage}: {state.line()}")
+        return self._status(status or int(bool(state.failed)))
+
+    def _status(self, status: int) -> int:
+        return status if self.stopped_by is None else 128 + self.stopped_by
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopped_by = number
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+
+    def _end(self) -> None:
+        """None of them outlives this process: not after an error, nor when it does not heed SIGTERM."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(END_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
