@@ -1,5 +1,6 @@
 """Branches that changed different lanes merge without a conflict in dvc.lock; those that changed one stage do not."""
 
+import json
 import os
 import re
 import shutil
@@ -155,6 +156,42 @@ def test_git_merges_two_lanes_without_a_conflict(repository: Path):
     expected = lock(entry("spectra", value=1, out=1), entry("molecules", value=2, out=2), report(1, 0, 7))
     assert (repository / "dvc.lock").read_text() == expected
     assert git(repository, "status", "--porcelain") == ""
+
+
+@pytest.mark.slow
+def test_after_the_merge_dvc_finds_the_report_stale_and_nothing_else(repository: Path):
+    def dvc(*words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        variables = os.environ | {"DVC_NO_ANALYTICS": "1"}
+        return subprocess.run(command, cwd=repository, env=variables, capture_output=True, text=True, check=True).stdout
+
+    stage = "  {0}:\n    cmd: cp {1} {2}\n    deps: {3}\n    outs: [{2}]\n"
+    (repository / "dvc.yaml").write_text(
+        "stages:\n"
+        + stage.format("spectra", "one.txt", "spectra", "[one.txt]")
+        + stage.format("molecules", "two.txt", "molecules", "[two.txt]")
+        + "  report:\n    cmd: cat spectra molecules > page\n    deps: [spectra, molecules]\n    outs: [page]\n"
+    )
+    (repository / "dvc.lock").unlink()
+    for name in ("one.txt", "two.txt"):
+        (repository / name).write_text("first\n")
+    dvc("init", "-q")
+    (repository / ".dvc" / "config").write_text("[core]\n    autostage = false\n")
+    dvc("repro", "-q")
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "run")
+    git(repository, "branch", "-f", "other")
+    for branch, name in (("other", "two.txt"), ("main", "one.txt")):
+        git(repository, "checkout", "-q", branch)
+        dvc("checkout", "-q")
+        (repository / name).write_text(f"changed on {branch}\n")
+        dvc("repro", "-q")
+        git(repository, "commit", "-qam", branch)
+    assert "report must run again" in git(repository, "merge", "other", "-m", "both")
+    dvc("checkout", "-q")
+    assert set(json.loads(dvc("status", "--json"))) == {"report"}
+    dvc("repro", "-q")
+    assert (repository / "page").read_text() == "changed on main\nchanged on other\n"
 
 
 def test_git_stops_at_a_stage_that_both_changed_and_names_it(repository: Path):
