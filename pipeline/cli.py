@@ -14,8 +14,11 @@ import typer
 
 from pipeline.commands.importers.importer import importers
 from pipeline.commands.options.clone import (
+    DiffOptions,
     DoctorOptions,
+    ExperimentsOptions,
     ProfileOptions,
+    PublishOptions,
     ReplicateOptions,
     ReproOptions,
     ValidateOptions,
@@ -38,6 +41,9 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "replicate": (ReplicateOptions, "replicate:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),
+    "diff": (DiffOptions, "diff:main"),
+    "experiments": (ExperimentsOptions, "experiments:main"),
+    "publish": (PublishOptions, "publish:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),

@@ -16,6 +16,7 @@ from dvc.scm import RevError
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from zarr.storage import FsspecStore
 
+from stores.artifacts import artifact_version
 from stores.schema import StoreSchema
 from stores.zarr_store import check_kind
 
@@ -23,13 +24,21 @@ __all__ = ["open_remote"]
 
 
 def open_remote(
-    path: str, *, rev: str, repo: str | Path | None = None, remote: str | None = None, schema: StoreSchema | None = None
+    path: str,
+    *,
+    rev: str | None = None,
+    version: str | None = None,
+    repo: str | Path | None = None,
+    remote: str | None = None,
+    schema: StoreSchema | None = None,
 ) -> xr.Dataset:
     """The store at `path` of a repository (URL or folder; default: the one around here) at git revision `rev`.
 
+    With `version` instead of `rev`, `path` is the name of an artifact: open_remote("spectra", version="v1.2.0").
     `remote` names a DVC remote other than the default one. With `schema`, another kind or version of store raises
     SchemaError. Raises ValueError for an unknown repository or revision, FileNotFoundError for a store not there.
     """
+    path, rev = _at_revision(path, rev, version, repo)
     where = f"{path} in {repo or 'this repository'} at revision {rev!r}"
     try:
         files = RangedDVCFileSystem(None if repo is None else str(repo), rev=rev, remote=remote)
@@ -60,3 +69,15 @@ class RangedDVCFileSystem(DVCFileSystem):  # type: ignore[misc]
             stop = size if end is None else end if end >= 0 else size + end
             stream.seek(first)
             return bytes(stream.read(stop - first))
+
+
+def _at_revision(path: str, rev: str | None, version: str | None, repo: str | Path | None) -> tuple[str, str]:
+    """Path and git revision of what is asked for. Raises ValueError unless one of `rev` and `version` is given."""
+    if (rev is None) == (version is None):
+        raise ValueError(
+            f"{path}: found rev {rev!r} and version {version!r}, expected one: rev of a path, version of an artifact"
+        )
+    if rev is not None:
+        return path, rev
+    found = artifact_version(path, version, repo=repo)
+    return found.path, found.rev
