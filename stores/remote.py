@@ -85,14 +85,12 @@ class RangedDVCFileSystem(DVCFileSystem):  # type: ignore[misc]
         except Exception as error:  # the drivers share no kind of error
             if not is_absence(error):
                 raise self._explained(error, path) from error
-            cure = f"`latentlaw doctor --remote {self._remote_name}"
-            found = f"does not hold {address}, a part of the store that was never pushed, or was removed"
-            raise self._broken(path, found, f"{cure} --drop-damaged`, then `dvc push`") from None
+            raise self._broken(path, f"does not hold {address}, a part of the store") from None
         wanted = n_wanted(start, end)
-        if len(content) != wanted if wanted is not None else hashlib.md5(content).hexdigest() != md5:
-            found = f"holds a damaged {address}: found {len(content)} bytes, expected {wanted or 'other ones'}"
-            cure = f"`latentlaw doctor --remote {self._remote_name} --drop-damaged`, then `dvc push`"
-            raise self._broken(path, found, cure)
+        differs = hashlib.md5(content).hexdigest() != md5 if start is None and end is None else False
+        if differs or (wanted is not None and len(content) != wanted):
+            size = f"{len(content)} bytes, expected {'those that were pushed' if wanted is None else wanted}"
+            raise self._broken(path, f"holds a damaged {address}: found {size}")
         return content
 
     def _stored(self, path: str) -> tuple[FileSystem, str, str] | None:
@@ -121,6 +119,7 @@ class RangedDVCFileSystem(DVCFileSystem):  # type: ignore[misc]
     def _explained(self, error: Exception, path: str) -> RemoteError:
         return remote_error(error, name=self._remote_name, url=self._url, action=f"reading {path}")
 
-    def _broken(self, path: str, found: str, cure: str) -> RemoteError:
-        where = f"in a clone that has the data ({PAGE})"
-        return RemoteError(f"reading {path}: remote {self._remote_name!r} ({self._url}) {found}; {cure} {where}")
+    def _broken(self, path: str, found: str) -> RemoteError:
+        doctor = f"`latentlaw doctor --remote {self._remote_name} --drop-damaged`"
+        cure = f"in a clone that has the data, {doctor}, then `dvc push` ({PAGE})"
+        return RemoteError(f"reading {path}: remote {self._remote_name!r} ({self._url}) {found}; {cure}")

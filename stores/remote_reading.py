@@ -18,12 +18,12 @@ __all__ = ["n_wanted", "read_range"]
 def read_range(files: FileSystem, address: str, start: int | None = None, end: int | None = None) -> bytes:
     """Bytes of the object at `address`; fewer than wanted where it is too short. Raises what the driver raises."""
     try:
-        if files.protocol == "ssh":
-            content = _by_seeking(files, address, start, end)
-        elif files.protocol in ("webdav", "webdavs"):
+        if files.protocol in ("webdav", "webdavs"):
             content = _by_header(files, address, start, end)
-        else:
+        elif files.protocol != "ssh" and files.fs.async_impl:
             content = bytes(files.cat_file(address, start=start, end=end))
+        else:  # folders, ssh
+            content = _by_seeking(files, address, start, end)
     except Exception as error:  # the drivers share no kind of error
         if HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE in statuses(error):
             return b""

@@ -97,7 +97,7 @@ def read_in_a_process_of_its_own(repository: Path, environment: Mapping[str, str
 
 # Drivers keep their connections open for the life of the process.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.filterwarnings("ignore:BasicAuth is deprecated:DeprecationWarning")  # dvc-http calls it
+@pytest.mark.filterwarnings("ignore:(BasicAuth|The 'auth' parameter) is deprecated:DeprecationWarning")  # dvc-http
 @pytest.mark.remotes
 class RemoteContract:
     """Reading."""
