@@ -53,7 +53,20 @@ class DoctorOptions(Options):
     """Say what this machine lacks, and what to do.
 
     Exit status 1 where the pipeline cannot run; an optional part that is missing is no failure.
+
+    With --remote, looks at a DVC remote instead: is it reached with the credentials of this clone, may one write there,
+    and are the data of this revision there, whole? A file of 20 bytes is put there and removed.
     """
+
+    remote: Annotated[str | None, Option("look at this DVC remote instead", metavar="NAME", unset="this machine")] = (
+        None
+    )
+    drop_damaged: Annotated[
+        bool, Option("remove damaged objects from --remote, so that `dvc push` sends them anew")
+    ] = False
+
+    def problems(self) -> list[str]:
+        return ["--drop-damaged: needs --remote NAME"] if self.drop_damaged and not self.remote else []
 
 
 @dataclass(frozen=True, kw_only=True)
