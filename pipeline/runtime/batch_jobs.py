@@ -188,7 +188,7 @@ class BatchJobs:
                 "Run the same command again when it takes jobs: finished shards are kept"
             )
         if refusal != self._refusal:
-            note(f"{title} refused more than {n_left} jobs: {refusal}; asked again every {SUBMIT_AGAIN_S:g} s")
+            note(f"{title} refused all but {n_left} jobs: {refusal}; asked again every {SUBMIT_AGAIN_S:g} s")
         self._refusal = refusal
         return [f"refused: {refusal}"]
 

@@ -178,7 +178,6 @@ class Workers:
         self._noted_at: float | None = None
 
     def task_deaths(self) -> TaskDeaths:
-        self._next_look = 0.0
         return TaskDeaths(self.jobs.end_of, self.jobs.walltime_s) if self.jobs else TaskDeaths()
 
     def job_of(self, worker_name: object) -> tuple[str, float]:

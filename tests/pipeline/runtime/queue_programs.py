@@ -1,7 +1,8 @@
 """Programs that behave as the documentation of PBS, LSF and SGE says, for tests: jobs are processes of this machine.
 
 State lies in files of one folder: jobs/<number> holds the id of the process group. A file `refuses` holds the words
-with which submission is refused; `ends/<number>` what the queue says of a job that ended.
+with which submission is refused, those after the first job where `limit` exists too; `ends/<number>` what the queue
+says of a job that ended.
 """
 
 from pathlib import Path
@@ -11,10 +12,12 @@ folder={folder}
 mkdir -p $folder/jobs $folder/ends
 """
 SUBMIT = """
-test -e $folder/refuses && cat $folder/refuses >&2 && exit {refusal_status}
+exec 9> $folder/lock; flock 9
+test -e $folder/refuses && ! test -e $folder/limit -a ! -e $folder/jobs/101 && cat $folder/refuses >&2 &&
+  exit {refusal_status}
 n=$(ls $folder/jobs | wc -l); number=$((n + 101))
 {take_script}
-setsid {variables} bash $folder/$number.script > $folder/$number.out 2>&1 < /dev/null &
+setsid {variables} bash $folder/$number.script > $folder/$number.out 2>&1 < /dev/null 9>&- &
 echo $! > $folder/jobs/$number
 """
 

@@ -225,6 +225,24 @@ def test_a_run_ends_with_the_refusal_once(name, fake, capfd):
     assert list(DRIVERS.iterdir()) == []
 
 
+def nap(number):
+    time.sleep(0.5)
+    return number
+
+
+@pytest.mark.slow
+def test_a_limit_on_the_number_of_jobs_is_told_once_and_the_run_goes_on_with_those_there_are(fake, capfd, monkeypatch):
+    _, folder = fake("pbs")
+    monkeypatch.setattr(batch_jobs, "SUBMIT_AGAIN_S", 0.3)
+    (folder / "limit").touch()
+    (folder / "refuses").write_text("qsub: would exceed limit on jobs\n")
+    results = dict(run_tasks(nap, range(12), Execution(scheduler="pbs", workers=3, jobs=JobSettings(memory="500MB"))))
+    assert results == {number: number for number in range(12)}
+    assert [path.name for path in (folder / "jobs").iterdir()] == ["101"]
+    told = [line for line in capfd.readouterr().err.splitlines() if "exceed" in line]
+    assert told == ["PBS refused all but 1 jobs: qsub: would exceed limit on jobs; asked again every 0.3 s"]
+
+
 def kills_its_job_once(task):
     folder, number = task
     first = Path(folder) / "first"

@@ -60,7 +60,6 @@ def queue():
     return [row.split()[0] for row in rows]
 
 
-@pytest.mark.essential
 def test_jobs_that_end_at_their_walltime_are_replaced(two_jobs, capfd):
     results = dict(run_tasks(nap, [10] * 12, two_jobs(walltime="00:01:00")))
     assert results == dict.fromkeys(range(12), 10)
