@@ -11,10 +11,10 @@ import yaml
 from pipeline.commands.submit import work_command
 from pipeline.runtime.claimed_work import recipe_of_stage
 from pipeline.runtime.stage import OptionsError
+from tests.pipeline.commands.clones import clone_in
 from tests.pipeline.commands.running import run
 from tests.pipeline.runtime import queue_programs
 from tests.pipeline.runtime.test_batch_systems import INDICES
-from tests.profiles import params_text
 
 pytest.importorskip("dask_jobqueue")
 
@@ -30,9 +30,7 @@ KUBECTL = '#!/bin/sh\necho "$@" > {folder}/called\n{rest}\n'
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
     """A folder with the stages of the project, and a PATH with the programs of this test alone."""
-    (tmp_path / "pipeline").symlink_to(ROOT / "pipeline")
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(params_text("tiny"))
+    clone_in(tmp_path)
     monkeypatch.setattr("pipeline.runtime.claimed_work.wrong_params", lambda root: "")  # tested elsewhere, and slow
     (tmp_path / "local.yaml").write_text(LOCAL)
     (tmp_path / "bin").mkdir()

@@ -58,18 +58,16 @@ def test_half_of_the_workers_are_killed(here, expected, n_workers):
     while not Path("pids").is_file() or len(pids := Path("pids").read_text().split()) < n_workers:
         assert time.monotonic() < end
         time.sleep(0.05)
-    while len(list(FOLDER.glob("*.claim"))) < min(n_workers, 24) / 2:
+    while len(list(FOLDER.glob("*.claim"))) < min(n_workers, 24) * 0.7:  # so that some of the killed hold one
         assert time.monotonic() < end
         time.sleep(0.05)
-    holders = {file.read_text() for file in FOLDER.glob("*.0.claim")}
     killed = random.Random(n_workers).sample(pids, n_workers // 2)
     for pid in killed:
         os.kill(int(pid), signal.SIGKILL)
-    n_deaths = sum(holder.split("-")[-2] in killed for holder in holders)
     assert process.wait(300) == 0
     made = times_made()
     assert set(made) == set(range(0, 48, 2))
-    assert sum(made.values()) <= 24 + max(n_deaths, len(killed)), "only what a worker died with is made twice"
+    assert 0 < sum(made.values()) - 24 <= len(killed), "what a worker died with is made twice, nothing else"
     assert assembled() == expected
 
 

@@ -13,6 +13,7 @@ import pytest
 from pipeline.commands import submit
 from pipeline.runtime import batch_jobs, dask_workers
 from pipeline.runtime.execution import Execution, JobSettings, run_tasks
+from tests.pipeline.commands.clones import clone_in
 from tests.pipeline.commands.running import run
 from tests.pipeline.runtime import sge_daemons
 from tests.pipeline.runtime.test_execution_slurm import kills_its_worker, n_replaced, nap, wait_for
@@ -105,13 +106,11 @@ def test_what_grid_engine_refuses_is_told_in_its_words(settings, words, two_jobs
 
 @pytest.mark.essential
 def test_an_array_without_a_driver_is_submitted_and_each_task_knows_its_index(two_jobs, tmp_path, monkeypatch, capsys):
-    for dag in ("dvc.yaml", "pipeline/atoms/dvc.yaml"):
-        (tmp_path / dag).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / dag).write_text((ROOT / dag).read_text())
+    clone_in(tmp_path)
     (tmp_path / "local.yaml").write_text("scheduler: sge\njobs: {memory: 100MB, cores: 2}\n")
     code = "import os; print(os.getcwd(), os.environ['SGE_TASK_ID'], os.environ['NSLOTS'])"
     monkeypatch.delenv("LATENTLAW_SCHEDULER", raising=False)
-    monkeypatch.setattr(submit, "work_command", lambda stage, n_workers: ["-c", code])
+    monkeypatch.setattr(submit, "work_command", lambda *of_work: ["-c", code])
     assert run("submit", "spectra", "--array", 2) == 0
     assert capsys.readouterr().out.startswith("submit: SGE job ")
     output = tmp_path / ".cache/jobs/spectra/output"

@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.commands import submit
+from pipeline.microstructure import microstructures
 from pipeline.runtime import batch_jobs, dask_workers
+from pipeline.runtime.claim_status import claim_status
 from pipeline.runtime.driver_folder import DRIVERS
 from pipeline.runtime.execution import Execution, JobSettings, run_tasks
-from pipeline.runtime.shards import generate_store
+from pipeline.runtime.kept_results import scratch_folder
+from pipeline.runtime.shards import generate_store, recipe_of
+from tests.pipeline.commands.clones import clone_in
 from tests.pipeline.commands.running import run
 from tests.pipeline.runtime import slurm_daemons
 from tests.pipeline.runtime.test_shards import SERIAL, recipe
@@ -209,22 +212,25 @@ def test_a_partition_that_is_not_there_is_refused_in_slurms_words(two_jobs):
 
 
 @pytest.mark.essential
-def test_an_array_without_a_driver_is_submitted_and_each_task_knows_its_index(two_jobs, tmp_path, monkeypatch, capsys):
-    """The command of a worker is replaced by one that says what it was given."""
-    for dag in ("dvc.yaml", "pipeline/atoms/dvc.yaml"):
-        (tmp_path / dag).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / dag).write_text((ROOT / dag).read_text())
+def test_an_array_without_a_driver_makes_all_shards_of_a_stage(two_jobs, tmp_path, monkeypatch, capfd):
+    clone_in(tmp_path)
+    prologue = 'echo "in $PWD, index $SLURM_ARRAY_TASK_ID"'
     (tmp_path / "local.yaml").write_text(
-        "scheduler: slurm\njobs: {memory: 100MB, cores: 2, prologue: [export LOADED=yes]}\n"
+        f"scheduler: slurm\njobs: {{memory: 1GB, cores: 2, prologue: ['{prologue}']}}\n"
     )
-    code = "import os; print(os.getcwd(), os.environ['LOADED'], os.environ['SLURM_ARRAY_TASK_ID'])"
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LATENTLAW_SCHEDULER", raising=False)
-    monkeypatch.setattr(submit, "work_command", lambda stage, n_workers: ["-c", code, stage, str(n_workers)])
-    assert run("submit", "spectra", "--array", 3) == 0
-    number = re.match(r"submit: SLURM job (\d+), 3 times 2 workers", capsys.readouterr().out)[1]
-    files = [tmp_path / f".cache/jobs/spectra/output/{number}_{index}.out" for index in (1, 2, 3)]
-    wait_for(lambda: all(file.is_file() and file.read_text().count("\n") == 2 for file in files))
+    assert run("submit", "microstructures", "--array", 2) == 0
+    number = re.match(r"submit: SLURM job (\d+), 2 times 2 workers", capfd.readouterr().out)[1]
+    made = recipe_of(microstructures.main)
+    folder, n_shards = scratch_folder(made.key), len(made.shards)
+    wait_for(lambda: claim_status(folder).n_done == n_shards)
+    wait_for(lambda: not subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout)
     host = subprocess.run(["hostname"], capture_output=True, text=True, check=True).stdout.strip()
-    for index, file in enumerate(files, 1):
-        assert file.read_text() == f"task {index} of 3 on {host}\n{tmp_path} yes {index}\n"
+    for index in (1, 2):
+        told = (tmp_path / f".cache/jobs/microstructures/output/{number}_{index}.out").read_text()
+        assert told.startswith(f"in {tmp_path}, index {index}\ntask {index} of 2 on {host}\n")
+        assert f"microstructures: {n_shards} of {n_shards} shards" in told
+    monkeypatch.setenv("LATENTLAW_SCHEDULER", "serial")
+    microstructures.main()
+    assert f"reused {n_shards} of {n_shards} results" in capfd.readouterr().out
