@@ -159,14 +159,11 @@ def test_every_file_of_the_pipeline_is_left_out_of_the_table():
     assert [path for path in sorted(paths) if not re.match(FILES, path)] == []
 
 
-def test_dvc_cannot_read_the_params_that_it_rewrites_itself_as_the_page_warns(project: Path):
-    """When this fails, DVC keeps quotes: take the warning off docs/how-to/versions.md."""
-    command = ["dvc", "exp", "run", "--queue", "--set-param", "spectra.n_hamiltonians=9"]
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    reply = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
-    assert reply.returncode != 0
-    assert "YAML file structure is corrupted" in reply.stderr
+def test_a_parameter_of_an_experiment_is_set_on_the_command_line(project: Path):
+    run(project, "dvc", "exp", "run", "--queue", "-n", "queued-c", "--set-param", "spectra.n_hamiltonians=9")
+    assert "queued-c" in run(project, "dvc", "queue", "status")
     assert run(project, "git", "status", "--porcelain") == ""
+    run(project, "dvc", "queue", "remove", "--queued")
 
 
 def test_metrics_and_plots_of_two_experiments_are_compared(project: Path):
