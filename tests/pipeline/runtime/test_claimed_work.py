@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,10 +26,11 @@ __all__ = ["expected", "here"]
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(".cache/generation/test")
+ELSEWHERE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 
-def start(n_workers, expires_s=5.0, **environment):
-    command = [sys.executable, "-m", "tests.pipeline.runtime.claim_program", str(n_workers), str(expires_s)]
+def start(n_workers, expires_s=5.0, within=(), **environment):
+    command = [*within, sys.executable, "-m", "tests.pipeline.runtime.claim_program", str(n_workers), str(expires_s)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
     return subprocess.Popen(command, env=environment)
 
@@ -68,6 +70,30 @@ def test_half_of_the_workers_are_killed(here, expected, n_workers):
     made = times_made()
     assert set(made) == set(range(0, 48, 2))
     assert 0 < sum(made.values()) - 24 <= len(killed), "what a worker died with is made twice, nothing else"
+    assert assembled() == expected
+
+
+def can_unshare():
+    return not subprocess.run([*ELSEWHERE, "true"], capture_output=True, check=False).returncode
+
+
+@pytest.mark.slow
+def test_what_a_worker_died_with_on_another_machine_is_taken_over_when_it_gave_no_sign_of_life(here, expected):
+    """The other machine is a namespace of processes of its own, whose numbers say nothing here."""
+    if not shutil.which("unshare") or not can_unshare():
+        pytest.skip("needs root and `unshare`, for a machine of its own")
+    process = start(1, within=ELSEWHERE, SECONDS_OF_A_SHARD="60")
+    end = time.monotonic() + 60
+    while not Path("made").is_file():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    (lost,) = times_made()
+    process.kill()
+    process.wait()
+    begun = time.monotonic()
+    assert start(1, expires_s=3.0).wait(120) == 0
+    assert time.monotonic() - begun > 3.0
+    assert times_made() == dict.fromkeys(range(0, 48, 2), 1) | {lost: 2}
     assert assembled() == expected
 
 
