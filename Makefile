@@ -48,6 +48,10 @@ help:
 	@echo 'make clean-all also remove .venv (data, runs, reports and the DVC cache stay)'
 
 setup: $(STAMP)
+	@# How git merges dvc.lock (.gitattributes names it): only where this folder is the top of a repository.
+	@if [ -z "$$(git rev-parse --show-prefix 2>/dev/null || echo none)" ]; then \
+	  git config merge.dvc-lock.name 'dvc.lock by stage'; \
+	  git config merge.dvc-lock.driver '"$(BIN)/python" -m pipeline.runtime.merge_lock %O %A %B %P'; fi
 
 # An old stamp beside changed pins: install on top. No stamp: whatever lies there is half an installation; begin anew.
 $(STAMP): pyproject.toml constraints.txt

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.runtime.claimed_work import identity_of, work
+from pipeline.runtime.claims import Identity
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.kept_results import Arrays
 from pipeline.runtime.shards import Recipe, generate_store, shards_of
@@ -60,18 +61,19 @@ def recipe() -> Recipe:
     )
 
 
-def fork() -> int:
+def fork(made: Recipe, identity: Identity) -> int:
     pid = os.fork()
     if pid:
         return pid
-    made = recipe()
-    work(made, identity_of("kondo_temperatures", made), expires_s=20.0)
+    work(made, identity, expires_s=20.0)
     os._exit(0)
 
 
 def measure(n_workers: int, *, n_killed: int = 0) -> None:
+    made = recipe()
+    identity = identity_of("kondo_temperatures", made)
     start, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    workers = [fork() for _ in range(n_workers)]
+    workers = [fork(made, identity) for _ in range(n_workers)]
     if n_killed:
         while len(list(Path(".cache/generation/benchmark").glob("*.task"))) < N_SHARDS / 4:
             time.sleep(0.05)

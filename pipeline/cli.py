@@ -14,8 +14,11 @@ import typer
 
 from pipeline.commands.importers.importer import importers
 from pipeline.commands.options.clone import (
+    DiffOptions,
     DoctorOptions,
+    ExperimentsOptions,
     ProfileOptions,
+    PublishOptions,
     ReplicateOptions,
     ReproOptions,
     ValidateOptions,
@@ -25,17 +28,22 @@ from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
 from pipeline.commands.options.shards import StatusOptions, WorkOptions
+from pipeline.commands.options.submit import SubmitOptions
 
 __all__ = ["app", "main"]
 
 COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, module of pipeline.commands: function
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
+    "submit": (SubmitOptions, "submit:main"),
     "work": (WorkOptions, "work:main"),
     "status": (StatusOptions, "status:main"),
     "replicate": (ReplicateOptions, "replicate:main"),
     "doctor": (DoctorOptions, "doctor:main"),
     "validate": (ValidateOptions, "validate:main"),
+    "diff": (DiffOptions, "diff:main"),
+    "experiments": (ExperimentsOptions, "experiments:main"),
+    "publish": (PublishOptions, "publish:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),

@@ -28,7 +28,7 @@ STAGES = {name: stage for dag in DAGS for name, stage in yaml.safe_load((ROOT / 
 FORBIDDEN_NAMES = {"utils.py", "common.py", "base.py", "helpers.py", "misc.py", "util.py"}
 LEAF = "models.frames"  # the array carrier: models and stores may both import it, so it imports nothing of the project
 FORBIDDEN_IMPORTS = {"models": {"stores", "pipeline"}, "stores": {"models", "pipeline"}, "pipeline": set()}
-SCHEDULER = "pipeline/runtime/execution.py"
+SCHEDULER = "pipeline/runtime/dask_workers.py"
 LANES = sorted(path.parent.name for path in (ROOT / "pipeline").glob("*/report"))
 
 

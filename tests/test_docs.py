@@ -65,7 +65,7 @@ def test_every_command_line_of_latentlaw_has_a_command_and_options_that_exist(pa
             assert command is not None, line
         known = {option for known in command.params for option in known.opts} | {"--help"}
         asked = {word.partition("=")[0].strip("[](),.") for word in rest if word.lstrip("[").startswith("--")}
-        free = command.name == "repro"
+        free = command.name in ("repro", "experiments")
         assert free or asked <= known, line
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.serialize import load_yaml, modify_yaml
 
 from pipeline.runtime.check_params import section_kinds
 from pipeline.runtime.params import check_sections, read_yaml
@@ -57,3 +58,14 @@ def test_the_paper_profile_reaches_600_000_spectra():
     at_zero = sampling["zero_field_fraction"]
     rows_per_hamiltonian = sampling["n_temperatures"] * (2 * at_zero + 4 * (1 - at_zero))
     assert section["n_hamiltonians"] * rows_per_hamiltonian == pytest.approx(600_000, rel=0.01)
+
+
+@pytest.mark.parametrize("profile", ["default", *(path.stem for path in PROFILES)])
+def test_dvc_reads_the_params_that_it_rewrites_itself(profile: str, tmp_path: Path):
+    """As in `dvc exp run --set-param`: quotes in braces are lost then, and a colon needs them there."""
+    path = tmp_path / "params.yaml"
+    path.write_text(params_text(profile))
+    before = load_yaml(str(path))
+    with modify_yaml(str(path)) as content:
+        content["spectra"]["seed"] = 5
+    assert load_yaml(str(path)) == before | {"spectra": before["spectra"] | {"seed": 5}}

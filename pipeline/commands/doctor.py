@@ -1,6 +1,7 @@
 """`latentlaw doctor`: look at this machine and this clone, say what is there, what is missing, and what to do.
 
 One line per finding: `ok` is fine, `--` an optional part that is not there, `!!` stops the pipeline (exit status 1).
+With `--remote NAME` the findings are about that DVC remote.
 Solvers and engines are looked for, not run; only TRIQS, where it is set up, solves one small problem.
 """
 
@@ -43,13 +44,14 @@ class Finding:
 
 
 def main(options: DoctorOptions) -> int:
-    results = list(findings(Path.cwd()))
+    results = list(remote_findings(options) if options.remote else findings(Path.cwd()))
     for result in results:
         print(f"{MARKS[result.fine]} {result.subject:<12} {result.found}")
         if result.cure:
             print(f"   {'':<12} -> {result.cure}")
     bad = [result.subject for result in results if result.fine is False]
-    print(f"doctor: {'mend first: ' + ', '.join(bad) if bad else 'the pipeline can run here'}")
+    fine = f"remote {options.remote} can be read" if options.remote else "the pipeline can run here"
+    print(f"doctor: {'mend first: ' + ', '.join(bad) if bad else fine}")
     return 1 if bad else 0
 
 
@@ -69,6 +71,30 @@ def findings(root: Path) -> Iterator[Finding]:
     yield pysr()
     yield quantum_mechanics()
     yield gpu()
+
+
+def remote_findings(options: DoctorOptions) -> Iterator[Finding]:
+    """A remote that refuses or is not reached raises RemoteError, whose message has the cure."""
+    from stores.remote_check import check_remote
+
+    state = check_remote(Path.cwd(), options.remote, drop_damaged=options.drop_damaged)
+    n_there = state.n_objects - len(state.missing)
+    yield Finding(subject="reading", fine=True, found=f"{state.url} answers")
+    found, _, cure = (state.refusal or "").partition("; ")
+    yield Finding(
+        subject="writing", fine=None if found else True, found=found or "allowed, or not tried (http)", cure=cure
+    )
+    yield Finding(
+        subject="objects",
+        fine=None if state.missing else True,
+        found=f"{n_there} of {state.n_objects} of this revision are there, {state.n_unknown} without a copy here",
+        cure=f"where the data are: dvc push --remote {state.name}" if state.missing else "",
+    )
+    dropped = options.drop_damaged
+    cure = "dvc push" if dropped else f"latentlaw doctor --remote {state.name} --drop-damaged, then dvc push"
+    for address, (size, expected) in state.damaged.items():
+        found = f"{address}: {size} bytes, expected {expected}{'; removed' if dropped else ''}"
+        yield Finding(subject="damaged", fine=None if dropped else False, found=found, cure=cure)
 
 
 def python() -> Finding:

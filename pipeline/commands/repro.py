@@ -25,7 +25,7 @@ from pipeline.report.published import against_published
 from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.unchanged import watched
 
-__all__ = ["addresses", "heal_rwlock", "live_runs"]
+__all__ = ["addresses", "heal_rwlock", "live_runs", "run_dvc"]
 
 RWLOCK = Path(".dvc/tmp/rwlock")
 REPORT = Path("reports/index.html")

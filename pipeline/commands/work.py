@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline.commands.options.shards import WorkOptions
 from pipeline.runtime.progress import note
+from pipeline.runtime.worker_environment import WORKER_ENVIRONMENT
 
 __all__ = ["main"]
 
@@ -40,7 +41,7 @@ class _Crew:
         self.end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
 
     def work(self) -> int:
-        from pipeline.runtime.execution import load_execution
+        from pipeline.runtime.execution_settings import load_execution
 
         n_workers = self.options.workers or load_execution().n_workers
         before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -67,8 +68,6 @@ class _Crew:
         return dict(json.loads(told)) if told else {}
 
     def _start(self, *words: str, passed: tuple[int, ...] = ()) -> None:
-        from pipeline.runtime.execution import WORKER_ENVIRONMENT
-
         options = self.options
         command = [sys.executable, "-m", "pipeline.runtime.claimed_work", options.stage, *words]
         command += ["--expires", str(options.expires)]

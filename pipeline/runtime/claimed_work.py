@@ -134,12 +134,11 @@ def identity_of(stage: str, recipe: Recipe) -> Identity:
     )
 
 
-def prepare(stage: str) -> tuple[Recipe, Path]:
-    """Write what is to be made into the folder that all workers must see. Raises ValueError, ClaimsRefused."""
+def prepare(stage: str) -> str:
+    """Write what is to be made into the folder that all workers must see; the key of it. Raises what `agree` does."""
     recipe = recipe_of_stage(stage)
-    folder = recipe.scratch()
-    Claims(folder, list(recipe.items)).agree(identity_of(stage, recipe))
-    return recipe, folder
+    Claims(recipe.scratch(), list(recipe.items)).agree(identity_of(stage, recipe))
+    return recipe.key
 
 
 def work(

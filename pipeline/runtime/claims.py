@@ -1,6 +1,6 @@
 """Many processes on many machines share out tasks through files of one folder: no scheduler, no port.
 
-    FOLDER/claims.json              what is made here, by which code; the first worker writes it, others must agree
+    FOLDER/claims.json              what is made here, by which code: workers at one time must agree
     FOLDER/workers/<worker>.json    host, process, start; its time is renewed while the worker lives
     FOLDER/<task>.<n>.claim         the worker that makes a task; n of its holders before died
     FOLDER/<task>.failed            why it is not made
@@ -24,7 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -61,6 +61,13 @@ class Identity:
     machinery: str
     commit: str
     python: str
+
+    def of_another_version(self, other: "Identity") -> bool:
+        return replace(self, commit="", python="") != replace(other, commit="", python="")
+
+    def in_words(self) -> str:
+        versions = "".join(f", {name} {version}" for name, version in self.versions.items())
+        return f"stage {self.stage}, key {self.key}{versions}, code {self.machinery[:12]}, commit {self.commit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +128,7 @@ class Claims:
         self._seen_working: set[str] = set()
 
     def agree(self, identity: Identity, *, prepared: bool = False) -> None:
-        """Write what is made here, or compare. Raises ClaimsRefused where others make something else.
+        """Write what is made here, or compare. Raises ClaimsRefused where others live who make something else.
 
         `prepared`: somebody on another machine has written it, so if it does not appear the folder is not shared.
         """
@@ -135,20 +142,18 @@ class Claims:
                 )
             self._show_folder()
             time.sleep(1)
-        if not file.is_file():
-            write_text(file, json.dumps(asdict(identity), indent=1))
-        present = Identity(**json.loads(file.read_text()))
-        if any(getattr(present, name) != getattr(identity, name) for name in ("stage", "key", "versions", "machinery")):
-            here, there = (
-                f"stage {one.stage}, key {one.key}, code {one.machinery[:12]}, commit {one.commit}, "
-                f"{', '.join(f'{name} {version}' for name, version in one.versions.items())}"
-                for one in (identity, present)
-            )
+        present = Identity(**json.loads(file.read_text())) if file.is_file() else None
+        if present == identity:
+            return
+        others = set(self.living()) - {self.me.name}
+        if present is not None and others and present.of_another_version(identity):
             raise ClaimsRefused(
-                f"{self.folder}: found work of another version ({there}), expected that of this clone ({here}). Check "
-                "out one version on all machines; when no worker of the other is left, delete "
-                f"{file} to go on with this one"
+                f"{self.folder}: found {len(others)} workers of another version ({present.in_words()}), expected that "
+                f"of this clone ({identity.in_words()}). Check out one version on all machines, or wait until they "
+                "have ended"
             )
+        if present is None or not others:
+            write_text(file, json.dumps(asdict(identity), indent=1))
 
     @contextlib.contextmanager
     def present(self) -> Iterator[None]:
@@ -243,8 +248,8 @@ class Claims:
                     file.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove all but results, when nobody else works here."""
-        for file in [*self.folder.glob(f"*{CLAIM}"), *self.folder.glob(f"*{FAILED}"), self.folder / IDENTITY]:
+        """Remove claims, failures and what dead workers left, when nobody else works here."""
+        for file in [*self.folder.glob(f"*{CLAIM}"), *self.folder.glob(f"*{FAILED}")]:
             file.unlink(missing_ok=True)
         for file in (self.folder / WORKERS).glob("*.json"):
             if file.stem != self.me.name:

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 __all__ = ["moved_or"]
 
 MOVED = {  # pattern of the old key: where its value belongs now
+    "execution.slurm": "jobs, with the same settings, in local.yaml",
     "*.engine.gpaw": "engine: {name: gpaw, and these settings}",
     "*.engine.pyscf": "engine: {name: pyscf, and these settings}",
     "*.driver.tblite": "driver: {name: tblite, and these settings}",

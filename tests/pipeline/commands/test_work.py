@@ -6,30 +6,16 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.profiles import params_text
-
-ROOT = Path(__file__).parents[3]
+from tests.pipeline.commands.clones import clone_in
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
-    """A folder with the code, small params, 24 shards."""
-    folder = tmp_path_factory.mktemp("clone")
-    for name in ("pipeline", "stores", "models", "profiles", "dvc.yaml"):
-        (folder / name).symlink_to(ROOT / name)
-    (folder / "pipeline" / "atoms" / "dvc.yaml").resolve(strict=True)
-    text = params_text("tiny")
-    assert text.count("images_per_shard: ") >= 1
-    start = text.index("microstructures:")
-    (folder / "params.yaml").write_text(
-        text[:start] + text[start:].replace("images_per_shard: ", "images_per_shard: 4 #", 1)
-    )
-    return folder
+    return clone_in(tmp_path_factory.mktemp("clone"))
 
 
 def begin(clone, scratch, *words):

@@ -22,7 +22,7 @@ from models.descriptors.two_point import TwoPointSettings
 from models.descriptors.weights import WeightsError
 from models.settings import settings
 from pipeline.microstructure import textures
-from pipeline.microstructure.textures import TexturesParams, describe_shard, generate
+from pipeline.microstructure.textures import Image, TexturesParams, describe_shard, generate
 from pipeline.runtime.kept_results import GenerationError
 from stores.manifest import read_manifest
 from stores.microstructures import MICROSTRUCTURES
@@ -107,7 +107,7 @@ def test_images_that_cannot_be_described_are_named_by_their_rows(monkeypatch):
 
     monkeypatch.setattr(textures, "open_microstructures", broken)
     with pytest.raises(ValueError, match="NaN or infinite pixels in image 2, expected finite"):
-        describe_shard([1, 2], names=PARAMS.descriptors, settings=SETTINGS, shape=(32, 40))
+        describe_shard([Image(row=row, group=0, sha256="") for row in (1, 2)], names=PARAMS.descriptors, settings=SETTINGS, shape=(32, 40))
     with pytest.raises(GenerationError, match="000001: ValueError: images: found NaN"):
         generate(PARAMS)
 

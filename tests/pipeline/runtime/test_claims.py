@@ -123,15 +123,17 @@ def test_signs_of_life_are_renewed(tmp_path):
 @pytest.mark.parametrize(
     "change", [{"machinery": "n"}, {"key": "l"}, {"stage": "textures"}, {"versions": {"numpy": "2.1"}}]
 )
-def test_another_version_of_the_code_is_refused_and_both_are_named(claims, change):
+def test_while_workers_live_another_version_is_refused_and_both_are_named(claims, change):
+    other, rival = Identity(**{**vars(IDENTITY), "commit": "d", **change}), Claims(claims.folder, NAMES)
     claims.agree(IDENTITY)
-    claims.agree(IDENTITY)
-    other = Identity(**{**vars(IDENTITY), "commit": "d", **change})
-    with pytest.raises(
-        ClaimsRefused, match=r"work of another version \(.*commit c\), expected .*commit d\)"
-    ) as refused:
-        claims.agree(other)
-    assert "delete" in str(refused.value)
+    with claims.present():
+        claims.agree(IDENTITY)
+        rival.agree(Identity(**{**vars(IDENTITY), "commit": "edited comments"}))
+        with pytest.raises(ClaimsRefused, match=r"1 workers of another version \(.*commit c\), expected .*commit d\)"):
+            rival.agree(other)
+    rival.agree(other)
+    with rival.present(), pytest.raises(ClaimsRefused, match=r"\(.*commit d\), expected .*commit c\)"):
+        claims.agree(IDENTITY)
 
 
 def test_a_folder_that_is_not_shared_is_noticed(claims, monkeypatch):
@@ -148,7 +150,7 @@ def test_clearing_keeps_results(claims, tmp_path):
         claimed(claims)
         claims.fail("000002", "no")
         claims.clear()
-        assert {file.name for file in tmp_path.iterdir()} == {"000001.task", "workers"}
+        assert {file.name for file in tmp_path.iterdir()} == {"000001.task", "claims.json", "workers"}
     assert json.dumps(claims.failures()) == "{}"
 
 

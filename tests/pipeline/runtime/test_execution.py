@@ -6,7 +6,7 @@ import time
 import pytest
 from threadpoolctl import ThreadpoolController, threadpool_info
 
-from pipeline.runtime.execution import Execution, SlurmSettings, load_execution, run_tasks, slurm_cluster
+from pipeline.runtime.execution import Execution, JobSettings, load_execution, run_tasks
 
 
 def square(number):
@@ -23,10 +23,10 @@ def test_the_default_is_local_processes_one_per_core(tmp_path):
 
 def test_the_environment_wins_over_the_local_file(tmp_path):
     file = tmp_path / "local.yaml"
-    file.write_text("scheduler: slurm\nworkers: 8\nslurm: {queue: long, cores: 4, prologue: [module load python]}\n")
+    file.write_text("scheduler: slurm\nworkers: 8\njobs: {queue: long, cores: 4, prologue: [module load python]}\n")
     execution = load_execution({"LATENTLAW_WORKERS": "3"}, file)
     assert execution == Execution(
-        scheduler="slurm", workers=3, slurm=SlurmSettings(queue="long", cores=4, prologue=("module load python",))
+        scheduler="slurm", workers=3, jobs=JobSettings(queue="long", cores=4, prologue=("module load python",))
     )
     assert load_execution({"LATENTLAW_SCHEDULER": "tcp://host:8786"}, file).scheduler == "tcp://host:8786"
 
@@ -34,12 +34,26 @@ def test_the_environment_wins_over_the_local_file(tmp_path):
 @pytest.mark.parametrize(
     ("environment", "content", "message"),
     [
-        ({"LATENTLAW_SCHEDULER": "cloud"}, "", "found 'cloud', expected local, threads, serial, slurm or tcp://"),
+        (
+            {"LATENTLAW_SCHEDULER": "cloud"},
+            "",
+            "found 'cloud', expected local, threads, serial, lsf, pbs, sge, slurm, tls://host:port or tcp://host:port",
+        ),
+        ({}, "scheduler: kubernetes", "Kubernetes is for `latentlaw submit --system kubernetes`"),
         ({"LATENTLAW_WORKERS": "many"}, "", r"execution.workers: found 'many' \(str\), expected a whole number >= 1"),
         ({"LATENTLAW_WORKERS": "0"}, "", "execution.workers: found 0"),
         ({}, "sheduler: local", "execution.sheduler: found an unknown key"),
-        ({}, "slurm: {ques: a}", "execution.slurm.ques: found an unknown key"),
-        ({}, "slurm: {cores: 0}", "execution.slurm.cores: found 0"),
+        ({}, "jobs: {ques: a}", "execution.jobs.ques: found an unknown key"),
+        ({}, "jobs: {cores: 0}", "execution.jobs.cores: found 0"),
+        ({}, "jobs: {walltime: '4:00'}", "walltime: found '4:00', expected hours:minutes:seconds such as '04:00:00'"),
+        ({}, "jobs: {memory: lots}", "memory: found 'lots', expected a size such as '64GB'"),
+        (
+            {},
+            "slurm: {queue: a}",
+            "execution.slurm: found a key of an older version, expected it as jobs, with the same",
+        ),
+        ({}, "tls: {ca: a.pem, cert: b.pem, key: /c.pem}", "found no file a.pem, b.pem, /c.pem, expected the keys of"),
+        ({"LATENTLAW_DASHBOARD": "perhaps"}, "", "execution.dashboard: found 'perhaps'"),
         ({}, "local", "execution.content: found an unknown key"),
         ({}, "a: {", "local.yaml: cannot be read as YAML"),
     ],
@@ -116,31 +130,3 @@ def test_an_address_without_a_scheduler_is_reported_soon():
     ):
         list(run_tasks(square, [1], Execution(scheduler=address)))
     assert time.monotonic() - start < 20
-
-
-def test_the_slurm_job_asks_for_what_was_set():
-    pytest.importorskip("dask_jobqueue")
-    settings = SlurmSettings(
-        queue="normal",
-        account="physics",
-        walltime="02:00:00",
-        cores=16,
-        memory="32GB",
-        prologue=("module load python",),
-        directives=("--constraint=icelake",),
-    )
-    with slurm_cluster(settings) as cluster:
-        script = cluster.job_script()
-    for line in (
-        "#SBATCH -p normal",
-        "#SBATCH -A physics",
-        "#SBATCH -t 02:00:00",
-        "#SBATCH --cpus-per-task=16",
-        "#SBATCH --mem=30G",
-        "#SBATCH --constraint=icelake",
-        "export OMP_NUM_THREADS=1",
-        "module load python",
-    ):
-        assert line in script.splitlines(), script
-    assert "--nworkers 16" in script
-    assert "--nthreads 1" in script
