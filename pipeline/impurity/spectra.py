@@ -76,6 +76,7 @@ __all__ = [
     "frequency_grid",
     "generate",
     "main",
+    "place_after",
     "solve_shard",
 ]
 

@@ -23,8 +23,10 @@ from pipeline.impurity.spectra import (
     Method,
     SpectraParams,
     draw_hamiltonian,
+    draw_hamiltonians,
     frequency_grid,
     generate,
+    place_after,
     solve_shard,
 )
 from pipeline.runtime.params import load_params
@@ -120,7 +122,8 @@ def make(params, solver, finer=FINER):
 def rows_of(field):
     impurity = AndersonImpurity(interaction=0.2, level=-0.06, hybridization=0.02, field=field)
     hamiltonian = Hamiltonian(index=11, impurity=impurity, temperatures=(1e-6, 1e-3), solved_twice=True, held_out=False)
-    return solve_shard([hamiltonian], omega=OMEGA, method=toy(ToySolver()), finer=FINER)
+    columns = solve_shard([hamiltonian], omega=OMEGA, method=toy(ToySolver()), finer=FINER)
+    return place_after(columns, [hamiltonian], {})
 
 
 def test_the_grid_is_symmetric_and_logarithmic():
@@ -138,14 +141,14 @@ def test_a_hamiltonian_is_drawn_whatever_the_others_are():
 
 def test_held_out_hamiltonians_are_their_own_draws_at_zero_field_and_the_lowest_temperature():
     """Whatever the number of the others is, and never one of them."""
-    few, many = (replace(PARAMS, n_hamiltonians=n, n_held_out=200) for n in (8, 3000))
-    held_out = [draw_hamiltonian(few, 8 + i) for i in range(200)]
+    few, many = (draw_hamiltonians(replace(PARAMS, n_hamiltonians=n, n_held_out=200)) for n in (8, 3000))
+    assert few == many[:208], "more of the others change none that was there before"
+    held_out = few[:200]
     for i, hamiltonian in enumerate(held_out):
-        assert hamiltonian.held_out and hamiltonian.index == 8 + i
-        assert hamiltonian.impurity == draw_hamiltonian(many, 3000 + i).impurity
+        assert hamiltonian.held_out and hamiltonian.index == i
         assert hamiltonian.impurity.field == 0
         assert hamiltonian.temperatures == (PARAMS.sampling.temperature[0],)
-    others = {draw_hamiltonian(many, i).impurity.interaction for i in range(3000)}
+    others = {hamiltonian.impurity.interaction for hamiltonian in many[200:]}
     assert not others & {hamiltonian.impurity.interaction for hamiltonian in held_out}
 
 
@@ -153,7 +156,7 @@ def test_rows_of_held_out_hamiltonians_are_marked(here):
     make(replace(PARAMS, n_hamiltonians=6, n_held_out=4), ToySolver())
     dataset = open_store(spectra.OUT, SPECTRA).load()
     assert set(dataset["hamiltonian"].values) == set(range(10))
-    np.testing.assert_array_equal(dataset["held_out"], dataset["hamiltonian"] >= 6)
+    np.testing.assert_array_equal(dataset["held_out"], dataset["hamiltonian"] < 4)
     assert dataset.attrs["seed"] == str(PARAMS.seed)
 
 
@@ -466,12 +469,14 @@ class ToyTriqs(TriqsSolver):
         return ToySolver().solve(impurity, **request)
 
 
-def test_a_store_names_the_versions_of_triqs_and_other_versions_make_other_shards(here, capsys):
+def test_a_store_names_the_versions_of_triqs_and_others_are_proven_before_their_shards_are_kept(here, capsys):
     params = replace(PARAMS, solver=IMPURITY_SOLVERS.choose("triqs"), n_hamiltonians=4)
     for versions in ({"triqs": "3.2.1"}, {"triqs": "3.3.0"}):
         make(params, ToyTriqs(versions=versions))
         assert json.loads(open_store(spectra.OUT).attrs["settings"])["versions"] == versions
-    assert "reused" not in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "triqs 3.3.0 (before: 3.2.1) gives the bits that are kept" in told.err
+    assert "reused 1 of 1 results" in told.out
 
 
 def test_a_store_of_the_built_in_solver_names_its_settings_alone(here):

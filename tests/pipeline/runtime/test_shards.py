@@ -146,7 +146,7 @@ def test_a_damaged_shard_is_made_anew(damage, here, expected, capsys):
     file.write_bytes({"truncated": content[:-9], "flipped": content, "empty": b""}[damage])
     assert generate_store(recipe(), SERIAL).hash == expected
     message = capsys.readouterr()
-    assert "000005.task: checksum does not fit, it is made anew" in message.err
+    assert f"{file.name}: checksum does not fit, it is made anew" in message.err
     assert "reused 23 of 24 results" in message.out
 
 

@@ -1,0 +1,37 @@
+"""Shards are named by what is in them: the same items have one name in a dataset of any size, others have another."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from pipeline.runtime.shard_names import shard_name
+
+
+@dataclass(frozen=True)
+class Sample:
+    index: int
+    energy: float
+    positions: object = None
+
+
+ITEMS = [Sample(0, 0.1, np.arange(3.0)), Sample(1, 0.2)]
+
+
+def test_a_name_does_not_depend_on_the_place_of_the_items():
+    moved = [replace(item, index=item.index + 1700) for item in ITEMS]
+    assert shard_name(ITEMS, ("index",)) == shard_name(moved, ("index",))
+    assert shard_name(ITEMS) != shard_name(moved)
+
+
+@pytest.mark.parametrize(
+    "change", [{"energy": np.nextafter(0.1, 1)}, {"positions": np.arange(3)}, {"positions": np.array([0.0, 1.0, -2.0])}]
+)
+def test_whatever_shapes_a_shard_changes_its_name(change):
+    assert shard_name([replace(ITEMS[0], **change), ITEMS[1]]) != shard_name(ITEMS)
+    assert shard_name(ITEMS[::-1]) != shard_name(ITEMS) != shard_name(ITEMS[:1])
+
+
+def test_what_has_no_form_of_its_own_is_refused():
+    with pytest.raises(TypeError, match="expected dataclasses, arrays, numbers and texts"):
+        shard_name([object()])
