@@ -30,18 +30,22 @@ def proven_folder(
 ) -> Path:
     """The scratch folder whose results these versions would give. `items` of each shard by its name."""
     folder = scratch_folder(key)
+    own = scratch_folder(f"{key}-{hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:8]}")
+    if dict(versions) in _known(own):
+        return own
     known = _known(folder)
     if dict(versions) in known:
         return folder
     kept = ResultFiles(folder)
-    shard = next((name for name in items if kept.exists(name)), None)
-    if shard is None or _same(solve(items[shard]), kept.read(shard)):
-        if shard is not None:
+    results = ((name, kept.find(name)) for name in items if kept.exists(name))
+    shard, result = next(((name, result) for name, result in results if result is not None), ("", None))
+    if result is None or _same(solve(items[shard]), result):
+        if result is not None:
             note(f"{folder}: {_changes(known, versions)} gives the bits that are kept (shard {shard})")
         write_text(folder / NOTE, json.dumps([*known, dict(versions)], indent=1))
         return folder
-    own = scratch_folder(f"{key}-{hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:8]}")
     note(f"{folder}: {_changes(known, versions)} gives other bits (shard {shard}); results of these versions: {own}")
+    write_text(own / NOTE, json.dumps([dict(versions)], indent=1))
     return own
 
 
