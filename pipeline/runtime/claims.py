@@ -299,9 +299,8 @@ class Claims:
 
     def _show_folder(self) -> None:
         """Make NFS read the folder anew: it does after a change from here."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / f".{self.me.name}.partial"
-        file.touch()
+        file = self.folder / f".{self.me.name}"
+        write_text(file, "")
         file.unlink(missing_ok=True)
 
     def _claim_file(self, name: str, number: int) -> Path:
