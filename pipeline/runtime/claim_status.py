@@ -1,12 +1,11 @@
 """How far the shards of a folder are: read from the files that workers leave there (pipeline.runtime.claims)."""
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.runtime.claims import IDENTITY, Claims, shard_names
+from pipeline.runtime.claims import IDENTITY, Claims, Identity, shard_names
 
 __all__ = ["ClaimStatus", "claim_status"]
 
@@ -42,10 +41,8 @@ def claim_status(folder: Path, *, stage: str = "", key: str = "", n_shards: int 
 
     Workers on other machines count as alive for as long as their files lie there.
     """
-    file = folder / IDENTITY
-    if file.is_file():
-        identity = json.loads(file.read_text())
-        stage, key, n_shards = identity["stage"], identity["key"], identity["n_tasks"]
+    if (identity := Identity.read(folder / IDENTITY)) is not None:
+        stage, key, n_shards = identity.stage, identity.key, identity.n_tasks
     names = shard_names(n_shards or 0)
     folder.mkdir(parents=True, exist_ok=True)
     claims = Claims(folder, names)
