@@ -130,7 +130,6 @@ def identity_of(stage: str, recipe: Recipe) -> Identity:
         versions=dict(recipe.versions),
         machinery=hashlib.sha256(json.dumps([meaning_of(file) for file in files]).encode()).hexdigest(),
         commit=_commit(root),
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
     )
 
 

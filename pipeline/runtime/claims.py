@@ -24,7 +24,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -60,13 +60,20 @@ class Identity:
     versions: dict[str, str]
     machinery: str
     commit: str
-    python: str
+
+    @classmethod
+    def read(cls, file: Path) -> "Identity | None":
+        """None where there is no file. What another version did not write is empty, and so differs."""
+        if not file.is_file():
+            return None
+        content = json.loads(file.read_text())
+        return cls(**{one.name: content.get(one.name, "") for one in fields(cls)})
 
     def of_another_version(self, other: "Identity") -> bool:
-        return replace(self, commit="", python="") != replace(other, commit="", python="")
+        return replace(self, commit="") != replace(other, commit="")
 
     def in_words(self) -> str:
-        versions = "".join(f", {name} {version}" for name, version in self.versions.items())
+        versions = "".join(f", {name} {version}" for name, version in (self.versions or {}).items())
         return f"stage {self.stage}, key {self.key}{versions}, code {self.machinery[:12]}, commit {self.commit}"
 
 
@@ -142,7 +149,7 @@ class Claims:
                 )
             self._show_folder()
             time.sleep(1)
-        present = Identity(**json.loads(file.read_text())) if file.is_file() else None
+        present = Identity.read(file)
         if present == identity:
             return
         others = set(self.living()) - {self.me.name}
@@ -297,9 +304,8 @@ class Claims:
 
     def _show_folder(self) -> None:
         """Make NFS read the folder anew: it does after a change from here."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / f".{self.me.name}.partial"
-        file.touch()
+        file = self.folder / f".{self.me.name}"
+        write_text(file, "")
         file.unlink(missing_ok=True)
 
     def _claim_file(self, name: str, number: int) -> Path:

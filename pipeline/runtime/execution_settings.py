@@ -9,7 +9,7 @@
     workers: 8
     jobs: {queue: normal, account: abc, walltime: "04:00:00", cores: 32, memory: 64GB, prologue: [module load python]}
     tls: {ca: ca.pem, cert: cert.pem, key: key.pem}                 # of a scheduler at tls://
-    kubernetes: {image: ..., claim: ..., clone: /work/latentlaw}    # of `latentlaw submit --system kubernetes`
+    kubernetes: {image: ..., claim: ..., clone: /mnt/latentlaw}    # of `latentlaw submit --system kubernetes`
 
 Never by params or a command line: those are tracked, and a change of machine would make every dataset stale.
 """

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 
 from pipeline.runtime.batch.batch_system import JobState
+from pipeline.runtime.claims import MAX_DEATHS
 
 __all__ = ["MAX_DEATHS", "TOGETHER_S", "Death", "TaskDeaths"]
 
-MAX_DEATHS = 3
 TOGETHER_S = 5.0
 UNDECIDED_S = 600.0  # then the queue is not waited for any longer
 WHOLE_LIFE = 0.9  # of the walltime: so much of it is all of it

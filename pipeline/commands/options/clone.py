@@ -1,4 +1,4 @@
-"""What the commands about the clone itself are asked: repro, doctor, validate, diff, publish."""
+"""What the commands about the clone itself are asked: repro, profile, replicate, doctor, validate, diff, publish."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from pipeline.commands.options.declaring import Option, Options
 __all__ = [
     "DiffOptions",
     "DoctorOptions",
+    "ExperimentsOptions",
     "ProfileOptions",
     "PublishOptions",
     "ReplicateOptions",

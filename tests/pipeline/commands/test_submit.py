@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 LOCAL = """\
 scheduler: pbs
 jobs: {cores: 4, memory: 8GB, walltime: "02:00:00", prologue: [module load python]}
-kubernetes: {image: "registry/latentlaw:1", claim: clones, clone: /work/latentlaw, scratch_claim: fast, namespace: lab}
+kubernetes: {image: "registry/latentlaw:1", claim: clones, clone: /mnt/latentlaw, scratch_claim: fast, namespace: lab}
 """
 KUBECTL = '#!/bin/sh\necho "$@" > {folder}/called\n{rest}\n'
 
@@ -145,11 +145,11 @@ def test_the_manifest_is_a_valid_indexed_job_of_kubernetes(version, clone):
     assert container["resources"]["requests"] == {"cpu": "4", "memory": "8000000000"}
     script = "module load python\nexec python -m pipeline.cli work kondo_temperatures --workers 4"
     assert container["command"] == ["/bin/sh", "-c", script]
-    assert container["workingDir"] == "/work/latentlaw"
+    assert container["workingDir"] == "/mnt/latentlaw"
     assert {"name": "LATENTLAW_SCRATCH", "value": "/scratch"} in container["env"]
     claims = {volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]}
     assert claims == {"clone": "clones", "scratch": "fast"}
-    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/work/latentlaw", "/scratch"]
+    assert [mount["mountPath"] for mount in container["volumeMounts"]] == ["/mnt/latentlaw", "/scratch"]
 
 
 def test_a_wrong_manifest_would_be_noticed(clone):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.pipeline.runtime.slurm_daemons import SYSTEM_PATH, _free_ports, _running
+from tests.pipeline.runtime.slurm_daemons import SYSTEM_PATH, free_ports, running
 
 PROGRAMS = ("sge_qmaster", "sge_execd", "qsub", "qstat", "qdel", "qconf")
 BINARIES = Path("/usr/lib/gridengine")
@@ -89,7 +89,7 @@ def grid_engine(folder: Path) -> Iterator[dict[str, str]]:
     changes = {"execd_spool_dir": f"{root}/execd", "min_uid": "0", "min_gid": "0", "load_report_time": "00:00:02"}
     changes["reporting_params"] = "accounting=true reporting=false flush_time=00:00:01 joblog=false sharelog=00:00:00"
     (folder / "configuration").write_text(_changed(configuration, changes))
-    master_port, node_port = _free_ports(2)
+    master_port, node_port = free_ports(2)
     variables = {
         "SGE_ROOT": str(root),
         "SGE_CELL": "default",
@@ -118,14 +118,14 @@ def grid_engine(folder: Path) -> Iterator[dict[str, str]]:
     call(BINARIES / "spooldefaults", "managers", "root")
     with contextlib.ExitStack() as stack:
         log = stack.enter_context((folder / "daemons.out").open("w"))
-        stack.enter_context(_running(["sge_qmaster"], environment, log))
+        stack.enter_context(running(["sge_qmaster"], environment, log))
         _until(lambda: call("qconf", "-sh"), folder)
         put("-Ae", HOST.format(host=host))
         call("qconf", "-as", host)
         put("-Ap", ENVIRONMENT)
         put("-Msconf", _changed(call("qconf", "-ssconf"), SCHEDULER))
         put("-Aq", _changed(call("qconf", "-sq"), {key: value.format(host=host) for key, value in QUEUE.items()}))
-        stack.enter_context(_running(["sge_execd"], environment, log))
+        stack.enter_context(running(["sge_execd"], environment, log))
         _until(lambda: " -  " not in call("qstat", "-f", "-q", "all.q") and "au" not in call("qstat", "-f"), folder)
         stack.callback(_end_jobs, environment)
         yield variables

@@ -67,7 +67,7 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     key.write_bytes(secrets.token_bytes(1024))
     key.chmod(0o400)
     configuration = folder / "slurm.conf"
-    controller_port, node_port = _free_ports(2)
+    controller_port, node_port = free_ports(2)
     configuration.write_text(
         CONFIGURATION.format(host=host, folder=folder, controller_port=controller_port, node_port=node_port)
     )
@@ -83,14 +83,14 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         for command in commands:
             log = stack.enter_context((folder / f"{command[0]}.out").open("w"))
-            stack.enter_context(_running(command, environment, log))
+            stack.enter_context(running(command, environment, log))
         stack.callback(_end_jobs, environment)
         _wait_until_idle(environment, folder)
         yield variables
 
 
 @contextlib.contextmanager
-def _running(command: list[str], environment: dict[str, str], log) -> Iterator[None]:
+def running(command: list[str], environment: dict[str, str], log) -> Iterator[None]:
     program = shutil.which(command[0], path=SYSTEM_PATH)
     process = subprocess.Popen([program, *command[1:]], env=environment, stdout=log, stderr=log)
     try:
@@ -130,7 +130,7 @@ def _end_jobs(environment: dict[str, str], timeout_s: float = 30) -> None:
         time.sleep(0.5)
 
 
-def _free_ports(n: int) -> list[int]:
+def free_ports(n: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(n)]
         for free in sockets:
