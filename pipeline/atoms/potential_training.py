@@ -6,16 +6,18 @@ the same command finds its results and checkpoints there and goes on. A finished
 
     MODEL_DIR/potential.json    model, number of members, level of theory, units, species, split, settings, metrics
     MODEL_DIR/split.npy         of every row of the store: 0 trained on, 1 validation, 2 test, -1 not used
-    MODEL_DIR/member_<i>/       model.safetensors, config.json, history.csv
+    MODEL_DIR/member_<i>/       model.safetensors, config.json, history.csv, live/ (DVCLive)
 """
 
 import csv
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,12 +39,17 @@ from pipeline.atoms.potential_data import TrainingData
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import KeptResults
+from pipeline.runtime.live_curves import live_curves
 from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from stores.building import building
 
+if TYPE_CHECKING:
+    from dvclive.lightning import DVCLiveLogger
+
 __all__ = ["KIND", "UNITS", "EnsembleJob", "Trained", "measured", "publish", "train_ensembles"]
 
+LIVE = "live"
 KIND = "potential"  # of folder: what is replaced is what an earlier run made as one
 UNITS = {"energy": "eV", "length": "A", "force": "eV/A", "stress": "eV/A^3"}
 
@@ -72,6 +79,7 @@ class Trained:
 
     job: EnsembleJob
     members: Sequence[Member]
+    curves: Sequence[Path]  # of each member: a folder of DVCLive
 
     @property
     def predictions(self) -> dict[str, Prediction]:
@@ -106,11 +114,18 @@ def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> li
     longest_first = sorted(tasks, key=_cost, reverse=True)
     names = [task.name for task in longest_first]
     kept = KeptResults(scratch, partial(run_tasks, execution=for_training(load_execution())))
-    train = partial(train_member, devices=n_devices(), report=print_training_progress)
+    train = partial(train_member, devices=n_devices(), report=print_training_progress, curves=_curves)
     members = dict(
         zip(names, kept.results(Member, names, train, longest_first, what=what, unit="trainings"), strict=True)
     )
-    return [Trained(job=job, members=[members[name] for name in _names(job)]) for job in jobs]
+    return [
+        Trained(
+            job=job,
+            members=[members[name] for name in _names(job)],
+            curves=[folder / LIVE for folder in _folders(job, scratch)],
+        )
+        for job in jobs
+    ]
 
 
 def measured(predicted: Prediction, frames: Frames, data: TrainingData) -> dict[str, float]:
@@ -146,8 +161,9 @@ def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
     with building(folder, KIND) as workplace:
         networks = [network_of(job.network, job.config, member.weights) for member in trained.members]
         save_potential(workplace, networks, plain(about))
-        for number, history in enumerate(trained.histories):
+        for number, (history, curves) in enumerate(zip(trained.histories, trained.curves, strict=True)):
             _write_history(workplace / f"member_{number}" / "history.csv", history)
+            shutil.copytree(curves, workplace / f"member_{number}" / LIVE)
         np.save(workplace / "split.npy", job.data.split)
 
 
@@ -162,14 +178,23 @@ def _member_tasks(job: EnsembleJob, scratch: Path) -> list[MemberTask]:
             settings=job.settings,
             seed=seed,
             sets=file,
-            checkpoints=scratch / job.name / f"seed_{seed}",
+            checkpoints=folder,
         )
-        for seed, name in enumerate(_names(job), start=job.seed)
+        for seed, (name, folder) in enumerate(zip(_names(job), _folders(job, scratch), strict=True), start=job.seed)
     ]
 
 
 def _names(job: EnsembleJob) -> list[str]:
     return [f"{job.name}, seed {seed}" for seed in range(job.seed, job.seed + job.n_members)]
+
+
+def _folders(job: EnsembleJob, scratch: Path) -> list[Path]:
+    """Of each member: checkpoints and curves."""
+    return [scratch / job.name / f"seed_{seed}" for seed in range(job.seed, job.seed + job.n_members)]
+
+
+def _curves(folder: Path) -> AbstractContextManager["DVCLiveLogger"]:
+    return live_curves(folder / LIVE, resumed=(folder / "last.ckpt").is_file())
 
 
 def _cost(task: MemberTask) -> float:

@@ -36,6 +36,7 @@ from pipeline.runtime.content_key import content_key
 from pipeline.runtime.execution import load_execution, run_tasks
 from pipeline.runtime.gpus import for_training, n_devices
 from pipeline.runtime.kept_results import Arrays, KeptResults, scratch_folder
+from pipeline.runtime.live_curves import live_curves
 from pipeline.runtime.params import load_params
 from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.protocol import require_development
@@ -210,28 +211,25 @@ def main() -> None:
 def train_one(job: Job) -> Arrays:
     """Train and measure; leaves model and live in the job's folder."""
     import torch
-    from dvclive.lightning import DVCLiveLogger
-    from dvclive.live import Live
 
     from models.networks.weights import save_network
 
     with np.load(job.data) as data:
         spectra, split, mirrored = data["spectra"], data["split"], data["mirrored"]
     training = (split == 0) & ~(mirrored & (job.params.architecture == "mirror"))
-    resumed = (job.folder / "checkpoints" / "last.ckpt").is_file()
-    live = Live(str(job.folder / "live"), resume=resumed, save_dvc_exp=False, dvcyaml=None, report=None)
-    trained = train_spectrum_vae(
-        job.params.network(beta=job.beta, n_omega=spectra.shape[1]),
-        job.params.training(subset=job.subset, beta=job.beta, n_rows=int(training.sum())),
-        train_BW=spectra[training],
-        validation_BW=spectra[split == 1],
-        seed=job.seed,
-        checkpoints=job.folder / "checkpoints",
-        devices=n_devices(),
-        logger=DVCLiveLogger(experiment=live, save_dvc_exp=False, dvcyaml=None, report=None),
-        report=partial(print_training_progress, f"spectrum_vae, {job.subset}, beta {job.beta:g}, {job.name}"),
-    )
-    live.end()  # type: ignore[no-untyped-call]
+    checkpoints = job.folder / "checkpoints"
+    with live_curves(job.folder / "live", resumed=(checkpoints / "last.ckpt").is_file()) as logger:
+        trained = train_spectrum_vae(
+            job.params.network(beta=job.beta, n_omega=spectra.shape[1]),
+            job.params.training(subset=job.subset, beta=job.beta, n_rows=int(training.sum())),
+            train_BW=spectra[training],
+            validation_BW=spectra[split == 1],
+            seed=job.seed,
+            checkpoints=checkpoints,
+            devices=n_devices(),
+            logger=logger,
+            report=partial(print_training_progress, f"spectrum_vae, {job.subset}, beta {job.beta:g}, {job.name}"),
+        )
     save_network(trained.model, job.folder / "model")
     with torch.inference_mode():
         x_BW = torch.from_numpy(spectra)

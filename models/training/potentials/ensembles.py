@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.pytorch.loggers import Logger
 from numpy.typing import NDArray
 
 from models.frames import FloatArray, Frames
@@ -97,15 +99,23 @@ class Member:
 
 
 def train_member(
-    task: MemberTask, *, devices: int = 1, report: Callable[[str, TrainingProgress], None] | None = None
+    task: MemberTask,
+    *,
+    devices: int = 1,
+    report: Callable[[str, TrainingProgress], None] | None = None,
+    curves: Callable[[Path], AbstractContextManager[Logger]] | None = None,
 ) -> Member:
-    """Train and predict. `report` is called now and then with the name and the progress."""
+    """Train and predict.
+
+    `report` is called now and then with the name and the progress; `curves` makes a logger for the folder of
+    checkpoints.
+    """
     if not torch.cuda.is_available():
         torch.set_num_threads(1)  # products of matrices depend on it in their last digits, and so does all that follows
     begun = time.process_time()
     sets = dict(task.sets if isinstance(task.sets, Mapping) else _read_sets(task.sets))
     prepared = partial(with_neighbours, config=task.config, dtype=task.settings.torch_dtype)
-    with _folder(task.checkpoints) as folder:
+    with _folder(task.checkpoints) as folder, curves(folder) if curves else nullcontext() as logger:
         trained = train_potential(
             task.network if task.start is None else partial(_started, task),
             task.config,
@@ -115,6 +125,7 @@ def train_member(
             seed=task.seed,
             checkpoints=folder,
             devices=devices,
+            logger=logger,
             report=None if report is None else partial(report, task.name),
         )
     batch = task.settings.validation_batch

@@ -21,6 +21,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -65,12 +66,13 @@ def train_potential(
     accelerator: str = "auto",
     devices: int = 1,
     stop_after: int | None = None,
+    logger: Logger | None = None,
     report: Callable[[TrainingProgress], None] | None = None,
 ) -> TrainedPotential:
     """Train from scratch, or go on from `checkpoints`/last.ckpt where it exists.
 
     `checkpoints` must belong to this config, settings, seed and data alone. `devices` > 1 share every batch.
-    `report` is called now and then (models.training.progress).
+    `logger` gets the curves of each validation; `report` is called now and then (models.training.progress).
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for sets without the labels that the loss asks for, FloatingPointError where the loss is not finite.
     """
@@ -103,7 +105,7 @@ def train_potential(
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
             callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
-            logger=False,
+            logger=logger if logger is not None else False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
@@ -256,9 +258,7 @@ class PotentialModule(lightning.LightningModule):
         )
         objective = sum(weight * total / n for weight, n, total in by_label if weight and n)
         self.log("objective", objective, rank_zero_only=False)
-        record = {
-            "epoch": self.current_epoch,
-            "step": self.global_step,
+        curves = {
             "learning_rate": self.learning_rate,
             "batch_size": self.plateau.batch_size,
             "train_loss": self.train_loss(),
@@ -268,7 +268,8 @@ class PotentialModule(lightning.LightningModule):
             "force_mae_eV_A": sums[5] / n_forces if n_forces else math.nan,
             "force_rmse_eV_A": math.sqrt(sums[6] / n_forces) if n_forces else math.nan,
         }
-        self.history.append(record)
+        self.log_dict({name: value for name, value in curves.items() if math.isfinite(value)}, rank_zero_only=False)
+        self.history.append({"epoch": self.current_epoch, "step": self.global_step, **curves})
         self.plateau.observe(objective, self.current_epoch)
 
     def on_fit_end(self) -> None:

@@ -54,6 +54,10 @@ def test_a_trained_folder_predicts_and_tells_what_it_is(workplace, monkeypatch, 
     assert not torch.equal(one, two)
     history = (workplace / "mine" / "member_1" / "history.csv").read_text().splitlines()
     assert len(history) == 3 and history[0].startswith("epoch,step,learning_rate")
+    curve = (workplace / "mine" / "member_1" / "live/plots/metrics/force_rmse_eV_A.tsv").read_text().splitlines()
+    assert [float(line.split("\t")[1]) for line in curve[1:]] == pytest.approx(
+        [float(line.split(",")[-1]) for line in history[1:]], rel=1e-6
+    )
     assert not (workplace / ".cache" / "potential").exists() or not list((workplace / ".cache" / "potential").iterdir())
 
 
@@ -94,7 +98,12 @@ def test_the_same_command_goes_on_where_it_was_stopped(workplace, monkeypatch, c
     error = capsys.readouterr().err
     assert "1 of 2 tasks failed" in error and "potential, seed 1: RuntimeError: the machine was switched off" in error
     assert list((workplace / ".cache" / "potential").glob("*/potential, seed 0.task"))
-    monkeypatch.setattr(potential_training, "train_member", lambda task, **_: trained.append(task.name) or train(task))
+
+    def notes(task, **options):
+        trained.append(task.name)
+        return train(task, **options)
+
+    monkeypatch.setattr(potential_training, "train_member", notes)
     assert run(*arguments) == 0
     assert trained == ["potential, seed 0", "potential, seed 1"]
     assert len(weights("mine")) == 2

@@ -107,7 +107,12 @@ def test_images_that_cannot_be_described_are_named_by_their_rows(monkeypatch):
 
     monkeypatch.setattr(textures, "open_microstructures", broken)
     with pytest.raises(ValueError, match="NaN or infinite pixels in image 2, expected finite"):
-        describe_shard([Image(row=row, group=0, sha256="") for row in (1, 2)], names=PARAMS.descriptors, settings=SETTINGS, shape=(32, 40))
+        describe_shard(
+            [Image(row=row, group=0, sha256="") for row in (1, 2)],
+            names=PARAMS.descriptors,
+            settings=SETTINGS,
+            shape=(32, 40),
+        )
     with pytest.raises(GenerationError, match="000001: ValueError: images: found NaN"):
         generate(PARAMS)
 

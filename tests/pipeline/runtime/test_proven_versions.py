@@ -37,7 +37,9 @@ def test_versions_that_give_the_same_bits_use_what_is_kept(scratch, capsys):
     assert proven_folder("key", {"numpy": "2.0"}, lambda items: pytest.fail("made again"), ITEMS) == folder
 
 
-@pytest.mark.parametrize("other", [lambda x: np.nextafter(2 * np.array(x), 0), lambda x: (2 * np.array(x)).astype("f4")])
+@pytest.mark.parametrize(
+    "other", [lambda x: np.nextafter(2 * np.array(x), 0), lambda x: (2 * np.array(x)).astype("f4")]
+)
 def test_versions_that_give_other_bits_have_a_folder_of_their_own(scratch, other, capsys):
     folder = kept(scratch)
     own = proven_folder("key", {"numpy": "3.0"}, lambda items: {"value": other(items)}, ITEMS)
