@@ -6,6 +6,7 @@ a dataset that grows finds the shards it had.
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -36,9 +37,12 @@ def _plain(value: Any, placed: frozenset[str]) -> Any:  # noqa: ANN401 - whateve
         }
         return {"class": type(value).__name__, **content}
     if isinstance(value, np.ndarray):
-        return {"dtype": str(value.dtype), "values": value.tolist()}
+        values = value.tolist() if value.dtype.hasobject else hashlib.sha256(value.tobytes()).hexdigest()
+        return {"dtype": value.dtype.str, "shape": value.shape, "values": _plain(values, placed)}
     if isinstance(value, np.generic):
-        return value.item()
+        return _plain(value.item(), placed)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(one, placed) for key, one in value.items()}
     if isinstance(value, list | tuple):
