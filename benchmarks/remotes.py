@@ -1,9 +1,9 @@
 """Seconds and bytes of push, pull and one row, for each kind of remote, on loopback.
 
-    PYTHONPATH=. python benchmarks/remotes.py [--shards 4] [--kinds s3 ssh webdav http]
+    PYTHONPATH=. python benchmarks/remotes.py [--mb 32] [--kinds s3 ssh webdav http]
 
 Servers are those of tests/stores/remotes, so the extras `dev` are needed. The store holds images of noise in float32,
-8 MiB a shard, which hardly compress. Bytes are those of a TCP proxy between DVC and the server, both ways; seconds
+which hardly compress. Bytes are those of a TCP proxy between DVC and the server, both ways; seconds
 contain the start of Python, and say nothing about a network.
 """
 
@@ -39,13 +39,13 @@ print(opened - start, time.monotonic() - opened)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--mb", type=int, default=32)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = new_repository(Path(folder) / "source", noise(arguments.shards, 2**24))
+        source = new_repository(Path(folder) / "source", noise(arguments.mb, 2**24))
         n_bytes = sum(file.stat().st_size for file in (source / STORE).rglob("*") if file.is_file())
-        print(f"{datetime.date.today()}; store of {n_bytes / MB:.1f} MB in {arguments.shards} shards of images")
+        print(f"{datetime.date.today()}; store of {n_bytes / MB:.1f} MB of images")
         print(f"load of the machine {os.getloadavg()[0]:.0f}, {os.cpu_count()} cores\n")
         print("| remote | push: s | MB | push again: s | MB | pull: s | MB | open: s | one row: s | both: MB |")
         print("|---|---|---|---|---|---|---|---|---|---|")

@@ -56,7 +56,7 @@ READ_ERRORS = (
     AssertionError,
 )
 CHUNK_BYTES = 128 * 1024
-SHARD_BYTES = 8 * 1024 * 1024
+SHARD_BYTES = 1024 * 1024  # what a dataset that grows writes again; larger ones are fewer files
 ROW_BYTES = 256 * 1024 * 1024  # the largest row of one variable; a reader needs memory for one
 STRING_BYTES = 32  # what a cell of text counts for in chunk sizes
 JSON_BYTES = 16 * 1024 * 1024

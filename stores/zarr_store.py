@@ -8,7 +8,7 @@ Inner chunks carry a zstd checksum and a crc32c, shards a crc32c of their index:
 never a number. Empty chunks are written too, so that a missing file always means missing data.
 
     chunk  about 128 KiB, what a reader decodes at least
-    shard  about 8 MiB, one file
+    shard  about 1 MiB, one file
 
 Stores are also written for readers who know nothing of this project. The metadata of all arrays stand once more in that
 of the group (consolidated), where xarray looks first. Attributes are texts, numbers and bools, for netCDF holds no

@@ -22,8 +22,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from threadpoolctl import threadpool_limits
-
 from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.claims import EXPIRES_S, Claims, ClaimsRefused, Identity, State
 from pipeline.runtime.content_key import DAGS, MACHINERY, meaning_of, stages_of
@@ -31,6 +29,7 @@ from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import Arrays, ResultFiles
 from pipeline.runtime.shards import Recipe, explaining_full_disk, generate_store, recipe_of
 from pipeline.runtime.stage import explained
+from pipeline.runtime.worker_environment import one_thread
 
 __all__ = ["identity_of", "prepare", "recipe_of_stage", "stages_made_in_shards", "work"]
 
@@ -165,7 +164,7 @@ def work(
     claims.agree(identity, prepared=bool(expected_key))
     end = None if seconds is None else time.monotonic() + seconds
     longest_s = 0.0
-    with claims.present(), threadpool_limits(limits=1), explaining_full_disk(recipe.out, kept.folder):
+    with claims.present(), one_thread(), explaining_full_disk(recipe.out, kept.folder):
         begun(kept.folder, list(items))
         while (left := (state := claims.look()).left()) and goes_on():
             claims.agree(identity)

@@ -19,6 +19,7 @@ from pipeline.runtime.batch.job_settings import JobSettings
 from pipeline.runtime.dask_workers import run_on_workers, started_workers
 from pipeline.runtime.execution_settings import Execution, load_execution
 from pipeline.runtime.interrupts import interrupted
+from pipeline.runtime.worker_environment import one_thread
 
 __all__ = ["Execution", "JobSettings", "TaskRunner", "kept_workers", "load_execution", "run_tasks"]
 
@@ -36,7 +37,7 @@ def run_tasks(
     ValueError when a batch system is not there or refuses the jobs.
     """
     if execution.scheduler in ("serial", "threads") or not items:
-        with threadpool_limits(limits=1):
+        with one_thread():
             yield from _run_in_threads(function, items, 1 if execution.scheduler == "serial" else execution.n_workers)
     else:
         with contextlib.ExitStack() as stack:

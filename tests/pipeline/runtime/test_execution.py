@@ -1,6 +1,9 @@
 """Where work runs is set by the environment, changes no result, and fails with a cure."""
 
+import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -84,6 +87,29 @@ def test_linear_algebra_keeps_to_one_thread_whatever_tasks_limit_themselves(sche
     assert torch.get_num_threads() >= 1
     results = dict(run_tasks(blas_threads, range(12), Execution(scheduler=scheduler, workers=3)))
     assert set(results.values()) == {1}
+
+
+LOADS_LATE = """
+import sys
+from threadpoolctl import threadpool_info
+from pipeline.runtime.execution import Execution, run_tasks
+
+def loads(_):
+    import scipy.linalg
+    import torch
+    assert (torch.ones(300, 300) @ torch.ones(300, 300))[0, 0] == 300
+    return max(library["num_threads"] for library in threadpool_info())
+
+assert not {"torch", "scipy.linalg"} & set(sys.modules)
+print(dict(run_tasks(loads, [0], Execution(scheduler="serial"))))
+"""
+
+
+def test_libraries_that_a_task_loads_keep_to_one_thread_too():
+    """As Numba does with SciPy's BLAS, at its first product of matrices."""
+    many = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    ran = subprocess.run([sys.executable, "-c", LOADS_LATE], env=many, capture_output=True, text=True, check=False)
+    assert ran.stdout == "{0: 1}\n", ran.stderr
 
 
 def interrupted_on_its_way_out(_):

@@ -33,7 +33,7 @@ REMOTE = "ours"
 IDENTITY = {f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 PIXELS = 64
 ROOT = Path(__file__).parents[3]
-SHARD_ROWS = 8 * 2**20 // (4 * PIXELS**2)
+MB_ROWS = 2**20 // (4 * PIXELS**2)
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Reply:
     seconds: float
 
 
-def noise(n_shards: int, n_levels: int) -> xr.Dataset:
-    """So many shards of 8 MiB of images of noise; the fewer grey levels, the smaller their files."""
-    n_rows = n_shards * SHARD_ROWS
+def noise(mb: int, n_levels: int) -> xr.Dataset:
+    """So many MiB, in memory, of images of noise; the fewer grey levels, the smaller their files."""
+    n_rows = mb * MB_ROWS
     rows = tiny().isel(sample=np.zeros(n_rows, dtype=int)).drop_vars("image")
     levels = np.random.default_rng(0).integers(0, n_levels, (n_rows, PIXELS, PIXELS))
     image = (levels / (n_levels - 1)).astype(np.float32)

@@ -38,7 +38,7 @@ from tests.stores.remotes.server import Server
 
 __all__ = ["RemoteContract", "WritableRemoteContract"]
 
-IMAGES = noise(n_shards=4, n_levels=2)
+IMAGES = noise(mb=32, n_levels=2)
 ROW = 700
 HALF = 1_500_000  # bytes, about half of the store
 ONE_ROW_BYTES = 100_000  # of 2.9 MB; opening the store included

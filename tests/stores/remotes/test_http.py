@@ -19,7 +19,7 @@ class TestHttp(RemoteContract):
 
 @pytest.mark.remotes
 def test_a_server_that_knows_no_ranges_gives_the_same_rows(tmp_path: Path):
-    images = noise(n_shards=2, n_levels=2)
+    images = noise(mb=16, n_levels=2)
     source = new_repository(tmp_path / "source", images)
     with http_server(tmp_path / "server", ranges=False) as server:
         set_remote(source, server.url(server.port), server.settings(server.port))
