@@ -55,6 +55,7 @@ def recipe() -> Recipe:
         key="benchmark",
         shards=shards_of(range(2 * N_SHARDS), 2),
         solve_shard=solve,
+        versions={},
         coordinates={},
         attributes={"solver": "none", "settings": "{}"},
         unit="Hamiltonians",

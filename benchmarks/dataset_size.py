@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.impurity.spectra import SpectraParams, draw_hamiltonian
-from pipeline.runtime.claims import shard_names
+from pipeline.impurity.spectra import SpectraParams, draw_hamiltonians
 from pipeline.runtime.execution import Execution
-from pipeline.runtime.kept_results import Arrays, ResultFiles, scratch_folder
+from pipeline.runtime.kept_results import Arrays, ResultFiles
 from pipeline.runtime.params import load_params
 from pipeline.runtime.shards import Recipe, generate_store, shards_of
 from stores.spectra import SPECTRA
@@ -43,6 +42,7 @@ def recipe(n_hamiltonians: int) -> Recipe:
         key="benchmark",
         shards=shards_of(range(n_hamiltonians), PER_SHARD),
         solve_shard=partial(repeat, path=CLONE / STORE),
+        versions={},
         coordinates={"omega": original["omega"].values},
         attributes={key: str(value) for key, value in original.attrs.items() if key in ("solver", "settings", "seed")},
         unit="Hamiltonians",
@@ -73,13 +73,13 @@ def step(name: str, n_hamiltonians: int) -> None:
     if name == "draw":
         os.chdir(CLONE)
         params = replace(load_params(SpectraParams, "spectra"), n_hamiltonians=n_hamiltonians)
-        for index in range(n_hamiltonians):
-            draw_hamiltonian(params, index)
+        draw_hamiltonians(params)
     elif name == "shards":
         made = recipe(n_hamiltonians)
-        kept = ResultFiles(scratch_folder(made.key))
-        for shard, items in zip(shard_names(len(made.shards)), made.shards, strict=True):
-            kept.write(shard, made.solve_shard(items))
+        kept = ResultFiles(made.scratch())
+        for name, items in made.items.items():
+            if not kept.exists(name):
+                kept.write(name, made.solve_shard(items))
     elif name == "assemble":
         generate_store(recipe(n_hamiltonians), Execution(scheduler="serial"))
     elif name == "validate":

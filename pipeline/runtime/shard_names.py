@@ -22,11 +22,12 @@ N_DIGITS = 24
 
 def shard_name(items: Sequence[Any], placed: Sequence[str] = ()) -> str:
     """`placed`: fields of the items, or of what they hold, that tell their place alone."""
+    held = list(items)  # a range makes its items anew each time
     by_item: dict[int, str] = {}  # a job may stand in a shard once for each of its rows
-    for item in items:
+    for item in held:
         if id(item) not in by_item:
             by_item[id(item)] = canonical_json(_plain(item, frozenset(placed)))
-    return hashlib.sha256("\n".join(by_item[id(item)] for item in items).encode()).hexdigest()[:N_DIGITS]
+    return hashlib.sha256("\n".join(by_item[id(item)] for item in held).encode()).hexdigest()[:N_DIGITS]
 
 
 def _plain(value: Any, placed: frozenset[str]) -> Any:  # noqa: ANN401 - whatever a stage makes shards of

@@ -32,6 +32,16 @@ def test_whatever_shapes_a_shard_changes_its_name(change):
     assert shard_name(ITEMS[::-1]) != shard_name(ITEMS) != shard_name(ITEMS[:1])
 
 
+def test_items_that_are_made_as_they_are_asked_for_have_names():
+    assert shard_name(range(1000, 1003)) == shard_name([1000, 1001, 1002]) != shard_name([1000, 1001, 1003])
+
+
+def test_numbers_that_json_does_not_know_have_names():
+    unknown = [replace(ITEMS[0], positions=np.array([0.0, value])) for value in (np.nan, np.inf, 1.0)]
+    names = {shard_name([item]) for item in [*unknown, Sample(0, float("nan")), Sample(0, float("inf"))]}
+    assert len(names) == 5
+
+
 def test_what_has_no_form_of_its_own_is_refused():
     with pytest.raises(TypeError, match="expected dataclasses, arrays, numbers and texts"):
         shard_name([object()])
