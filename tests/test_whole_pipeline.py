@@ -110,6 +110,24 @@ def test_dvc_shows_metrics_and_plots(clone: Path, command: str):
     assert "n_spectra" in reply.stdout if command == "metrics" else (clone / "dvc_plots" / "index.html").is_file()
 
 
+def test_dvc_compares_the_run_with_what_is_published(clone: Path):
+    reply = run(clone, "dvc", "metrics", "diff", "--json")
+    assert reply.returncode == 0, reply.stderr
+    n_spectra = json.loads(reply.stdout)["reports/metrics/spectra.json"]["n_spectra"]
+    assert n_spectra["old"] != n_spectra["new"]
+
+
+@pytest.mark.parametrize("training", ["potential/*/member_0", "spectrum_vae/full/seed_0"])
+def test_dvc_draws_the_curves_of_a_training(clone: Path, tmp_path: Path, training: str):
+    curves = sorted((clone / "runs").glob(f"{training}/live/plots/metrics/*.tsv"))
+    assert curves, training
+    names = [str(curve.relative_to(clone)) for curve in curves]
+    reply = run(clone, "dvc", "plots", "show", *names, "--out", str(tmp_path / "page"))
+    assert reply.returncode == 0, reply.stderr
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert all(name in page for name in names)
+
+
 def test_a_second_run_does_nothing_in_less_than_three_cpu_seconds(clone: Path):
     """The least of a few runs: other processes on the machine only ever add to it."""
     least = math.inf
