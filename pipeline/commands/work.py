@@ -4,7 +4,7 @@
     latentlaw work spectra --workers 8                    in as many shells on as many machines as there are
 
 The first worker begins alone: what it cannot do is said once. One that is killed, such as for its memory, is replaced;
-the shard that it had counts a death (pipeline.runtime.claims).
+the shard that it had counts a death (pipeline.runtime.claims). Where all die before they finish anything, it ends.
 """
 
 import json
@@ -15,11 +15,15 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.commands.options.shards import WorkOptions
+from pipeline.runtime.claims import MAX_DEATHS, WHY_DIED
 from pipeline.runtime.progress import note
 from pipeline.runtime.worker_environment import WORKER_ENVIRONMENT
+
+if TYPE_CHECKING:
+    from pipeline.runtime.claim_status import ClaimStatus
 
 __all__ = ["main"]
 
@@ -38,6 +42,7 @@ class _Crew:
         self.options = options
         self.processes: list[subprocess.Popen[bytes]] = []
         self.stopped_by: int | None = None
+        self.n_deaths, self.n_ended = 0, 0  # deaths since the number of shards that are done or failed changed
         self.end = None if options.minutes is None else time.monotonic() + 60 * options.minutes
 
     def work(self) -> int:
@@ -52,7 +57,7 @@ class _Crew:
             note(f"{self.options.stage}: {n_workers} workers claim shards in {begun['folder']}")
             for _ in range(n_workers - 1):
                 self._start()
-            return self._watch(Path(begun["folder"]), begun["names"])
+            return self._watch(Path(begun["folder"]), begun["names"], MAX_DEATHS * n_workers)
         finally:
             self._end()
             for number, handler in before.items():
@@ -81,26 +86,38 @@ class _Crew:
             )
         )
 
-    def _watch(self, folder: Path, names: list[str]) -> int:
-        """Until all workers have ended; one that was killed is replaced. 1 where shards failed."""
+    def _watch(self, folder: Path, names: list[str], max_deaths: int) -> int:
+        """Until all workers have ended; one that was killed is replaced. 1 where shards failed, or workers only die."""
         from pipeline.runtime.claim_status import claim_status
 
-        status, next_note, line = 0, time.monotonic() + NOTE_EVERY_S, ""
+        stage, status, next_note, line = self.options.stage, 0, time.monotonic() + NOTE_EVERY_S, ""
         while self.processes:
             time.sleep(0.2)
             for process in [process for process in self.processes if process.poll() is not None]:
                 self.processes.remove(process)
-                if process.returncode < 0 and self.stopped_by is None:
-                    note(f"{self.options.stage}: a worker was killed (signal {-process.returncode}) and is replaced")
+                if process.returncode >= 0 or self.stopped_by is not None:
+                    status = max(status, process.returncode)
+                    continue
+                killed = f"{stage}: a worker was killed (signal {-process.returncode})"
+                if self._deaths(claim_status(folder, names)) < max_deaths:
+                    note(f"{killed} and is replaced")
                     self._start()
                 else:
-                    status = max(status, process.returncode)
+                    note(f"{killed} and is not replaced: {max_deaths} were since a shard was done. {WHY_DIED}")
+                    status = 1
             if time.monotonic() >= next_note and (now := claim_status(folder, names).line()) != line:
-                note(f"{self.options.stage}: {now}")
+                note(f"{stage}: {now}")
                 line, next_note = now, time.monotonic() + NOTE_EVERY_S
         state = claim_status(folder, names)
-        note(f"{self.options.stage}: {state.line()}")
+        note(f"{stage}: {state.line()}")
         return self._status(status or int(bool(state.failed)))
+
+    def _deaths(self, state: "ClaimStatus") -> int:
+        """Counts one more. A shard that kills its workers is recorded as failed, so only what kills all gets far."""
+        n_ended = state.n_done + len(state.failed)
+        self.n_deaths = self.n_deaths + 1 if n_ended == self.n_ended else 1
+        self.n_ended = n_ended
+        return self.n_deaths
 
     def _status(self, status: int) -> int:
         return status if self.stopped_by is None else 128 + self.stopped_by

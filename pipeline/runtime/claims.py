@@ -32,7 +32,17 @@ import psutil
 
 from stores.atomic import write_text
 
-__all__ = ["EXPIRES_S", "MAX_DEATHS", "Claims", "ClaimsRefused", "Identity", "State", "Task", "Worker"]
+__all__ = [
+    "EXPIRES_S",
+    "MAX_DEATHS",
+    "WHY_DIED",
+    "Claims",
+    "ClaimsRefused",
+    "Identity",
+    "State",
+    "Task",
+    "Worker",
+]
 
 EXPIRES_S = 120.0  # above what NFS may keep attributes of files (60 s)
 MAX_DEATHS = 3

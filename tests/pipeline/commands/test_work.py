@@ -1,5 +1,6 @@
 """`latentlaw work` and `status` on a real stage: workers are killed and told to end, the store stays the same."""
 
+import contextlib
 import json
 import os
 import signal
@@ -74,6 +75,20 @@ def test_killed_workers_are_replaced_and_the_store_is_that_of_one_process(clone,
     found, said = made_by_repro(clone, tmp_path)
     assert found == expected
     assert f"reused {after['n_shards']} of {after['n_shards']} results" in said
+
+
+@pytest.mark.slow
+def test_workers_that_only_die_are_not_replaced_for_ever(clone, tmp_path):
+    process = begin(clone, tmp_path, "pipeline.cli", "work", "microstructures", "--workers", "1")
+    next(line for line in process.stdout if "1 workers claim shards in" in line)
+    while process.poll() is None:
+        for worker in psutil.Process(process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
+        time.sleep(0.02)
+    said = ends(process, 1)
+    assert said.count("a worker was killed (signal 9) and is replaced") >= 2
+    assert "and is not replaced: 3 were since a shard was done. Does it need more memory" in said
 
 
 @pytest.mark.slow
