@@ -79,8 +79,8 @@ def two_jobs(daemons, tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(module, name, seconds)
 
-    def execution(**settings):
-        directives = (f"--output={tmp_path}/%j.out",)
+    def execution(*more, **settings):
+        directives = (f"--output={tmp_path}/%j.out", *more)
         job = JobSettings(walltime="00:01:00", memory="500MB", directives=directives, **settings)
         return Execution(scheduler="slurm", workers=2, jobs=job)
 
@@ -200,6 +200,22 @@ def test_after_scancel_of_every_job_all_tasks_end(two_jobs, capfd):
     timer.join()
     assert results == dict.fromkeys(range(12), 8)
     assert n_replaced(capfd.readouterr().err) >= 2
+
+
+@pytest.mark.parametrize("requeued", [True, False])
+def test_jobs_of_a_node_that_fails_are_replaced_or_come_again_from_the_queue(two_jobs, capfd, requeued):
+    """SLURM puts them back into the queue by itself, unless told not to; either way every task ends."""
+    node = subprocess.run(["sinfo", "-h", "-o", "%n"], capture_output=True, text=True, check=True).stdout.strip()
+
+    down = ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"]  # its slurmd brings it back at once
+    timer = threading.Timer(20, subprocess.run, [down], {"check": True})
+    timer.start()
+    execution = two_jobs("--requeue" if requeued else "--no-requeue", cores=2)
+    results = dict(run_tasks(nap, [8] * 12, execution))
+    timer.join()
+    assert results == dict.fromkeys(range(12), 8)
+    said = capfd.readouterr().err
+    assert ("NODE_FAIL" in said and n_replaced(said) >= 2) or requeued, said
 
 
 @pytest.mark.essential
