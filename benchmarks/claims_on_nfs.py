@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +37,7 @@ from pipeline.runtime.shards import Recipe, generate_store  # noqa: E402
 from stores.atomic import write_bytes, write_text  # noqa: E402
 
 N_NAMES, N_RIVALS = 400, 4  # rivals on each machine
-READ_FOR_S = 15.0
+READ_FOR_S = 10.0
 N_SIGHTS, SIGHT_WITHIN_S = 3, 90.0
 N_SHARDS = 200
 FORK = multiprocessing.get_context("fork")
@@ -70,6 +71,11 @@ class Meeting:
     def both(self, text: str = "") -> str:
         self.tell(text)
         return self.wait()
+
+    def from_second(self, text: str) -> str:
+        """What the second machine tells, on both."""
+        told = self.both(text)
+        return told if self.machine == 0 else text
 
 
 def in_processes(n: int, function: Callable[[int], object]) -> list[object]:
@@ -140,47 +146,47 @@ def replace(folder: Path, meeting: Meeting) -> str:
     return ", ".join(f"{n} {what}" for what, n in sorted(both.items()))
 
 
-def sights(folder: Path, meeting: Meeting) -> dict[str, str]:
-    """How long until the second machine sees what the first did, by several ways to look."""
+def opened(file: Path) -> int:
+    with file.open() as stream:
+        return os.fstat(stream.fileno()).st_mtime_ns
+
+
+SIGHTS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {  # how one looks, what another changes
+    "new name, folder listed": (lambda file: file.name in os.listdir(file.parent), Path.touch),
+    "new name, asked for (`exists`)": (Path.exists, Path.touch),
+    "new time, opened (`fstat`)": (
+        lambda file: opened(file.parent / "file"),
+        lambda file: os.utime(file.parent / "file"),
+    ),
+    "new time, `stat`": (
+        lambda file: (file.parent / "file").stat().st_mtime,
+        lambda file: os.utime(file.parent / "file"),
+    ),
+    "new content, read": (
+        lambda file: (file.parent / "file").read_text(),
+        lambda file: write_text(file.parent / "file", file.name),
+    ),
+}
+
+
+def sight(way: str, folder: Path, meeting: Meeting) -> str:
+    """How long until the second machine sees what the first did."""
+    look, change = SIGHTS[way]
     place = folder / "sights"
     place.mkdir(exist_ok=True)
     (place / "file").touch()
-
-    def opened(file: Path) -> int:
-        with file.open() as stream:
-            return os.fstat(stream.fileno()).st_mtime_ns
-
-    ways: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
-        "new name, folder listed": (lambda file: file.name in os.listdir(place), Path.touch),
-        "new name, asked for (`exists`)": (Path.exists, Path.touch),
-        "new time, opened (`fstat`)": (lambda _: opened(place / "file"), lambda _: os.utime(place / "file")),
-        "new time, `stat`": (lambda _: (place / "file").stat().st_mtime_ns, lambda _: os.utime(place / "file")),
-        "new content, read": (
-            lambda _: (place / "file").read_text(),
-            lambda file: write_text(place / "file", file.name),
-        ),
-    }
-    rows = {}
-    for way, (look, change) in ways.items():
-        delays = []
-        for round_ in range(N_SIGHTS):
-            file = place / f"{len(rows)}-{round_}"
-            if meeting.machine == 1:
-                look(file)
-                before = look(file)
-            meeting.both()
-            begun = time.monotonic()
-            if meeting.machine == 0:
-                change(file)
-            else:
-                while look(file) == before and time.monotonic() < begun + SIGHT_WITHIN_S:
-                    time.sleep(0.01)
-            delays.append(time.monotonic() - begun)
-            told = meeting.both(str(delays[-1]))
-            if meeting.machine == 0:
-                delays[-1] = float(told)
-        rows[way] = f"{sorted(delays)[len(delays) // 2]:.2f} s, at most {max(delays):.2f} s"
-    return rows
+    delays = []
+    for round_ in range(N_SIGHTS):
+        file = place / f"{list(SIGHTS).index(way)}-{round_}"
+        before = look(file)
+        meeting.both()
+        begun = time.monotonic()
+        if meeting.machine == 0:
+            change(file)
+        while meeting.machine == 1 and look(file) == before and time.monotonic() < begun + SIGHT_WITHIN_S:
+            time.sleep(0.01)
+        delays.append(float(meeting.from_second(str(time.monotonic() - begun))))
+    return f"{sorted(delays)[len(delays) // 2]:.2f} s, at most {max(delays):.2f} s"
 
 
 def result_after_claim(folder: Path, meeting: Meeting) -> str:
@@ -200,19 +206,25 @@ def result_after_claim(folder: Path, meeting: Meeting) -> str:
             seen["before"] += result.exists()
             os.close(os.open(place / f"{index}.0.claim", os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             seen["after"] += result.exists()
-        told = meeting.both(json.dumps(seen))
-        if meeting.machine == 0:
-            seen = Counter(json.loads(told))
+    seen = Counter(json.loads(meeting.from_second(json.dumps(seen))))
     return f"{seen['after']} of 30 ({seen['before']} before the claim)"
 
 
 def primitives(folder: Path, meeting: Meeting) -> None:
-    rows = {"exclusive creation": race(folder, meeting), "replaced while read": replace(folder, meeting)}
-    rows |= sights(folder, meeting)
-    rows["result of another seen once a claim is made"] = result_after_claim(folder, meeting)
+    tried: dict[str, Callable[[Path, Meeting], str]] = {
+        **{way: partial(sight, way) for way in SIGHTS},
+        "result of another seen once a claim is made": result_after_claim,
+        "exclusive creation": race,
+        "replaced while read": replace,
+    }
+    show(meeting, "| what | found |\n| --- | --- |")
+    for what, try_ in tried.items():
+        show(meeting, f"| {what} | {try_(folder, meeting)} |")
+
+
+def show(meeting: Meeting, line: str) -> None:
     if meeting.machine == 0:
-        print("| what | found |\n| --- | --- |")
-        print("\n".join(f"| {what} | {found} |" for what, found in rows.items()), flush=True)
+        print(line, flush=True)
 
 
 def worker(made: Recipe, identity: Identity, expires_s: float) -> int:
