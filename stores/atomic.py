@@ -7,11 +7,14 @@ The random part lets several processes write the same file: the last one wins, w
 removes what a killed run left there with `clear_partial`. Without NumPy, so that anything may import it.
 """
 
+import contextlib
+import errno
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["SUFFIX", "clear_partial", "write_bytes", "write_text"]
+__all__ = ["SUFFIX", "clear_partial", "unless_gone", "write_bytes", "write_text"]
 
 SUFFIX = ".partial"
 
@@ -25,9 +28,27 @@ def write_bytes(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())  # a crash of the machine must not leave a name without its content
-        os.replace(partial, path)
+            written = os.fstat(stream.fileno())
+        try:
+            os.replace(partial, path)
+        except FileNotFoundError:  # also from an NFS server that moved it, was restarted, and is asked again
+            if not os.path.samestat(written, path.stat()):
+                raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def unless_gone() -> Iterator[None]:
+    """Ends the block quietly where a file was removed or replaced by another process.
+
+    On NFS this may come after the file was opened, as ESTALE: a server keeps no file for clients that read it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
 
 
 def write_text(path: Path, content: str) -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 import psutil
 
-from stores.atomic import write_text
+from stores.atomic import unless_gone, write_text
 
 __all__ = [
     "EXPIRES_S",
@@ -74,10 +74,11 @@ class Identity:
     @classmethod
     def read(cls, file: Path) -> "Identity | None":
         """None where there is no file. What another version did not write is empty, and so differs."""
-        if not file.is_file():
-            return None
-        content = json.loads(file.read_text())
-        return cls(**{one.name: content.get(one.name, "") for one in fields(cls)})
+        while file.is_file():
+            with unless_gone():  # replaced meanwhile: read again
+                content = json.loads(file.read_text())
+                return cls(**{one.name: content.get(one.name, "") for one in fields(cls)})
+        return None
 
     def of_another_version(self, other: "Identity") -> bool:
         return replace(self, commit="") != replace(other, commit="")
@@ -140,7 +141,7 @@ class Claims:
             machine=_machine(),
             process=(process.pid, process.create_time()),
         )
-        self._watched: dict[str, tuple[int, float]] = {}  # file -> its time, and when that was first seen (monotonic)
+        self._watched: dict[str, tuple[int, float, float]] = {}  # file -> its time, last look, time unchanged
         self._known: dict[str, Worker] = {}
         self._seen_working: set[str] = set()
 
@@ -275,28 +276,27 @@ class Claims:
     def holder_of(self, name: str, task: Task) -> str:
         """The worker that claimed a task last, "" where none did."""
         if task.claims:
-            with contextlib.suppress(FileNotFoundError):
+            with unless_gone():
                 return self._claim_file(name, max(task.claims)).read_text()
         return ""
 
     def _left_behind(self, name: str, number: int, workers: dict[str, Worker]) -> bool:
         """Whether the holder of a claim, which is read after the workers were, died with it."""
         file = self._claim_file(name, number)
-        try:
+        with unless_gone():
             holder = file.read_text()
             renewed = file.stat().st_mtime_ns
-        except FileNotFoundError:  # given up meanwhile
-            return False
-        return holder not in workers if holder else not self._changed(file.name, renewed)  # its name comes in a moment
+            return holder not in workers if holder else not self._changed(file.name, renewed)  # its name comes soon
+        return False  # given up meanwhile
 
     def _alive(self, name: str) -> Worker | None:
-        try:
-            with self._worker_file(name).open() as stream:  # opening makes NFS ask the server for the time
-                renewed = os.fstat(stream.fileno()).st_mtime_ns
-                if name not in self._known:
-                    content = json.load(stream)
-                    self._known[name] = Worker(**content | {"process": tuple(content["process"])})
-        except FileNotFoundError:
+        renewed = None
+        with unless_gone(), self._worker_file(name).open() as stream:  # opening makes NFS ask the server for the time
+            renewed = os.fstat(stream.fileno()).st_mtime_ns
+            if name not in self._known:
+                content = json.load(stream)
+                self._known[name] = Worker(**content | {"process": tuple(content["process"])})
+        if renewed is None or name not in self._known:
             return None
         worker = self._known[name]
         if (runs := worker.process_runs()) is not None:
@@ -305,12 +305,19 @@ class Claims:
         return worker if self._changed(name, renewed) else None
 
     def _changed(self, name: str, renewed: int) -> bool:
-        """Whether this time of a file was first seen less than `expires_s` ago."""
+        """Whether this time of a file was seen for less than `expires_s`.
+
+        Of the time between two looks at most half of `expires_s` counts: a file server that was away for longer stopped
+        whoever looks as well as whoever renews, who may come second when it is back.
+        """
         now = time.monotonic()
-        if self._watched.get(name, (None,))[0] != renewed:
+        before, looked, unchanged_s = self._watched.get(name, (None, now, 0.0))
+        unchanged_s += min(now - looked, self.expires_s / 2)
+        if before != renewed:
             self._seen_working |= {name} if name in self._watched else set()
-            self._watched[name] = (renewed, now)
-        return now - self._watched[name][1] < self.expires_s
+            unchanged_s = 0.0
+        self._watched[name] = (renewed, now, unchanged_s)
+        return unchanged_s < self.expires_s
 
     def _show_folder(self) -> None:
         """Make NFS read the folder anew: it does after a change from here."""

@@ -46,6 +46,32 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkey
     assert (tmp_path / "f").read_text() == "old"
 
 
+def test_a_file_server_that_moved_the_file_before_it_was_restarted_says_so_in_vain(tmp_path: Path, monkeypatch):
+    replace = os.replace
+
+    def moved_already(source, target):
+        replace(source, target)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(source))
+
+    monkeypatch.setattr(os, "replace", moved_already)
+    write_text(tmp_path / "f", "new")
+    assert (tmp_path / "f").read_text() == "new"
+    assert names(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_file_that_vanished_before_it_was_moved_is_an_error(tmp_path: Path, monkeypatch, old: bool):
+    def vanished(source, target):
+        Path(source).unlink()
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(source))
+
+    if old:
+        write_text(tmp_path / "f", "old")
+    monkeypatch.setattr(os, "replace", vanished)
+    with pytest.raises(FileNotFoundError):
+        write_text(tmp_path / "f", "new")
+
+
 def test_a_kill_at_any_moment_leaves_a_whole_file(tmp_path: Path):
     for wait_s in (0.0, 0.004, 0.011):
         process = subprocess.Popen(

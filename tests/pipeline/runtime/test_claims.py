@@ -1,10 +1,13 @@
 """Claims: of many rivals one gets a task; what a worker died with is taken over, and given up after three deaths."""
 
+import errno
+import io
 import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +24,27 @@ def elsewhere(claims, monkeypatch):
     other = Claims(claims.folder, NAMES, expires_s=claims.expires_s)
     other.me = module.Worker(**{**vars(other.me), "name": f"elsewhere-{id(other)}", "machine": "another"})
     return other
+
+
+@pytest.fixture
+def gone_while_read(monkeypatch):
+    """From its call on, files of a suffix are removed on another machine after they were opened, as NFS shows it."""
+    opening = Path.open
+
+    def begin(suffix, then=lambda: None):
+        class Stale(io.TextIOWrapper):
+            def read(self, size=-1):
+                then()
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+        def opened(path, mode="r", *arguments, **options):
+            stale = path.suffix == suffix and mode == "r"
+            return Stale(opening(path, "rb")) if stale else opening(path, mode, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", opened)
+
+    begin.end = lambda: monkeypatch.setattr(Path, "open", opening)
+    return begin
 
 
 @pytest.fixture
@@ -63,6 +87,28 @@ def test_what_is_given_back_counts_no_death(claims, tmp_path):
         assert claimed(claims) == 0
 
 
+def test_a_claim_given_back_while_it_is_read_is_held_by_nobody_yet(claims, tmp_path, gone_while_read):
+    rival = Claims(tmp_path, NAMES)
+    with rival.present(), claims.present():
+        assert claimed(rival) == 0
+        state = claims.look()
+        gone_while_read(".claim")
+        assert claims.claim("000000", state.tasks["000000"], {}) is None
+        assert claims.holder_of("000000", state.tasks["000000"]) == ""
+
+
+def test_a_worker_that_ends_while_its_file_is_read_does_not_live(claims, tmp_path, gone_while_read):
+    with Claims(tmp_path, NAMES).present():
+        gone_while_read(".json")
+        assert claims.look().workers == {}
+
+
+def test_what_is_made_here_is_read_again_when_it_is_replaced_meanwhile(claims, tmp_path, gone_while_read):
+    claims.agree(IDENTITY)
+    gone_while_read(".json", then=gone_while_read.end)
+    assert Identity.read(tmp_path / "claims.json") == IDENTITY
+
+
 def test_a_worker_whose_process_is_gone_is_dead_at_once(claims, tmp_path):
     program = (
         "import os, sys; from pathlib import Path; from pipeline.runtime.claims import Claims; "
@@ -94,7 +140,25 @@ def test_a_worker_elsewhere_is_dead_when_its_file_did_not_change_while_it_was_wa
         assert claims.certainly_lives(claims.living()[other.me.name])
         assert claimed(claims) is None, "50 s after its last change"
         now[0] += 11
+        assert claimed(claims) is None, "half of the minute counted of the 50 s without a look"
+        now[0] += 20
         assert claimed(claims) == 1
+
+
+def test_a_worker_elsewhere_lives_on_after_hours_in_which_nobody_could_look(claims, monkeypatch):
+    other = elsewhere(claims, monkeypatch)
+    now = [1000.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    with claims.present(), other.present():
+        assert claimed(other) == 0
+        assert claimed(claims) is None
+        now[0] += 7200  # the file server is away: whoever looks waits for it
+        assert claimed(claims) is None, "the other could not show that it lives either"
+        now[0] += 20
+        os.utime(claims.folder / "workers" / f"{other.me.name}.json")
+        assert claimed(claims) is None
+        now[0] += 25
+        assert claimed(claims) is None
 
 
 def test_a_claim_without_a_name_yet_is_held(claims, monkeypatch, tmp_path):
@@ -102,8 +166,9 @@ def test_a_claim_without_a_name_yet_is_held(claims, monkeypatch, tmp_path):
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     (tmp_path / "000000.0.claim").touch()
     with claims.present():
-        assert claimed(claims) is None
-        now[0] += 61
+        for _ in range(2):
+            assert claimed(claims) is None
+            now[0] += 30
         assert claimed(claims) == 1
 
 
