@@ -60,12 +60,15 @@ def columns_by_hamiltonian(path: Path) -> list[Arrays]:
 
 
 def repeat(numbers: Sequence[int], *, path: Path) -> Arrays:
+    """Those held out once, then the others again and again: what a store that grows repeats."""
     blocks = columns_by_hamiltonian(path)
-    rows = [
-        blocks[number % len(blocks)]
-        | {"hamiltonian": np.full_like(blocks[number % len(blocks)]["hamiltonian"], number)}
-        for number in numbers
-    ]
+    n_held_out = sum(bool(block["held_out"][0]) for block in blocks)
+    rows = []
+    for number in numbers:
+        block = blocks[
+            number if number < n_held_out else n_held_out + (number - n_held_out) % (len(blocks) - n_held_out)
+        ]
+        rows.append(block | {"hamiltonian": np.full_like(block["hamiltonian"], number)})
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -12,7 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.dataset_size import STORE, columns_by_hamiltonian, recipe
+import numpy as np
+
+from benchmarks.dataset_size import CLONE, STORE, columns_by_hamiltonian, recipe
 from pipeline.runtime.execution import Execution
 from pipeline.runtime.shards import generate_store
 from stores.zarr_store import open_store
@@ -21,21 +23,26 @@ from tests.stores.remotes.proxy import proxied
 from tests.stores.remotes.s3_server import s3_server
 
 SIZES = (14_266, 100_000, 600_000)
-CLONE = Path(__file__).resolve().parents[1]
 MB = 1e6
 
 
 def main() -> None:
     if sys.argv[1:2] == ["--row"]:
-        n_rows, n_blocks = open_store(CLONE / STORE).sizes["sample"], len(columns_by_hamiltonian(CLONE / STORE))
-        n = round(int(sys.argv[2]) * n_blocks / n_rows)
+        sizes = [n_hamiltonians(factor * int(sys.argv[2])) for factor in (1, 1.1)]
         with tempfile.TemporaryDirectory() as name:
-            print("| " + " | ".join(grown(Path(name) / "repository", n, round(1.1 * n))) + " |", flush=True)
+            print("| " + " | ".join(grown(Path(name) / "repository", *sizes)) + " |", flush=True)
         return
     print("| spectra | MB | files | shards made | pushed, MB | grown to | MB | files | shards made | pushed, MB | % |")
     print("|---" * 11 + "|", flush=True)
     for n_spectra in [int(word) for word in sys.argv[1:]] or SIZES:  # each with a server that knows nothing yet
         subprocess.run([sys.executable, __file__, "--row", str(n_spectra)], check=True)
+
+
+def n_hamiltonians(n_spectra: float) -> int:
+    """For so many spectra; those held out have fewer each."""
+    blocks = columns_by_hamiltonian(CLONE / STORE)
+    others = [len(block["hamiltonian"]) for block in blocks if not block["held_out"][0]]
+    return len(blocks) + round((n_spectra - sum(len(block["hamiltonian"]) for block in blocks)) / np.mean(others))
 
 
 def grown(folder: Path, *sizes: int) -> list[str]:
@@ -51,8 +58,8 @@ def grown(folder: Path, *sizes: int) -> list[str]:
     with s3_server() as server, proxied(server.port) as proxy:
         set_remote(folder, server.url(proxy.port), server.settings(proxy.port))
         set_credentials(folder, server.credentials)
-        for n_hamiltonians in sizes:
-            generate_store(recipe(n_hamiltonians), Execution(scheduler="serial"))
+        for size in sizes:
+            generate_store(recipe(size), Execution(scheduler="serial"))
             kept = len(list(Path(os.environ["LATENTLAW_SCRATCH"]).rglob("*.task")))
             assert dvc("add", "-q", str(STORE), cwd=folder).code == 0
             proxy.reset()
