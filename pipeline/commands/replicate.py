@@ -6,6 +6,7 @@ stopped run goes on where it was, and what it has so far can be read. The file h
 for and no others; those that are finished cost next to nothing to ask for again.
 """
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def main(options: ReplicateOptions) -> int:
     if any(problems):
         print("\n".join(filter(None, problems)), file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stage that runs ends with this command
     seeds = protocol.data_seeds(options.seeds)
     trainings = list(protocol.training_seeds)
     protocol.require_evaluation({f"seed {seed}": seed for seed in (*seeds, *trainings)})

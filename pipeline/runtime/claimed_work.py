@@ -16,10 +16,12 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from pipeline.runtime.check_params import wrong_params
@@ -46,7 +48,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--begun", type=int, default=None, help="file descriptor for folder and names")
     asked, parent = parser.parse_args(), os.getppid()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the end of a job is a Ctrl-C: claims are given back
+    asked_to_end = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        """The end of a job is a Ctrl-C: claims are given back."""
+        asked_to_end.set()  # for where the exception is lost, as in a callback of compiled code
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, end)
     try:
         recipe = recipe_of_stage(asked.stage)
     except (Exception, KeyboardInterrupt) as error:
@@ -59,7 +68,7 @@ def main() -> int:
             expires_s=asked.expires,
             seconds=None if asked.minutes is None else 60 * asked.minutes,
             begun=partial(_tell, asked.begun),
-            goes_on=lambda: os.getppid() == parent,
+            goes_on=lambda: os.getppid() == parent and not asked_to_end.is_set(),
         )
     except (Exception, KeyboardInterrupt) as error:
         return explained(asked.stage, error, recipe.ends_run)
@@ -177,7 +186,7 @@ def work(
             name, number = mine
             start = time.monotonic()
             try:
-                kept.write(name, _solved(recipe, items[name]))
+                kept.write(name, _solved(recipe, items[name], goes_on))
             except _Failed as failed:
                 claims.fail(name, str(failed))
             finally:
@@ -189,11 +198,11 @@ class _Failed(Exception):
     """A shard on which the code failed."""
 
 
-def _solved(recipe: Recipe, items: Sequence[Any]) -> Arrays:
+def _solved(recipe: Recipe, items: Sequence[Any], goes_on: Callable[[], bool]) -> Arrays:
     try:
         return recipe.solve_shard(items)
     except Exception as error:
-        if interrupted(error):
+        if interrupted(error) or not goes_on():  # an interruption that was lost may be what made it fail
             raise KeyboardInterrupt from None
         if isinstance(error, recipe.ends_run):
             raise

@@ -134,6 +134,21 @@ def test_a_failure_of_the_code_is_recorded_with_its_reason(here):
     assert not list(FOLDER.glob("*.failed"))
 
 
+def test_what_fails_as_a_worker_is_told_to_end_is_no_failure_of_the_code(here):
+    """Seen with Numba: the exception of the signal was lost in a callback, then no compiled function was there."""
+    told = []
+
+    def swallows(numbers):
+        told.append("SIGTERM")
+        raise RuntimeError("no compiled object yet for <Library 'traced'>")
+
+    made = recipe(solve_shard=swallows)
+    with pytest.raises(KeyboardInterrupt):
+        work(made, identity_of("kondo_temperatures", made), goes_on=lambda: not told)
+    assert claim_status(FOLDER, NAMES).failed == {} and told == ["SIGTERM"]
+    assert not list(FOLDER.glob("*.claim"))
+
+
 class Missing(RuntimeError):
     pass
 
