@@ -1,4 +1,4 @@
-"""What a dataset of spectra costs when it grows by a tenth: shards made, bytes pushed to S3.
+"""What a dataset of spectra costs when `n_hamiltonians` grows by a tenth: shards made, bytes pushed to S3.
 
     PYTHONPATH=. python benchmarks/growth.py [N_SPECTRA ...]     after `latentlaw repro spectra`; prints a table
 
@@ -28,7 +28,7 @@ MB = 1e6
 
 def main() -> None:
     if sys.argv[1:2] == ["--row"]:
-        sizes = [n_hamiltonians(factor * int(sys.argv[2])) for factor in (1, 1.1)]
+        sizes = n_hamiltonians(int(sys.argv[2]))
         with tempfile.TemporaryDirectory() as name:
             print("| " + " | ".join(grown(Path(name) / "repository", *sizes)) + " |", flush=True)
         return
@@ -38,11 +38,13 @@ def main() -> None:
         subprocess.run([sys.executable, __file__, "--row", str(n_spectra)], check=True)
 
 
-def n_hamiltonians(n_spectra: float) -> int:
-    """For so many spectra; those held out have fewer each."""
+def n_hamiltonians(n_spectra: int) -> list[int]:
+    """For so many spectra, and for a tenth more `n_hamiltonians`; held-out ones have fewer spectra, and stay."""
     blocks = columns_by_hamiltonian(CLONE / STORE)
-    others = [len(block["hamiltonian"]) for block in blocks if not block["held_out"][0]]
-    return len(blocks) + round((n_spectra - sum(len(block["hamiltonian"]) for block in blocks)) / np.mean(others))
+    rows = np.array([len(block["hamiltonian"]) for block in blocks])
+    held_out = np.array([block["held_out"][0] for block in blocks])
+    n = round((n_spectra - rows[held_out].sum()) / rows[~held_out].mean())
+    return [int(held_out.sum()) + n, int(held_out.sum()) + round(1.1 * n)]
 
 
 def grown(folder: Path, *sizes: int) -> list[str]:
