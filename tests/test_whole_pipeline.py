@@ -113,7 +113,7 @@ def test_dvc_shows_metrics_and_plots(clone: Path, command: str):
 def test_dvc_compares_the_run_with_what_is_published(clone: Path):
     reply = run(clone, "dvc", "metrics", "diff", "--json")
     assert reply.returncode == 0, reply.stderr
-    n_spectra = json.loads(reply.stdout)["reports/metrics/spectra.json"]["n_spectra"]
+    n_spectra = json.loads(reply.stdout)["reports/metrics/headline.json"]["n_spectra"]
     assert n_spectra["old"] != n_spectra["new"]
 
 
