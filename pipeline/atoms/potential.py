@@ -9,7 +9,6 @@ Errors are those of the ensemble's mean. A stage that was killed goes on from it
 the end.
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -53,8 +52,10 @@ def main() -> None:
             )
     PotentialMetrics.of(_metrics(trained, params)).write()
     PotentialDetails.of(_details(trained, params)).write()
-    for one in trained:  # checkpoints and data; the trainings themselves are kept, as shards are
-        shutil.rmtree(scratch / one.job.name, ignore_errors=True)
+    for one in trained:  # checkpoints and data; the trainings themselves are kept, as shards are, and their curves
+        for file in [path for path in (scratch / one.job.name).rglob("*") if path.is_file()]:
+            if not any(curves in file.parents for curves in one.curves):
+                file.unlink()
 
 
 def _ensemble(store: str, model: str, params: PotentialParams, *, fraction: float = 1.0) -> EnsembleJob:

@@ -113,7 +113,7 @@ def test_images_that_cannot_be_described_are_named_by_their_rows(monkeypatch):
             settings=SETTINGS,
             shape=(32, 40),
         )
-    with pytest.raises(GenerationError, match="000001: ValueError: images: found NaN"):
+    with pytest.raises(GenerationError, match=r"[0-9a-f]{24}: ValueError: images: found NaN"):
         generate(PARAMS)
 
 

@@ -6,6 +6,7 @@ moto keeps its buckets in the memory of the process: servers of one process are 
 import contextlib
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ def s3_server() -> Iterator[Server]:
     anyone = {**endpoint, "aws_access_key_id": "setup", "aws_secret_access_key": "setup"}
     boto3.client("s3", **anyone).create_bucket(Bucket=BUCKET)
     iam = boto3.client("iam", **anyone)
-    writer, reader = user(iam, "writer", ["s3:*"]), user(iam, "reader", ["s3:Get*", "s3:List*", "s3:Head*"])
+    writer, reader = user(iam, ["s3:*"]), user(iam, ["s3:Get*", "s3:List*", "s3:Head*"])
     settings.INITIAL_NO_AUTH_ACTION_COUNT = ActionAuthenticatorMixin.request_count = 0
     keys = {"aws_access_key_id": writer["access_key_id"], "aws_secret_access_key": writer["secret_access_key"]}
     bucket = boto3.resource("s3", **endpoint, **keys).Bucket(BUCKET)
@@ -80,7 +81,8 @@ class QuietHandler(MotoRequestHandler):
         pass
 
 
-def user(iam: Any, name: str, actions: list[str]) -> dict[str, str]:
+def user(iam: Any, actions: list[str]) -> dict[str, str]:
+    name = uuid.uuid4().hex  # earlier ones of this process are still there
     iam.create_user(UserName=name)
     statement = [{"Effect": "Allow", "Action": actions, "Resource": "*"}]
     policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
