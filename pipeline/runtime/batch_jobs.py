@@ -10,7 +10,7 @@ import math
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -110,6 +110,10 @@ class BatchJobs:
         self._ask_at = time.monotonic() + ASK_EVERY_S
         return self._answer
 
+    def say_closed(self) -> None:
+        """Before the cluster closes, which cancels the jobs."""
+        _say_closed(self.cluster.workers.values())
+
     def _numbers(self) -> dict[str, str | None]:
         """The number of every job asked for; None where the queue refused."""
         jobs = self.cluster.workers
@@ -160,8 +164,7 @@ class BatchJobs:
         for name in [name for name, number in self._numbers().items() if number is None]:
             del asked[name]
             gone += [self.cluster.workers[name]] if name in self.cluster.workers else []
-        for job in gone:  # dask-jobqueue forgets to say so, and Dask asserts it in the end
-            job.status = type(job.status).closed
+        _say_closed(gone)
         taken = [name for name in new if name in asked]
         self._submitted_s |= dict.fromkeys(taken, time.monotonic())
         self._states |= dict.fromkeys(taken, JobState("submitted"))
@@ -206,6 +209,12 @@ class BatchJobs:
         finally:
             self.record(sorted(set(filter(None, self._numbers().values())) - before))
         return ""
+
+
+def _say_closed(jobs: Iterable[Any]) -> None:
+    """dask-jobqueue forgets to, and Dask asserts it in the end of all that are not yet collected as garbage."""
+    for job in jobs:
+        job.status = type(job.status).closed
 
 
 def job_of(worker_name: object) -> str:

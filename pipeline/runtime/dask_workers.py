@@ -349,8 +349,9 @@ def _of_jobs(execution: Execution, n_items: int, stack: contextlib.ExitStack) ->
     folder = stack.enter_context(driver_folder())
     cluster = stack.enter_context(batch_cluster(system, execution.jobs, folder, dashboard=execution.dashboard))
     client = stack.enter_context(Client(cluster))  # type: ignore[no-untyped-call]
-    record = partial(record_jobs, folder, name)
-    return Workers(client, execution, BatchJobs(system, cluster, execution.jobs, execution.workers or 1, record))
+    jobs = BatchJobs(system, cluster, execution.jobs, execution.workers or 1, partial(record_jobs, folder, name))
+    stack.callback(jobs.say_closed)
+    return Workers(client, execution, jobs)
 
 
 def batch_cluster(system: BatchSystem, settings: JobSettings, keys: Path, *, dashboard: bool = False) -> Any:  # noqa: ANN401

@@ -243,6 +243,20 @@ def test_a_limit_on_the_number_of_jobs_is_told_once_and_the_run_goes_on_with_tho
     assert told == ["PBS refused all but 1 jobs: qsub: would exceed limit on jobs; asked again every 0.3 s"]
 
 
+def test_the_end_does_not_depend_on_when_jobs_are_collected_as_garbage(fake, monkeypatch):
+    """Dask asserts at the end that all jobs which still exist are closed, and dask-jobqueue does not say so of any."""
+    fake("pbs")
+    keep, held = batch_jobs.BatchJobs.keep, []
+
+    def holding(self, *arguments, **options):
+        held.extend(self.cluster.workers.values())
+        return keep(self, *arguments, **options)
+
+    monkeypatch.setattr(batch_jobs.BatchJobs, "keep", holding)
+    results = dict(run_tasks(nap, range(4), Execution(scheduler="pbs", workers=1, jobs=JobSettings(memory="500MB"))))
+    assert results == {number: number for number in range(4)} and held
+
+
 def kills_its_job_once(task):
     folder, number = task
     first = Path(folder) / "first"
