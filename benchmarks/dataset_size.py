@@ -28,7 +28,7 @@ from stores.validate import require_valid
 from stores.zarr_store import open_store
 
 SIZES = (1_000, 10_000, 100_000, 600_000)
-PER_SHARD = 256  # of profiles/paper.yaml
+PER_SHARD = 256  # ten times what params.yaml has: here a shard costs next to nothing
 STEPS = ("draw", "shards", "assemble", "validate", "dvc add", "dvc push", "open one row", "read one column")
 STORE = Path("data/spectra.zarr")
 CLONE = Path(__file__).resolve().parents[1]
