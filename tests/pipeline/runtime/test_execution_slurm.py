@@ -206,7 +206,6 @@ def test_after_scancel_of_every_job_all_tasks_end(two_jobs, capfd):
 def test_jobs_of_a_node_that_fails_are_replaced_or_come_again_from_the_queue(two_jobs, capfd, requeued):
     """SLURM puts them back into the queue by itself, unless told not to; either way every task ends."""
     node = subprocess.run(["sinfo", "-h", "-o", "%n"], capture_output=True, text=True, check=True).stdout.strip()
-
     down = ["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"]  # its slurmd brings it back at once
     timer = threading.Timer(20, subprocess.run, [down], {"check": True})
     timer.start()
