@@ -7,7 +7,8 @@ decides what two formulas of different shape have in common: log(u/2)/2 and log 
 of f at u_0 2^k in multiple precision, as the solution of a linear system with N_INVERSE inverse powers; the error
 falls as u_0^-(N_INVERSE + 1). The same from another u_0 must agree, else f has no such expansion (u^1.1, log log u,
 exp): NoExpansion. So a power that is hidden where the formula was fitted is still found, and nothing that fits well
-for a while passes for one. `growth` asks less: the linear coefficient, which a formula may have without the rest.
+for a while passes for one. A formula may have the leading terms without the rest, as log(u - log u) has a power of u
+and no 1/u: `growth` asks for the linear coefficient alone, `power` for it, the power and the constant.
 """
 
 import math
@@ -18,11 +19,12 @@ from typing import Any
 
 import mpmath
 
-__all__ = ["MP", "PRECISE_FUNCTIONS", "Expansion", "NoExpansion", "expand_at_infinity", "growth"]
+__all__ = ["MP", "PRECISE_FUNCTIONS", "Expansion", "NoExpansion", "expand_at_infinity", "growth", "power"]
 
 DIGITS = 150
 N_INVERSE = 6
 FIRST = 2.0**20
+FAR = (150, 230)  # powers of 2 of the two large arguments between which a limit must not move
 AGREEMENT = 1e-6
 MP = mpmath.MPContext()  # of its own: mpmath's global precision is shared by all threads
 MP.dps = DIGITS
@@ -56,13 +58,27 @@ def expand_at_infinity(function: Callable[[Any], Any]) -> Expansion:
 
 def growth(function: Callable[[Any], Any]) -> float:
     """lim f(u) / u, whatever grows more slowly. Raises NoExpansion where there is none."""
+    return float(limit(lambda u: (function(2 * u) - function(u)) / u, "slopes"))
+
+
+def power(function: Callable[[Any], Any]) -> tuple[float, float, float]:
+    """(linear, logarithm, constant) of f(u) = linear u + logarithm log u + constant + o(1). Raises NoExpansion."""
+    linear = limit(lambda u: (function(2 * u) - function(u)) / u, "slopes")
+    # f(4u) - 3 f(2u) + 2 f(u) = -logarithm log 2, whatever the linear term is
+    logarithm = limit(lambda u: (3 * function(2 * u) - function(4 * u) - 2 * function(u)) / MP.log(2), "powers")
+    constant = limit(lambda u: 2 * function(u) - function(2 * u) - logarithm * (MP.log(u) - MP.log(2)), "constants")
+    return float(linear), float(logarithm), float(constant)
+
+
+def limit(sequence: Callable[[Any], Any], what: str) -> Any:  # noqa: ANN401 - a number of the context MP
     try:
-        slopes = [float((function(2 * u) - function(u)) / u) for u in (MP.mpf(2) ** 150, MP.mpf(2) ** 230)]
+        values = [sequence(MP.mpf(2) ** exponent) for exponent in FAR]
+        near = abs(values[0] - values[1]) <= AGREEMENT * max(1, abs(values[0]))
     except (ArithmeticError, ValueError, TypeError) as error:
         raise NoExpansion(f"no value at a large argument ({error})") from error
-    if not abs(slopes[0] - slopes[1]) <= AGREEMENT * max(1.0, abs(slopes[0])):
-        raise NoExpansion(f"two large arguments give the slopes {rounded(slopes)}")
-    return slopes[1]
+    if not near:
+        raise NoExpansion(f"two large arguments give the {what} {rounded([float(MP.re(v)) for v in values])}")
+    return values[1]
 
 
 def solve(function: Callable[[Any], Any], factor: float) -> list[float]:

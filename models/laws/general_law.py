@@ -94,7 +94,7 @@ def find_kondo_law(
     relative = np.hypot(table.error / table.kondo_temperature, BAND * table.interaction)
     law, r2, judged, problem = None, None, None, None
     try:
-        law = search_in_stages(inputs, table.kondo_temperature, tuple(exponents), rows, engine_used, rules)
+        law = search_in_stages(inputs, table.kondo_temperature, tuple(exponents), rows, engine_used, rules, relative)
     except EngineError as error:
         problem = str(error)
     if law is not None:

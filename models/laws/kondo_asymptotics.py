@@ -13,7 +13,7 @@ prefactor   the whole intervals of both powers within PREFACTOR_TOLERANCE of 1/2
 constant    the interval of c holds -log(2)/2, at all xi
 correction  resolved: the interval of c_1 excludes 0; agrees: it is resolved and holds pi/2; both at all xi
 
-A formula that is no such expansion (log log u, u^1.1) has no powers; its exponent may still be right.
+Order by order: a formula that ends in log log u has an exponent and no powers; one with log(u)/u has powers and no c_1.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from models.laws.asymptotics import MP, PRECISE_FUNCTIONS, NoExpansion, expand_at_infinity, growth
+from models.laws.asymptotics import MP, PRECISE_FUNCTIONS, NoExpansion, expand_at_infinity, growth, power
 from models.laws.intervals import Interval, interval_of
 from models.laws.structure import Structure, bootstrap_constants
 from models.laws.symbolic_engine import FloatArray
@@ -82,26 +82,32 @@ def kondo_asymptotics(
         for constants in samples[np.isfinite(samples).all(axis=1)]
     ]
     lost = len(samples) - len(rows)
-    problems = [problem for *_, problem in rows if problem] + [f"{lost} refits failed"] * (lost > 0)
-    return verdict(
-        complete([slopes for slopes, _, _ in rows], len(samples)),
-        complete([table for _, table, _ in rows], len(samples)),
-        problems[0] if problems else None,
-        confidence,
+    problems = [row.problem for row in rows if row.problem] + [f"{lost} refits failed"] * (lost > 0)
+    slopes, powers, inverse = (
+        complete([getattr(row, name) for row in rows], len(samples)) for name in ("slopes", "powers", "inverse")
     )
+    return verdict(slopes, powers, inverse, problems[0] if problems else None, confidence)
 
 
-def judged(
-    functions: Sequence[Callable[..., Any]],
-) -> tuple[list[float] | None, list[list[float]] | None, str | None]:
-    """For every asymmetry the slope, and [p, power of Gamma, c, c_1]; None where there are none, and why."""
-    slopes, table = None, None
+@dataclass(kw_only=True)
+class Judged:
+    """Of one refit, for every asymmetry: the slope; [p, power of Gamma, c]; c_1. None where there are none, and why."""
+
+    slopes: list[float] | None = None
+    powers: list[list[float]] | None = None
+    inverse: list[float] | None = None
+    problem: str | None = None
+
+
+def judged(functions: Sequence[Callable[..., Any]]) -> Judged:
+    found = Judged()
     try:
-        slopes = [growth(partial(f, gamma=GAMMA)) for f in functions]
-        table = [expanded(f) for f in functions]
+        found.slopes = [growth(partial(f, gamma=GAMMA)) for f in functions]
+        found.powers = [powers_of(f) for f in functions]
+        found.inverse = [expand_at_infinity(partial(f, gamma=GAMMA)).inverse for f in functions]
     except NoExpansion as problem:
-        return slopes, table, str(problem)
-    return slopes, table, None
+        found.problem = str(problem)
+    return found
 
 
 def complete(samples: list[Any | None], n_samples: int) -> FloatArray | None:
@@ -128,37 +134,37 @@ def log_scale(
         columns = []
         for powers in exponents:
             column = MP.mpf(1)
-            for name, power in powers.items():
-                column *= energies[name] ** power
+            for name, exponent in powers.items():
+                column *= energies[name] ** exponent
             columns.append(column)
         return LINKED[link](model(*columns, *parameters))
 
     return value
 
 
-def expanded(function: Callable[..., Any]) -> list[float]:
-    """[p, power of Gamma, c, c_1] from the expansion in u; Gamma/D must be one power and change nothing else."""
-    here, there, farther = (
-        expand_at_infinity(partial(function, gamma=GAMMA * factor)) for factor in (1, MP.e, MP.e**2)
-    )
-    q, again = there.constant - here.constant, farther.constant - there.constant
-    moved = max(abs(there.linear - here.linear), abs(there.logarithm - here.logarithm), abs(q - again))
+def powers_of(function: Callable[..., Any]) -> list[float]:
+    """[p, power of Gamma, c]; Gamma/D must be one power and change nothing else."""
+    here, there, farther = (power(partial(function, gamma=GAMMA * factor)) for factor in (1, MP.e, MP.e**2))
+    q, again = there[2] - here[2], farther[2] - there[2]
+    moved = max(abs(there[0] - here[0]), abs(there[1] - here[1]), abs(q - again))
     if moved > 1e-6:
         raise NoExpansion("Gamma/D does not come in as a power")
-    p = here.logarithm
-    return [p, q - p, here.constant - q * float(MP.log(GAMMA)), here.inverse]
+    p = here[1]
+    return [p, q - p, here[2] - q * float(MP.log(GAMMA))]
 
 
 def verdict(
     slopes: FloatArray | None,  # (1 + n_bootstrap, n_asymmetries)
-    table: FloatArray | None,  # (1 + n_bootstrap, n_asymmetries, 4)
+    powers: FloatArray | None,  # (1 + n_bootstrap, n_asymmetries, 3)
+    inverse: FloatArray | None,  # (1 + n_bootstrap, n_asymmetries)
     problem: str | None,
     confidence: float,
 ) -> KondoAsymptotics:
     theory = np.array([pi / 2 * (x**2 - 1) / 4 for x in ASYMMETRIES])
     ratio = {} if slopes is None else intervals(slopes / theory, confidence)
-    p, q, c, c_1 = ({} if table is None else intervals(table[:, :, i], confidence) for i in range(4))
-    powers = [*p.values(), *q.values()]
+    p, q, c = ({} if powers is None else intervals(powers[:, :, i], confidence) for i in range(3))
+    c_1 = {} if inverse is None else intervals(inverse, confidence)
+    both = [*p.values(), *q.values()]
     resolved = bool(c_1) and all(i.low > 0 or i.high < 0 for i in c_1.values())
     return KondoAsymptotics(
         exponent_ratio=ratio,
@@ -167,7 +173,7 @@ def verdict(
         constant=c,
         inverse=c_1,
         exponent=bool(ratio) and all(within(i, 1.0, EXPONENT_TOLERANCE) for i in ratio.values()),
-        prefactor=bool(powers) and all(within(i, 0.5, PREFACTOR_TOLERANCE) for i in powers),
+        prefactor=bool(both) and all(within(i, 0.5, PREFACTOR_TOLERANCE) for i in both),
         constant_agrees=bool(c) and all(i.low <= -log(2) / 2 <= i.high for i in c.values()),
         correction_resolved=resolved,
         correction_agrees=resolved and all(i.low <= pi / 2 <= i.high for i in c_1.values()),

@@ -9,8 +9,10 @@ skeleton   the simplest formula of all seeds that leaves at most REST of the var
 remainder  the target less the skeleton, searched anew; skeleton plus remainder refitted together; again with the
            better coefficients (backfitting), n_rounds times. The target's scale is then that of what is still unknown.
 choice     of all formulas of all stages the simplest whose mean squared error on the validation rows is at most
-           SLACK times the smallest there. Validation rows are half of the rows with the largest `order`, which no
-           engine saw, and half of the random test rows; the other halves are for the report and choose nothing.
+           SLACK times the smallest there, or that of the labels themselves: what lies closer together than the
+           labels' own errors, the labels cannot tell apart. Validation rows are half of the rows with the largest
+           `order`, which no engine saw, and half of the random test rows; the other halves are for the report and
+           choose nothing.
 
 An engine that returns nothing is recorded in `failures` and ends the search only where no stage gave a formula.
 """
@@ -91,15 +93,16 @@ def search_in_stages(
     rows: StagedRows,
     engine: SymbolicEngine,
     rules: StagedRules,
+    errors: FloatArray | None = None,  # (n_samples,), relative, of the target; None: exact
 ) -> StagedLaw:
     """Raises EngineFailed where the engine gave no usable formula at all, ValueError for targets that are not > 0."""
     if not (target > 0).all():
         raise ValueError(f"target: found {int((~(target > 0)).sum())} values that are not positive")
     failures: list[str] = []
     fronts = {name: link_front(name, inputs, target, names, rows, engine, rules, failures) for name in LINKS}
-    errors = {name: best_error(fronts[name], name, inputs, target, rows) for name in LINKS}
-    link = min(errors, key=lambda name: errors[name])
-    if not np.isfinite(errors[link]):
+    link_errors = {name: best_error(fronts[name], name, inputs, target, rows) for name in LINKS}
+    link = min(link_errors, key=lambda name: link_errors[name])
+    if not np.isfinite(link_errors[link]):
         reason = "; ".join(failures) or "none is finite on the validation rows"
         raise EngineFailed(engine.name, f"no usable formula with any link ({reason})", "raise its budget")
     linked = LINKS[link][0](target)
@@ -108,12 +111,13 @@ def search_in_stages(
     for number in range(rules.n_rounds):
         skeleton = with_coefficients_of(choose(found, inputs, linked, rows), skeleton)
         found += remainder(skeleton, inputs, linked, names, rows, engine, rules, number, failures)
-    chosen = choose(found, inputs, linked, rows)
+    steps = 0.0 if errors is None else (LINKS[link][0](target * (1 + errors)) - linked)[rows.validation]
+    chosen = choose(found, inputs, linked, rows, resolution=float(np.mean(np.square(steps))))
     inverse = LINKS[link][1]
     predicted = inverse(chosen.predict(inputs))
     return StagedLaw(
         link=link,
-        link_errors=errors,
+        link_errors=link_errors,
         equation=chosen,
         skeleton=first,
         front=pareto_front(found),
@@ -212,13 +216,15 @@ def remainder(
     return pareto_front([equation for equation in whole if equation is not None])
 
 
-def choose(found: list[Equation], inputs: FloatArray, linked: FloatArray, rows: StagedRows) -> Equation:
-    """The simplest within SLACK of the smallest mean squared error on validation rows."""
+def choose(
+    found: list[Equation], inputs: FloatArray, linked: FloatArray, rows: StagedRows, *, resolution: float = 0.0
+) -> Equation:
+    """The simplest with a mean squared error on validation rows within SLACK of the smallest, or below `resolution`."""
     held = rows.validation
     with np.errstate(all="ignore"):
         errors = np.array([np.mean((e.predict(inputs[held]) - linked[held]) ** 2) for e in found])
     errors = np.where(np.isfinite(errors), errors, np.inf)
-    allowed = [i for i in range(len(found)) if errors[i] <= SLACK * errors.min()]
+    allowed = [i for i in range(len(found)) if errors[i] <= max(SLACK * errors.min(), resolution)]
     return found[min(allowed, key=lambda i: (found[i].complexity, errors[i]))]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from models.laws.asymptotics import PRECISE_FUNCTIONS, NoExpansion, expand_at_infinity, growth
+from models.laws.asymptotics import PRECISE_FUNCTIONS, NoExpansion, expand_at_infinity, growth, power
 from models.laws.canonical import canonicalise
 from models.laws.kondo_asymptotics import KondoAsymptotics, kondo_asymptotics
 from models.laws.structure import structure_of
@@ -61,6 +61,19 @@ def test_a_slower_correction_leaves_the_growth_but_a_faster_one_does_not():
             growth(function(text))
 
 
+def test_the_power_of_a_logarithm_with_a_slow_correction_is_found_though_it_has_no_expansion():
+    f = function("-pi*u/8 + .49*log(1.2*u - log(u) + 5.9) + 2")
+    assert power(f) == pytest.approx((-pi / 8, 0.49, 2 + 0.49 * log(1.2)), abs=1e-9)
+    with pytest.raises(NoExpansion):
+        expand_at_infinity(f)
+
+
+@pytest.mark.parametrize("text", ["log(log(.044*u + 1.5))", ".12*log(u)**2", "u**.1", "u*log(u)"])
+def test_what_is_no_power_times_an_exponential_has_no_power(text):
+    with pytest.raises(NoExpansion):
+        power(function(text))
+
+
 def judge(text: str, target: np.ndarray, error: float = 0.0, raw: bool = False) -> KondoAsymptotics:
     if raw:
         inputs, names = np.stack([RATIO * GAMMA, XI * RATIO * GAMMA, GAMMA], 1), ("U", "e", "G")
@@ -113,6 +126,12 @@ def test_a_logarithm_that_fits_well_does_not_pass_for_the_correction():
 def test_a_formula_without_an_expansion_keeps_its_exponent_and_nothing_else():
     found = judge("1.57*u*x*(1 + x) + log(log(.044*u + 1.5)) + log(g)", LAW + NOISE)
     assert found.exponent and not found.prefactor and not found.correction_resolved
+    assert found.inverse == {} and found.problem is not None
+
+
+def test_a_formula_with_a_slow_correction_keeps_its_powers_and_resolves_no_correction():
+    found = judge("1.57*u*x*(1 + x) + .5*log(1.2*u - log(u) + 5.9) + log(g)", LAW + NOISE)
+    assert found.exponent and found.prefactor and not found.correction_resolved
     assert found.inverse == {} and found.problem is not None
 
 

@@ -55,6 +55,18 @@ def test_the_logarithm_is_chosen_by_held_out_rows_and_the_stages_add_up():
     assert found.error_report < 1e-6
 
 
+def test_of_formulas_that_the_labels_cannot_tell_apart_the_simpler_is_taken():
+    rows = split_in_stages(RATIO, RULES)
+    target = np.exp(LOG_T + 1e-5 * np.sin(RATIO))  # smooth, and below the errors of labels
+    engine = Answers(SKELETON, REST, "log(U_per_Gamma) + 1/U_per_Gamma + (U_per_Gamma/30)**3/(1 + 40/U_per_Gamma)")
+    exact = search_in_stages(INPUTS, target, NAMES, rows, engine, RULES)
+    coarse = search_in_stages(INPUTS, target, NAMES, rows, engine, RULES, np.full(N, 5e-4))
+    assert coarse.equation.complexity <= exact.equation.complexity
+    assert coarse.equation.terms.keys() == {*coarse.skeleton.terms, "log(U_per_Gamma)", "1/U_per_Gamma"}
+    coarser = search_in_stages(INPUTS, target, NAMES, rows, engine, RULES, np.full(N, 10.0))
+    assert coarser.equation.complexity < coarse.equation.complexity
+
+
 def test_a_target_that_is_no_exponential_is_left_as_it_is():
     rows = split_in_stages(RATIO, RULES)
     found = search_in_stages(INPUTS, 2 + RATIO / 10, NAMES, rows, Answers("U_per_Gamma"), RULES)
