@@ -5,9 +5,11 @@ link       y itself, its fourth root or its logarithm: the engine searches g(y) 
            validation rows is taken. That y is an exponential is found where the logarithm wins, or where exp stands in
            the formula of another link.
 skeleton   the simplest formula of all seeds that leaves at most REST of the variance of g(y) on the training rows: what
-           the first search settles. Its coefficients are taken from the best formula so far, where that has its terms.
-remainder  the target less the skeleton, searched anew; skeleton plus remainder refitted together; again with the
-           better coefficients (backfitting), n_rounds times. The target's scale is then that of what is still unknown.
+           the first search settles.
+remainder  the target less the skeleton, searched anew; skeleton plus remainder refitted together. The target's scale
+           is then that of what is still unknown. The simplest formula that leaves at most REST of what the skeleton
+           left is the skeleton of the next round, of n_rounds: it grows as an expansion does, the large terms first.
+sums       of few terms out of all the formulas (models.laws.recombination).
 choice     of all formulas of all stages the simplest whose mean squared error on the validation rows is at most
            SLACK times the smallest there, or that of the labels themselves: what lies closer together than the
            labels' own errors, the labels cannot tell apart. Validation rows are half of the rows with the largest
@@ -24,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.laws.canonical import Equation, canonicalise, term_columns
+from models.laws.recombination import recombined
 from models.laws.selection import canonical_front, pareto_front
 from models.laws.symbolic_engine import EngineFailed, FloatArray, FrontResult, SymbolicEngine
 
@@ -109,8 +112,9 @@ def search_in_stages(
     found = list(fronts[link])
     skeleton = first = settled(found, linked[rows.train])
     for number in range(rules.n_rounds):
-        skeleton = with_coefficients_of(choose(found, inputs, linked, rows), skeleton)
         found += remainder(skeleton, inputs, linked, names, rows, engine, rules, number, failures)
+        skeleton = grown(skeleton, found)
+    found += recombined(found, inputs[rows.train], linked[rows.train])
     steps = 0.0 if errors is None else (LINKS[link][0](target * (1 + errors)) - linked)[rows.validation]
     chosen = choose(found, inputs, linked, rows, resolution=float(np.mean(np.square(steps))))
     inverse = LINKS[link][1]
@@ -195,6 +199,12 @@ def settled(front: list[Equation], linked: FloatArray) -> Equation:
     return min(good, key=lambda e: e.complexity) if good else min(front, key=lambda e: e.loss)
 
 
+def grown(skeleton: Equation, found: list[Equation]) -> Equation:
+    """The simplest formula that leaves at most REST of what `skeleton` leaves; where there is none, `skeleton`."""
+    good = [e for e in found if e.loss <= REST * skeleton.loss]
+    return min(good, key=lambda e: (e.complexity, e.loss), default=skeleton)
+
+
 def remainder(
     skeleton: Equation,
     inputs: FloatArray,
@@ -226,8 +236,3 @@ def choose(
     errors = np.where(np.isfinite(errors), errors, np.inf)
     allowed = [i for i in range(len(found)) if errors[i] <= max(SLACK * errors.min(), resolution)]
     return found[min(allowed, key=lambda i: (found[i].complexity, errors[i]))]
-
-
-def with_coefficients_of(best: Equation, skeleton: Equation) -> Equation:
-    """The skeleton with the coefficients its terms have in the better formula."""
-    return replace(skeleton, terms={text: best.terms.get(text, c) for text, c in skeleton.terms.items()})

@@ -107,8 +107,10 @@ def library_terms(
     return [labels[i] for i in usable], np.stack([columns[i] for i in usable], axis=1)
 
 
-def search_subsets(columns: FloatArray, target: FloatArray, max_terms: int, beam: int) -> list[tuple[int, ...]]:
-    """The KEPT_PER_SIZE best subsets found of each size 1 ... max_terms."""
+def search_subsets(
+    columns: FloatArray, target: FloatArray, max_terms: int, beam: int, *, kept: int = KEPT_PER_SIZE
+) -> list[tuple[int, ...]]:
+    """The `kept` best subsets found of each size 1 ... max_terms."""
     centred = columns - columns.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=0)  # (n_samples, n_terms)
     gram, projection = centred.T @ centred, centred.T @ (target - target.mean())
@@ -131,7 +133,7 @@ def search_subsets(columns: FloatArray, target: FloatArray, max_terms: int, beam
         if not chosen:
             break
         subsets, explained = np.array(list(chosen), dtype=np.intp), np.array(list(chosen.values()))
-        found += list(chosen)[:KEPT_PER_SIZE]
+        found += list(chosen)[:kept]
     return found
 
 
