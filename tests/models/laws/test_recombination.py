@@ -1,5 +1,7 @@
 """Terms that stand in different formulas are brought together; what none of them holds is not made up."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def test_the_front_holds_no_term_that_was_not_found_and_falls():
     front = recombined(found, INPUTS, LAW)
     assert {t for e in front for t in e.terms} <= {t for e in found for t in e.terms}
     assert [e.complexity for e in front] == sorted({e.complexity for e in front})
-    assert all(a.loss > b.loss for a, b in zip(front, front[1:], strict=False))
+    assert all(a.loss > b.loss for a, b in pairwise(front))
 
 
 def test_a_term_that_is_not_finite_on_the_rows_is_left_out():
