@@ -24,6 +24,7 @@ from pipeline.commands.options.clone import (
     ValidateOptions,
 )
 from pipeline.commands.options.declaring import Options, declared, function_of
+from pipeline.commands.options.discover import DiscoverOptions
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
@@ -45,6 +46,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "experiments": (ExperimentsOptions, "experiments:main"),
     "publish": (PublishOptions, "publish:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),
+    "discover": (DiscoverOptions, "discover:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),
     "predict": (PredictOptions, "predict:main"),
