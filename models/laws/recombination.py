@@ -31,6 +31,8 @@ def recombined(
     symbols, names = found[0].symbols, found[0].names
     columns = {text: evaluate_text(text, inputs, symbols) for text in sorted({t for e in found for t in e.terms})}
     terms = [text for text, column in columns.items() if np.isfinite(column).all() and column.std() > 0]
+    if not terms:
+        return []
     table = np.stack([columns[text] for text in terms], axis=1)
     nodes = [complexity_of(sp.Float(1.5) * parse_equation(text, symbols)) + 1 for text in terms]
     sums = []

@@ -1,5 +1,6 @@
 """Terms that stand in different formulas are brought together; what none of them holds is not made up."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -37,5 +38,10 @@ def test_the_front_holds_no_term_that_was_not_found_and_falls():
 
 def test_a_term_that_is_not_finite_on_the_rows_is_left_out():
     found = equations("u*x + log(u)")
-    broken = found[0].__class__(**{**vars(found[0]), "terms": {**found[0].terms, "log(u - 30)": 1.0}})
+    broken = replace(found[0], terms={**found[0].terms, "log(u - 30)": 1.0})
     assert all("log(u - 30)" not in e.terms for e in recombined([broken], INPUTS, LAW))
+
+
+def test_formulas_without_a_usable_term_give_nothing():
+    constant = replace(equations("u*x")[0], terms={})
+    assert recombined([constant], INPUTS, LAW) == []
