@@ -13,6 +13,7 @@ import xarray as xr
 from pipeline.commands.options.discover import DiscoverOptions
 from pipeline.discover.page import page_of
 from pipeline.discover.study import FULL, QUICK, Study, result, study
+from pipeline.discover.units import group_columns, read_units
 from pipeline.runtime.records import write_json
 from stores.atomic import write_text
 from stores.building import building
@@ -36,9 +37,10 @@ def main(options: DiscoverOptions) -> None:
     )
     if table.n_dropped:
         print(f"{options.data}: left out {table.n_dropped} rows with values that are not finite", file=sys.stderr)
+    inputs = {name: table.columns[name] for name in options.input_names}
     found = study(
         table,
-        options.input_names,
+        group_columns(inputs, read_units(options.units)) if options.units else inputs,
         budget=QUICK if options.quick else FULL,
         symmetry=options.symmetry,
         seed=options.seed,

@@ -109,14 +109,17 @@ class Study:
 
 def study(
     table: CurveTable,
-    inputs: Sequence[str],
+    inputs: Mapping[str, Array],
     *,
     budget: Budget,
     symmetry: Literal["none", "mirror"],
     seed: int,
     report: Callable[[str], None] = lambda line: None,
 ) -> Study:
-    """`report` is told now and then how far it is. Raises ValueError where there are too few groups."""
+    """`inputs`: the columns (N,) that formulas are made of. `report` is called with how far it is.
+
+    Raises ValueError where there are too few groups.
+    """
     n_groups = len(np.unique(table.groups))
     if n_groups < LEAST_GROUPS:
         raise ValueError(
@@ -305,7 +308,7 @@ def _quantity(
 def _formula(
     latent: str,
     z_N: Array,
-    inputs: Sequence[str],
+    inputs: Mapping[str, Array],
     table: CurveTable,
     split_N: NDArray[np.int64],
     budget: Budget,
@@ -316,17 +319,17 @@ def _formula(
     rules = Rules(
         tolerance=0.0, confidence=0.95, n_bootstrap=100, n_seeds=budget.n_engine_seeds, max_rows=300, seed=seed
     )
-    columns_NV = np.column_stack([table.columns[name] for name in inputs])
-    nearest = max(range(len(inputs)), key=lambda i: abs(spearman(columns_NV[split_N != 2, i], z_N[split_N != 2])))
+    names, columns_NV = tuple(inputs), np.column_stack(list(inputs.values()))
+    nearest = max(range(len(names)), key=lambda i: abs(spearman(columns_NV[split_N != 2, i], z_N[split_N != 2])))
     shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(split_N == 0))
     limit = np.quantile(columns_NV[:, nearest], 0.85)
     inside = columns_NV[:, nearest] <= limit
     problem = Problem(
         target=latent,
         encoding="inputs",
-        names=tuple(inputs),
+        names=names,
         inputs=columns_NV,
-        units=(0,) * len(inputs),
+        units=(0,) * len(names),
         values=z_N,
         train=np.sort(shuffled[inside[shuffled]][: rules.max_rows]),
         test=np.flatnonzero((split_N == 2) & inside),
@@ -343,13 +346,13 @@ def _formula(
         found = discover(problem, engine, rules)
     except (EngineError, ValueError) as error:
         return Formula(
-            latent=latent, engine=engine.name, nearest=inputs[nearest], finding=None, front=(), problem=str(error)
+            latent=latent, engine=engine.name, nearest=names[nearest], finding=None, front=(), problem=str(error)
         )
     chosen = _good_on(np.flatnonzero((split_N == 1) & inside), found.front, columns_NV, z_N)
     return Formula(
         latent=latent,
         engine=engine.name,
-        nearest=inputs[nearest],
+        nearest=names[nearest],
         finding=score(chosen, problem, rules),
         front=found.front,
         problem=None,

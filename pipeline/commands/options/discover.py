@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pipeline.commands.options.declaring import Option, Options
+from pipeline.commands.options.declaring import Option, Options, message_of
 
 __all__ = ["DiscoverOptions"]
 
@@ -32,6 +32,13 @@ class DiscoverOptions(Options):
     known: Annotated[
         str, Option("other numbers of each row to compare latents with: q1,q2", metavar="Q,R", unset="none")
     ] = ""
+    units: Annotated[
+        str,
+        Option(
+            "of the inputs, and of the axis: a=kg/s^2,b=kg,axis=s; formulas are then made of dimensionless groups",
+            metavar="A=UNIT,B=UNIT", unset="formulas are made of the inputs as they are",
+        ),
+    ] = ""  # fmt: skip
     group: Annotated[
         str | None,
         Option("what rows share that are copies of one another", metavar="NAME", unset="equal inputs"),
@@ -61,6 +68,14 @@ class DiscoverOptions(Options):
             for name in self.input_names
             if not name.isidentifier()
         ]
+        if self.units:
+            from pipeline.discover.units import AXIS, read_units
+
+            found += [f"--units: {problem}" for problem in message_of(lambda: read_units(self.units))]
+            if not found and (unlike := sorted(set(self.input_names) ^ (read_units(self.units).keys() - {AXIS}))):
+                found.append(
+                    f"--units: found {', '.join(unlike)}, expected a unit for every input, 1 where it has none"
+                )
         if not given:
             found.append("--inputs, --known: found neither, expected at least one quantity to compare latents with")
         return found

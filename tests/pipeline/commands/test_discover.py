@@ -31,7 +31,9 @@ def test_a_folder_with_report_numbers_and_latents(data, monkeypatch):
     monkeypatch.setattr("pipeline.commands.discover.QUICK", steps.Budget(
         betas=(0.3,), n_seeds=2, n_steps=400, n_engine_seeds=1, generations=5))  # fmt: skip
     out = data.parent / "found"
-    answer = run(str(data), "--array", "curve", "--inputs", "rate", "--quick", "--out", str(out))
+    answer = run(
+        str(data), "--array", "curve", "--inputs", "rate", "--units", "rate=1/s,axis=s", "--quick", "--out", str(out)
+    )
     assert answer.exit_code == 0, answer.output
     record = json.loads((out / "discover.json").read_text())
     assert record["n_rows"] == N and record["best"]["rate"]["abs_spearman"] > 0.9
@@ -39,7 +41,8 @@ def test_a_folder_with_report_numbers_and_latents(data, monkeypatch):
     assert latents.sizes["sample"] == N and latents.sizes["latent"] == record["active_latents"]
     assert (out / "report.html").read_text().startswith("<!doctype html>")
     first = (out / "discover.json").read_bytes(), (out / "report.html").read_bytes()
-    run(str(data), "--array", "curve", "--inputs", "rate", "--quick", "--out", str(out))
+    assert "rate_axis" in record["formulas"][0]["equation"]
+    run(str(data), "--array", "curve", "--inputs", "rate", "--units", "rate=1/s,axis=s", "--quick", "--out", str(out))
     assert ((out / "discover.json").read_bytes(), (out / "report.html").read_bytes()) == first
 
 
@@ -47,6 +50,9 @@ def test_wrong_words_are_all_named_at_once(data):
     answer = run(str(data), "--array", "curve", "--inputs", "rate,a-b,rate", "--known", "rate")
     assert answer.exit_code == 2
     assert "'rate' twice" in answer.output and "'a-b'" in answer.output
+    units = run(str(data), "--array", "curve", "--inputs", "rate", "--units", "rate=1/s^x,size=m").output
+    assert "'rate=1/s^x'" in units
+    assert "found size" in run(str(data), "--array", "curve", "--inputs", "rate", "--units", "rate=1,size=m").output
     assert "found neither" in run(str(data), "--array", "curve").output
 
 

@@ -31,7 +31,7 @@ def table(n: int = N) -> CurveTable:
 
 @pytest.fixture(scope="module")
 def found():
-    return study(table(), ["rate", "size"], budget=BUDGET, symmetry="none", seed=0)
+    return study(table(), {"rate": RATE, "size": SIZE}, budget=BUDGET, symmetry="none", seed=0)
 
 
 def test_the_combination_that_shapes_the_curve_is_the_latent(found):
@@ -54,7 +54,7 @@ def test_test_rows_choose_nothing(found):
     spoilt.columns["product"][found.split_N == 2] = np.random.default_rng(2).permutation(
         spoilt.columns["product"][found.split_N == 2]
     )
-    other = study(spoilt, [], budget=BUDGET, symmetry="none", seed=0)
+    other = study(spoilt, {}, budget=BUDGET, symmetry="none", seed=0)
     np.testing.assert_array_equal(other.mean_NL, found.mean_NL)
     assert other.quantities["product"].held_out[NETWORK].coordinate == (
         found.quantities["product"].held_out[NETWORK].coordinate
@@ -77,10 +77,10 @@ def test_the_record_and_the_page_say_what_was_found(found):
 def test_images_have_a_page_too():
     curves = table()
     images = replace(curves, shape=(4, 6), axis_name="pixel")
-    seen = study(images, [], budget=replace(BUDGET, n_steps=60), symmetry="none", seed=0)
+    seen = study(images, {}, budget=replace(BUDGET, n_steps=60), symmetry="none", seed=0)
     assert "<svg" in page_of(seen, name="images", scale="linear")
 
 
 def test_too_few_groups_are_refused():
     with pytest.raises(ValueError, match="found 30 groups of independent rows, expected at least 70"):
-        study(table(30), ["rate"], budget=BUDGET, symmetry="none", seed=0)
+        study(table(30), {"rate": RATE[:30]}, budget=BUDGET, symmetry="none", seed=0)
