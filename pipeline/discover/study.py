@@ -8,7 +8,9 @@
    is scored on test rows (models.laws.held_out). Beside the network: principal components, and summaries of the curve
    that need no learning.
 5. A general engine looks for a formula of each active latent by the inputs (models.laws.discovery). It sees training
-   rows, without those of the largest values of the input that the latent follows most; validation rows choose.
+   rows, without those of the largest values of the input that the latent follows most. On validation rows the simplest
+   formula is taken that is good enough: within LOSS_SLACK of the best, or off by less than the latent is uncertain, or
+   than UNEXPLAINED of its variance.
 
 Suffixes: N rows, L latents, S steps, W points.
 """
@@ -43,7 +45,7 @@ Array = NDArray[np.float64]
 SHARE = 1 / 7  # of the groups, for validation and for test
 ACTIVE_NATS = 0.05
 ERROR_SLACK = 1.25
-LOSS_SLACK = 1.5
+LOSS_SLACK, UNEXPLAINED = 1.5, 0.01
 N_LATENT, N_ODD, HIDDEN = 6, 2, (192, 96)
 BATCH, LEARNING_RATE, WEIGHT_DECAY, NESTED_DROPOUT = 128, 3e-3, 1e-4, 0.3
 N_FOLDS, N_NEIGHBOURS, N_BOOTSTRAP = 5, 10, 200
@@ -81,7 +83,7 @@ class Formula:
     engine: str
     nearest: str  # the input whose largest values are kept for extrapolation
     finding: Finding | None
-    front: Sequence[Equation]
+    front: Sequence[tuple[Equation, float]]  # simple ones first, with R2 on validation rows
     problem: str | None
 
 
@@ -151,8 +153,8 @@ def study(
     report("what the latents know")
     quantities = {name: _quantity(values, sets, table, split_N, seed) for name, values in table.columns.items()}
     formulas = [
-        _formula(name, z_N, inputs, table, split_N, budget, seed, report)
-        for name, z_N in zip(chosen.names, chosen.mean_NL.T, strict=True)
+        _formula(name, z_N, std_N, inputs, split_N, budget, seed, report)
+        for name, z_N, std_N in zip(chosen.names, chosen.mean_NL.T, chosen.std_NL.T, strict=True)
         if inputs
     ]
     with torch.inference_mode():
@@ -308,8 +310,8 @@ def _quantity(
 def _formula(
     latent: str,
     z_N: Array,
+    std_N: Array,
     inputs: Mapping[str, Array],
-    table: CurveTable,
     split_N: NDArray[np.int64],
     budget: Budget,
     seed: int,
@@ -348,25 +350,22 @@ def _formula(
         return Formula(
             latent=latent, engine=engine.name, nearest=names[nearest], finding=None, front=(), problem=str(error)
         )
-    chosen = _good_on(np.flatnonzero((split_N == 1) & inside), found.front, columns_NV, z_N)
+    rows = np.flatnonzero((split_N == 1) & inside)
+    with np.errstate(all="ignore"):
+        losses = np.array([np.mean((e.predict(columns_NV[rows]) - z_N[rows]) ** 2) for e in found.front])
+    losses = np.where(np.isfinite(losses), losses, np.inf)  # a pole between training rows is seen on validation rows
+    enough = max(LOSS_SLACK * losses.min(), float(np.mean(std_N[rows] ** 2)), UNEXPLAINED * float(z_N[rows].var()))
+    chosen = min(np.flatnonzero(losses <= enough), key=lambda i: found.front[i].complexity)
     return Formula(
         latent=latent,
         engine=engine.name,
         nearest=names[nearest],
-        finding=score(chosen, problem, rules),
-        front=found.front,
+        finding=score(found.front[chosen], problem, rules),
+        front=[
+            (e, 1 - float(loss / z_N[rows].var())) for e, loss in zip(found.front, losses, strict=True) if loss < np.inf
+        ],
         problem=None,
     )
-
-
-def _good_on(rows: NDArray[np.intp], front: Sequence[Equation], columns_NV: Array, z_N: Array) -> Equation:
-    """The simplest whose error on validation rows is within LOSS_SLACK of the smallest: a pole between training rows,
-    which the training cannot see, is seen here."""
-    with np.errstate(all="ignore"):
-        losses = np.array([np.mean((e.predict(columns_NV[rows]) - z_N[rows]) ** 2) for e in front])
-    losses = np.where(np.isfinite(losses), losses, np.inf)
-    allowed = [e for e, loss in zip(front, losses, strict=True) if loss <= LOSS_SLACK * losses.min()]
-    return min(allowed, key=lambda e: e.complexity)
 
 
 def _traversals(model: CurveVAE, chosen: Latents) -> Array:
@@ -422,6 +421,9 @@ def result(study: Study) -> dict[str, Any]:
                 "r2_extrapolation": formula.finding.r2_extrapolation,
                 "beyond": formula.nearest,
                 "engine": formula.engine,
+                "front": [
+                    {"equation": e.text, "complexity": e.complexity, "r2_validation": r2} for e, r2 in formula.front
+                ],
             }
             if formula.finding
             else {"latent": formula.latent, "problem": formula.problem}
