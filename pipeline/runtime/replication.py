@@ -107,7 +107,10 @@ def measure(
     text = apply_profile(base, {k: v for k, v in overlay.items() if k in sections(lane)}, source)
     write_text(folder / "params.yaml", apply_profile(text, lane.changes(seed, training_seeds), "the seeds"))
     params = read_yaml(folder / "params.yaml")
-    keys = {stage: content_key(_name(stage), {s: params[s] for s in sections(lane)}) for stage in lane.stages}
+    keys: dict[str, str] = {}
+    for stage, section in zip(lane.stages, sections(lane), strict=True):  # its code and params, and what came before
+        before = list(keys.values())[-1:]
+        keys[stage] = content_key(section, {"params": params[section], "after": before})
     for stage in lane.stages:
         _run_stage(stage, folder, keys[stage])
     kept = folder / "measured.json"

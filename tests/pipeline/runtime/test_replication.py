@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,17 @@ def test_what_is_done_is_not_run_again_and_what_changed_is(lane):
     assert (lane / "x_default_1001/runs.txt").read_text() == "x"
     measure("x", "default", {}, 1001, [1], base=BASE.replace("width: 1", "width: 2"))
     assert (lane / "x_default_1001/runs.txt").read_text() == "xx"
+
+
+def test_params_of_a_later_stage_leave_the_earlier_ones_alone_and_not_the_other_way_round(lane, monkeypatch):
+    code = replication.CODE / "pipeline"
+    (code / "latents.py").write_text((code / "spectra.py").read_text().replace("runs.txt", "later.txt"))
+    one = replication.replicated_lanes()["x"]
+    monkeypatch.setattr(replication, "replicated_lanes", lambda: {"x": replace(one, stages=("spectra", "latents"))})
+    for base in (BASE, BASE.replace("n: 2", "n: 3"), BASE.replace("width: 1", "width: 2")):
+        measure("x", "default", {}, 1001, [1], base=base)
+    assert (lane / "x_default_1001/runs.txt").read_text() == "xx"
+    assert (lane / "x_default_1001/later.txt").read_text() == "xxx"
 
 
 def test_a_box_that_changes_nothing_of_a_lane_is_not_run_for_it(lane):
