@@ -439,11 +439,10 @@ def test_the_stage_killed_interrupted_and_on_other_workers_makes_the_same_store(
     expected = finished_hash(roots[0])
     status, err = ended_by(signal.SIGKILL, roots[1])
     assert status == -signal.SIGKILL
-    status, err = ended_by(signal.SIGINT, roots[1])
-    if (
-        status == -signal.SIGSEGV
-    ):  # inside a compiler of kernels, which does not stand an exception: a kill like another
+    for _ in range(5):  # inside a compiler of kernels, which does not stand an exception: a kill like another
         status, err = ended_by(signal.SIGINT, roots[1])
+        if status != -signal.SIGSEGV:
+            break
     assert status == 130, err
     assert "interrupted. Finished shards are kept" in err
     assert "Traceback" not in err
