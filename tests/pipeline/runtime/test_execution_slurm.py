@@ -81,7 +81,7 @@ def two_jobs(daemons, tmp_path, monkeypatch):
 
     def execution(*more, **settings):
         directives = (f"--output={tmp_path}/%j.out", *more)
-        job = JobSettings(walltime="00:01:00", memory="500MB", directives=directives, **settings)
+        job = JobSettings(walltime="00:01:00", memory="1GB", directives=directives, **settings)
         return Execution(scheduler="slurm", workers=2, jobs=job)
 
     yield execution
