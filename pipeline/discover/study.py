@@ -32,14 +32,27 @@ from models.laws.discovery import Finding, Problem, Rules, discover, score
 from models.laws.engines.library import LibraryEngine
 from models.laws.engines.operon import OperonEngine
 from models.laws.groups import split_by_group
-from models.laws.held_out import LEAST_SCORED, Coordinates, HeldOut, TooFewGroups, held_out_associations
+from models.laws.held_out import LEAST_SCORED, Coordinates, HeldOut, held_out_associations
 from models.laws.symbolic_engine import EngineError, SymbolicEngine, choose_engine
 from models.networks.curves.curve_vae import CurveVAE
 from models.training.curves.curve_training import CurveTraining, TrainedCurveVAE, train_curve_vae
 from models.training.spectra.elbo import kl_per_latent
 from stores.importers.curves import CurveTable
 
-__all__ = ["FULL", "PCA_SET", "QUICK", "Budget", "Formula", "Quantity", "Study", "result", "study"]
+__all__ = [
+    "FULL",
+    "NETWORK",
+    "PCA_SET",
+    "QUICK",
+    "SUMMARIES",
+    "TRAVERSAL",
+    "Budget",
+    "Formula",
+    "Quantity",
+    "Study",
+    "result",
+    "study",
+]
 
 Array = NDArray[np.float64]
 SHARE = 1 / 7  # of the groups, for validation and for test
@@ -93,7 +106,6 @@ class Study:
 
     table: CurveTable
     split_N: NDArray[np.int64]
-    model: CurveVAE
     beta: float
     seed: int
     names: tuple[str, ...]  # of the active latents
@@ -162,7 +174,6 @@ def study(
     return Study(
         table=table,
         split_N=split_N,
-        model=model,
         beta=beta,
         seed=member,
         names=chosen.names,
@@ -291,7 +302,7 @@ def _quantity(
             n_bootstrap=N_BOOTSTRAP,
             seed=seed,
         )
-    except (TooFewGroups, ValueError) as error:
+    except ValueError as error:  # too few groups, or a constant quantity
         return Quantity(held_out={}, linear_direction=None, nonlinear_r2=None, problem=str(error))
     z_NL = sets[NETWORK].z_NL[test_N]
     if z_NL.shape[1] == 0:
