@@ -115,17 +115,8 @@ def integration_mesh(bath: Bath, lowest: float) -> Floats:
     edges = np.unique(np.concatenate([bath.steps, bath.support]))[:, None]
     beside = np.geomspace(EDGE * width, 0.5 * width, POINTS_PER_DECADE)
     beyond = np.geomspace(EDGE * width, OUTERMOST * max(1.0, bath.reach), 5 * POINTS_PER_DECADE)
-    parts = [
-        -near,
-        [0.0],
-        near,
-        band,
-        (edges - beside).ravel(),
-        (edges + beside).ravel(),
-        first - beyond,
-        last + beyond,
-    ]
-    return np.setdiff1d(np.concatenate(parts), bath.steps)
+    points = [-near, np.zeros(1), near, band, bath.omega, (edges - beside).ravel(), (edges + beside).ravel()]
+    return np.setdiff1d(np.concatenate([*points, first - beyond, last + beyond]), bath.steps)
 
 
 def friedel_residual(
