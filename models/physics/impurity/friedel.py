@@ -40,6 +40,7 @@ LOWEST_SCALE = 30.0  # in units of T: what Gamma and max(T_K, |B|) must exceed; 
 POINTS_PER_WIDTH = 20  # of the mesh of integration, per Gamma: no resonance is narrower than Gamma but at w = 0
 POINTS_PER_DECADE = 200
 MOST_POINTS = 2_000_000  # bounds memory; coarser than that below Gamma = 1e-5 D
+MESH_PER_DECADE, MOST_KINKS = 60, 1000  # of the mesh for any bath
 EDGE = 1e-9  # the meshes end this far from the band edges, where Delta diverges
 OUTERMOST = 30.0  # [D] nothing of a flat band lies beyond
 
@@ -110,12 +111,13 @@ def integration_mesh(bath: Bath, lowest: float) -> Floats:
     first, last = bath.support
     width, scale = last - first, bath.mean
     turn = max(min(scale, 0.5 * bath.reach), 2 * lowest)
-    near = np.geomspace(lowest, turn, int(np.ceil(POINTS_PER_DECADE * np.log10(turn / lowest))) + 1)
+    near = np.geomspace(lowest, turn, int(np.ceil(MESH_PER_DECADE * np.log10(turn / lowest))) + 1)
     band = np.linspace(first, last, min(int(np.ceil(POINTS_PER_WIDTH * width / scale)) + 2, MOST_POINTS))
     edges = np.unique(np.concatenate([bath.steps, bath.support]))[:, None]
-    beside = np.geomspace(EDGE * width, 0.5 * width, POINTS_PER_DECADE)
-    beyond = np.geomspace(EDGE * width, OUTERMOST * max(1.0, bath.reach), 5 * POINTS_PER_DECADE)
-    points = [-near, np.zeros(1), near, band, bath.omega, (edges - beside).ravel(), (edges + beside).ravel()]
+    beside = np.geomspace(EDGE * width, 0.5 * width, 4 * MESH_PER_DECADE)
+    beyond = np.geomspace(EDGE * width, OUTERMOST * max(1.0, bath.reach), 8 * MESH_PER_DECADE)
+    kinks = bath.omega if bath.omega.size <= MOST_KINKS else np.empty(0)  # more of them resolve a smooth curve
+    points = [-near, np.zeros(1), near, band, kinks, (edges - beside).ravel(), (edges + beside).ravel()]
     return np.setdiff1d(np.concatenate([*points, first - beyond, last + beyond]), bath.steps)
 
 

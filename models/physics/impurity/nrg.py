@@ -3,7 +3,7 @@
     H_n = sqrt(Lambda) H_(n-1) + (t_(n-1) / omega_n) sum_s (f+_n,s f_(n-1),s + h.c.),       omega_n = Lambda^(-n/2)
 
 in units of omega_n, with f_(-1) = d and t_(-1) = V sqrt(2 rho) = sqrt(2 Gamma / pi). Of another bath the hoppings and
-omega_n come from bath_chain.py: they may depend on the spin, sites have energies, sum_s e_n,s f+_n,s f_n,s, and
+omega_n come from bath_chain.py: they may depend on the spin, sites have energies, sum_s e_n,s (f+_n,s f_n,s - 1/2), and
 omega_(n-1) / omega_n takes the place of sqrt(Lambda). Creation operators of older sites stand to the left, so an
 operator of the new site picks up (-1)^N of the older part, one of the impurity nothing.
 
@@ -145,7 +145,8 @@ def grow(
     blocks = next_blocks(old)
     hop_up, hop_dn = chain.hoppings[0, n] / scale * hop_up, chain.hoppings[1, n] / scale * hop_dn
     up, dn = chain.levels[:, n] / scale
-    site = np.array([0.0, up, dn, up + dn])
+    # from the middle of the site's four states, which is what the density matrix takes sites to come for
+    site = np.array([-(up + dn), up - dn, dn - up, up + dn]) / 2
     energies, vectors, parity = diagonalise(
         old, blocks, ratio, site, links(old, SPIN_UP), hop_up, links(old, SPIN_DN), hop_dn, spin_symmetric
     )
