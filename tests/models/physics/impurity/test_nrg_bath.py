@@ -54,7 +54,7 @@ def principal_value(bath, w):
     """P int Gamma(e) / (w - e) de by subtraction, from nothing but the values of Gamma."""
     low, high = bath.support
     near = np.geomspace(1e-12, 0.5, 60)
-    cuts = np.unique([*bath.omega, w, *near, *-near, low, high])
+    cuts = np.unique([*bath.omega, w, *near, *-near, *(w + near), *(w - near), low, high])
     cuts = cuts[(cuts >= low) & (cuts <= high)]
     nodes, weights = np.polynomial.legendre.leggauss(10)
     half, middle = np.diff(cuts) / 2, (cuts[1:] + cuts[:-1]) / 2
@@ -79,10 +79,11 @@ def test_a_free_level_has_the_exact_spectrum(name):
     assert_allclose(found.spectrum_up[0], expected, atol=1e-6 / bath.mean)
     raw = binned_correlators(impurity, QUICK, np.array([1e-4]))
     cumulative = np.cumsum(raw.histograms[0, 0, 0])
-    whole = np.concatenate(
-        [np.linspace(*bath.support, 4001)[1:-1], *(s * np.geomspace(1e-9, 0.1, 800) for s in (-1, 1))]
-    )
-    mesh = np.setdiff1d(np.unique(np.concatenate([whole, [-3.0, -1.5, 1.5, 3.0]])), bath.steps)
+    near, beyond = np.geomspace(1e-9, 0.1, 800), np.geomspace(1e-10, 3, 600)
+    low, high = bath.support
+    edges = [edge + s * beyond[:500] for edge in bath.steps for s in (-1, 1)]
+    whole = np.concatenate([np.linspace(low, high, 4001), -near, near, low - beyond, high + beyond, *edges])
+    mesh = np.setdiff1d(whole, bath.steps)
     inverse = mesh - level - bath.delta(mesh)
     inverse = inverse.real + 1j * np.maximum(inverse.imag, 0)
     weight = -(np.diff(np.log(inverse)) / np.diff(inverse)).imag / np.pi * np.diff(mesh)
@@ -118,10 +119,10 @@ def test_mirror_and_flip_hold_in_a_bath_of_each_spin():
     settings, temperatures = NRGSettings(n_keep=80, n_z=1), np.array([1e-3])
     a = binned_correlators(impurity, settings, temperatures).histograms
     b = binned_correlators(impurity.spin_flipped(), settings, temperatures).histograms
-    assert_allclose(a, b[:, ::-1], atol=1e-10)
+    assert_allclose(a, b[:, ::-1], atol=1e-12)
     g, f, i = np.moveaxis(binned_correlators(impurity.particle_hole_mirror(), settings, temperatures).histograms, 2, 0)
     mirrored = np.stack([g, g - f, g - 2 * f + i], axis=2)[..., ::-1]
-    assert_allclose(a.cumsum(axis=-1), mirrored.cumsum(axis=-1), atol=1e-6)  # a gap may fall into the next bin
+    assert_allclose(a, mirrored, atol=1e-11)
 
 
 @pytest.mark.parametrize("level", [-0.02, 0.3])
@@ -142,7 +143,7 @@ def test_friedels_charge_of_a_free_level_is_its_phase(name, level):
     crossing = np.flatnonzero((edge[:-1] < 0) & (edge[1:] >= 0))
     n += sum((beyond[i + 1] - beyond[i]) / (edge[i + 1] - edge[i]) for i in crossing)
     phase = 1 - np.angle(inverse(np.zeros(1))[0]) / math.pi
-    assert n + displaced == pytest.approx(phase, abs=1e-3)
+    assert n + displaced == pytest.approx(phase, abs=2e-3)
 
 
 @pytest.mark.parametrize("name", ["semicircle", "asymmetric box", "by spin"])
@@ -173,7 +174,7 @@ def test_pseudogap_fixed_points():
     assert_allclose(found.entropy / math.log(2), 2 * r, atol=0.02)
     assert_allclose(found.effective_moment, r / 8, atol=1e-3)
     moment = ImpurityInBath(interaction=0.5, level=-0.25, bath=Bath.power_law(0.005, r))
-    found = thermodynamics(moment, QUICK, temperatures)
+    found = thermodynamics(moment, NRGSettings(n_keep=200, n_z=1), temperatures)
     assert_allclose(found.entropy / math.log(2), 1, atol=0.02)
     assert_allclose(found.effective_moment, 0.25, atol=3e-3)
     assert_allclose(found.n_up, 0.5, atol=1e-9)
