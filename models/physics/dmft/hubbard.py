@@ -21,6 +21,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import NoConvergence, anderson
 
 from models.physics.dmft.lattice import Lattice
 from models.physics.impurity.bath import Bath
@@ -41,12 +42,16 @@ TAIL = 3.0  # the grid ends this far beyond the Hubbard bands [D]
 
 @dataclass(frozen=True, kw_only=True)
 class MeanFieldSettings:
-    """tolerance: largest change of pi D A(w) / 2 between iterations; mixing: share of the new bath."""
+    """tolerance: largest change of Gamma(w) in a turn, in units of D/2, its value at w = 0 on the Bethe lattice.
+
+    mixing, n_mixed: share of the new bath, and how many turns Anderson's mixing (scipy.optimize.anderson) looks back.
+    """
 
     nrg: NRGSettings
     tolerance: float = 2e-3
     max_iterations: int = 60
     mixing: float = 0.8
+    n_mixed: int = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,46 +78,72 @@ def solve_hubbard(
     *,
     start: Literal["metal", "insulator"] = "metal",
     report: Callable[[int, float], None] = lambda number, change: None,
-    first: Complexes | None = None,
+    first: Floats | None = None,  # Gamma to begin with, such as the last of a run that was stopped
 ) -> HubbardSolution:
     """Half filling: mu = U / 2, and both sides of w = 0 are made alike. Energies [D]."""
     omega = frequency_grid(interaction, temperature)
-    shift = interaction / 2
-    sigma = first if first is not None else starting_self_energy(omega, interaction, start)  # less U / 2
-    changes: list[float] = []
-    spectrum = np.zeros_like(omega)
-    weights = np.zeros(4)
-    gamma = None
-    while len(changes) < settings.max_iterations:
-        green = lattice.green_function(omega + 1e-12j - sigma)
-        delta = omega - sigma - 1 / green
-        new = symmetric(np.maximum(-delta.imag, 0.0))
-        gamma = new if gamma is None else settings.mixing * new + (1 - settings.mixing) * gamma
-        impurity = ImpurityInBath(interaction=interaction, level=-shift, bath=bath_of(omega, gamma))
-        raw = binned_correlators(impurity, settings.nrg, np.array([temperature]))
-        found = causal(self_energies(impurity, raw, 0, temperature, settings.nrg)[0])
-        points = log_grid(*working_grid(raw, settings.nrg))
-        sigma = antisymmetric(np.interp(omega, points, found.real) - shift) + 1j * symmetric(
-            np.interp(omega, points, found.imag)
-        )
-        weights = raw.impurity_weights[0]
-        before, spectrum = spectrum, -lattice.green_function(omega + 1e-12j - sigma).imag / np.pi
-        changes.append(float(np.abs(spectrum - before).max() * np.pi / 2))
-        report(len(changes), changes[-1])
-        if changes[-1] < settings.tolerance:
-            break
+    loop = Loop(interaction, temperature, lattice, settings.nrg, omega, report)
+    gamma = loop.bath_of(starting_self_energy(omega, interaction, start)) if first is None else first
+    try:
+        anderson(
+            loop.residual, gamma, alpha=settings.mixing, M=settings.n_mixed, line_search=None,
+            maxiter=settings.max_iterations, f_tol=settings.tolerance / 2, x_tol=np.inf, tol_norm=maxnorm,
+        )  # fmt: skip
+        converged = True
+    except NoConvergence:
+        converged = False
+    spectrum = -lattice.green_function(omega + 1e-12j - loop.sigma).imag / np.pi
     return HubbardSolution(
         omega=omega,
         spectrum=spectrum,
-        self_energy=sigma + shift,
-        bath=np.asarray(gamma),
-        filling=float(weights[1] + weights[2] + 2 * weights[3]),
-        double_occupancy=float(weights[3]),
-        chemical_potential=shift,
-        quasiparticle_weight=quasiparticle_weight(omega, sigma.real, temperature),
-        converged=changes[-1] < settings.tolerance,
-        changes=changes,
+        self_energy=loop.sigma + interaction / 2,
+        bath=loop.gamma,
+        filling=float(loop.weights[1] + loop.weights[2] + 2 * loop.weights[3]),
+        double_occupancy=float(loop.weights[3]),
+        chemical_potential=interaction / 2,
+        quasiparticle_weight=quasiparticle_weight(omega, loop.sigma.real, temperature),
+        converged=converged,
+        changes=loop.changes,
     )
+
+
+class Loop:
+    """One turn of the self-consistency, and what the last one found; `sigma` is less U / 2."""
+
+    def __init__(
+        self, interaction: float, temperature: float, lattice: Lattice, nrg: NRGSettings, omega: Floats,
+        report: Callable[[int, float], None],
+    ) -> None:  # fmt: skip
+        self.interaction, self.temperature, self.lattice, self.nrg, self.omega = (
+            interaction, temperature, lattice, nrg, omega,
+        )  # fmt: skip
+        self.report = report
+        self.sigma = np.zeros_like(omega, dtype=complex)
+        self.gamma = np.zeros_like(omega)
+        self.weights = np.zeros(4)
+        self.changes: list[float] = []
+
+    def bath_of(self, sigma: Complexes) -> Floats:
+        """Gamma of the lattice with this self-energy, both sides of w = 0 alike."""
+        green = self.lattice.green_function(self.omega + 1e-12j - sigma)
+        return symmetric(np.maximum(-(self.omega - sigma - 1 / green).imag, 0.0))
+
+    def residual(self, gamma: Floats) -> Floats:
+        """What comes out less what goes in [D]; an extrapolated Gamma below 0 is cut."""
+        self.gamma = symmetric(np.maximum(gamma, 0.0))
+        impurity = ImpurityInBath(
+            interaction=self.interaction, level=-self.interaction / 2, bath=bath_where_it_is(self.omega, self.gamma)
+        )
+        raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]))
+        found = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
+        points = log_grid(*working_grid(raw, self.nrg))
+        real, imaginary = (np.interp(self.omega, points, part) for part in (found.real, found.imag))
+        self.sigma = antisymmetric(real - self.interaction / 2) + 1j * symmetric(imaginary)
+        self.weights = raw.impurity_weights[0]
+        change = self.bath_of(self.sigma) - gamma
+        self.changes.append(2 * float(np.abs(change).max()))
+        self.report(len(self.changes), self.changes[-1])
+        return change
 
 
 def quasiparticle_weight(omega: Floats, real: Floats, temperature: float) -> float:
@@ -151,10 +182,14 @@ def starting_self_energy(omega: Floats, interaction: float, start: str) -> Compl
     return np.asarray(interaction**2 / 4 / (omega + 0.02j))
 
 
-def bath_of(omega: Floats, gamma: Floats) -> Bath:
+def bath_where_it_is(omega: Floats, gamma: Floats) -> Bath:
     """Where it is more than LEAST_GAMMA; zero elsewhere, so that a gap is one."""
     kept = np.where(gamma > LEAST_GAMMA * gamma.max(), gamma, 0.0)
     return Bath(omega, kept)
+
+
+def maxnorm(values: Floats) -> float:
+    return float(np.abs(values).max())
 
 
 def symmetric(values: Floats) -> Floats:
