@@ -11,10 +11,11 @@ In infinite dimensions the self-energy is local, and that of one impurity whose 
 iterated until the bath no longer changes. Below a critical temperature a metal and an insulator are both solutions
 between U_c1 and U_c2; which one is found depends on `start`.
 
-Georges, Kotliar, Krauth, Rozenberg, Rev. Mod. Phys. 68, 13 (1996); NRG as the solver: Bulla, Phys. Rev. Lett. 83, 136 (1999);
-Bulla, Costi, Vollhardt, Phys. Rev. B 64, 045103 (2001). Energies are in units of the half bandwidth D.
+Georges, Kotliar, Krauth, Rozenberg, Rev. Mod. Phys. 68, 13 (1996); NRG as the solver: Bulla, Phys. Rev. Lett. 83, 136
+(1999); Bulla, Costi, Vollhardt, Phys. Rev. B 64, 045103 (2001). Energies are in units of the half bandwidth D.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.optimize import NoConvergence, anderson
 
 from models.physics.dmft.lattice import Lattice
-from models.physics.impurity.bath import Bath
+from models.physics.impurity.bath import Bath, NoWeightAtFermiLevel
 from models.physics.impurity.broadening import log_grid
 from models.physics.impurity.hamiltonian import ImpurityInBath
 from models.physics.impurity.nrg_solver import NRGSettings, binned_correlators, self_energies, working_grid
@@ -96,7 +97,7 @@ def solve_hubbard(
     return HubbardSolution(
         omega=omega,
         spectrum=spectrum,
-        self_energy=loop.sigma + interaction / 2,
+        self_energy=np.asarray(loop.sigma + interaction / 2, dtype=np.complex128),
         bath=loop.gamma,
         filling=float(loop.weights[1] + loop.weights[2] + 2 * loop.weights[3]),
         double_occupancy=float(loop.weights[3]),
@@ -118,7 +119,7 @@ class Loop:
             interaction, temperature, lattice, nrg, omega,
         )  # fmt: skip
         self.report = report
-        self.sigma = np.zeros_like(omega, dtype=complex)
+        self.sigma: Complexes = np.zeros(omega.shape, dtype=np.complex128)
         self.gamma = np.zeros_like(omega)
         self.weights = np.zeros(4)
         self.changes: list[float] = []
@@ -131,9 +132,10 @@ class Loop:
     def residual(self, gamma: Floats) -> Floats:
         """What comes out less what goes in [D]; an extrapolated Gamma below 0 is cut."""
         self.gamma = symmetric(np.maximum(gamma, 0.0))
-        impurity = ImpurityInBath(
-            interaction=self.interaction, level=-self.interaction / 2, bath=bath_where_it_is(self.omega, self.gamma)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoWeightAtFermiLevel)  # an insulator has none
+            bath = bath_where_it_is(self.omega, self.gamma)
+        impurity = ImpurityInBath(interaction=self.interaction, level=-self.interaction / 2, bath=bath)
         raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]))
         found = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
         points = log_grid(*working_grid(raw, self.nrg))

@@ -2,9 +2,9 @@
 
     G(w) = int rho(e) de / (zeta - e),     zeta = w + i0 + mu - Sigma(w)
 
-Bethe lattice of infinite connectivity, half bandwidth D = 1: rho(e) = (2/pi) sqrt(1 - e^2), G = 2 (zeta - sqrt(zeta^2 - 1))
-with the root that makes G -> 1/zeta. Any other lattice is its density of states at points, linear between them, for which
-the integral is a sum of complex logarithms. Energies are in units of the half bandwidth.
+Bethe lattice of infinite connectivity, half bandwidth D = 1: rho(e) = (2/pi) sqrt(1 - e^2), G = 2 (zeta -
+sqrt(zeta^2 - 1)) with the root that makes G -> 1/zeta. Any other lattice is its density of states at points, linear
+between them, for which the integral is a sum of complex logarithms. Energies are in units of the half bandwidth.
 
 Georges, Kotliar, Krauth, Rozenberg, Rev. Mod. Phys. 68, 13 (1996).
 """
