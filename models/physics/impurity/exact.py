@@ -15,19 +15,25 @@ Floats = NDArray[np.float64]
 
 
 class ExactChain:
-    """Eigenstates of the impurity coupled to a chain with the given hoppings (first one: impurity to site 0) [D]."""
+    """Eigenstates of the impurity coupled to a chain with the given hoppings (first one: impurity to site 0) [D].
 
-    def __init__(self, impurity: AndersonImpurity, hoppings: Floats) -> None:
-        annihilate = fermions(2 * (1 + len(hoppings)))
+    hoppings, and levels of the sites (0 unless given): (n_sites,) for both spins or (2, n_sites) for up and dn.
+    """
+
+    def __init__(self, impurity: AndersonImpurity, hoppings: Floats, levels: Floats | None = None) -> None:
+        n_sites = hoppings.shape[-1]
+        hoppings = np.broadcast_to(hoppings, (2, n_sites))
+        levels = np.zeros((2, n_sites)) if levels is None else np.broadcast_to(levels, (2, n_sites))
+        annihilate = fermions(2 * (1 + n_sites))
         up, dn = annihilate[0::2], annihilate[1::2]  # site order: impurity, 0, 1, ...
         n_up, n_dn = up[0].T @ up[0], dn[0].T @ dn[0]
         hamiltonian = (
             impurity.level * (n_up + n_dn) + impurity.interaction * n_up @ n_dn - impurity.field * (n_up - n_dn) / 2
         )
-        for site, hopping in enumerate(hoppings):
-            for f in (up, dn):
-                bond = hopping * f[site + 1].T @ f[site]
-                hamiltonian = hamiltonian + bond + bond.T
+        for spin, f in enumerate((up, dn)):
+            for site in range(n_sites):
+                bond = hoppings[spin, site] * f[site + 1].T @ f[site]
+                hamiltonian = hamiltonian + bond + bond.T + levels[spin, site] * f[site + 1].T @ f[site + 1]
         self.energies, self.states = np.linalg.eigh(hamiltonian)
         self.energies -= self.energies[0]
         self.operators = {

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.nrg import iterate, last_site
+from models.physics.impurity.nrg import iterate, last_sites
 from models.physics.impurity.nrg_solver import NRGSettings, one_thread
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
 from models.physics.impurity.thermodynamics import static_susceptibility
@@ -28,6 +28,7 @@ __all__ = [
     "half_width_at_half_maximum",
     "kondo_temperature",
     "outside_haldane_range",
+    "without_field",
 ]
 
 Floats = NDArray[np.float64]
@@ -37,20 +38,29 @@ SATURATED = 0.02  # chi may still grow by this fraction over the last factor of 
 def kondo_temperature(impurity: AndersonImpurity, settings: NRGSettings, *, lowest_temperature: float = 1e-10) -> float:
     """1 / (4 chi_loc) [D] at B = 0 and the lowest temperature [D], which stands for T -> 0.
 
+    ValueError where the bath differs between the spins: then <S_z> is not zero at B = 0.
     NaN where chi has not saturated there, that is for T_K below about ten times that temperature.
     """
-    free = replace(impurity, field=0.0)
+    free = without_field(impurity)
     temperatures = np.array([lowest_temperature, 10 * lowest_temperature])
-    lasts = [last_site(float(t), settings.discretization) + 1 for t in temperatures]
     chi = np.zeros(2)
     with one_thread().limit(limits=1):
         for z in settings.z_values:
+            lasts = last_sites(free, temperatures, settings.discretization, z)
             shells = iterate(free, settings.truncation, z=z, n_sites=max(lasts))
             s_z = carry(shells, IMPURITY_OPERATORS["s_z"], needs_discarded_pairs(shells, temperatures, lasts))
             for t, (temperature, last) in enumerate(zip(temperatures, lasts, strict=True)):
                 density = density_matrix(shells, float(temperature), last)
                 chi[t] += static_susceptibility(shells, density, s_z, 0.0) / settings.n_z
     return float(1 / (4 * chi[0])) if chi[0] < (1 + SATURATED) * chi[1] else math.nan
+
+
+def without_field(impurity: AndersonImpurity) -> AndersonImpurity:
+    """The same at B = 0; ValueError where its spins still differ."""
+    free = replace(impurity, field=0.0)
+    if not free.spin_symmetric:
+        raise ValueError("the baths of up and dn differ: T_K = 1 / (4 chi) expected one bath for both spins")
+    return free
 
 
 def half_width_at_half_maximum(omega: Floats, spectrum: Floats) -> float:

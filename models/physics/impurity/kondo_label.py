@@ -16,7 +16,7 @@ when each was improved, which is an estimate and no bound.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -24,7 +24,8 @@ from pydantic import Field
 
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.nrg import Truncation, iterate, last_site
+from models.physics.impurity.kondo import without_field
+from models.physics.impurity.nrg import Truncation, iterate, last_sites
 from models.physics.impurity.nrg_solver import one_thread
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
 from models.physics.impurity.thermodynamics import static_susceptibility
@@ -72,7 +73,7 @@ def labelled_kondo_temperature(
     impurity: AndersonImpurity, settings: KondoLabelSettings, *, lowest_temperature: float
 ) -> KondoLabel:
     """T_K at B = 0; the chains end where chi has saturated, at `lowest_temperature` [D] at the latest."""
-    free = replace(impurity, field=0.0)
+    free = without_field(impurity)
     fine, coarse = settings.discretizations
     with one_thread().limit(limits=1):
         first = _log_kondo_temperature(free, coarse, settings.n_keep_check, Z_VALUES[-1], lowest_temperature)
@@ -100,7 +101,7 @@ def _log_kondo_temperature(
 ) -> float:
     """-log(4 chi) of one chain, T -> 0 by two temperatures; NaN where chi has not saturated."""
     temperatures = np.array([temperature, STEP * temperature])
-    lasts = [last_site(float(t), discretization) + 1 for t in temperatures]
+    lasts = last_sites(impurity, temperatures, discretization, z)
     truncation = Truncation(discretization=discretization, n_keep=n_keep, gap=CUT_GAP)
     shells = iterate(impurity, truncation, z=z, n_sites=max(lasts))
     s_z = carry(shells, IMPURITY_OPERATORS["s_z"], needs_discarded_pairs(shells, temperatures, lasts))

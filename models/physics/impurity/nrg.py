@@ -2,11 +2,14 @@
 
     H_n = sqrt(Lambda) H_(n-1) + (t_(n-1) / omega_n) sum_s (f+_n,s f_(n-1),s + h.c.),       omega_n = Lambda^(-n/2)
 
-in units of omega_n, with f_(-1) = d and t_(-1) = V sqrt(2 rho) = sqrt(2 Gamma / pi). Creation operators of older sites
-stand to the left, so an operator of the new site picks up (-1)^N of the older part, one of the impurity nothing.
+in units of omega_n, with f_(-1) = d and t_(-1) = V sqrt(2 rho) = sqrt(2 Gamma / pi). Of another bath the hoppings and
+omega_n come from bath_chain.py: they may depend on the spin, sites have energies, sum_s e_n,s (f+_n,s f_n,s - 1/2), and
+omega_(n-1) / omega_n takes the place of sqrt(Lambda). Creation operators of older sites stand to the left, so an
+operator of the new site picks up (-1)^N of the older part, one of the impurity nothing.
 
-At zero field the spin flip P (up <-> dn on every site; |up dn> -> -|up dn>) commutes with H. Then only blocks with
-N_up >= N_dn are diagonalised, those with N_up = N_dn as their two halves P = +1 and P = -1, and the others are copied.
+At zero field, and with one bath for both spins, the spin flip P (up <-> dn on every site; |up dn> -> -|up dn>)
+commutes with H. Then only blocks with N_up >= N_dn are diagonalised, those with N_up = N_dn as their two halves P = +1
+and P = -1, and the others are copied.
 
 Bulla, Costi, Pruschke, Rev. Mod. Phys. 80, 395 (2008); the states that are thrown away at each step are a complete
 basis of the whole chain (Anders and Schiller, Phys. Rev. Lett. 95, 196801 (2005)), which the spectra build on.
@@ -19,7 +22,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.bath_chain import spin_chains
+from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath
 from models.physics.impurity.shell import (
     SPIN_DN,
     SPIN_UP,
@@ -34,7 +38,7 @@ from models.physics.impurity.shell import (
 )
 from models.physics.impurity.wilson_chain import wilson_chain
 
-__all__ = ["Truncation", "iterate", "last_site"]
+__all__ = ["Chain", "Truncation", "chain_of", "iterate", "last_site", "last_sites"]
 
 Floats = NDArray[np.float64]
 # f_s between the four states of its site, (bra, ket, sign)
@@ -66,22 +70,66 @@ def last_site(temperature: float, discretization: float) -> int:
     return max(4, math.ceil(2 * math.log(1 / temperature) / math.log(discretization)) + 6)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Chain:
+    """What the impurity is coupled to; up and dn in the rows, [D]."""
+
+    hoppings: Floats  # (2, n_sites) to site n from the one before, the first from the impurity
+    levels: Floats  # (2, n_sites)
+    ratios: Floats  # (n_sites,) omega_(n-1) / omega_n
+    first_scale: float  # omega_(-1)
+
+    @property
+    def n_sites(self) -> int:
+        return int(self.ratios.size)
+
+
+def chain_of(impurity: AndersonImpurity, discretization: float, z: float, n_sites: int) -> Chain:
+    """At most n_sites, fewer where a gap of the bath ends the chain."""
+    root = math.sqrt(discretization)
+    if not isinstance(impurity, ImpurityInBath):
+        hoppings = np.concatenate(
+            [[math.sqrt(2 * impurity.hybridization / math.pi)], wilson_chain(discretization, z, n_sites)]
+        )
+        return Chain(
+            hoppings=np.array([hoppings, hoppings]), levels=np.zeros((2, n_sites)), ratios=np.full(n_sites, root),
+            first_scale=root,
+        )  # fmt: skip
+    chains = spin_chains(impurity.baths, discretization, z, n_sites)
+    pair, scales = (chains.up, chains.dn), chains.scales
+    return Chain(
+        hoppings=np.array([np.concatenate([[c.coupling], c.hoppings]) for c in pair]),
+        levels=np.array([c.levels for c in pair]),
+        ratios=np.concatenate([[root], scales[:-1] / scales[1:]]), first_scale=float(root * scales[0]),
+    )  # fmt: skip
+
+
+def last_sites(impurity: AndersonImpurity, temperatures: Floats, discretization: float, z: float) -> list[int]:
+    """The shell where the chain of each temperature ends: `last_site` + 1, or the end of the chain before."""
+    if not isinstance(impurity, ImpurityInBath):
+        return [last_site(float(t), discretization) + 1 for t in temperatures]
+    most = [last_site(min(float(t) / impurity.reach, 1.0), discretization) + 1 for t in temperatures]
+    scales = spin_chains(impurity.baths, discretization, z, max(most)).scales
+    enough = [int(np.sum(scales > 1.000001 * t / discretization**3)) + 1 for t in temperatures]
+    return [min(max(e, 5), m, scales.size) for e, m in zip(enough, most, strict=True)]
+
+
 def iterate(impurity: AndersonImpurity, truncation: Truncation, *, z: float, n_sites: int) -> list[Shell]:
     """Diagonalise the impurity with 1, 2 ... n_sites chain sites; returns [bare impurity, shell 0, shell 1, ...].
 
-    `keep` of the last shell says what would have been kept, so that any shell can be the end of a shorter chain.
+    `keep` of the last shell says what would have been kept, so that any shell can be the end of a shorter chain. A
+    bath with a gap at the Fermi level may end before n_sites.
     """
-    base = truncation.discretization
-    hoppings = np.concatenate([[math.sqrt(2 * impurity.hybridization / math.pi)], wilson_chain(base, z, n_sites)])
+    chain = chain_of(impurity, truncation.discretization, z, n_sites)
     zeeman = impurity.field / 2
     levels = np.array(
         [0.0, impurity.level - zeeman, impurity.level + zeeman, 2 * impurity.level + impurity.interaction]
     )
-    shell = impurity_shell(levels, scale=math.sqrt(base))
+    shell = impurity_shell(levels, scale=chain.first_scale)
     hop_up, hop_dn = np.array([1.0, 1.0]), np.array([1.0, -1.0])  # d_up and d_dn, blocks in ket order
     shells = [shell]
-    for hopping in hoppings[:n_sites]:
-        shell = grow(shell, hop_up, hop_dn, hopping, truncation, spin_symmetric=impurity.field == 0)
+    for n in range(chain.n_sites):
+        shell = grow(shell, hop_up, hop_dn, chain, n, truncation, spin_symmetric=impurity.spin_symmetric)
         old = shells[-1]
         hop_up, hop_dn = (new_site_operator(shell, old, links(shell, s), NEW_SITE[s]) for s in (SPIN_UP, SPIN_DN))
         shells.append(shell)
@@ -89,15 +137,18 @@ def iterate(impurity: AndersonImpurity, truncation: Truncation, *, z: float, n_s
 
 
 def grow(
-    old: Shell, hop_up: Floats, hop_dn: Floats, hopping: float, truncation: Truncation, *, spin_symmetric: bool
+    old: Shell, hop_up: Floats, hop_dn: Floats, chain: Chain, n: int, truncation: Truncation, *, spin_symmetric: bool
 ) -> Shell:
-    """One site more; `hop_up` and `hop_dn` are f_s of the last site between kept states."""
-    root = math.sqrt(truncation.discretization)
-    scale = old.scale / root
+    """Site n more; `hop_up` and `hop_dn` are f_s of the last site between kept states."""
+    ratio = float(chain.ratios[n])
+    scale = old.scale / ratio
     blocks = next_blocks(old)
-    hop_up, hop_dn = hopping / scale * hop_up, hopping / scale * hop_dn
+    hop_up, hop_dn = chain.hoppings[0, n] / scale * hop_up, chain.hoppings[1, n] / scale * hop_dn
+    up, dn = chain.levels[:, n] / scale
+    # from the middle of the site's four states, which is what the density matrix takes sites to come for
+    site = np.array([-(up + dn), up - dn, dn - up, up + dn]) / 2
     energies, vectors, parity = diagonalise(
-        old, blocks, root, links(old, SPIN_UP), hop_up, links(old, SPIN_DN), hop_dn, spin_symmetric
+        old, blocks, ratio, site, links(old, SPIN_UP), hop_up, links(old, SPIN_DN), hop_dn, spin_symmetric
     )
     shift = float(energies.min())
     energies -= shift
@@ -121,9 +172,13 @@ def kept_states(energies: Floats, size: Ints, n_keep: int, gap: float) -> Ints:
 
 @njit(cache=True)
 def diagonalise(
-    old: Shell, blocks: Blocks, root: float, up: Links, hop_up: Floats, dn: Links, hop_dn: Floats, spin_symmetric: bool
-) -> tuple[Floats, Floats, Floats]:
-    """Eigenvalues, eigenvectors (row-major, ascending energy) and P parity of all blocks; root = sqrt(Lambda)."""
+    old: Shell, blocks: Blocks, ratio: float, site: Floats,
+    up: Links, hop_up: Floats, dn: Links, hop_dn: Floats, spin_symmetric: bool,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
+    """Eigenvalues, eigenvectors (row-major, ascending energy) and P parity of all blocks.
+
+    ratio: omega_(n-1) / omega_n; site: energies of the new site's four states, (4,).
+    """
     n_up, n_dn, size = blocks.n_up, blocks.n_dn, blocks.size
     n_blocks = size.size
     first = np.zeros(n_blocks + 1, np.int64)
@@ -147,7 +202,7 @@ def diagonalise(
             p, row = blocks.parent[b, s], blocks.row[b, s]
             if p >= 0:
                 for i in range(old.keep[p]):
-                    hamiltonian[row + i, row + i] = root * old.energies[old.state[p] + i]
+                    hamiltonian[row + i, row + i] = ratio * old.energies[old.state[p] + i] + site[s]
         # f+_new f_old moves an electron of the older part (ket: site state s) onto the new site (bra: site state t)
         for s, t, sign in ((0, 1, 1.0), (2, 3, 1.0)):
             add_hopping(hamiltonian, b, s, t, sign, old, blocks, up, hop_up)

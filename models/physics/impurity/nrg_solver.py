@@ -15,9 +15,9 @@ from threadpoolctl import ThreadpoolController
 
 from models.physics.impurity.broadening import broaden, log_grid
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
-from models.physics.impurity.friedel import band_integrals, charge_outside
-from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.nrg import Truncation, iterate, last_site
+from models.physics.impurity.friedel import band_integrals, bath_integrals, charge_outside
+from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath
+from models.physics.impurity.nrg import Truncation, iterate, last_sites
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
 from models.physics.impurity.self_energy import (
     bulla_self_energy,
@@ -37,7 +37,7 @@ __all__ = ["BinnedCorrelators", "NRGSettings", "NRGSolver", "binned_correlators"
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-HIGHEST = 30.0  # [D] upper end of bins and working grid: nothing of a flat band of half width 1 lies beyond
+HIGHEST = 30.0  # [D] upper end of bins and working grid: nothing of a band of half width 1 lies beyond
 
 
 @settings
@@ -82,7 +82,8 @@ class NRGSolver:
 
     def solve(self, impurity: AndersonImpurity, *, temperatures: Floats, omega: Floats) -> ImpuritySolution:
         """Both spins at all temperatures; ValueError for a bad request, SolverError if no finite spectrum came out."""
-        check_request(temperatures, omega)
+        in_bath = isinstance(impurity, ImpurityInBath)
+        check_request(temperatures, omega, impurity.divergences() if in_bath else None)
         raw = binned_correlators(impurity, self.settings, temperatures)
         _, up, dn, both = raw.impurity_weights.T
         n_up, n_dn = up + both, dn + both
@@ -91,10 +92,17 @@ class NRGSolver:
         weight, charge, clipped = np.empty((3, 2, temperatures.size))
         for t, temperature in enumerate(temperatures):
             sigma = self_energies(impurity, raw, t, float(temperature), self.settings)
-            for s in (0,) if impurity.field == 0 and np.array_equal(*sigma) else (0, 1):
+            for s in (0,) if impurity.spin_symmetric and np.array_equal(*sigma) else (0, 1):
                 known = (impurity, 1 - 2 * s, causal(sigma[s]), grid)
                 a_s = partial(spectral_function, *known)
                 spectra[s:, t] = a_s(omega)
+                if isinstance(impurity, ImpurityInBath):
+                    bath = impurity.of_spin(1 - 2 * s)
+                    clipped[s:, t] = clipped_share(log_grid(*grid), sigma[s].imag, bath.mean, bath)
+                    weight[s:, t], charge[s:, t] = bath_integrals(
+                        partial(inverse_green_function, *known), bath, lowest=raw.bins.lowest, omega=omega
+                    )
+                    continue
                 clipped[s:, t] = clipped_share(log_grid(*grid), sigma[s].imag, impurity.hybridization)
                 weight[s:, t], charge[s:, t] = band_integrals(
                     a_s, impurity.hybridization, lowest=raw.bins.lowest, omega=omega
@@ -119,20 +127,22 @@ def embedded_nrg(*, nrg: NRGSettings) -> NRGSolver:
 
 
 def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temperatures: Floats) -> BinnedCorrelators:
-    """Run every z and average; at zero field the dn spin is the up spin."""
-    lasts = [last_site(float(t), settings.discretization) + 1 for t in temperatures]
+    """Run every z and average; where the spins are alike the dn spin is the up spin."""
     bins = FrequencyBins(
         lowest=10.0 ** math.floor(math.log10(temperatures.min() / 20)),
-        highest=HIGHEST,
+        highest=HIGHEST * max(1.0, impurity.reach),
         per_decade=settings.bins_per_decade,
     )
     histograms = np.zeros((temperatures.size, 2, 3, 2 * bins.n_per_sign))
     weights = np.zeros((temperatures.size, 4))
     spins = (
-        (("d_up", "q_up", SPIN_UP),) if impurity.field == 0 else (("d_up", "q_up", SPIN_UP), ("d_dn", "q_dn", SPIN_DN))
+        (("d_up", "q_up", SPIN_UP),)
+        if impurity.spin_symmetric
+        else (("d_up", "q_up", SPIN_UP), ("d_dn", "q_dn", SPIN_DN))
     )
     with one_thread().limit(limits=1):
         for z in settings.z_values:
+            lasts = last_sites(impurity, temperatures, settings.discretization, z)
             shells = iterate(impurity, settings.truncation, z=z, n_sites=max(lasts))
             want_dd = needs_discarded_pairs(shells, temperatures, lasts)
             densities = [density_matrix(shells, float(t), last) for t, last in zip(temperatures, lasts, strict=True)]
@@ -142,14 +152,14 @@ def binned_correlators(impurity: AndersonImpurity, settings: NRGSettings, temper
                 pairs = pair_bins(shells, charge, want_dd, bins)
                 for t, density in enumerate(densities):
                     histograms[t, s] += correlators(shells, density, charge, d, q, pairs, bins) / settings.n_z
-    if impurity.field == 0:
+    if impurity.spin_symmetric:
         histograms[:, 1] = histograms[:, 0]
     return BinnedCorrelators(bins=bins, histograms=histograms, impurity_weights=weights)
 
 
 def working_grid(raw: BinnedCorrelators, settings: NRGSettings) -> tuple[float, float, int]:
     """Of log_grid, which the self-energy is made on."""
-    return raw.bins.lowest, HIGHEST, settings.grid_per_decade
+    return raw.bins.lowest, raw.bins.highest, settings.grid_per_decade
 
 
 def self_energies(
@@ -157,11 +167,11 @@ def self_energies(
 ) -> Complexes:
     """Sigma [D] on log_grid(*working_grid(...)) of both spins at temperature number `index`, (2, n_omega).
 
-    At zero field both have the same correlators, which are broadened once; `kugler` asks for the occupations too.
+    Spins that are alike have the same correlators, which are broadened once; `kugler` asks for the occupations too.
     """
     grid = working_grid(raw, settings)
     smooth = broaden(
-        raw.histograms[index, : 1 if impurity.field == 0 else 2],
+        raw.histograms[index, : 1 if impurity.spin_symmetric else 2],
         raw.bins,
         grid=grid,
         alpha=settings.broadening,

@@ -6,7 +6,7 @@ NRG run, broadened alike,
     Bulla, Hewson, Pruschke, J. Phys.: Condens. Matter 10, 8365 (1998):  Sigma = U F / G
     Kugler, Phys. Rev. B 105, 245132 (2022):                             Sigma = U <n_-s> + U^2 (I - F^2 / G)
 
-and then, with the hybridization function of the continuous band, G(w) = 1 / (w - eps_d + s B/2 - Delta(w) - Sigma(w)).
+and then, with the hybridization function of the continuous bath, G(w) = 1 / (w - eps_d + s B/2 - Delta(w) - Sigma(w)).
 
 The second rests on the equation of motion twice, and truncation breaks it: off particle-hole symmetry its static part
 is off by as much as the first moment of A, some 0.002 D; on the imaginary axis as well, so no broadening is at fault.
@@ -24,8 +24,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.impurity.bath import Bath
 from models.physics.impurity.broadening import log_grid
-from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
+from models.physics.impurity.hamiltonian import AndersonImpurity
 
 __all__ = [
     "bulla_self_energy",
@@ -93,10 +94,13 @@ def causal(sigma: Complexes) -> Complexes:
     return np.asarray(sigma.real + 1j * np.minimum(sigma.imag, 0.0))
 
 
-def clipped_share(omega: Floats, imaginary: Floats, hybridization: float) -> float:
-    """Largest of what `causal` cuts off inside the band, |omega| < 1, in units of Gamma; both arrays (n_omega,) [D]."""
-    inside = imaginary[np.abs(omega) < 1]
-    return float(np.max(inside, initial=0.0)) / hybridization
+def clipped_share(omega: Floats, imaginary: Floats, hybridization: float, bath: Bath | None = None) -> float:
+    """Largest of what `causal` cuts off inside the band, in units of Gamma; both arrays (n_omega,) [D].
+
+    The band is |omega| < 1, or where the bath has weight.
+    """
+    inside = np.abs(omega) < 1 if bath is None else bath(omega) > 0
+    return float(np.max(imaginary[inside], initial=0.0)) / hybridization
 
 
 def spectral_function(
@@ -113,5 +117,4 @@ def inverse_green_function(
     points = log_grid(*grid)
     level = impurity.level - spin * impurity.field / 2
     real, imaginary = np.interp(omega, points, sigma.real), np.interp(omega, points, sigma.imag)
-    delta = hybridization_function(omega, impurity.hybridization)
-    return np.asarray(omega - level - delta - (real + 1j * imaginary))
+    return np.asarray(omega - level - impurity.delta(omega, spin) - (real + 1j * imaginary))

@@ -74,8 +74,11 @@ IMPURITY_SOLVERS: Registry[ImpuritySolver] = Registry("impurity solver", package
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 1e-20, 1.0  # [D]: a chain of a hundred sites; the whole band
 
 
-def check_request(temperatures: FloatArray, omega: FloatArray) -> None:
-    """Temperatures in range, omega finite, ascending and off the band edges; ValueError lists all that is wrong."""
+def check_request(temperatures: FloatArray, omega: FloatArray, steps: FloatArray | None = None) -> None:
+    """Temperatures in range, omega finite, ascending and off the band edges; ValueError lists all that is wrong.
+
+    steps: where Gamma jumps [D], +-1 unless given.
+    """
     problems = []
     if temperatures.ndim != 1 or temperatures.size == 0:
         problems.append(f"temperatures of shape {temperatures.shape}: expected (n_temperatures,), at least one")
@@ -86,7 +89,10 @@ def check_request(temperatures: FloatArray, omega: FloatArray) -> None:
         problems.append(f"omega of shape {omega.shape}: expected (n_omega,) finite numbers [D]")
     elif np.any(np.diff(omega) <= 0):
         problems.append("omega: expected strictly ascending")
-    elif np.any(np.abs(omega) == 1.0):
+    elif steps is not None and np.isin(omega, steps).any():
+        wrong = omega[np.isin(omega, steps)].tolist()
+        problems.append(f"omega holds {wrong}: expected a grid that avoids the steps of the bath, where Delta diverges")
+    elif steps is None and np.any(np.abs(omega) == 1.0):
         problems.append("omega holds +-1: expected a grid that avoids the band edges, where the spectrum diverges")
     if problems:
         raise ValueError("impurity solver: " + "; ".join(problems))

@@ -8,8 +8,12 @@ complete basis, with the commutator [R, O] traded for the anticommutator by the 
     chi_O = sum_n sum_(i, k not both kept) O_ik [R O + O R]_ik tanh((E_k - E_i) / 2T) / (E_k - E_i)  -  <O>^2 / T.
 
 The commutator would divide the truncation error of R by gaps that may be far below T; this form has no small divisor.
+
+The effective moment, T chi_imp, is what the impurity adds to the variance of the conserved total S_z: that of all
+states in the density matrix, to which each site still to come adds 1/8, less that of the free chain, sum f (1 - f) / 4.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +22,10 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.density_matrix import DensityMatrix, density_matrix, needs_discarded_pairs
 from models.physics.impurity.hamiltonian import AndersonImpurity
-from models.physics.impurity.nrg import iterate, last_site
+from models.physics.impurity.nrg import Chain, chain_of, iterate, last_sites
 from models.physics.impurity.nrg_solver import NRGSettings, one_thread
 from models.physics.impurity.operators import IMPURITY_OPERATORS, OperatorBlocks, carry
 from models.physics.impurity.shell import DIAGONAL, Links, Shell, links
-from models.physics.impurity.wilson_chain import wilson_chain
 
 __all__ = ["Thermodynamics", "static_susceptibility", "thermodynamics"]
 
@@ -40,41 +43,75 @@ class Thermodynamics:
     double_occupancy: Floats
     spin_susceptibility: Floats  # d<S_z>/dB, local [1/D]
     charge_susceptibility: Floats  # -d<n_d>/d eps_d, local [1/D]
+    effective_moment: Floats  # T chi_imp of the total spin: 1/4 of a free spin, 0 of a singlet
 
 
 def thermodynamics(impurity: AndersonImpurity, settings: NRGSettings, temperatures: Floats) -> Thermodynamics:
     """One NRG run per z for all temperatures."""
-    lasts = [last_site(float(t), settings.discretization) + 1 for t in temperatures]
-    sums = np.zeros((6, temperatures.size))
+    sums = np.zeros((7, temperatures.size))
     with one_thread().limit(limits=1):
         for z in settings.z_values:
+            lasts = last_sites(impurity, temperatures, settings.discretization, z)
+            chain = chain_of(impurity, settings.discretization, z, max(lasts))
             shells = iterate(impurity, settings.truncation, z=z, n_sites=max(lasts))
             want_dd = needs_discarded_pairs(shells, temperatures, lasts)
             spin, charge = (carry(shells, IMPURITY_OPERATORS[name], want_dd) for name in ("s_z", "n_d"))
             for t, (temperature, last) in enumerate(zip(temperatures, lasts, strict=True)):
                 density = density_matrix(shells, float(temperature), last)
                 _, up, dn, both = density.impurity_weights
-                hoppings = wilson_chain(settings.discretization, z, max(lasts))[: last - 1]
+                free = levels_of(chain, last)
                 sums[:, t] += (
-                    density.log_z + density.energy / density.temperature - chain_entropy(hoppings, density.temperature),
+                    density.log_z + density.energy / density.temperature - chain_entropy(free, density.temperature),
                     up + both,
                     dn + both,
                     both,
                     static_susceptibility(shells, density, spin, (up - dn) / 2),
                     static_susceptibility(shells, density, charge, up + dn + 2 * both),
+                    total_spin_variance(shells, density) - chain_spin_variance(free, density.temperature),
                 )
-    entropy, n_up, n_dn, both, chi_spin, chi_charge = sums / settings.n_z
+    entropy, n_up, n_dn, both, chi_spin, chi_charge, moment = sums / settings.n_z
     return Thermodynamics(
         temperatures=temperatures, entropy=entropy, n_up=n_up, n_dn=n_dn, double_occupancy=both,
         spin_susceptibility=chi_spin, charge_susceptibility=chi_charge,
+        effective_moment=moment,
     )  # fmt: skip
 
 
-def chain_entropy(hoppings: Floats, temperature: float) -> float:
+def levels_of(chain: Chain, n_sites: int) -> list[Floats]:
+    """Energies of up and dn electrons on the first sites of the bare chain [D]; one entry where they are alike."""
+    alike = np.array_equal(*chain.hoppings) and np.array_equal(*chain.levels)
+    result = []
+    for hoppings, levels in zip(chain.hoppings[: 1 if alike else 2, 1:n_sites], chain.levels, strict=False):
+        matrix = np.diag(hoppings, 1) + np.diag(hoppings, -1)
+        result.append(np.linalg.eigvalsh(matrix + np.diag(levels[:n_sites])) if hoppings.size else levels[:1])
+    return result
+
+
+def chain_entropy(energies: list[Floats], temperature: float) -> float:
     """Entropy of free electrons of both spins on the bare chain [k_B]."""
-    energies = np.linalg.eigvalsh(np.diag(hoppings, 1) + np.diag(hoppings, -1)) if hoppings.size else np.zeros(1)
-    x = np.abs(energies) / temperature  # the entropy of a level is even in its energy
-    return 2 * float(np.sum(np.log1p(np.exp(-x)) + x * np.exp(-x) / (1 + np.exp(-x))))
+    total = 0.0
+    for levels in energies:
+        x = np.abs(levels) / temperature  # the entropy of a level is even in its energy
+        total += float(np.sum(np.log1p(np.exp(-x)) + x * np.exp(-x) / (1 + np.exp(-x))))
+    return 2 * total / len(energies)
+
+
+def chain_spin_variance(energies: list[Floats], temperature: float) -> float:
+    """<S_z^2> - <S_z>^2 of the same electrons."""
+    fluctuations = (1 / (4 * np.cosh(np.clip(levels / temperature, -600, 600) / 2) ** 2) for levels in energies)
+    return 2 / len(energies) * math.fsum(float(np.sum(f)) / 4 for f in fluctuations)
+
+
+def total_spin_variance(shells: list[Shell], density: DensityMatrix) -> float:
+    """<S_z^2> - <S_z>^2 of impurity and chain."""
+    first, second = 0.0, 0.0
+    for n in range(1, density.last + 1):
+        shell = shells[n]
+        spin = np.repeat((shell.n_up - shell.n_dn) / 2, shell.size)
+        w = density.weights[n]
+        first += float(w @ spin)
+        second += float(w @ (spin**2 + (density.last - n) / 8))
+    return second - first**2
 
 
 def static_susceptibility(

@@ -42,7 +42,7 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from models.physics.impurity.friedel import band_integrals, charge_outside
-from models.physics.impurity.hamiltonian import AndersonImpurity, hybridization_function
+from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath, hybridization_function
 from models.physics.impurity.self_energy import clipped_share
 from models.physics.impurity.solver import (
     IMPURITY_SOLVERS,
@@ -113,6 +113,8 @@ class TriqsSolver:
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution:
         """Spectra at every temperature; ValueError, SolverError (this Hamiltonian), SolverUnavailable (no TRIQS)."""
         temperatures, omega = np.asarray(temperatures, float), np.asarray(omega, float)
+        if isinstance(impurity, ImpurityInBath):
+            raise ValueError("triqs: expected AndersonImpurity, with a flat band; solver nrg takes an ImpurityInBath")
         check_request(temperatures, omega)
         interpreter = _interpreter(self.interpreter)
         request = self._request(impurity, temperatures, omega)
