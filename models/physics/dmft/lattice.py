@@ -22,7 +22,10 @@ Complexes = NDArray[np.complex128]
 
 
 class Lattice(Protocol):
-    """zeta has Im zeta >= 0; same shape as it."""
+    """zeta has Im zeta >= 0, G the same shape; `symmetric`: rho(-e) = rho(e)."""
+
+    @property
+    def symmetric(self) -> bool: ...
 
     def green_function(self, zeta: Complexes) -> Complexes: ...
 
@@ -30,6 +33,10 @@ class Lattice(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class BetheLattice:
     """Half bandwidth 1."""
+
+    @property
+    def symmetric(self) -> bool:
+        return True
 
     def green_function(self, zeta: Complexes) -> Complexes:
         root = np.sqrt(zeta - 1) * np.sqrt(zeta + 1)  # cut on [-1, 1] alone, root -> zeta far away
@@ -61,6 +68,11 @@ class DensityOfStates:
             raise ValueError("density of states: " + "; ".join(problems))
         object.__setattr__(self, "energy", energy)
         object.__setattr__(self, "density", density / np.trapezoid(density, energy))
+
+    @property
+    def symmetric(self) -> bool:
+        mirrored = (-self.energy[::-1], self.density[::-1])
+        return np.allclose(self.energy, mirrored[0], atol=1e-9) and np.allclose(self.density, mirrored[1], atol=1e-6)
 
     def green_function(self, zeta: Complexes) -> Complexes:
         """sum over intervals [a, b]: (rho(zeta) L - slope (b - a)), L = log((zeta - a) / (zeta - b))."""

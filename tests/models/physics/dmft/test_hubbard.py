@@ -1,27 +1,32 @@
-"""The Hubbard model on the Bethe lattice: no interaction, a Fermi liquid, an insulator."""
+"""The Hubbard model on the Bethe lattice: no interaction, a Fermi liquid, an insulator, a doped metal."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from models.physics.dmft.hubbard import MeanFieldSettings, solve_hubbard
+from models.physics.dmft.hubbard import Iteration, MeanFieldSettings, solve_hubbard
 from models.physics.dmft.lattice import BetheLattice
 from models.physics.impurity.nrg_solver import NRGSettings
 
-QUICK = MeanFieldSettings(nrg=NRGSettings(discretization=4.0, n_keep=100, n_z=1, broadening=0.5), tolerance=1e-2)
+NRG = NRGSettings(discretization=4.0, n_keep=100, n_z=1, broadening=0.5)
+QUICK = MeanFieldSettings(nrg=NRG, tolerance=1e-2, max_iterations=60, mixing=0.8, n_mixed=4)
+LATTICE = BetheLattice()
 
 
 def test_without_interaction_the_spectrum_is_that_of_the_lattice():
-    found = solve_hubbard(0.0, 1e-3, BetheLattice(), QUICK)
+    found = solve_hubbard(0.0, 1e-3, LATTICE, QUICK)
     inside = np.abs(found.omega) < 0.98
     assert_allclose(found.spectrum[inside], 2 / np.pi * np.sqrt(1 - found.omega[inside] ** 2), atol=1e-6)
     assert found.filling == pytest.approx(1, abs=1e-9)
     assert found.double_occupancy == pytest.approx(0.25, abs=2e-3)
+    assert found.quasiparticle_weight == pytest.approx(1)
     assert found.converged
 
 
 def test_a_fermi_liquid_is_pinned_and_its_quasiparticles_are_heavy():
-    found = solve_hubbard(2.0, 1e-5, BetheLattice(), QUICK)
+    found = solve_hubbard(2.0, 1e-5, LATTICE, QUICK)
     middle = np.pi / 2 * found.spectrum[np.abs(found.omega).argmin()]
     assert middle == pytest.approx(1, abs=0.01)
     assert found.quasiparticle_weight == pytest.approx(0.23, abs=0.05)
@@ -30,15 +35,47 @@ def test_a_fermi_liquid_is_pinned_and_its_quasiparticles_are_heavy():
 
 
 def test_an_insulator_has_a_gap_and_no_quasiparticles():
-    found = solve_hubbard(4.0, 1e-3, BetheLattice(), QUICK, start="insulator")
+    found = solve_hubbard(4.0, 1e-3, LATTICE, QUICK, start="insulator")
     assert found.spectrum[np.abs(found.omega) < 0.3].max() < 0.02
-    assert found.quasiparticle_weight == 0
+    assert np.isnan(found.quasiparticle_weight)
     assert found.double_occupancy < 0.03
 
 
+def test_a_doped_metal_keeps_luttingers_rule():
+    """The Fermi volume is that of free electrons of the same filling: n = 2 int rho up to mu - Sigma(0)."""
+    found = solve_hubbard(2.0, 1e-4, LATTICE, QUICK, filling=0.8)
+    assert found.converged
+    assert found.filling == pytest.approx(0.8, abs=5e-3)
+    edge = found.chemical_potential - found.self_energy.real[np.abs(found.omega).argmin()]
+    assert 1 + 2 * (edge * np.sqrt(1 - edge**2) + np.arcsin(edge)) / np.pi == pytest.approx(0.8, abs=0.02)
+    assert 0.3 < found.quasiparticle_weight < 0.7
+
+
+def test_electrons_and_holes_are_alike():
+    exact = replace(QUICK, tolerance=1e-3)
+    few, many = (solve_hubbard(2.0, 1e-3, LATTICE, exact, filling=n) for n in (0.8, 1.2))
+    assert_allclose(many.spectrum, few.spectrum[::-1], atol=2e-3)
+    assert many.chemical_potential == pytest.approx(2.0 - few.chemical_potential, abs=1e-3)
+    assert many.double_occupancy == pytest.approx(few.double_occupancy + 0.2, abs=2e-3)
+
+
 def test_the_last_iterate_is_kept_where_nothing_converged():
-    few = MeanFieldSettings(nrg=QUICK.nrg, tolerance=1e-9, max_iterations=2)
-    found = solve_hubbard(1.0, 1e-3, BetheLattice(), few)
-    assert not found.converged and len(found.changes) >= 2
-    again = solve_hubbard(1.0, 1e-3, BetheLattice(), QUICK, first=found.bath)
+    found = solve_hubbard(1.0, 1e-3, LATTICE, replace(QUICK, tolerance=1e-9, max_iterations=2))
+    assert not found.converged and "expected 1e-09 or less" in found.problem
+    again = solve_hubbard(1.0, 1e-3, LATTICE, QUICK, start=(found.bath, found.chemical_potential))
     assert again.converged and len(again.changes) <= len(found.changes) + 2
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits():
+    made: list[Iteration] = []
+    whole = solve_hubbard(1.0, 1e-3, LATTICE, QUICK, filling=0.9, keep=made.append)
+    anew: list[Iteration] = []
+    again = solve_hubbard(1.0, 1e-3, LATTICE, QUICK, filling=0.9, kept=made[:2], keep=anew.append)
+    assert len(anew) == len(made) - 2
+    assert_array_equal(again.spectrum, whole.spectrum)
+    assert again.changes == whole.changes
+
+
+def test_what_is_no_model_is_refused_with_all_that_is_wrong():
+    with pytest.raises(ValueError, match=r"interaction: found -1.0.*temperature: found nan.*filling: found 2.5"):
+        solve_hubbard(-1.0, float("nan"), LATTICE, QUICK, filling=2.5)
