@@ -6,14 +6,15 @@ In infinite dimensions the self-energy is local, and that of one impurity whose 
 
     G(w) = int rho(e) de / (w + mu - Sigma(w) - e)         of the lattice
     Delta(w) = w + mu - Sigma(w) - 1 / G(w)                of the impurity, on the Bethe lattice D^2 G / 4
-    Sigma = U F / G of the impurity in Delta, level -mu    by NRG (models.physics.impurity)
+    Sigma = U F / G of the impurity in Delta               by NRG (models.physics.impurity)
     n of the impurity                                      fixes mu
 
-iterated until the bath no longer changes. Below a critical temperature a metal and an insulator are both solutions
-between U_c1 and U_c2; which one is found depends on `start`.
+iterated until the bath no longer changes. The constant part of Delta, the mean energy <e> of the lattice, is no part of
+its bath: it moves the impurity's level, -mu, by <e>. Below a critical temperature a metal and an insulator are both
+solutions between U_c1 and U_c2; which one is found depends on `start`.
 
 Of the two fillings, the impurity's from its density matrix and the lattice's 2 int f(w) A(w) dw, the first is not
-broadened, and keeps Luttinger's rule n = 2 int rho(e) de up to e = mu - Sigma(0) better; the second is told beside it.
+broadened, and keeps Luttinger's rule n = 2 int rho(e) de up to e = mu - Sigma(0) better; the solution has both.
 
 Georges, Kotliar, Krauth, Rozenberg, Rev. Mod. Phys. 68, 13 (1996); NRG as the solver: Bulla, Phys. Rev. Lett. 83, 136
 (1999); Bulla, Costi, Vollhardt, Phys. Rev. B 64, 045103 (2001). Energies are in units of the half bandwidth D.
@@ -101,7 +102,7 @@ class HubbardSolution:
     filling: float  # of both spins, of the impurity
     lattice_filling: float  # 2 int f(w) A(w) dw
     double_occupancy: float
-    quasiparticle_weight: float  # 1 / (1 - d Re Sigma / d w) at w = 0; NaN where T is too high for one
+    quasiparticle_weight: float  # 1 / (1 - d Re Sigma / dw) at w = 0; NaN for an insulator or T too high
     changes: list[float]  # of all iterations
     problem: str | None = None
 
@@ -124,8 +125,8 @@ def solve_hubbard(
     """Solve at `filling` electrons per site, between 0 and 2. Energies [D]. Raises ValueError that lists what is wrong.
 
     start: the bath without interaction, that of isolated atoms, or (Gamma on `frequency_grid`, mu).
-    kept: the first iterations of the same call, made before, whose `keep` was told each of them: nothing is solved
-    again, and the result is the same to the bit.
+    keep: called with each iteration that is solved. kept: the first of them, of the same call made before; they are not
+    solved again, and the result is the same to the bit.
     """
     check_model(interaction, temperature, filling)
     omega = frequency_grid(interaction, temperature)
@@ -134,6 +135,10 @@ def solve_hubbard(
         nrg=settings.nrg, kept=list(kept), keep=keep,
     )  # fmt: skip
     first = starting_point(loop, start) if isinstance(start, str) else np.append(*start)
+    if first.shape != (omega.size + 1,) or not np.isfinite(first).all():
+        raise ValueError(
+            f"start: expected Gamma at the {omega.size} points of frequency_grid and mu, finite numbers [D]"
+        )
     problem = None
     try:
         anderson(
@@ -201,10 +206,8 @@ class Loop:
     def residual(self, point: Floats) -> Floats:
         """An extrapolated Gamma below 0 is cut."""
         bath, mu = np.maximum(point[:-1], 0.0), float(point[-1])
-        number = len(self.done)
-        if number < len(self.kept) and np.array_equal(self.kept[number].bath, bath):
-            made = self.kept[number]
-        else:
+        made = self.kept[len(self.done)] if len(self.done) < len(self.kept) else None
+        if made is None or made.chemical_potential != mu or not np.array_equal(made.bath, bath):
             made = self.solved(bath, mu)
             self.keep(made)
         self.done.append(made)
@@ -214,7 +217,7 @@ class Loop:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NoWeightAtFermiLevel)  # an insulator has none
             bath = bath_where_it_is(self.omega, gamma)
-        impurity = ImpurityInBath(interaction=self.interaction, level=-mu, bath=bath)
+        impurity = ImpurityInBath(interaction=self.interaction, level=self.lattice.mean - mu, bath=bath)
         raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]))
         found = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
         points = log_grid(*working_grid(raw, self.nrg))

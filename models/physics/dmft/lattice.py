@@ -22,7 +22,10 @@ Complexes = NDArray[np.complex128]
 
 
 class Lattice(Protocol):
-    """zeta has Im zeta >= 0, G the same shape; `symmetric`: rho(-e) = rho(e)."""
+    """zeta has Im zeta >= 0, G the same shape; `symmetric`: rho(-e) = rho(e); `mean`: int rho(e) e de [D]."""
+
+    @property
+    def mean(self) -> float: ...
 
     @property
     def symmetric(self) -> bool: ...
@@ -33,6 +36,10 @@ class Lattice(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class BetheLattice:
     """Half bandwidth 1."""
+
+    @property
+    def mean(self) -> float:
+        return 0.0
 
     @property
     def symmetric(self) -> bool:
@@ -68,6 +75,12 @@ class DensityOfStates:
             raise ValueError("density of states: " + "; ".join(problems))
         object.__setattr__(self, "energy", energy)
         object.__setattr__(self, "density", density / np.trapezoid(density, energy))
+
+    @property
+    def mean(self) -> float:
+        a, b = self.energy[:-1], self.energy[1:]
+        at_a, at_b = self.density[:-1], self.density[1:]
+        return float(np.sum((b - a) * (at_a * (2 * a + b) + at_b * (a + 2 * b))) / 6)
 
     @property
     def symmetric(self) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from models.physics.dmft.hubbard import Iteration, MeanFieldSettings, solve_hubbard
-from models.physics.dmft.lattice import BetheLattice
+from models.physics.dmft.lattice import BetheLattice, DensityOfStates
 from models.physics.impurity.nrg_solver import NRGSettings
 
 NRG = NRGSettings(discretization=4.0, n_keep=100, n_z=1, broadening=0.5)
@@ -74,6 +74,23 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits():
     assert len(anew) == len(made) - 2
     assert_array_equal(again.spectrum, whole.spectrum)
     assert again.changes == whole.changes
+
+
+def test_a_lattice_whose_mean_energy_is_not_zero_only_moves_the_chemical_potential():
+    energy = np.linspace(-0.9, 0.9, 31)
+    density = (0.81 - energy**2) * (1 + energy / 3)
+    centred = DensityOfStates(energy - DensityOfStates(energy, density).mean, density)
+    moved = DensityOfStates(centred.energy + 0.3, density)
+    assert centred.mean == pytest.approx(0, abs=1e-12) and moved.mean == pytest.approx(0.3)
+    a, b = (solve_hubbard(1.0, 1e-2, lattice, QUICK, filling=0.9) for lattice in (centred, moved))
+    assert b.chemical_potential == pytest.approx(a.chemical_potential + 0.3, abs=1e-6)
+    assert b.double_occupancy == pytest.approx(a.double_occupancy, abs=1e-6)
+    assert a.filling == pytest.approx(0.9, abs=5e-3)
+
+
+def test_a_start_on_another_grid_is_refused():
+    with pytest.raises(ValueError, match="start: expected Gamma at the"):
+        solve_hubbard(1.0, 1e-3, LATTICE, QUICK, start=(np.ones(5), 0.5))
 
 
 def test_what_is_no_model_is_refused_with_all_that_is_wrong():
