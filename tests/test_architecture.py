@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.runtime.content_key import DAGS, MACHINERY, PACKAGES, covers
+from pipeline.runtime.content_key import DAGS, MACHINERY, PACKAGES, covers, stages_of
 from pipeline.runtime.dependencies import (
     check,
     imported_modules,
@@ -24,7 +24,7 @@ from pipeline.runtime.dependencies import (
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-STAGES = {name: stage for dag in DAGS for name, stage in yaml.safe_load((ROOT / dag).read_text())["stages"].items()}
+STAGES = {name: stage for dag in DAGS for name, stage in stages_of(ROOT / dag).items()}
 FORBIDDEN_NAMES = {"utils.py", "common.py", "base.py", "helpers.py", "misc.py", "util.py"}
 LEAF = "models.frames"  # the array carrier: models and stores may both import it, so it imports nothing of the project
 FORBIDDEN_IMPORTS = {"models": {"stores", "pipeline"}, "stores": {"models", "pipeline"}, "pipeline": set()}
@@ -169,7 +169,9 @@ def sections(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_runs_the_file_of_its_name(stage: str):
-    assert STAGES[stage]["cmd"] == f"python -m {stage_file(ROOT, stage).removesuffix('.py').replace('/', '.')}"
+    name, at, item = stage.partition("@")
+    module = stage_file(ROOT, name).removesuffix(".py").replace("/", ".")
+    assert STAGES[stage]["cmd"] == f"python -m {module}{' ' if at else ''}{item}"
 
 
 def test_stages_on_demand_keep_nothing_in_the_cache_of_dvc():

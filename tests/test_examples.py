@@ -10,7 +10,7 @@ from models.descriptors.descriptor import DESCRIPTORS
 from models.laws.symbolic_engine import SYMBOLIC_ENGINES
 from models.networks.potentials.potential import POTENTIALS
 from models.physics.microstructure.generator import GENERATORS
-from pipeline.report.page import PAGES as PAGES_OF_LANES
+from pipeline.report.registry import PAGES as PAGES_OF_LANES
 from stores import atoms, microstructures, spectra
 from stores.atoms import ATOMS
 from stores.microstructures import MICROSTRUCTURES

@@ -60,7 +60,7 @@ def page_of(study: Study, *, name: str, scale: str) -> str:
         provenance=[
             (
                 "rows",
-                f"{len(study.table.curves)} used, {study.table.n_dropped} left out as not finite, {test} for testing",
+                f"{len(study.table.curves)} used, {study.table.n_dropped} left out, {test} for testing",
             ),
             ("network", f"beta {study.beta:g}, seed {study.seed}, chosen without labels by the agreement of seeds"),
         ],

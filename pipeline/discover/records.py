@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
-from pipeline.runtime.records import Record
+from pipeline.runtime.records import Record, StageRecord
 
 __all__ = [
     "BestFeature",
+    "Discovery",
+    "DiscoveryFormula",
+    "DiscoveryQuantity",
     "Formula",
     "Measured",
     "Measures",
@@ -80,3 +83,60 @@ class Formula(Record):
         if "link_monotone" in content:
             content["selected"] = content.pop("selected")
         return content
+
+
+class DiscoveryBaseline(Record):
+    coordinate: str
+    abs_spearman: Number
+
+
+class DiscoveryQuantity(Record):
+    """The latent that follows an input or known quantity best, on test rows; `problem`: why there is none."""
+
+    latent: str | None = None
+    abs_spearman: Number = None
+    low: Number = None
+    high: Number = None
+    linear_direction: Number = None
+    nonlinear_r2: Number = None
+    baseline: dict[str, DiscoveryBaseline] = Field(default_factory=dict)
+    problem: str | None = None
+
+
+class DiscoveryMember(Record):
+    equation: str
+    complexity: int
+    r2_validation: Number
+
+
+class DiscoveryFormula(Record):
+    """Of one latent by the inputs; `beyond`: the input whose largest values were kept for extrapolation."""
+
+    latent: str
+    equation: str | None = None
+    complexity: int | None = None
+    r2_test: Number = None
+    r2_extrapolation: Number = None
+    beyond: str | None = None
+    engine: str | None = None
+    front: list[DiscoveryMember] = Field(default_factory=list)
+    problem: str | None = None
+
+
+class Discovery(StageRecord):
+    """The content of discover.json; a lane that reads that of its data set says where it lies."""
+
+    digits = 6
+
+    n_rows: int
+    n_dropped: int
+    n_groups: int
+    n_test_rows: int
+    test_error: Number
+    test_error_principal_components: Number
+    active_latents: int
+    active_latents_of_seeds: list[int]
+    agreement_of_seeds: Number
+    beta: float
+    best: dict[str, DiscoveryQuantity]
+    formulas: list[DiscoveryFormula]

@@ -1,17 +1,13 @@
 """What a page of the report is made of. A lane hands back one `LaneReport`; the template lays its page out.
 
-To add a lane: write a module in `pipeline/<lane>/report/` with a function under `@report_page`. All modules of these
-folders are imported, so nothing else is edited. Text may say T_K, n_d, eps_d or Gamma: the layout writes them as
+Lanes register theirs: pipeline/report/registry.py. Text may say T_K, n_d, eps_d or Gamma: the layout writes them as
 physicists do. Text is escaped by the template; `Markup`, made by the figure code, passes as it is.
 """
 
-import importlib
 import math
-import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -19,30 +15,21 @@ from matplotlib.figure import Figure
 from pipeline.report.drawing import inline_svg
 
 __all__ = [
-    "HEADLINES",
-    "PAGES",
-    "RESULTS",
     "Block",
-    "Headline",
     "KeyNumber",
     "LanePage",
     "LaneReport",
     "Notice",
-    "Page",
     "Paragraph",
     "Picture",
     "ResultRow",
     "Section",
     "Table",
     "csv_table",
-    "headline_numbers",
     "in_order",
     "number",
     "picture",
     "r_squared",
-    "registered",
-    "report_page",
-    "result_rows",
     "value_with_interval",
 ]
 
@@ -117,53 +104,6 @@ class LaneReport:
 
 
 ResultRow = tuple[str, str, str]  # what, result, how it is judged
-Page = Callable[[Path, int], LaneReport]  # top folder, points drawn in a scatter plot at most
-Headline = Callable[[Path], Mapping[str, int | float | None]]
-Results = Callable[[Path], Sequence[ResultRow]]
-LANE_FOLDERS = "pipeline.*.report"
-PAGES: dict[str, tuple[int, Page]] = {}
-HEADLINES: dict[str, tuple[int, Headline]] = {}
-RESULTS: dict[str, tuple[int, Results]] = {}
-Entry = TypeVar("Entry", Page, Headline, Results)
-
-
-def report_page(name: str, *, order: int) -> Callable[[Page], Page]:
-    """Register the page of a lane; pages stand in the order of their numbers."""
-
-    def register(page: Page) -> Page:
-        PAGES[name] = order, page
-        return page
-
-    return register
-
-
-def headline_numbers(name: str, *, order: int) -> Callable[[Headline], Headline]:
-    """Register what a lane adds to reports/metrics/headline.json."""
-
-    def register(numbers: Headline) -> Headline:
-        HEADLINES[name] = order, numbers
-        return numbers
-
-    return register
-
-
-def result_rows(name: str, *, order: int) -> Callable[[Results], Results]:
-    """Register what a lane adds to the README's table of results, from committed metrics alone."""
-
-    def register(rows: Results) -> Results:
-        RESULTS[name] = order, rows
-        return rows
-
-    return register
-
-
-def registered(entries: Mapping[str, tuple[int, Entry]]) -> list[Entry]:
-    """Entries of all lanes in their order, after importing all modules of the lanes' report folders."""
-    for folder in sorted(Path(__file__).parents[2].glob(LANE_FOLDERS.replace(".", "/"))):
-        package = LANE_FOLDERS.replace("*", folder.parent.name)
-        for module in pkgutil.iter_modules([str(folder)], f"{package}."):
-            importlib.import_module(module.name)
-    return [entry for _, entry in sorted(entries.values(), key=lambda pair: pair[0])]
 
 
 def picture(figure: Figure, *, name: str, description: str, caption: str) -> Picture:

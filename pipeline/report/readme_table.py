@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.report.page import RESULTS, ResultRow, registered
+from pipeline.report.page import ResultRow
+from pipeline.report.registry import RESULTS, registered
 from pipeline.report.replication_table import COLUMNS, claim_cells, read_replication
 from stores.atomic import write_text
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from models.settings import settings
 from pipeline.report.drawing import save_png
 from pipeline.report.layout import render
-from pipeline.report.page import HEADLINES, PAGES, Page, registered
+from pipeline.report.registry import HEADLINES, PAGES, Page, registered
 from pipeline.runtime.params import load_params
 from pipeline.runtime.records import write_json
 from pipeline.runtime.stage import run_stage

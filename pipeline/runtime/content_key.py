@@ -12,6 +12,7 @@ comments and docstrings: the stage finds all its results and makes the same stor
 
 import ast
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -108,9 +109,16 @@ def code_deps(root: Path, stage: str) -> list[str]:
 
 
 def stages_of(dag: Path) -> dict[str, Any]:
-    """The stages of a dvc.yaml by name."""
+    """The stages of a dvc.yaml by name; with `foreach`, a list of names, one for each: `discover@hubbard`."""
     content = yaml.load(dag.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    return dict(content["stages"])
+    stages: dict[str, Any] = {}
+    for name, stage in content["stages"].items():
+        if "foreach" in stage:
+            each = json.dumps(stage["do"])
+            stages |= {f"{name}@{item}": json.loads(each.replace("${item}", str(item))) for item in stage["foreach"]}
+        else:
+            stages[name] = stage
+    return stages
 
 
 def covers(listed: str, path: str) -> bool:

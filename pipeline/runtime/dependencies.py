@@ -55,9 +55,11 @@ def stage_code(root: Path, stage: str) -> list[str]:
 
 def stage_file(root: Path, stage: str) -> str:
     """The file of a stage or command, relative to `root`. Raises FileNotFoundError."""
-    for path in (root / "pipeline").glob(f"*/{stage}.py"):
-        return path.relative_to(root).as_posix()
-    raise FileNotFoundError(f"pipeline/*/{stage}.py: not found in {root}, expected the file of this stage")
+    name = stage.partition("@")[0]
+    files = sorted((root / "pipeline").glob(f"*/{name}.py"), key=lambda path: path.parent.name == "commands")
+    if not files:
+        raise FileNotFoundError(f"pipeline/*/{name}.py: not found in {root}, expected the file of this stage")
+    return files[0].relative_to(root).as_posix()
 
 
 def project_files(root: Path, start: str) -> set[str]:

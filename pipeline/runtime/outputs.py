@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
+from pipeline.runtime.content_key import stages_of
 from stores.building import NEW, OutputRefused, folder_beside, occupied, refusal
 
 __all__ = ["OutputFile", "OutputFolder", "output_problems", "writing"]
@@ -103,8 +102,7 @@ def _stage_that_makes(whole: Path) -> str | None:
     """The stage of dvc.yaml whose output is this path, is in it, or holds it."""
     if not whole.is_relative_to(ROOT) or not (ROOT / "dvc.yaml").is_file():
         return None
-    dag = yaml.load((ROOT / "dvc.yaml").read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    for name, stage in dag["stages"].items():
+    for name, stage in stages_of(ROOT / "dvc.yaml").items():
         for entry in [*stage.get("outs", []), *stage.get("metrics", [])]:
             made = ROOT / (entry if isinstance(entry, str) else next(iter(entry)))
             if whole.is_relative_to(made) or made.is_relative_to(whole):

@@ -6,6 +6,7 @@ kept after a run; while they stay, DVC would find nothing to do.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.runtime.content_key import stages_of
 from stores.atomic import write_text
 
 __all__ = ["Watched", "watched"]
@@ -47,11 +49,10 @@ class Watched:
 
 def watched(root: Path) -> Watched | None:
     """None for a DAG whose files are not all written out: templates, or stages that always run."""
-    text = (root / "dvc.yaml").read_text()
-    if "${" in text or "always_changed" in text:
-        return None
     try:
-        stages = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
+        stages = stages_of(root / "dvc.yaml").values()
+        if any(word in json.dumps(list(stages)) for word in ("${", "always_changed")):
+            return None
         deps = {path for stage in stages for path in _paths(stage, "deps")}
         made = {path for stage in stages for kind in ("outs", "metrics", "plots") for path in _paths(stage, kind)}
     except (yaml.YAMLError, AttributeError, KeyError, TypeError):  # DVC says what is wrong with it

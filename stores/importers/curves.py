@@ -8,7 +8,8 @@ The array has two dimensions (row, point) or three (row, height, width). Its axi
 of a table the numbers at the end of the columns' names, else 0, 1, 2, ... Nothing that a file holds can run code:
 pickled arrays are refused.
 
-Rows that are not finite are refused, or dropped and counted. Rows that share a group are copies or repetitions of one
+Rows that are not finite are refused, or dropped and counted; those of a store of this project whose status is not 0
+are always dropped. Rows that share a group are copies or repetitions of one
 another, and stay together in every split: the column `group`, else equal inputs. Equal curves in different groups would
 put a row of the test into the training, and are refused with their numbers.
 """
@@ -58,19 +59,20 @@ def read_curves(
     if suffix not in FORMATS:
         raise ValueError(f"{path}: found the suffix {suffix or 'none'!r}, expected one of {', '.join(FORMATS)}")
     read = _table if suffix in (".csv", ".parquet") else _arrays
-    values, axis, axis_name, given = read(path, array, [*columns, *([group] if group else [])])
+    values, axis, axis_name, given, failed = read(path, array, [*columns, *([group] if group else [])])
     known = {name: _numbers(given[name], f"{path}: {name}") for name in dict.fromkeys(columns)}
     shape = values.shape[1:]
     rows = values.reshape(len(values), -1)
     bad = np.asarray(~np.isfinite(rows).all(1))
     for column in known.values():
         bad |= ~np.isfinite(column)
+    bad &= ~failed
     if bad.any() and not drop_not_finite:
         raise ValueError(
             f"{path}: found {int(bad.sum())} of {len(bad)} rows with values that are not finite (rows "
             f"{_some(np.flatnonzero(bad))}), expected none; mend them, or leave them out with --drop-not-finite"
         )
-    kept = ~bad
+    kept = ~(bad | failed)
     rows, known = rows[kept], {name: column[kept] for name, column in known.items()}
     if constant := [name for name, column in known.items() if len(column) and np.ptp(column) == 0]:
         raise ValueError(
@@ -85,11 +87,11 @@ def read_curves(
         axis_name=axis_name if len(shape) == 1 else "pixel",
         columns=known,
         groups=groups,
-        n_dropped=int(bad.sum()),
+        n_dropped=int((~kept).sum()),
     )
 
 
-Read = tuple[Array, Array, str, dict[str, Any]]  # values, axis, its name, columns as they are
+Read = tuple[Array, Array, str, dict[str, Any], NDArray[np.bool_]]  # values, axis, its name, raw columns, failed rows
 
 
 def _arrays(path: Path, array: str, names: Sequence[str]) -> Read:
@@ -110,7 +112,9 @@ def _arrays(path: Path, array: str, names: Sequence[str]) -> Read:
         curves = _numbers(values.values, f"{path}: {array}")
         own_axis = point in data.variables and data[point].ndim == 1 and data[point].dtype.kind in "fiu"
         axis = np.asarray(data[point].values if own_axis else np.arange(values.shape[1]), dtype=np.float64)
-        return curves, axis, str(point) if own_axis else "point", {name: data[name].values for name in names}
+        stored = "schema_version" in data.attrs and "status" in data and data["status"].dims == (row,)
+        failed = data["status"].values != 0 if stored else np.zeros(len(curves), dtype=bool)
+        return curves, axis, str(point) if own_axis else "point", {name: data[name].values for name in names}, failed
 
 
 def _opened(path: Path) -> xr.Dataset:
@@ -187,6 +191,7 @@ def _table(path: Path, array: str, names: Sequence[str]) -> Read:
         np.array(axis) if usable else np.arange(len(points), dtype=float),
         "point" if not usable else array.strip("*_ ") or "point",
         {name: frame[name].to_numpy() for name in names},
+        np.zeros(len(values), dtype=bool),
     )
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from models.physics.impurity.kondo_label import KondoLabel
 from pipeline.atoms import aluminium, molecules
+from pipeline.hubbard import hubbard
 from pipeline.impurity import kondo_temperatures
 from pipeline.microstructure import microstructures, textures
 from stores.manifest import read_manifest
 from tests.pipeline.atoms import test_aluminium, test_molecules
+from tests.pipeline.hubbard import test_hubbard
 from tests.pipeline.impurity import test_kondo_temperatures, test_spectra
 from tests.pipeline.microstructure import test_microstructures, test_textures
 
@@ -46,6 +48,10 @@ def toy_textures(n_points: int) -> None:
     textures.generate(replace(test_textures.PARAMS, descriptors=("two_point",)))
 
 
+def weak_hubbard(n_points: int) -> None:
+    hubbard.generate(replace(test_hubbard.SMALL, n_points=n_points, interaction=(0.2, 0.4)))
+
+
 def emt_molecules(normal_modes: int) -> None:
     """Those of the first molecule, before other frames."""
     water, methanol = (
@@ -64,6 +70,7 @@ def emt_aluminium(n_trajectories: int) -> None:
 STAGES: dict[str, tuple[Callable[[int], None], int, int, int]] = {  # made with, size, larger size, new shards
     "spectra": (toy_spectra, 20, 22, 1),
     "kondo_temperatures": (toy_kondo_temperatures, 20, 22, 1),
+    "hubbard": (weak_hubbard, 2, 4, 1),
     "microstructures": (toy_microstructures, 2, 4, 2),
     "textures": (toy_textures, 2, 4, 4),
     "molecules": (emt_molecules, 2, 4, 1),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.report.page import PAGES, registered
+from pipeline.report.registry import PAGES, registered
 from pipeline.report.report import ReportParams, build_report
 from pipeline.runtime import check_params
 from pipeline.runtime.dependencies import check, stage_code
@@ -39,7 +39,8 @@ if __name__ == "__main__":
 PAGE = """
 import json
 
-from pipeline.report.page import KeyNumber, LanePage, LaneReport, Notice, report_page
+from pipeline.report.page import KeyNumber, LanePage, LaneReport, Notice
+from pipeline.report.registry import report_page
 
 
 @report_page("pendulums", order=90)

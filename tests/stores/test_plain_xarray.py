@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from stores import atoms, kondo_temperatures, latents, micrographs, microstructures, spectra, textures
+from stores import atoms, hubbard, kondo_temperatures, latents, micrographs, microstructures, spectra, textures
 from stores.validate import find_schema
 from stores.zarr_store import StoreWriter, open_store, write_store
 
 MODULES = {
     "atoms": atoms,
+    "hubbard": hubbard,
     "kondo_temperatures": kondo_temperatures,
     "latents": latents,
     "micrographs": micrographs,

@@ -39,7 +39,15 @@ from models.physics.impurity.nrg_solver import NRGSettings, binned_correlators, 
 from models.physics.impurity.self_energy import causal
 from models.settings import settings
 
-__all__ = ["HubbardSolution", "Iteration", "MeanFieldSettings", "Start", "frequency_grid", "solve_hubbard"]
+__all__ = [
+    "HubbardSolution",
+    "Iteration",
+    "MeanFieldSettings",
+    "Start",
+    "frequency_grid",
+    "matsubara_weight",
+    "solve_hubbard",
+]
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -278,6 +286,16 @@ def quasiparticle_weight(omega: Floats, real: Floats, temperature: float) -> flo
         if slope <= ROUNDING and 1 / (1 - slope) >= z - ROUNDING:
             return 1 / (1 - slope)
     return float("nan")
+
+
+def matsubara_weight(omega: Floats, imaginary: Floats, temperature: float) -> float:
+    """1 / (1 - Im Sigma(i pi T) / pi T) from Im Sigma(w), (n_omega,) [D]: Z of a Fermi liquid far below Z D.
+
+    Im Sigma(i w_0) = -w_0 int de rho(e) / (w_0^2 + e^2), rho = -Im Sigma / pi. Between 0 and 1 for every solution,
+    which 1 / (1 - d Re Sigma / dw) is for Fermi liquids alone.
+    """
+    lowest = np.pi * temperature
+    return float(1 / (1 + np.trapezoid(-imaginary / np.pi / (lowest**2 + omega**2), omega)))
 
 
 def frequency_grid(interaction: float, temperature: float) -> Floats:

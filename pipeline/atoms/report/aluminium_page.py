@@ -26,16 +26,8 @@ from pipeline.atoms.report.round_section import (
 )
 from pipeline.report.axes import settle
 from pipeline.report.drawing import drawing, new_figure
-from pipeline.report.page import (
-    KeyNumber,
-    LanePage,
-    LaneReport,
-    csv_table,
-    headline_numbers,
-    number,
-    picture,
-    report_page,
-)
+from pipeline.report.page import KeyNumber, LanePage, LaneReport, csv_table, number, picture
+from pipeline.report.registry import headline_numbers, report_page
 
 __all__ = ["aluminium_page", "finding", "headline"]
 

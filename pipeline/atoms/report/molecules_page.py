@@ -13,17 +13,8 @@ from pipeline.atoms.report.label_section import draw_frames_on, examples, labels
 from pipeline.atoms.report.uncertainty_section import draw_estimate_on, rank_of, ranked, uncertainty_section
 from pipeline.report.axes import settle
 from pipeline.report.drawing import drawing, new_figure
-from pipeline.report.page import (
-    KeyNumber,
-    LanePage,
-    LaneReport,
-    csv_table,
-    headline_numbers,
-    in_order,
-    number,
-    picture,
-    report_page,
-)
+from pipeline.report.page import KeyNumber, LanePage, LaneReport, csv_table, in_order, number, picture
+from pipeline.report.registry import headline_numbers, report_page
 
 __all__ = ["finding", "headline", "key_numbers", "molecules_page"]
 

@@ -13,7 +13,8 @@ from pipeline.atoms.records import (
 from pipeline.atoms.report.inputs import MODELS
 from pipeline.atoms.report.property_section import nearest_deviation
 from pipeline.atoms.report.round_section import percents
-from pipeline.report.page import ResultRow, in_order, number, result_rows
+from pipeline.report.page import ResultRow, in_order, number
+from pipeline.report.registry import result_rows
 
 __all__ = ["rows"]
 

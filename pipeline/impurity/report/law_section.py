@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from pipeline.discover.records import Formula
 from pipeline.impurity.records import Coefficient, Control, FormulaDetails, FormulaMetrics, GeneralVerdict
 from pipeline.report.drawing import CYCLE, MUTED, formula_markup, new_figure
-from pipeline.report.page import Block, Notice, Paragraph, Picture, Section, Table, number, picture, value_with_interval
+from pipeline.report.page import (
+    Block,
+    Notice,
+    Paragraph,
+    Picture,
+    Section,
+    Table,
+    number,
+    picture,
+    value_with_interval,
+)
 
 __all__ = [
     "LawTable",

@@ -51,13 +51,12 @@ from pipeline.report.page import (
     LanePage,
     LaneReport,
     csv_table,
-    headline_numbers,
     number,
     picture,
     r_squared,
-    report_page,
     value_with_interval,
 )
+from pipeline.report.registry import headline_numbers, report_page
 from pipeline.report.replication_table import replication_sections
 from stores.kondo_temperatures import KONDO_TEMPERATURES
 from stores.latents import LATENTS, SubsetLatents, read_latents

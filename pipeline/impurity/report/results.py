@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pipeline.impurity.records import FormulaMetrics, LatentsMetrics, SpectraMetrics
 from pipeline.impurity.report.law_section import general_words
-from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
+from pipeline.report.page import ResultRow, number, value_with_interval
+from pipeline.report.registry import result_rows
 
 __all__ = ["rows"]
 

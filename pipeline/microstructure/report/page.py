@@ -31,12 +31,11 @@ from pipeline.report.page import (
     LaneReport,
     Notice,
     csv_table,
-    headline_numbers,
     number,
     picture,
-    report_page,
     value_with_interval,
 )
+from pipeline.report.registry import headline_numbers, report_page
 from pipeline.report.replication_table import replication_sections
 
 __all__ = ["finding", "headline", "microstructures_page", "series"]

@@ -7,7 +7,8 @@ from pipeline.microstructure.embedding_goals import NETWORK
 from pipeline.microstructure.records import EmbeddingMetrics
 from pipeline.microstructure.report.inputs import best_of
 from pipeline.microstructure.targets import HIDDEN
-from pipeline.report.page import ResultRow, number, result_rows, value_with_interval
+from pipeline.report.page import ResultRow, number, value_with_interval
+from pipeline.report.registry import result_rows
 from pipeline.report.replication_table import read_replication
 
 __all__ = ["rows"]

@@ -28,7 +28,7 @@ def run(*words: str):
 
 
 def test_a_folder_with_report_numbers_and_latents(data, monkeypatch):
-    monkeypatch.setattr("pipeline.commands.discover.QUICK", steps.Budget(
+    monkeypatch.setattr("pipeline.discover.folder.QUICK", steps.Budget(
         betas=(0.3,), n_seeds=2, n_steps=400, n_engine_seeds=1, generations=5))  # fmt: skip
     out = data.parent / "found"
     answer = run(

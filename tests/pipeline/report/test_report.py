@@ -2,17 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.report.page import (
-    HEADLINES,
-    PAGES,
-    RESULTS,
-    KeyNumber,
-    LanePage,
-    LaneReport,
-    Notice,
-    registered,
-    report_page,
-)
+from pipeline.report.page import KeyNumber, LanePage, LaneReport, Notice
+from pipeline.report.registry import HEADLINES, PAGES, RESULTS, registered, report_page
 from pipeline.report.report import ReportParams, build_report
 
 

@@ -15,12 +15,12 @@ from models.descriptors.efficientnet import EfficientNetLayer
 from models.descriptors.vgg19 import VGG19Layer
 from pipeline.runtime import check_params
 from pipeline.runtime.check_params import FOUND_GOOD, section_kinds, wrong_params
-from pipeline.runtime.content_key import DAGS
+from pipeline.runtime.content_key import DAGS, stages_of
 from pipeline.runtime.dependencies import stage_code, stage_file
 from pipeline.runtime.params import ParamsError, check_sections
 
 ROOT = Path(__file__).parents[3]
-STAGES = [name for dag in DAGS for name in yaml.safe_load((ROOT / dag).read_text())["stages"]]
+STAGES = [name for dag in DAGS for name in stages_of(ROOT / dag)]
 
 
 @pytest.fixture
