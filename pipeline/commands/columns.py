@@ -36,9 +36,9 @@ def described(layouts: Sequence[tuple[str, ...]]) -> str:
 
 def from_npz(path: Path, layouts: Sequence[tuple[str, ...]]) -> dict[str, Floats]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # an NPY file has no names
         raise ValueError(f"{path}: cannot be read as NPZ ({error}); expected what numpy.savez writes") from None
     layout = next((names for names in layouts if set(names) <= set(arrays)), None)
     if layout is None:

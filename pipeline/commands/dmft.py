@@ -3,8 +3,9 @@
     latentlaw dmft --interaction 2 --temperature 1e-5 --out metal.npz [--filling 0.9] [--lattice cubic] \
         [--plot metal.png]
 
-Prints one line for each iteration on stderr and one JSON object on stdout. `spectrum_at_fermi_level`: A(0) D, and for a
-metal what Luttinger's rule expects of it, rho(mu - Re Sigma(0)) D, which is 2/pi on the half-filled Bethe lattice.
+Prints one line for each iteration on stderr and one JSON object on stdout. `spectrum_at_fermi_level`: A(0) D, for a
+metal what Luttinger's rule expects of it, rho(mu - Re Sigma(0)) D, which is 2/pi on the half-filled Bethe lattice, and
+that of free electrons of this filling.
 `filling`: asked for; of the impurity's density matrix; 2 int f(w) A(w) dw of the lattice; and 2 int rho(e) de up to
 e = mu - Re Sigma(0), Luttinger's, null without quasiparticles. The NPZ holds omega, spectrum, self_energy, bath and
 chemical_potential. Without convergence the last iterate is written and the exit status is 1. Iterations are kept in
@@ -46,6 +47,7 @@ FILLING_LIMIT = 0.02  # electrons per site, between impurity and lattice; more i
 FERMI_LEVEL_LIMIT = 0.05  # of A(0), relative to Luttinger's rule
 SUM_RULE_LIMIT = 0.01
 INSULATING = 0.02  # [1/D] A(0) below this is that of a gap
+MOST_SIGMA = 2.0  # [U] that a picture shows: the self-energy of an insulator has a pole
 N_BAND = 6001  # points of the density of states
 
 
@@ -144,6 +146,9 @@ class Band(NamedTuple):
         below = np.concatenate([[0.0], np.cumsum((self.density[1:] + self.density[:-1]) / 2 * np.diff(self.energy))])
         return np.asarray(2 * below / below[-1])
 
+    def fermi_energy(self, filling: float) -> float:
+        return float(np.interp(filling, self.filling, self.energy))
+
 
 def band_of(lattice: Lattice) -> Band:
     edge = FARTHEST if isinstance(lattice, DensityOfStates) else 1.0
@@ -169,6 +174,7 @@ def summary(options: DMFTOptions, lattice: Lattice, solution: HubbardSolution) -
     edge = solution.chemical_potential - float(at_zero(solution.self_energy).real)
     expected = float(density_at(lattice, np.array([edge]))[0]) if metal else None
     band = band_of(lattice)
+    free = float(density_at(lattice, np.array([band.fermi_energy(options.filling)]))[0])
     luttinger = float(np.interp(edge, band.energy, band.filling)) if metal else None
     norm = float(np.trapezoid(solution.spectrum, solution.omega))
     return {
@@ -187,15 +193,17 @@ def summary(options: DMFTOptions, lattice: Lattice, solution: HubbardSolution) -
         "chemical_potential": solution.chemical_potential,
         "quasiparticle_weight": z if metal else None,
         "double_occupancy": solution.double_occupancy,
-        "spectrum_at_fermi_level": {"found": height, "expected": expected},
+        "spectrum_at_fermi_level": {"found": height, "expected": expected, "free_electrons": free},
         "sum_rule": norm,
-        "notes": notes_of(solution, height, expected, norm),
+        "notes": notes_of(solution, height, expected, luttinger, norm),
         "n_iterations": len(solution.changes),
         "changes": solution.changes,
     }
 
 
-def notes_of(solution: HubbardSolution, height: float, expected: float | None, norm: float) -> list[str]:
+def notes_of(
+    solution: HubbardSolution, height: float, expected: float | None, luttinger: float | None, norm: float
+) -> list[str]:
     notes = [f"not converged: {solution.problem}"] if solution.problem else []
     if expected is None and height < INSULATING:
         notes.append(f"insulator: A(0) D = {height:.2g}, no quasiparticles")
@@ -214,6 +222,11 @@ def notes_of(solution: HubbardSolution, height: float, expected: float | None, n
             f"the fillings of lattice and impurity are {apart:.2g} apart, expected at most {FILLING_LIMIT:g}: the "
             "broadening moves weight across the Fermi level; that of the impurity is not broadened"
         )
+    if luttinger is not None and (apart := abs(luttinger - solution.filling)) > FILLING_LIMIT:
+        notes.append(
+            f"Luttinger's filling, of free electrons up to mu - Re Sigma(0), is {apart:.2g} from that of the impurity, "
+            f"expected at most {FILLING_LIMIT:g}: raise n_keep or n_z, or lower T"
+        )
     if abs(norm - 1) > SUM_RULE_LIMIT:
         notes.append(f"the spectrum has the weight {norm:.4g}, expected 1 within {SUM_RULE_LIMIT:g}")
     return notes
@@ -226,7 +239,7 @@ def plot(path: Path, options: DMFTOptions, lattice: Lattice, solution: HubbardSo
     from matplotlib import pyplot
 
     band = band_of(lattice)
-    fermi = float(np.interp(options.filling, band.filling, band.energy))
+    fermi = band.fermi_energy(options.filling)
     omega, sigma = solution.omega, solution.self_energy - options.interaction * solution.filling / 2
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
     left.plot(band.energy - fermi, band.density, "--", color="0.5", label="$U=0$")
@@ -236,6 +249,9 @@ def plot(path: Path, options: DMFTOptions, lattice: Lattice, solution: HubbardSo
     right.plot(omega, sigma.real, color="C0", label=r"Re $\Sigma(\omega) - Un/2$")
     right.plot(omega, sigma.imag, "--", color="C1", label=r"Im $\Sigma(\omega)$")
     right.set_ylabel(r"$\Sigma(\omega) / D$")
+    reach = MOST_SIGMA * max(options.interaction, 1e-3)
+    bottom, top = right.get_ylim()
+    right.set_ylim(max(bottom, -reach), min(top, reach))
     seen = omega[solution.spectrum > 0.01 * solution.spectrum.max()]
     low, high = min(-1.0 - fermi, float(seen[0])) - 0.3, max(1.0 - fermi, float(seen[-1])) + 0.3
     for axes in (left, right):
@@ -245,9 +261,13 @@ def plot(path: Path, options: DMFTOptions, lattice: Lattice, solution: HubbardSo
         axes.legend(frameon=False)
     z = solution.quasiparticle_weight
     left.set_title(
-        f"{Path(options.lattice).name} lattice, $n={options.filling:g}$, $T={options.temperature:g}\\,D$"
+        f"{lattice_name(options)}, $n={options.filling:g}$, T = {options.temperature:g} D"
         + ("" if solution.converged else ", not converged")
     )
     right.set_title(f"$Z={z:.3f}$" if math.isfinite(z) else "no quasiparticles")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
+
+
+def lattice_name(options: DMFTOptions) -> str:
+    return f"{options.lattice.capitalize()} lattice" if options.lattice_file is None else options.lattice_file.name

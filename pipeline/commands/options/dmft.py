@@ -1,5 +1,6 @@
 """What `latentlaw dmft` is asked: the model, the lattice, the accuracy, the files."""
 
+import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -93,11 +94,13 @@ class DMFTOptions(Options):
 
     def lattice_model(self) -> "Lattice":
         """Raises ValueError that lists what is wrong with the file."""
-        from models.physics.dmft.lattice import BetheLattice, DensityOfStates, cubic_lattice
+        import numpy as np
+
+        from models.physics.dmft.lattice import BetheLattice, DensityOfStates
         from pipeline.commands.columns import read_columns
 
         if self.lattice_file is None:
-            return BetheLattice() if self.lattice == "bethe" else cubic_lattice()
+            return BetheLattice() if self.lattice == "bethe" else smooth_cubic_lattice()
         try:
             read = read_columns(self.lattice_file, [("energy", "density")])
         except ValueError as error:
@@ -106,7 +109,8 @@ class DMFTOptions(Options):
             made = DensityOfStates(read["energy"], read["density"])
         except ValueError as error:
             raise ValueError(f"--lattice: {self.lattice_file}: {error}") from None
-        low, high = (float(made.energy[made.density > 0][end]) for end in (0, -1))
+        used = np.flatnonzero((made.density[1:] > 0) | (made.density[:-1] > 0))  # intervals
+        low, high = float(made.energy[used[0]]), float(made.energy[used[-1] + 1])
         if max(-low, high) > FARTHEST or high - low < NARROWEST:
             raise ValueError(
                 f"--lattice: {self.lattice_file}: found a band from {low:g} to {high:g}, expected one at least "
@@ -129,3 +133,11 @@ class DMFTOptions(Options):
         model = {name: getattr(self, name) for name in ("interaction", "temperature", "filling", "start")}
         shaping = {name: settings[name] for name in ("mixing", "n_mixed")} | settings["nrg"]
         return KeptIterations(self.out, model | {"lattice": name} | shaping)
+
+
+@functools.cache
+def smooth_cubic_lattice() -> "Lattice":
+    """With 96 wave vectors a side, rho is uneven by 2 % from point to point; with 200 by 0.1 %."""
+    from models.physics.dmft.lattice import cubic_lattice
+
+    return cubic_lattice(n_k=200)
