@@ -30,7 +30,7 @@ class KeptIterations:
     """Of the output `out`; `parameters`: JSON-able, by the names that a message shall have."""
 
     def __init__(self, out: Path, parameters: Mapping[str, Any]) -> None:
-        self.folder = out.with_name(f"{out.name}.iterations")
+        self.folder = out.parent / f"{out.name}.iterations"  # out may be "."
         versions = {"code": content_key(None, also=CODE)}
         self.parameters: dict[str, Any] = json.loads(json.dumps({**parameters, **versions}))
 
