@@ -58,14 +58,16 @@ def from_text(path: Path, layouts: Sequence[tuple[str, ...]]) -> dict[str, Float
     if rows and not any(is_number(word) for word in rows[0][1]):
         rows = rows[1:]
     widths = {len(layout): layout for layout in layouts}
-    layout = widths.get(len(rows[0][1]), layouts[0]) if rows else layouts[0]
+    fitting = widths.get(len(rows[0][1])) if rows else None
+    layout = fitting or layouts[0]
+    expected = described([fitting] if fitting else layouts)
     problems = [f"{path}: found no rows of numbers, expected columns {described(layouts)}"] if not rows else []
     for number, words in rows:
         strange = [repr(word) for word in words if not is_number(word)]
         if strange:
             problems.append(f"{path}:{number}: found {', '.join(strange)}, expected numbers")
-        elif len(words) != len(layout):
-            problems.append(f"{path}:{number}: found {len(words)} numbers, expected {len(layout)}: {', '.join(layout)}")
+        elif fitting is None or len(words) != len(layout):
+            problems.append(f"{path}:{number}: found {len(words)} numbers, expected columns {expected}")
     if len(problems) > MOST_PROBLEMS:
         problems[MOST_PROBLEMS:] = [f"{path}: {len(problems) - MOST_PROBLEMS} more lines like these"]
     if problems:

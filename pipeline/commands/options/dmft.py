@@ -20,13 +20,14 @@ NARROWEST = 0.2  # [D] of a band
 
 @dataclass(frozen=True, kw_only=True)
 class DMFTOptions(Options):
-    """The Hubbard model in dynamical mean-field theory, by NRG.
+    """Solve the Hubbard model by DMFT with NRG.
 
-    Paramagnetic, one band, on the real axis; energies in units of the half bandwidth D. Prints one JSON object: whether
-    it converged, fillings, chemical potential, quasiparticle weight, double occupancy, A(0) and what Luttinger's rule
-    expects, sum rule, notes, CPU seconds, settings. The NPZ holds omega (n,) [D], spectrum (n,) [1/D], self_energy
-    (n,) complex [D], bath (n,) [D], the hybridization Gamma(omega), and chemical_potential [D]. A run that was stopped,
-    or did not converge, keeps its iterations in FILE.npz.iterations: the same command goes on from there.
+    Dynamical mean-field theory, paramagnetic, one band, on the real axis; energies in units of the half bandwidth D.
+    Prints one JSON object: whether it converged, fillings, chemical potential, quasiparticle weight, double occupancy,
+    A(0) and what Luttinger's rule expects, sum rule, notes, CPU seconds, settings. The NPZ holds omega (n,) [D],
+    spectrum (n,) [1/D], self_energy (n,) complex [D], bath (n,) [D], the hybridization Gamma(omega), and
+    chemical_potential [D]. A run that was stopped, or did not converge, keeps its iterations in FILE.npz.iterations:
+    the same command goes on from there.
     """
 
     interaction: Annotated[float, Option("U", unit="D", low=0, high=20)]

@@ -270,7 +270,10 @@ def test_all_that_is_wrong_is_said_at_once_and_nothing_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("-1 0\n0 x\n# half\n1\n", ["d.txt:2: found 'x', expected numbers", "d.txt:4: found 1 numbers, expected 2"]),
+        (
+            "-1 0\n0 x\n# half\n1\n",
+            ["d.txt:2: found 'x', expected numbers", "d.txt:4: found 1 numbers, expected columns energy"],
+        ),
         ("-1 0\n1 0\n0 1\n", ["d.txt: density of states: expected ascending energies"]),
         ("-1 0\n0 -1\n1 0\n", ["a density >= 0"]),
         ("-1 0\n0 nan\n1 0\n", ["not finite"]),
