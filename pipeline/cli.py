@@ -25,6 +25,7 @@ from pipeline.commands.options.clone import (
 )
 from pipeline.commands.options.declaring import Options, declared, function_of
 from pipeline.commands.options.discover import DiscoverOptions
+from pipeline.commands.options.dmft import DMFTOptions
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
@@ -46,6 +47,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "experiments": (ExperimentsOptions, "experiments:main"),
     "publish": (PublishOptions, "publish:main"),
     "solve-impurity": (ImpurityOptions, "solve_impurity:main"),
+    "dmft": (DMFTOptions, "dmft:main"),
     "discover": (DiscoverOptions, "discover:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),

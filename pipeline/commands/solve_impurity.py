@@ -2,11 +2,12 @@
 
     latentlaw solve-impurity --interaction 0.2 --level -0.06 --hybridization 0.02 --field 0 --temperature 1e-6 \
         --out spectrum.npz [--plot spectrum.png]
+    latentlaw solve-impurity ... --bath gamma.csv --out spectrum.npz
 
 Prints one JSON object: occupations, double occupancy, the spectral weight within the band, how well Friedel's sum rule
-is kept (null where T is too high for it), the definitions of T_K (null outside their range), notes, CPU seconds and the
-settings. The NPZ holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D]. Energies are in units of the half
-bandwidth.
+is kept (null where T is too high for it), the definitions of T_K (null outside their range; Haldane's are of a flat
+band), notes, CPU seconds and the settings. The NPZ holds omega (n,) [D], spectrum_up (n,) and spectrum_dn (n,) [1/D].
+Energies are in units of the half bandwidth.
 """
 
 import dataclasses
@@ -19,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from models.physics.impurity.bath import Bath, SpinBaths
 from models.physics.impurity.friedel import friedel_residual
-from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath
 from models.physics.impurity.kondo import (
     corrected_haldane_kondo_temperature,
     haldane_kondo_temperature,
@@ -43,8 +45,8 @@ HIGHEST_OMEGA = 3.0  # [D]
 def main(options: ImpurityOptions) -> int:
     impurity, temperature, settings = options.impurity(), options.temperature, options.settings()
     solver = NRGSolver(settings)
-    omega = symmetric_grid(temperature)
-    warm_up()
+    omega = symmetric_grid(temperature, impurity)
+    warm_up(impurity)
     start = time.process_time()
     try:
         solution = solver.solve(impurity, temperatures=np.array([temperature]), omega=omega)
@@ -58,26 +60,31 @@ def main(options: ImpurityOptions) -> int:
         with writing(options.plot, overwrite=options.overwrite) as path:
             plot(path, impurity, solution)
     found = summary(impurity, settings, solution, cpu_s)
+    if options.bath is not None:
+        found["impurity"]["bath"] = str(options.bath)
     for note in found["notes"]:
         print(f"note: {note}", file=sys.stderr)
     print(json.dumps(found, indent=2))
     return 0
 
 
-def symmetric_grid(temperature: float) -> np.ndarray:
-    """+-log grid with zero; it resolves a tenth of the temperature and steps over the band edge."""
+def symmetric_grid(temperature: float, impurity: AndersonImpurity) -> np.ndarray:
+    """+-log grid with zero; it resolves a tenth of the temperature and steps over the edges of the band."""
     lowest = min(temperature / 10, 1e-4)
-    positive = np.geomspace(lowest, HIGHEST_OMEGA, N_POINTS_PER_SIGN)
-    positive[positive == 1.0] += 1e-9
-    return np.concatenate([-positive[::-1], [0.0], positive])
+    positive = np.geomspace(lowest, HIGHEST_OMEGA * max(1.0, impurity.reach), N_POINTS_PER_SIGN)
+    positive[np.isin(positive, np.abs(impurity.divergences()))] += 1e-9
+    middle = lowest / 1000 if np.isin(0.0, impurity.divergences()) else 0.0
+    return np.concatenate([-positive[::-1], [middle], positive])
 
 
-def warm_up() -> None:
+def warm_up(impurity: AndersonImpurity) -> None:
     """Load (or, the first time, compile) the kernels, so that cpu_s is the cost of the solver alone."""
     tiny = NRGSolver(NRGSettings(n_keep=16, n_z=1))
     for field in (0.0, 0.1):
-        impurity = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.1, field=field)
-        tiny.solve(impurity, temperatures=np.array([0.5]), omega=np.array([0.0]))
+        simple = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.1, field=field)
+        if isinstance(impurity, ImpurityInBath):
+            simple = ImpurityInBath(interaction=0.2, level=-0.1, field=field, bath=Bath.flat(0.1))
+        tiny.solve(simple, temperatures=np.array([0.5]), omega=np.array([0.0]))
 
 
 def write_npz(path: Path, solution: ImpuritySolution) -> None:
@@ -91,29 +98,38 @@ def summary(
     impurity: AndersonImpurity, settings: NRGSettings, solution: ImpuritySolution, cpu_s: float
 ) -> dict[str, Any]:
     u, e, g = impurity.interaction, impurity.level, impurity.hybridization
-    free = impurity.field == 0
-    measured = kondo_temperature(impurity, settings)
-    outside = outside_haldane_range(u, e, g)
+    baths = impurity.baths if isinstance(impurity, ImpurityInBath) else None
+    alike = baths is None or baths.up == baths.dn
+    measured = kondo_temperature(impurity, settings) if alike else math.nan
+    outside = outside_haldane_range(u, e, g) if baths is None else ["they are of a flat band"]
     scales = {
         "susceptibility": measured,
-        "half_width": half_width_at_half_maximum(solution.omega, solution.spectrum_up[0]) if free else math.nan,
+        "half_width": half_width_at_half_maximum(solution.omega, solution.spectrum_up[0])
+        if impurity.spin_symmetric and (baths is None or baths.up.at_fermi_level != 0)  # else nothing is screened
+        else math.nan,
         "haldane": math.nan if outside else haldane_kondo_temperature(u, e, g),
         "haldane_corrected": math.nan if outside else corrected_haldane_kondo_temperature(u, e, g),
     }
     weights = {"up": float(solution.weight_up[0]), "dn": float(solution.weight_dn[0])}
+    at_zero = (g, g) if baths is None else (baths.up.at_fermi_level, baths.dn.at_fermi_level)
     residuals = {
         spin: friedel_residual(
-            np.pi * g * spectrum[:, solution.omega.size // 2], charge, solution.temperatures,
-            hybridization=g, scale=float(np.fmax(measured, abs(impurity.field))),
+            np.pi * gamma * spectrum[:, solution.omega.size // 2], charge, solution.temperatures,
+            hybridization=gamma, scale=float(np.fmax(measured, abs(impurity.field))),
         )[0]
-        for spin, spectrum, charge in (
-            ("up", solution.spectrum_up, solution.displaced_charge_up),
-            ("dn", solution.spectrum_dn, solution.displaced_charge_dn),
+        if gamma > 0  # neither a gap nor a step
+        else math.nan
+        for spin, gamma, spectrum, charge in (
+            ("up", at_zero[0], solution.spectrum_up, solution.displaced_charge_up),
+            ("dn", at_zero[1], solution.spectrum_dn, solution.displaced_charge_dn),
         )
     }  # fmt: skip
     notes = [f"haldane, haldane_corrected: outside their range: {problem}" for problem in outside]
+    if baths is not None:
+        notes += notes_of(baths)
+    beyond = "at |omega| > 1" if baths is None else "outside of the bath"
     notes += [
-        f"A_{spin} has {weight:.3g} of its weight inside the band; the rest is in bound states at |omega| > 1, "
+        f"A_{spin} has {weight:.3g} of its weight inside the band; the rest is in bound states {beyond}, "
         "which are lines and no part of the spectrum"
         for spin, weight in weights.items()
         if weight < BAND_WEIGHT
@@ -133,9 +149,26 @@ def summary(
         "kondo_temperature": {name: _or_none(value) for name, value in scales.items()},
         "notes": notes,
         "cpu_s": round(cpu_s, 4),
-        "impurity": dataclasses.asdict(impurity) | {"temperature": float(solution.temperatures[0])},
+        "impurity": {
+            "interaction": u,
+            "level": e,
+            "hybridization": g,
+            "field": impurity.field,
+            "temperature": float(solution.temperatures[0]),
+        },
         "settings": dataclasses.asdict(settings),
     }
+
+
+def notes_of(baths: SpinBaths) -> list[str]:
+    notes = ["hybridization: of the bath, averaged over its width and the spins"]
+    if baths.up != baths.dn:
+        notes.append("susceptibility: T_K = 1 / (4 chi) asks for one bath of both spins")
+    if not (baths.up.has_fermi_level and baths.dn.has_fermi_level):
+        notes.append("no weight of the bath at the Fermi level: nothing screens a spin, the chain ends at the gap")
+    elif not (baths.up.at_fermi_level > 0 and baths.dn.at_fermi_level > 0):
+        notes.append("friedel_residual: Gamma(0) is zero or a step, the rule is not asked")
+    return notes
 
 
 def _or_none(value: float) -> float | None:
@@ -148,20 +181,22 @@ def plot(path: Path, impurity: AndersonImpurity, solution: ImpuritySolution) -> 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    scale = math.pi * impurity.hybridization
+    in_bath = isinstance(impurity, ImpurityInBath)
+    scale = 1.0 if in_bath else math.pi * impurity.hybridization
     figure, (whole, near) = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for axes in (whole, near):
         axes.plot(solution.omega, scale * solution.spectrum_up[0], label="up")
         axes.plot(solution.omega, scale * solution.spectrum_dn[0], "--", label="down")
         axes.set_xlabel(r"$\omega / D$")
-        axes.set_ylabel(r"$\pi \Gamma A(\omega)$")
-    whole.set_xlim(-1.5, 1.5)
+        axes.set_ylabel(r"$A(\omega) D$" if in_bath else r"$\pi \Gamma A(\omega)$")
+    whole.set_xlim(-1.5 * impurity.reach, 1.5 * impurity.reach)
     lowest = float(solution.omega[solution.omega > 0].min())
     near.set_xscale("symlog", linthresh=lowest)
     decades = 10.0 ** np.arange(0, math.log10(lowest), -2)
     near.set_xticks(np.concatenate([-decades, [0.0], decades]))
+    mean = r"\bar\Gamma" if in_bath else r"\Gamma"
     whole.set_title(
-        rf"$U={impurity.interaction:g}$, $\epsilon_d={impurity.level:g}$, $\Gamma={impurity.hybridization:g}$, "
+        rf"$U={impurity.interaction:g}$, $\epsilon_d={impurity.level:g}$, ${mean}={impurity.hybridization:g}$, "
         rf"$B={impurity.field:g}$, $T={solution.temperatures[0]:g}$"
     )
     near.set_title("the same, logarithmic frequency")

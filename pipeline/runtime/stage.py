@@ -13,7 +13,7 @@ from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import GenerationError
 from stores.schema import SchemaError
 
-__all__ = ["OptionsError", "explained", "run_stage"]
+__all__ = ["INTERRUPTED", "OptionsError", "explained", "run_stage"]
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 WRONG_OPTIONS = 2

@@ -138,3 +138,72 @@ def test_temperatures_that_no_chain_serves_are_refused_at_once(tmp_path, tempera
         run("solve-impurity", *PARAMETERS[:-1], temperature, "--out", str(tmp_path / "s.npz"))
     assert "temperature" in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+ANY_BATH = ["--interaction", "0.2", "--level", "-0.06", "--temperature", "1e-3", "--n-keep", "64", "--n-z", "1"]
+
+
+def test_a_flat_bath_from_a_file_is_the_flat_band(tmp_path, capsys):
+    (tmp_path / "flat.csv").write_text("omega,gamma\n-1,0.02\n1,0.02\n")
+    answers, spectra = [], []
+    for name, band in (("number", ["--hybridization", "0.02"]), ("file", ["--bath", tmp_path / "flat.csv"])):
+        out = tmp_path / f"{name}.npz"
+        assert run("solve-impurity", *ANY_BATH, *band, "--out", out) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+        with np.load(out) as data:
+            spectra.append(data["spectrum_up"])
+    np.testing.assert_allclose(spectra[1], spectra[0], rtol=1e-9, atol=1e-9)
+    number, file = answers
+    for name in ("n_up", "n_dn", "double_occupancy"):
+        assert file[name] == pytest.approx(number[name], abs=1e-12)
+    scales = file["kondo_temperature"]
+    assert scales["susceptibility"] == pytest.approx(number["kondo_temperature"]["susceptibility"])
+    assert scales["haldane"] is None and scales["haldane_corrected"] is None
+    assert any("they are of a flat band" in note for note in file["notes"])
+    assert file["impurity"]["hybridization"] == pytest.approx(0.02)
+    assert file["impurity"]["bath"] == str(tmp_path / "flat.csv")
+
+
+def test_baths_of_both_spins_are_exchanged_with_them(tmp_path, capsys):
+    answers = []
+    for name, row in (("a", "0.03 0.01"), ("b", "0.01 0.03")):
+        (tmp_path / f"{name}.txt").write_text(f"-1 {row}\n1 {row}\n")
+        bath, out = tmp_path / f"{name}.txt", tmp_path / f"{name}.npz"
+        assert run("solve-impurity", *ANY_BATH, "--bath", bath, "--out", out, "--plot", tmp_path / f"{name}.png") == 0
+        answers.append(json.loads(capsys.readouterr().out))
+    assert answers[0]["n_up"] > answers[0]["n_dn"] + 0.1
+    assert answers[0]["n_up"] == pytest.approx(answers[1]["n_dn"], abs=1e-6)
+    assert answers[0]["kondo_temperature"]["susceptibility"] is None
+    assert any("asks for one bath of both spins" in note for note in answers[0]["notes"])
+
+
+def test_a_gap_at_the_fermi_level_screens_nothing(tmp_path, capsys):
+    (tmp_path / "gap.txt").write_text("-1 0.02\n-0.1 0.02\n-0.1 0\n0.1 0\n0.1 0.02\n1 0.02\n")
+    assert run("solve-impurity", *ANY_BATH, "--bath", tmp_path / "gap.txt", "--out", tmp_path / "s.npz") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert set(printed["kondo_temperature"].values()) == {None}
+    assert set(printed["friedel_residual"].values()) == {None}
+    assert any("no weight of the bath at the Fermi level" in note for note in printed["notes"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("-1 0.02\n1 -0.02\n", "gamma(1) = -0.02: expected Gamma = -Im Delta >= 0"),
+        ("1 0.02\n-1 0.02\n", "omega: expected ascending"),
+        ("-1 0.02\n1 much\n", "b.txt:2: found 'much', expected numbers"),
+        ("-1\n1\n", "b.txt:1: found 1 numbers, expected columns omega, gamma_up, gamma_dn or omega, gamma"),
+        ("-50 0.02\n50 0.02\n", "divide by it"),
+    ],
+)
+def test_a_bath_that_is_none_is_refused(tmp_path, content, said):
+    (tmp_path / "b.txt").write_text(content)
+    with pytest.raises(OptionsError) as raised:
+        run("solve-impurity", *ANY_BATH, "--bath", tmp_path / "b.txt", "--out", tmp_path / "s.npz")
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(("band", "found"), [([], "neither"), (["--hybridization", "0.1", "--bath", "b"], "both")])
+def test_a_bath_is_given_in_one_way(tmp_path, band, found):
+    with pytest.raises(OptionsError, match=f"--hybridization, --bath: found {found} of them, expected one"):
+        run("solve-impurity", *ANY_BATH, *band, "--out", tmp_path / "s.npz")

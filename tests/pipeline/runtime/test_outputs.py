@@ -38,8 +38,10 @@ class Command:
 
 QUICK = "--epochs 1 --features 4 --cutoff 4 --batch-size 8"
 IMPURITY = "--interaction 0.2 --level -0.06 --hybridization 0.02 --temperature 1e-2 --n-keep 16 --n-z 1"
+MODEL = "--interaction 1 --temperature 0.1 --n-keep 16 --n-z 1 --tolerance 0.1"
 COMMANDS = {
     "solve_impurity": Command(f"solve-impurity {IMPURITY}", ".npz"),
+    "dmft": Command(f"dmft {MODEL} --lattice dos.txt", ".npz"),
     "embed_images": Command("embed-images images --tile 32 --descriptor power_spectrum", reads="images"),
     "import_dataset": Command("import-dataset extxyz frames.xyz", ".zarr", reads="frames.xyz"),
     "import_images": Command("import-dataset images images --tile 32", ".zarr", reads="images"),
@@ -58,6 +60,7 @@ def inputs(tmp_path_factory) -> Path:
     for name in "abc":
         imsave(folder / "images" / f"{name}.png", rng.integers(0, 255, (70, 70), dtype=np.uint8), check_contrast=False)
     ase.io.write(folder / "frames.xyz", frames(), format="extxyz")
+    (folder / "dos.txt").write_text("-1 0\n0 1\n1 0\n")
     write_clusters(folder / "a.zarr", 12)
     config = HIPNN.Config(species=(1, 6, 7, 8), n_features=4, n_sensitivities=4, reference_energies_eV=(0.0,) * 4)
     save_potential(folder / "model", [HIPNN(config)], {})
