@@ -46,6 +46,7 @@ MACHINERY = (
     "stores/layout.py",
     "stores/manifest.py",
     "stores/outcome.py",
+    "stores/sample_keys.py",
     "stores/schema.py",
     "stores/validate.py",
     "stores/zarr_store.py",

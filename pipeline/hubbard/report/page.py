@@ -27,7 +27,7 @@ from pipeline.report.page import (
     picture,
     value_with_interval,
 )
-from pipeline.report.registry import headline_numbers, report_page
+from pipeline.report.registry import report_page
 from stores.hubbard import HUBBARD
 from stores.manifest import read_manifest
 from stores.outcome import OK
@@ -64,24 +64,6 @@ class Inputs:
     mott: MottMetrics
     discovery: HubbardDiscovery
     provenance: list[tuple[str, str]]
-
-
-@headline_numbers("hubbard", order=15)
-def headline(root: Path) -> dict[str, int | float | None]:
-    """Of the Hubbard model.
-
-    n_hubbard            solutions in the store
-    hubbard_pinning      worst |(pi/2) A(0) D - 1| of half-filled Fermi liquids
-    hubbard_Z_corr       |Spearman| of one latent and the quasiparticle weight, test rows
-    hubbard_filling_corr the same of the filling
-    """
-    hubbard, best = HubbardMetrics.read(root), HubbardDiscovery.read(root).best
-    return {
-        "n_hubbard": hubbard.n_rows,
-        "hubbard_pinning": hubbard.pinning.worst,
-        "hubbard_Z_corr": best["matsubara_weight"].abs_spearman,
-        "hubbard_filling_corr": best["filling"].abs_spearman,
-    }
 
 
 @report_page("hubbard", order=15)
@@ -303,7 +285,7 @@ def latent_section(inputs: Inputs) -> Section:
     rows = [
         [
             QUANTITY_WORDS.get(name, name),
-            row.latent or "\u2013",
+            row.latent or row.problem or "\u2013",
             value_with_interval(row.abs_spearman, row.low, row.high),
             "; ".join(f"{one.coordinate} {number(one.abs_spearman)}" for one in row.baseline.values()),
             number(row.nonlinear_r2),

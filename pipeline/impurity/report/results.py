@@ -1,4 +1,4 @@
-"""Rows of the README's table of results: spectra, latents, the formula searched for, the coefficient fitted."""
+"""Rows of the README's table of results: spectra, latents, the formula searched for beside the coefficient fitted."""
 
 from pathlib import Path
 
@@ -34,14 +34,12 @@ def rows(root: Path) -> list[ResultRow]:
         ),
         (
             "formula of T_K/D, searched for",
-            f"genetic programming ({general.engine}), given energies and their units alone: {general_words(general)}",
-            f"expansion of the formula at large U/Gamma, with intervals; {number(general.n_rows)} local moments by "
-            "NRG, one seed, on which the rules of the search were settled",
-        ),
-        (
-            "the term Gamma/U that Haldane's law lacks",
-            f"coefficient {value_with_interval(term.coefficient, term.low, term.high)}, "
+            f"genetic programming ({general.engine}), given energies and their units alone: {general_words(general)}; "
+            f"a fit of the law's four terms, no search, has a coefficient of Gamma/U of "
+            f"{value_with_interval(term.coefficient, term.low, term.high)}, "
             + ("resolved" if term.resolved else "not resolved"),
-            f"{number(term.expected, 4)} from the Bethe ansatz; a fit of the law's four terms, no search",
+            f"expansion of the formula at large U/Gamma, with intervals; {number(general.n_rows)} local moments by "
+            "NRG, one seed, on which the rules of the search were settled; Haldane's law lacks Gamma/U, the Bethe "
+            f"ansatz has {number(term.expected, 4)}",
         ),
     ]

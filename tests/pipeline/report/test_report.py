@@ -45,4 +45,10 @@ def test_every_lane_has_a_page_and_no_two_share_a_place():
     for entries in (PAGES, HEADLINES, RESULTS):
         orders = [order for order, _ in entries.values()]
         assert len(orders) == len(set(orders)) > 0
-    assert sorted(PAGES, key=lambda name: PAGES[name][0]) == ["spectra", "atoms", "aluminium", "microstructures"]
+    assert sorted(PAGES, key=lambda name: PAGES[name][0]) == [
+        "spectra",
+        "hubbard",
+        "atoms",
+        "aluminium",
+        "microstructures",
+    ]
