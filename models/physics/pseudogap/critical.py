@@ -1,0 +1,185 @@
+"""The quantum critical point of the particle-hole symmetric pseudogap impurity, and the exponent of its energy scale.
+
+At fixed U and 0 < r < 1/2 a critical coupling Gamma_c separates the free moment (Gamma_0 < Gamma_c) from symmetric
+strong coupling. T chi_imp first comes to a value of the critical point, and leaves it at a temperature T* that vanishes
+on both sides,
+
+    T* ~ |Gamma_0 - Gamma_c|^nu.
+
+T* is where T chi_imp is half way between the critical value and that of the phase, on a logarithmic scale of T. So nu
+is the slope of ln T* over ln |Gamma_0 / Gamma_c - 1|: Gamma_c depends on Lambda and the number of kept states, but is
+found for the same chain and drops out.
+
+Gamma_c is bisected. A run says its phase where T chi_imp comes near one of the closed forms, or, where it is critical to
+the lowest temperature, by whether it rises or falls at the end.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.physics.pseudogap.flow import Flow, FlowSettings, PseudogapImpurity, fixed_point_moments, flow
+
+__all__ = [
+    "SIDES", "CriticalPoint", "ExponentFit", "NoCriticalPoint", "Side", "critical_point", "crossover_temperature",
+    "fitted_exponent", "phase_of",
+]  # fmt: skip
+
+Floats = NDArray[np.float64]
+Side = Literal["screened", "local moment"]
+SIDES: tuple[Side, Side] = ("screened", "local moment")
+NEAR = 0.02  # of the distance between the closed forms: a phase is reached
+ROUNDING = 2e-15  # relative: couplings nearer to each other are one
+SAME = 2e-3  # of that distance: two flows still agree, and are critical
+
+
+class NoCriticalPoint(ArithmeticError):
+    """No coupling of the range lies on the other side of a transition."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalPoint:
+    """Gamma_c of one chain, and what the impurity has there."""
+
+    exponent: float  # r
+    interaction: float  # U [D]
+    coupling: float  # Gamma_c [D]
+    error: float  # half the last bracket, relative to Gamma_c
+    effective_moment: float  # T chi_imp at the critical point
+    entropy: float  # [k_B]
+    temperature: float  # down to which the flows of both ends of the bracket agree [D]
+
+
+def phase_of(found: Flow, exponent: float) -> Side:
+    """The phase that a flow goes to, by the nearer closed form; one that is still critical by its direction."""
+    screened, free = fixed_point_moments(exponent)
+    last, margin = float(found.effective_moment[-1]), NEAR * (free - screened)
+    if last < screened + margin or last > free - margin:
+        return "screened" if last < 0.5 * (screened + free) else "local moment"
+    earlier = float(found.effective_moment[-1 - min(12, found.temperatures.size - 1)])
+    return "screened" if last < earlier else "local moment"
+
+
+def critical_point(
+    exponent: float, interaction: float, settings: FlowSettings, *, lowest: float = 1e-80,
+    bracket: tuple[float, float] | None = None,
+) -> CriticalPoint:  # fmt: skip
+    """Bisect ln Gamma_0 until runs to `lowest` [D] no longer tell the phases apart, or Gamma_0 has no more digits.
+
+    bracket: couplings in the free and in the screened phase [D]; by default U / 1000 to U, widened where needed.
+    Raises NoCriticalPoint where the ends of the range lie in one phase.
+    """
+    screened, free = fixed_point_moments(exponent)
+    margin = NEAR * (free - screened)
+
+    def run(coupling: float) -> Flow:
+        impurity = PseudogapImpurity(exponent=exponent, interaction=interaction, hybridization=coupling)
+        return flow(impurity, settings, lowest, decided_outside=(screened + margin, free - margin))
+
+    low, high = bracket if bracket is not None else (1e-3 * interaction, interaction)
+    flows = {low: run(low), high: run(high)}
+    if (phase_of(flows[low], exponent), phase_of(flows[high], exponent)) != ("local moment", "screened"):
+        raise NoCriticalPoint(
+            f"r = {exponent}, U = {interaction} D: Gamma_0 = {low:.4g} and {high:.4g} D flow to "
+            f"{phase_of(flows[low], exponent)} and {phase_of(flows[high], exponent)}; expected a free moment and a "
+            "screened one: give another bracket, and r below 1/2"
+        )
+    while high / low - 1 > ROUNDING:
+        middle = math.sqrt(low * high)
+        if not low < middle < high:
+            break
+        flows[middle] = run(middle)
+        if phase_of(flows[middle], exponent) == "screened":
+            high = middle
+        else:
+            low = middle
+        if agree(flows[low], flows[high], free - screened) <= lowest * settings.discretization**2:
+            break
+    return at_critical_point(exponent, interaction, (low, high), (flows[low], flows[high]))
+
+
+def agree(a: Flow, b: Flow, range_: float) -> float:
+    """Lowest temperature to which both flows have one T chi_imp [D]."""
+    n = min(a.temperatures.size, b.temperatures.size)
+    apart = np.abs(a.effective_moment[:n] - b.effective_moment[:n]) > SAME * range_
+    first = int(np.argmax(apart)) if apart.any() else n
+    return float(a.temperatures[max(first - 1, 0)])
+
+
+def at_critical_point(
+    exponent: float, interaction: float, bracket: tuple[float, float], flows: tuple[Flow, Flow]
+) -> CriticalPoint:
+    low, high = bracket
+    screened, free = fixed_point_moments(exponent)
+    temperature = agree(*flows, free - screened)
+    index = int(np.flatnonzero(flows[0].temperatures == temperature)[0])
+    moment, entropy = (
+        0.5 * float(getattr(flows[0], name)[index] + getattr(flows[1], name)[index])
+        for name in ("effective_moment", "entropy")
+    )
+    return CriticalPoint(
+        exponent=exponent, interaction=interaction, coupling=math.sqrt(low * high), error=(high / low - 1) / 2,
+        effective_moment=moment, entropy=entropy, temperature=temperature,
+    )  # fmt: skip
+
+
+def crossover_temperature(
+    point: CriticalPoint, side: Side, distance: float, settings: FlowSettings, *, lowest: float = 1e-80
+) -> float:
+    """T* [D] at Gamma_0 = Gamma_c (1 +- distance); NaN where it lies below `lowest` or Gamma_c is not known so well."""
+    if not 0 < distance < 1:
+        raise ValueError(f"distance {distance!r}: expected 0 < |Gamma_0 / Gamma_c - 1| < 1")
+    if distance < 100 * point.error:
+        return math.nan
+    screened, free = fixed_point_moments(point.exponent)
+    final = screened if side == "screened" else free
+    middle = 0.5 * (point.effective_moment + final)
+    beyond = 0.1 * (final - middle)
+    coupling = point.coupling * (1 + distance if side == "screened" else 1 - distance)
+    impurity = PseudogapImpurity(
+        exponent=point.exponent, interaction=point.interaction, hybridization=coupling
+    )
+    bounds = (middle + beyond, math.inf) if side == "screened" else (-math.inf, middle + beyond)
+    found = flow(impurity, settings, lowest, decided_outside=bounds)
+    return crossing(found, middle)
+
+
+def crossing(found: Flow, value: float) -> float:
+    """The lowest temperature where T chi_imp is `value` [D], linear in ln T between temperatures; NaN without one."""
+    apart = found.effective_moment - value
+    changes = np.flatnonzero(apart[:-1] * apart[1:] <= 0)
+    if not changes.size:
+        return math.nan
+    i = int(changes[-1])
+    log_t = np.log(found.temperatures)
+    share = apart[i] / (apart[i] - apart[i + 1]) if apart[i] != apart[i + 1] else 0.0
+    return float(np.exp(log_t[i] + share * (log_t[i + 1] - log_t[i])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExponentFit:
+    """nu from crossover temperatures at several distances."""
+
+    exponent: float  # nu
+    error: float  # largest of: change when either half is left out, scatter of the local slopes over root n
+    local_slopes: Floats  # (n_distances - 1,) between neighbours
+    distances: Floats  # geometric mean of neighbours, (n_distances - 1,)
+
+
+def fitted_exponent(distances: Floats, temperatures: Floats) -> ExponentFit:
+    """Least squares of ln T* over ln distance; needs three pairs with a T*, ValueError with fewer."""
+    known = np.isfinite(temperatures)
+    if known.sum() < 3:
+        raise ValueError(f"found {int(known.sum())} distances with a crossover temperature, expected at least 3")
+    order = np.argsort(distances[known])
+    x, y = np.log(distances[known][order]), np.log(temperatures[known][order])
+    slopes = np.diff(y) / np.diff(x)
+    nu = float(np.polyfit(x, y, 1)[0])
+    half = max(x.size // 2 + 1, 2)
+    halves = [float(np.polyfit(part[0], part[1], 1)[0]) for part in ((x[:half], y[:half]), (x[-half:], y[-half:]))]
+    scatter = float(np.std(slopes, ddof=1)) / math.sqrt(slopes.size)
+    error = max(*(abs(h - nu) for h in halves), scatter)
+    return ExponentFit(exponent=nu, error=error, local_slopes=slopes, distances=np.exp(0.5 * (x[1:] + x[:-1])))
