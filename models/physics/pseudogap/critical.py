@@ -10,7 +10,15 @@ T* is where T chi_imp is half way between the critical value and that of the pha
 is the slope of ln T* over ln |Gamma_0 / Gamma_c - 1|: Gamma_c depends on Lambda and the number of kept states, but is
 found for the same chain and drops out.
 
-Gamma_c is bisected. A run says its phase where T chi_imp comes near one of the closed forms, or, where it is critical to
+A second measurement has neither a threshold nor a fit. Close to Gamma_c the flows of Gamma_c (1 +- x) part in proportion
+to x, and what is odd in x grows by a factor for each factor of Lambda in temperature,
+
+    T chi(-x; T) - T chi(+x; T) ~ T^(-1/nu).
+
+On a chain this factor is exact once irrelevant corrections have died out, and before the difference is large. T* itself
+keeps a ripple with the period ln Lambda; distances whose T* lie whole periods apart (`matched_distances`) see none of it.
+
+Gamma_c is bisected, and in the linear regime interpolated. A run says its phase where T chi_imp comes near one of the closed forms, or, where it is critical to
 the lowest temperature, by whether it rises or falls at the end.
 """
 
@@ -24,14 +32,15 @@ from numpy.typing import NDArray
 from models.physics.pseudogap.flow import Flow, FlowSettings, PseudogapImpurity, fixed_point_moments, flow
 
 __all__ = [
-    "SIDES", "CriticalPoint", "ExponentFit", "NoCriticalPoint", "Side", "critical_point", "crossover_temperature",
-    "fitted_exponent", "phase_of",
+    "SIDES", "CriticalPoint", "ExponentFit", "Growth", "NoCriticalPoint", "Side", "critical_point",
+    "crossover_temperature", "fitted_exponent", "growth", "matched_distances", "phase_of",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
 Side = Literal["screened", "local moment"]
 SIDES: tuple[Side, Side] = ("screened", "local moment")
 NEAR = 0.02  # of the distance between the closed forms: a phase is reached
+GUESS = 0.01  # half of the next bracket in units of the last one
 ROUNDING = 2e-15  # relative: couplings nearer to each other are one
 SAME = 2e-3  # of that distance: two flows still agree, and are critical
 
@@ -87,18 +96,34 @@ def critical_point(
             f"{phase_of(flows[low], exponent)} and {phase_of(flows[high], exponent)}; expected a free moment and a "
             "screened one: give another bracket, and r below 1/2"
         )
-    while high / low - 1 > ROUNDING:
-        middle = math.sqrt(low * high)
-        if not low < middle < high:
-            break
-        flows[middle] = run(middle)
-        if phase_of(flows[middle], exponent) == "screened":
-            high = middle
-        else:
-            low = middle
-        if agree(flows[low], flows[high], free - screened) <= lowest * settings.discretization**2:
+    while high / low - 1 > ROUNDING and agree(flows[low], flows[high], free - screened) > lowest * settings.discretization**2:
+        guesses = guessed(low, high, flows[low], flows[high], free - screened)
+        for coupling in (*guesses, math.sqrt(low * high)):
+            if coupling <= low or coupling >= high or (coupling not in guesses and low in guesses and high in guesses):
+                continue
+            flows[coupling] = run(coupling)
+            low, high = (low, coupling) if phase_of(flows[coupling], exponent) == "screened" else (coupling, high)
+        if not low < math.sqrt(low * high) < high:
             break
     return at_critical_point(exponent, interaction, (low, high), (flows[low], flows[high]))
+
+
+def guessed(low: float, high: float, a: Flow, b: Flow, range_: float) -> tuple[float, ...]:
+    """Two couplings close to both sides of Gamma_c, where the flows of the bracket leave it in the linear regime.
+
+    There T chi_imp of a coupling between them is their mean with weights; at Gamma_c it does not change with T.
+    """
+    n = min(a.temperatures.size, b.temperatures.size)
+    apart = a.effective_moment[:n] - b.effective_moment[:n]
+    near = np.flatnonzero((apart > 0) & (apart < 10 * SAME * range_))
+    if not near.size or near[-1] < 24 or high / low > 1.01:
+        return ()
+    i, earlier = near[-1], near[-1] - 4
+    slopes = [float(x.effective_moment[i] - x.effective_moment[earlier]) for x in (a, b)]
+    if not slopes[0] > 0 > slopes[1]:
+        return ()
+    middle, half = low + (high - low) * slopes[0] / (slopes[0] - slopes[1]), GUESS * (high - low)
+    return middle - half, middle + half
 
 
 def agree(a: Flow, b: Flow, range_: float) -> float:
@@ -157,6 +182,54 @@ def crossing(found: Flow, value: float) -> float:
     log_t = np.log(found.temperatures)
     share = apart[i] / (apart[i] - apart[i + 1]) if apart[i] != apart[i + 1] else 0.0
     return float(np.exp(log_t[i] + share * (log_t[i + 1] - log_t[i])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """1/nu from how fast two flows part on both sides of Gamma_c."""
+
+    inverse_exponent: float  # 1/nu, where it changes least
+    error: float  # largest change over the three periods around it
+    temperatures: Floats  # [D], falling, a factor of Lambda apart, (n,)
+    local: Floats  # 1/nu at each, (n,)
+
+
+def growth(point: CriticalPoint, settings: FlowSettings, *, lowest: float = 1e-80) -> Growth:
+    """Two runs; ArithmeticError where they part within fewer than six periods."""
+    screened, free = fixed_point_moments(point.exponent)
+    range_, period = free - screened, settings.temperatures_per_step
+    distance = min(max(1e-7, 1e3 * point.error), 1e-2)
+    bounds = (point.effective_moment - 0.1 * range_, point.effective_moment + 0.1 * range_)
+    lower, upper = (
+        flow(
+            PseudogapImpurity(
+                exponent=point.exponent, interaction=point.interaction, hybridization=point.coupling * (1 + x)
+            ),
+            settings, lowest, decided_outside=bounds,
+        )
+        for x in (-distance, distance)
+    )  # fmt: skip
+    n = min(lower.temperatures.size, upper.temperatures.size)
+    apart = lower.effective_moment[:n] - upper.effective_moment[:n]
+    used = apart > 0
+    start = n - int(np.argmin(used[::-1])) if not used.all() else 0
+    apart, temperatures = apart[start::period], lower.temperatures[start:n:period]
+    local = np.log(apart[1:] / apart[:-1]) / math.log(settings.discretization)
+    if local.size < 6:
+        raise ArithmeticError(
+            f"r = {point.exponent}: the flows at Gamma_c (1 +- {distance:.2g}) part within {local.size} periods of "
+            "Lambda; expected at least 6, lower the lowest temperature"
+        )
+    change = np.array([np.ptp(local[i - 1 : i + 3]) for i in range(1, local.size - 2)])
+    best = int(np.argmin(change)) + 1
+    return Growth(
+        inverse_exponent=float(local[best]), error=float(change[best - 1]), temperatures=temperatures[1:], local=local
+    )
+
+
+def matched_distances(largest: float, inverse_exponent: float, settings: FlowSettings, n: int, periods: int) -> Floats:
+    """n distances, falling, whose T* lie `periods` factors of Lambda apart for this 1/nu."""
+    return np.asarray(largest * settings.discretization ** (-periods * inverse_exponent * np.arange(n)))
 
 
 @dataclass(frozen=True, kw_only=True)
