@@ -10,16 +10,18 @@ T* is where T chi_imp is half way between the critical value and that of the pha
 is the slope of ln T* over ln |Gamma_0 / Gamma_c - 1|: Gamma_c depends on Lambda and the number of kept states, but is
 found for the same chain and drops out.
 
-A second measurement has neither a threshold nor a fit. Close to Gamma_c the flows of Gamma_c (1 +- x) part in proportion
-to x, and what is odd in x grows by a factor for each factor of Lambda in temperature,
+A second measurement has neither a threshold nor a fit. Close to Gamma_c the flows of Gamma_c (1 +- x) part in
+proportion to x, and what is odd in x grows by one factor for each factor of Lambda in temperature,
 
     T chi(-x; T) - T chi(+x; T) ~ T^(-1/nu).
 
-On a chain this factor is exact once irrelevant corrections have died out, and before the difference is large. T* itself
-keeps a ripple with the period ln Lambda; distances whose T* lie whole periods apart (`matched_distances`) see none of it.
+On a chain that is exact once irrelevant corrections have died out, and before the difference is large. T* itself keeps
+a ripple with the period ln Lambda; distances whose T* lie whole periods apart (`matched_distances`) see none of it.
 
-Gamma_c is bisected, and in the linear regime interpolated. A run says its phase where T chi_imp comes near one of the closed forms, or, where it is critical to
-the lowest temperature, by whether it rises or falls at the end.
+Gamma_c is bisected, and in the linear regime interpolated. A run says its phase where T chi_imp comes near one of the
+closed forms, or, where it is critical to the lowest temperature, by whether it rises or falls at the end. For r > 3/8
+rounding breaks particle-hole symmetry, which is relevant there (Gonzalez-Buxton and Ingersent, Phys. Rev. B 57, 14254
+(1998)): runs should end above 1e-60 D.
 """
 
 import math
@@ -40,6 +42,7 @@ Floats = NDArray[np.float64]
 Side = Literal["screened", "local moment"]
 SIDES: tuple[Side, Side] = ("screened", "local moment")
 NEAR = 0.02  # of the distance between the closed forms: a phase is reached
+DIGITS = 100  # least distance, in units of the error of Gamma_c
 GUESS = 0.01  # half of the next bracket in units of the last one
 ROUNDING = 2e-15  # relative: couplings nearer to each other are one
 SAME = 2e-3  # of that distance: two flows still agree, and are critical
@@ -96,7 +99,10 @@ def critical_point(
             f"{phase_of(flows[low], exponent)} and {phase_of(flows[high], exponent)}; expected a free moment and a "
             "screened one: give another bracket, and r below 1/2"
         )
-    while high / low - 1 > ROUNDING and agree(flows[low], flows[high], free - screened) > lowest * settings.discretization**2:
+    while (
+        high / low - 1 > ROUNDING
+        and agree(flows[low], flows[high], free - screened) > lowest * settings.discretization**2
+    ):
         guesses = guessed(low, high, flows[low], flows[high], free - screened)
         for coupling in (*guesses, math.sqrt(low * high)):
             if coupling <= low or coupling >= high or (coupling not in guesses and low in guesses and high in guesses):
@@ -157,16 +163,14 @@ def crossover_temperature(
     """T* [D] at Gamma_0 = Gamma_c (1 +- distance); NaN where it lies below `lowest` or Gamma_c is not known so well."""
     if not 0 < distance < 1:
         raise ValueError(f"distance {distance!r}: expected 0 < |Gamma_0 / Gamma_c - 1| < 1")
-    if distance < 100 * point.error:
+    if distance < DIGITS * point.error:
         return math.nan
     screened, free = fixed_point_moments(point.exponent)
     final = screened if side == "screened" else free
     middle = 0.5 * (point.effective_moment + final)
     beyond = 0.1 * (final - middle)
     coupling = point.coupling * (1 + distance if side == "screened" else 1 - distance)
-    impurity = PseudogapImpurity(
-        exponent=point.exponent, interaction=point.interaction, hybridization=coupling
-    )
+    impurity = PseudogapImpurity(exponent=point.exponent, interaction=point.interaction, hybridization=coupling)
     bounds = (middle + beyond, math.inf) if side == "screened" else (-math.inf, middle + beyond)
     found = flow(impurity, settings, lowest, decided_outside=bounds)
     return crossing(found, middle)
@@ -198,7 +202,7 @@ def growth(point: CriticalPoint, settings: FlowSettings, *, lowest: float = 1e-8
     """Two runs; ArithmeticError where they part within fewer than six periods."""
     screened, free = fixed_point_moments(point.exponent)
     range_, period = free - screened, settings.temperatures_per_step
-    distance = min(max(1e-7, 1e3 * point.error), 1e-2)
+    distance = min(max(1e-7, 10 * DIGITS * point.error), 1e-2)
     bounds = (point.effective_moment - 0.1 * range_, point.effective_moment + 0.1 * range_)
     lower, upper = (
         flow(

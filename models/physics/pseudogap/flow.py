@@ -2,8 +2,8 @@
 
     Gamma(w) = Gamma_0 |w / D|^r,        |w| < D,        eps_d = -U / 2
 
-has particle-hole symmetry, and its Wilson chain no site energies. A run near a critical coupling needs scales of 1e-80 D
-and below. Two things make them cheap:
+has particle-hole symmetry, and its Wilson chain no site energies. A run near a critical coupling needs scales down to
+1e-50 D and below. Two things make them cheap:
 
 * From some site on the chain of a power law repeats itself, t_(n+2) = t_n / Lambda, to all digits. Lanczos makes the
   first sites, which do not depend on Gamma_0: only V = sqrt(int Gamma / pi) = sqrt(2 Gamma_0 D / (pi (1 + r))) does.
@@ -24,6 +24,7 @@ Fixed points for 0 < r < 1/2, Gonzalez-Buxton and Ingersent, Phys. Rev. B 57, 14
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Annotated
@@ -40,7 +41,15 @@ from models.physics.impurity.nrg_solver import one_thread
 from models.physics.impurity.shell import SPIN_DN, SPIN_UP, Shell, impurity_shell, links
 from models.settings import settings
 
-__all__ = ["Flow", "FlowSettings", "FreeChain", "PseudogapImpurity", "flow", "fixed_point_entropies", "fixed_point_moments"]
+__all__ = [
+    "Flow",
+    "FlowSettings",
+    "FreeChain",
+    "PseudogapImpurity",
+    "fixed_point_entropies",
+    "fixed_point_moments",
+    "flow",
+]
 
 Floats = NDArray[np.float64]
 SITES_BELOW = 3.0  # the chain of a temperature ends at the scale Lambda^-3 T: nothing changes below
@@ -117,7 +126,8 @@ def flow(
     free = free_chain(impurity.exponent, lambda_, flow_settings.z, sites)
     lasts = [int(np.sum(free.scales > t / lambda_**SITES_BELOW)) for t in temperatures]
     discarded: list[Discarded] = []
-    entropy, moment = [], []
+    entropy: list[float] = []
+    moment: list[float] = []
     with one_thread().limit(limits=1):
         for n, shell in enumerate(shells_of(impurity, free, truncation), start=1):
             discarded.append(Discarded.of(shell))
@@ -224,7 +234,7 @@ def bisected(squares: Floats, n_levels: int, top: float, bottom: float) -> Float
     return result
 
 
-def shells_of(impurity: PseudogapImpurity, free: FreeChain, truncation: Truncation):  # noqa: ANN201 - a generator
+def shells_of(impurity: PseudogapImpurity, free: FreeChain, truncation: Truncation) -> Iterator[Shell]:
     """Shell after shell."""
     coupling = math.sqrt(2 * impurity.hybridization / (math.pi * (1 + impurity.exponent)))
     hoppings, root = np.concatenate([[coupling], free.hoppings]), math.sqrt(free.ratio)
