@@ -22,6 +22,7 @@ import xarray as xr
 from pydantic import Field, PositiveFloat
 
 from models.physics.pseudogap.critical import (
+    FEWEST,
     SIDES,
     CriticalPoint,
     critical_point,
@@ -59,7 +60,7 @@ class PseudogapParams:
     interaction: PositiveFloat
     lowest_temperature: Annotated[float, Field(ge=1e-140, le=1e-6)]
     largest_distance: Annotated[float, Field(gt=0, lt=1)]  # |Gamma_0 / Gamma_c - 1|
-    n_distances: Annotated[int, Field(ge=3)]
+    n_distances: Annotated[int, Field(ge=4)]
     periods_between: Annotated[int, Field(ge=1)]  # factors of Lambda between T* of neighbouring distances
     nrg: FlowSettings
     nrg_check: FlowSettings  # 1/nu of it is the error
@@ -124,6 +125,7 @@ def _rows(exponent: float, params: PseudogapParams) -> list[dict[str, Any]]:
                 "interaction": params.interaction,
                 "distance": sign * distance,
                 "critical_coupling": math.nan if point is None else point.coupling,
+                "critical_coupling_error": math.nan if point is None else point.error,
                 "critical_moment": math.nan if point is None else point.effective_moment,
                 "critical_entropy": math.nan if point is None else point.entropy,
                 "inverse_nu": inverse,
@@ -142,18 +144,25 @@ def _inverse_nu(exponent: float, params: PseudogapParams, nrg: FlowSettings) -> 
 def summary(store: xr.Dataset, exponent: float) -> PseudogapExponent:
     """nu of one r from all that was measured, beside the expansions."""
     rows = store.isel(sample=np.flatnonzero(store["exponent"].values == exponent)).load()
-    inverse, error, coupling, moment, entropy = (
+    inverse, error, coupling, coupling_error, moment, entropy = (
         float(rows[name].values[0])
-        for name in ("inverse_nu", "inverse_nu_error", "critical_coupling", "critical_moment", "critical_entropy")
+        for name in (
+            "inverse_nu",
+            "inverse_nu_error",
+            "critical_coupling",
+            "critical_coupling_error",
+            "critical_moment",
+            "critical_entropy",
+        )
     )
     sides: list[Measured] = []
     for sign in (1, -1):
         side = rows.isel(sample=np.flatnonzero(np.sign(rows["distance"].values) == sign))
         known = side["crossover_temperature"].values
-        if np.isfinite(known).sum() < 3:
+        if np.isfinite(known).sum() < FEWEST:
             sides.append((None, None, None))
             continue
-        fit = fitted_exponent(np.abs(side["distance"].values), known)
+        fit = fitted_exponent(np.abs(side["distance"].values), known, coupling_error=coupling_error)
         sides.append((fit.exponent, fit.exponent - fit.error, fit.exponent + fit.error))
     return PseudogapExponent.model_validate({
         "exponent": exponent,

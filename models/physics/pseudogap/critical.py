@@ -34,8 +34,8 @@ from numpy.typing import NDArray
 from models.physics.pseudogap.flow import Flow, FlowSettings, PseudogapImpurity, fixed_point_moments, flow
 
 __all__ = [
-    "SIDES", "CriticalPoint", "ExponentFit", "Growth", "NoCriticalPoint", "Side", "critical_point",
-    "crossover_temperature", "fitted_exponent", "growth", "matched_distances", "phase_of",
+    "FEWEST", "SIDES", "CriticalPoint", "ExponentFit", "Growth", "NoCriticalPoint", "Side",
+    "critical_point", "crossover_temperature", "fitted_exponent", "growth", "matched_distances", "phase_of",
 ]  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -43,6 +43,7 @@ Side = Literal["screened", "local moment"]
 SIDES: tuple[Side, Side] = ("screened", "local moment")
 NEAR = 0.02  # of the distance between the closed forms: a phase is reached
 DIGITS = 100  # least distance, in units of the error of Gamma_c
+FEWEST = 4  # distances of a fit
 GUESS = 0.01  # half of the next bracket in units of the last one
 ROUNDING = 2e-15  # relative: couplings nearer to each other are one
 SAME = 2e-3  # of that distance: two flows still agree, and are critical
@@ -241,22 +242,33 @@ class ExponentFit:
     """nu from crossover temperatures at several distances."""
 
     exponent: float  # nu
-    error: float  # largest of: change when either half is left out, scatter of the local slopes over root n
+    error: float  # twice the change where an end of the distances is left out, and what the error of Gamma_c does
     local_slopes: Floats  # (n_distances - 1,) between neighbours
-    distances: Floats  # geometric mean of neighbours, (n_distances - 1,)
+    distances: Floats  # geometric mean of neighbours, ascending, (n_distances - 1,)
 
 
-def fitted_exponent(distances: Floats, temperatures: Floats) -> ExponentFit:
-    """Least squares of ln T* over ln distance; needs three pairs with a T*, ValueError with fewer."""
+def fitted_exponent(distances: Floats, temperatures: Floats, *, coupling_error: float) -> ExponentFit:
+    """Least squares, ln T* = a + nu ln x + b x: T* is analytic in Gamma_0 but for the power.
+
+    coupling_error: relative, of Gamma_c. NaN among the T* are left out; ValueError with fewer than four that are left.
+    """
     known = np.isfinite(temperatures)
-    if known.sum() < 3:
-        raise ValueError(f"found {int(known.sum())} distances with a crossover temperature, expected at least 3")
+    if known.sum() < FEWEST:
+        raise ValueError(
+            f"found {int(known.sum())} distances with a crossover temperature, expected at least {FEWEST}: choose "
+            "larger distances, or lower the lowest temperature"
+        )
     order = np.argsort(distances[known])
-    x, y = np.log(distances[known][order]), np.log(temperatures[known][order])
-    slopes = np.diff(y) / np.diff(x)
-    nu = float(np.polyfit(x, y, 1)[0])
-    half = max(x.size // 2 + 1, 2)
-    halves = [float(np.polyfit(part[0], part[1], 1)[0]) for part in ((x[:half], y[:half]), (x[-half:], y[-half:]))]
-    scatter = float(np.std(slopes, ddof=1)) / math.sqrt(slopes.size)
-    error = max(*(abs(h - nu) for h in halves), scatter)
-    return ExponentFit(exponent=nu, error=error, local_slopes=slopes, distances=np.exp(0.5 * (x[1:] + x[:-1])))
+    x, y = distances[known][order], np.log(temperatures[known][order])
+    nu = slope(x, y)
+    left_out = max(abs(slope(x[1:], y[1:]) - nu), abs(slope(x[:-1], y[:-1]) - nu))
+    shifted = max(abs(slope(x + shift, y) - nu) for shift in (-coupling_error, coupling_error))
+    error = 2 * left_out + shifted
+    return ExponentFit(
+        exponent=nu, error=error, local_slopes=np.diff(y) / np.diff(np.log(x)), distances=np.sqrt(x[1:] * x[:-1])
+    )
+
+
+def slope(x: Floats, y: Floats) -> float:
+    terms = np.column_stack([np.log(x), np.ones_like(x), x / x.max()])
+    return float(np.linalg.lstsq(terms, y, rcond=None)[0][0])
