@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from stores import atoms, kondo_temperatures, latents, micrographs, microstructures, spectra, textures
+from stores import atoms, kondo_temperatures, latents, micrographs, microstructures, pseudogap, spectra, textures
 from stores.validate import find_schema
 from stores.zarr_store import StoreWriter, open_store, write_store
 
@@ -16,6 +16,7 @@ MODULES = {
     "latents": latents,
     "micrographs": micrographs,
     "microstructures": microstructures,
+    "pseudogap": pseudogap,
     "spectra": spectra,
     "textures": textures,
 }

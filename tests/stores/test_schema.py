@@ -6,12 +6,13 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import kondo_temperatures, spectra
+from stores import kondo_temperatures, pseudogap, spectra
 from stores.schema import Fact, StoreSchema, Variable, block_violations, structure_violations, whole_violations
 
 EXAMPLES = [
     (spectra.SPECTRA, spectra.tiny),
     (kondo_temperatures.KONDO_TEMPERATURES, kondo_temperatures.tiny),
+    (pseudogap.PSEUDOGAP, pseudogap.tiny),
 ]
 
 
