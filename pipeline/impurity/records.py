@@ -21,6 +21,8 @@ __all__ = [
     "HeldOutSet",
     "LatentsDetails",
     "LatentsMetrics",
+    "PseudogapExponent",
+    "PseudogapMetrics",
     "Selection",
     "SpectraMetrics",
     "SpectrumVAEMetrics",
@@ -70,6 +72,30 @@ class SpectraMetrics(StageRecord):
     friedel: Friedel
     clipping: Clipping
     accuracy: Accuracy
+    hash: str
+
+
+class PseudogapExponent(Record):
+    """The critical point of one r; T* ~ |Gamma_0 - Gamma_c|^nu."""
+
+    exponent: float  # r
+    critical_coupling: Number  # [D]
+    critical_moment: Number  # T chi_imp
+    critical_entropy: Number  # [k_B]
+    inverse_nu: Measured  # from the growth of small differences; the interval is what another Lambda finds
+    nu_screened: Measured  # from T*; the interval is what is left of corrections to scaling
+    nu_local_moment: Measured
+    inverse_nu_near_zero: float  # r - r^2 / 2
+    inverse_nu_near_one_half: float  # 2 (1 - 2r)
+
+
+class PseudogapMetrics(StageRecord):
+    path: ClassVar[str] = "reports/metrics/pseudogap.json"
+    stage: ClassVar[str] = "pseudogap"
+
+    n_rows: int
+    n_failed: int
+    exponents: list[PseudogapExponent]
     hash: str
 
 

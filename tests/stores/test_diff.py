@@ -10,7 +10,17 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import atoms, kondo_temperatures, latents, micrographs, microstructures, sample_keys, spectra, textures
+from stores import (
+    atoms,
+    kondo_temperatures,
+    latents,
+    micrographs,
+    microstructures,
+    pseudogap,
+    sample_keys,
+    spectra,
+    textures,
+)
 from stores.atoms import ATOMS, columns_of, dataset_of, frames_of
 from stores.diff import StoreDifference, compare_stores
 from stores.microstructures import MICROSTRUCTURES
@@ -47,6 +57,14 @@ def test_every_kind_of_store_has_a_key_and_equals_itself(kind: str, tmp_path: Pa
     assert kind in KEYS
     assert found.identical
     assert (found.removed, found.added, found.values, found.attributes) == ([], [], [], {})
+
+
+def test_rows_of_the_pseudogap_are_told_apart_by_exponent_and_distance(tmp_path: Path):
+    """Its module declares the key; another T* is a change of the same row, another distance is another row."""
+    first, second = pseudogap.tiny(), pseudogap.tiny()
+    second["crossover_temperature"][0] = 7e-17
+    found = difference(tmp_path, pseudogap.PSEUDOGAP, first, second)
+    assert (found.removed, found.added, changed(found)) == ([], [], {"crossover_temperature"})
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "atoms"])

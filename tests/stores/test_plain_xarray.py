@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from stores import atoms, hubbard, kondo_temperatures, latents, micrographs, microstructures, spectra, textures
+from stores import (
+    atoms,
+    hubbard,
+    kondo_temperatures,
+    latents,
+    micrographs,
+    microstructures,
+    pseudogap,
+    spectra,
+    textures,
+)
 from stores.validate import find_schema
 from stores.zarr_store import StoreWriter, open_store, write_store
 
@@ -17,6 +27,7 @@ MODULES = {
     "latents": latents,
     "micrographs": micrographs,
     "microstructures": microstructures,
+    "pseudogap": pseudogap,
     "spectra": spectra,
     "textures": textures,
 }

@@ -6,13 +6,14 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stores import hubbard, kondo_temperatures, spectra
+from stores import hubbard, kondo_temperatures, pseudogap, spectra
 from stores.schema import Fact, StoreSchema, Variable, block_violations, structure_violations, whole_violations
 
 EXAMPLES = [
     (spectra.SPECTRA, spectra.tiny),
     (kondo_temperatures.KONDO_TEMPERATURES, kondo_temperatures.tiny),
     (hubbard.HUBBARD, hubbard.tiny),
+    (pseudogap.PSEUDOGAP, pseudogap.tiny),
 ]
 
 
