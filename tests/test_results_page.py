@@ -112,3 +112,33 @@ def test_the_report_beside_the_page_has_the_same_two_point_control():
         if (r["generator"], r["descriptor"], r["surrogate"]) == ("phase_order", "efficientnet", "phases")
     ]  # fmt: skip
     assert f"AUC {cells[0]['auc']:.2f} [{cells[0]['low']:.2f}, {cells[0]['high']:.2f}] for cells" in PAGE
+
+
+def test_the_hubbard_model_and_the_pseudogap_are_the_measured_ones():
+    hubbard, mott, found = metrics("hubbard"), metrics("mott"), metrics("discover_hubbard")
+    solutions = row("solutions of the mean-field theory")
+    assert f"{hubbard['n_rows']} at {hubbard['n_points']} points, {hubbard['n_not_converged']} did not" in solutions
+    luttinger = hubbard["luttinger"]
+    assert f"{luttinger['median']:.4f} in the median, {luttinger['worst']:.4f}" in row("filling by Luttinger")
+    for begin, name in (
+        ("one latent against the quasi", "matsubara_weight"),
+        ("one latent against the fil", "filling"),
+    ):
+        best = found["best"][name]
+        assert f"{best['abs_spearman']:.3f} [{best['low']:.3f}, {best['high']:.3f}]" in row(begin)
+        assert all(f"{one['coordinate']} {one['abs_spearman']:.3f}" in row(begin) for one in best["baseline"].values())
+    laws = {law["name"]: law for law in mott["laws"]}
+    for begin, name in (
+        ("formula of Z(U)", "found"),
+        ("law of Brinkman", "brinkman_rice"),
+        ("straight line", "straight_line"),
+    ):
+        beyond = laws[name]["r2_extrapolation"]
+        assert f"at larger U {'R2 ' if name == 'straight_line' else ''}{beyond:.3f}" in row(begin)
+    assert f"{mott['control_r2_test']:.3f}" in row("the same search on weights")
+    line = laws["straight_line"]
+    assert f"{line['critical_interaction']:.2f} [{line['low']:.2f}, {line['high']:.2f}] D" in row("straight line")
+    for one in metrics("pseudogap")["exponents"]:
+        value, low, high = one["inverse_nu"]
+        assert f"{value:.4f} +- {(high - low) / 2:.4f}" in row(f"{one['exponent']:g} |")
+        assert f"{one['nu_screened'][0]:.3f} | {one['nu_local_moment'][0]:.3f}" in row(f"{one['exponent']:g} |")

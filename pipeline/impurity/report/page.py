@@ -19,6 +19,7 @@ from pipeline.impurity.records import (
     GeneralVerdict,
     LatentsDetails,
     LatentsMetrics,
+    PseudogapMetrics,
     Selection,
     SpectraMetrics,
     SpectrumVAEMetrics,
@@ -34,6 +35,7 @@ from pipeline.impurity.report.law_section import (
     read_table,
     selected_laws,
 )
+from pipeline.impurity.report.pseudogap_section import pseudogap_section
 from pipeline.impurity.report.seed_section import seed_section
 from pipeline.impurity.report.spectra_section import (
     SpectrumTable,
@@ -68,10 +70,12 @@ from stores.zarr_store import open_store
 __all__ = ["Facts", "ImpurityInputs", "finding", "key_numbers", "read_impurity", "spectra_page"]
 
 FloatArray = NDArray[np.float64]
-PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
+PARAMS = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula", "pseudogap")
 STORES = {"spectra": SPECTRA, "kondo_temperatures": KONDO_TEMPERATURES, "latents": LATENTS}
 FILES = ("reports/formula/laws.csv", "reports/formula/fronts.csv")
-RECORDS = (SpectrumVAEMetrics, LatentsMetrics, FormulaMetrics, LatentsDetails, FormulaDetails, Selection)
+RECORDS = (
+    SpectrumVAEMetrics, LatentsMetrics, FormulaMetrics, LatentsDetails, FormulaDetails, Selection, PseudogapMetrics,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,7 @@ class ImpurityInputs:
     best: Mapping[str, BestLatent]
     formula: FormulaMetrics
     formula_details: FormulaDetails
+    pseudogap: PseudogapMetrics
     provenance: list[tuple[str, str]]
 
 
@@ -146,6 +151,7 @@ def spectra_page(root: Path, max_points: int) -> LaneReport:
                 inputs.fronts,
                 measured_by=solver_words(inputs.facts.kondo_solver),
             ),
+            pseudogap_section(inputs.pseudogap),
         ]
         sections[2:2] = replication_sections(root, "impurity")
         page = LanePage(
@@ -194,6 +200,7 @@ def read_impurity(root: Path) -> ImpurityInputs:
         best=LatentsMetrics.read(root).best_abs_spearman,
         formula=FormulaMetrics.read(root),
         formula_details=FormulaDetails.read(root),
+        pseudogap=PseudogapMetrics.read(root),
         provenance=[
             ("spectra", hashes["spectra"]),
             ("solver", f"{spectra.attrs['solver']} {spectra.attrs['settings']}"),

@@ -231,7 +231,16 @@ def test_every_stage_made_in_shards_is_known(clone):
     with pytest.raises(ValueError, match="found stage 'potential', expected one that is made in shards") as refused:
         recipe_of_stage("potential")
     known = str(refused.value).rpartition(": ")[2].split(", ")
-    assert set(known) == {"aluminium", "kondo_temperatures", "microstructures", "molecules", "spectra", "textures"}
+    assert set(known) == {
+        "aluminium",
+        "hubbard",
+        "kondo_temperatures",
+        "microstructures",
+        "molecules",
+        "pseudogap",
+        "spectra",
+        "textures",
+    }
     with pytest.raises(ValueError, match="found stage 'nonsense'"):
         recipe_of_stage("nonsense")
 

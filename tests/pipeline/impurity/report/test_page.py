@@ -56,6 +56,24 @@ def held_out(coordinate, value, ahead):
 
 
 METRICS = {
+    "pseudogap": {
+        "n_rows": 20,
+        "n_failed": 2,
+        "exponents": [
+            {
+                "exponent": 0.3,
+                "critical_coupling": 0.1401,
+                "critical_moment": 0.1701,
+                "critical_entropy": 0.6931,
+                "inverse_nu": [0.1942, 0.1941, 0.1943],
+                "nu_screened": [5.1488, 5.1487, 5.1489],
+                "nu_local_moment": [None, None, None],
+                "inverse_nu_near_zero": 0.255,
+                "inverse_nu_near_one_half": 0.8,
+            }
+        ],
+        "hash": "0" * 64,
+    },
     "spectrum_vae": {
         "test_mae": 0.00765,
         "active_latents": 3,
@@ -196,7 +214,7 @@ def built(tmp_path_factory):
     (folder / "laws.csv").write_text(LAWS)
     (root / "runs/spectrum_vae").mkdir(parents=True)
     (root / "runs/spectrum_vae/selection.json").write_text(json.dumps(SELECTION))
-    sections = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula")
+    sections = ("spectra", "kondo_temperatures", "spectrum_vae", "latents", "formula", "pseudogap")
     (root / "params.yaml").write_text("".join(f"{section}: {{seed: 1}}\n" for section in sections))
     for subset in NAMES:
         for seed in (0, 1):
