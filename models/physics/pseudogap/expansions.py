@@ -34,4 +34,4 @@ def near_one_half(exponent: float) -> float:
 
 def coupling_near_zero(exponent: float, interaction: float) -> float:
     """Gamma_c [D] of the third derivation, interaction in D."""
-    return math.pi * interaction / 8 * (exponent + exponent**2 / 2) * (interaction / 2) ** -exponent
+    return math.pi * interaction / 8 * (exponent + exponent**2 / 2) * math.pow(interaction / 2, -exponent)

@@ -147,9 +147,9 @@ def key_numbers(inputs: Inputs) -> list[KeyNumber]:
             note=f"{number(hubbard.n_not_converged)} did not converge",
         ),
         KeyNumber(
-            value=number(hubbard.pinning.worst, 2),
-            label="worst |(π/2) A(0) D \u2212 1|",
-            note=f"{number(hubbard.pinning.n_rows)} half-filled Fermi liquids; exact: 0",
+            value=f"{number(inputs.mott.coexistence.n_two_solutions)} of {number(inputs.mott.coexistence.n_points)}",
+            label="points have two solutions",
+            note="half filling, both starts converged",
         ),
         KeyNumber(
             value=number(hubbard.luttinger.worst, 2),
@@ -215,11 +215,11 @@ def solution_section(inputs: Inputs) -> Section:
         Paragraph(
             text=f"{number(hubbard.n_points)} points were drawn in U, T and filling, each iterated from the bath "
             "without interaction, from that of isolated atoms, or from both; "
-            f"{number(hubbard.n_iterations)} impurities were solved in all. In a Fermi liquid at half "
-            "filling A(0) keeps its value without interaction, 2/πD: the "
-            f"median error is {number(hubbard.pinning.median, 2)}, the worst {number(hubbard.pinning.worst, 2)}. "
-            "Of doped ones the filling follows from Re Σ(0) by Luttinger's rule: median "
-            f"{number(hubbard.luttinger.median, 2)}, worst {number(hubbard.luttinger.worst, 2)}."
+            f"{number(hubbard.n_iterations)} impurities were solved in all. Of doped Fermi "
+            "liquids the filling follows from Re Σ(0) by Luttinger's rule: off by "
+            f"{number(hubbard.luttinger.median, 2)} in the median, {number(hubbard.luttinger.worst, 2)} at worst. At "
+            "half filling A(0) keeps its value without interaction, 2/πD, as soon as Im Σ(0) = 0: the worst error there is "
+            f"{number(hubbard.pinning.worst, 2)}."
         ),
         Paragraph(text=coexistence_words(both.n_points, both.n_two_solutions, both.lowest_interaction,
                                          both.highest_interaction)),

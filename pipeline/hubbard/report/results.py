@@ -22,6 +22,6 @@ def rows(root: Path) -> list[ResultRow]:
             "Mott transition, Hubbard model in DMFT by NRG",
             f"one latent and the quasiparticle weight: {follows}; {law_words(mott.laws)}",
             f"{discovery.n_test_rows} test rows, one data seed; {others}; metal ends at U = {critical(line)} D, 3 D by "
-            f"linearized DMFT; A(0) pinned within {number(hubbard.pinning.worst, 2)}",
+            f"linearized DMFT; Luttinger's rule gives n within {number(hubbard.luttinger.worst, 2)}",
         )
     ]
