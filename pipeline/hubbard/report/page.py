@@ -218,8 +218,8 @@ def solution_section(inputs: Inputs) -> Section:
             f"{number(hubbard.n_iterations)} impurities were solved in all. Of doped Fermi "
             "liquids the filling follows from Re Σ(0) by Luttinger's rule: off by "
             f"{number(hubbard.luttinger.median, 2)} in the median, {number(hubbard.luttinger.worst, 2)} at worst. At "
-            "half filling A(0) keeps its value without interaction, 2/πD, as soon as Im Σ(0) = 0: the worst error there is "
-            f"{number(hubbard.pinning.worst, 2)}."
+            "half filling A(0) keeps its value without interaction, 2/πD, as soon as Im Σ(0) = 0: "
+            f"the worst error there is {number(hubbard.pinning.worst, 2)}."
         ),
         Paragraph(text=coexistence_words(both.n_points, both.n_two_solutions, both.lowest_interaction,
                                          both.highest_interaction)),
