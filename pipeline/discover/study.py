@@ -59,6 +59,7 @@ SHARE = 1 / 7  # of the groups, for validation and for test
 ACTIVE_NATS = 0.05
 ERROR_SLACK = 1.25
 LOSS_SLACK, UNEXPLAINED = 1.5, 0.01
+KEPT_BACK = 0.15  # of the rows, from the search of a formula
 N_LATENT, N_ODD, HIDDEN = 6, 2, (192, 96)
 BATCH, LEARNING_RATE, WEIGHT_DECAY, NESTED_DROPOUT = 128, 3e-3, 1e-4, 0.3
 N_FOLDS, N_NEIGHBOURS, N_BOOTSTRAP = 5, 10, 200
@@ -318,6 +319,18 @@ def _quantity(
     )
 
 
+def _kept_back(columns_NV: Array, z_N: Array, split_N: NDArray[np.int64]) -> tuple[int, NDArray[np.bool_]]:
+    """The input that the latent follows most, and the rows without its largest values.
+
+    One of which many rows share the largest value has no rows to keep back: the next one is taken.
+    """
+    follows = [abs(spearman(column[split_N != 2], z_N[split_N != 2])) for column in columns_NV.T]
+    order = sorted(range(len(follows)), key=lambda i: -follows[i])
+    inside = {i: columns_NV[:, i] <= np.quantile(columns_NV[:, i], 1 - KEPT_BACK) for i in order}
+    nearest = next((i for i in order if not inside[i].all()), order[0])
+    return nearest, inside[nearest]
+
+
 def _formula(
     latent: str,
     z_N: Array,
@@ -333,10 +346,8 @@ def _formula(
         tolerance=0.0, confidence=0.95, n_bootstrap=100, n_seeds=budget.n_engine_seeds, max_rows=300, seed=seed
     )
     names, columns_NV = tuple(inputs), np.column_stack(list(inputs.values()))
-    nearest = max(range(len(names)), key=lambda i: abs(spearman(columns_NV[split_N != 2, i], z_N[split_N != 2])))
+    nearest, inside = _kept_back(columns_NV, z_N, split_N)
     shuffled = np.random.default_rng(seed).permutation(np.flatnonzero(split_N == 0))
-    limit = np.quantile(columns_NV[:, nearest], 0.85)
-    inside = columns_NV[:, nearest] <= limit
     problem = Problem(
         target=latent,
         encoding="inputs",

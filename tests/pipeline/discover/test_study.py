@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.discover import study as steps
 from pipeline.discover.page import page_of
 from pipeline.discover.study import NETWORK, QUICK, result, study
 from stores.importers.curves import CurveTable
@@ -84,3 +85,16 @@ def test_images_have_a_page_too():
 def test_too_few_groups_are_refused():
     with pytest.raises(ValueError, match="found 30 groups of independent rows, expected at least 70"):
         study(table(30), {"rate": RATE[:30]}, budget=BUDGET, symmetry="none", seed=0)
+
+
+def test_an_input_with_many_rows_at_its_largest_value_keeps_none_back():
+    """Half of all fillings are 1: their largest 15 % is no part of the rows."""
+    rng = np.random.default_rng(0)
+    filling, size = np.minimum(rng.uniform(0.5, 1.5, 400), 1.0), rng.uniform(0, 1, 400)
+    columns, split = np.column_stack([filling, size]), np.repeat([0, 1, 2, 0], 100)
+    nearest, inside = steps._kept_back(columns, filling, split)
+    assert nearest == 1 and inside.sum() == 340 and size[inside].max() < size[~inside].min()
+    nearest, inside = steps._kept_back(columns[:, :1], filling, split)
+    assert nearest == 0 and inside.all()
+    nearest, inside = steps._kept_back(columns, size, split)
+    assert nearest == 1
