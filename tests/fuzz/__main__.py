@@ -7,6 +7,8 @@ alone. Exits 1 where something crashed.
 """
 
 import argparse
+import contextlib
+import io
 import itertools
 import shutil
 import sys
@@ -57,9 +59,10 @@ def _fuzz(name: str, options: argparse.Namespace, seconds: float) -> "Counter[st
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds = Path(folder) / "seeds"
 
+        make_seeds(name, seeds)
+        _require_sound(name, seeds, Path(folder) / "sound")
+
         def prepare(number: int, into: Path) -> None:
-            if not seeds.is_dir():
-                make_seeds(name, seeds)
             make_input(name, seeds, options.seed, number, into)
 
         for start in itertools.count(options.first, BATCH):
@@ -77,6 +80,14 @@ def _fuzz(name: str, options: argparse.Namespace, seconds: float) -> "Counter[st
     return counts
 
 
+def _require_sound(name: str, seeds: Path, out: Path) -> None:
+    """Every seed is read; that also imports what readers need, before they are watched."""
+    for seed in sorted(seeds.iterdir()):
+        (out / seed.name).mkdir(parents=True)
+        with contextlib.redirect_stdout(io.StringIO()):
+            KINDS[name].read(seed, out / seed.name)
+
+
 def _keep(name: str, options: argparse.Namespace, result: Result, seeds: Path, known: dict[str, Result]) -> None:
     folder = options.keep / f"{name}-{options.seed}-{result.number}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -87,9 +98,7 @@ def _keep(name: str, options: argparse.Namespace, result: Result, seeds: Path, k
 
 
 def _line(name: str, counts: "Counter[str]") -> str:
-    return (
-        f"{name:<16} {counts.total():>7} {counts['read']:>7} {counts['refused']:>7} {counts['crash']:>7}"
-    )
+    return f"{name:<16} {counts.total():>7} {counts['read']:>7} {counts['refused']:>7} {counts['crash']:>7}"
 
 
 def _again(kept: Path, kinds: list[str]) -> int:

@@ -107,14 +107,16 @@ def _claiming_npz(folder: Path, *names: str) -> None:
 
 
 def _npz_bomb(folder: Path, *names: str) -> None:
-    """2 GiB of zeros in 2 MB, each array."""
+    """512 MiB of zeros in the last array, in half a megabyte."""
     with zipfile.ZipFile(folder / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in names:
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                member._compressor = zlib.compressobj(1, zlib.DEFLATED, -15)  # type: ignore[attr-defined]
-                member.write(_claims(f"({2**28},)"))
-                for _ in range(2**11):
-                    member.write(bytes(2**20))
+        for name in names[:-1]:
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), _claims("(3,)") + bytes(24))
+        last = zipfile.ZipInfo(f"{names[-1]}.npy")
+        last.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(last, "w") as member:
+            member.write(_claims(f"({2**26},)"))
+            for _ in range(2**9):
+                member.write(bytes(2**20))
 
 
 def _outside_npz(folder: Path, *names: str) -> None:
@@ -210,10 +212,10 @@ def _h5_link_outside(folder: Path) -> None:
 
 
 def _gzip_bomb(folder: Path) -> None:
-    """2 GiB of a comment line in 2 MB."""
+    """512 MiB of a comment line in half a megabyte."""
     with gzip.GzipFile(folder / "a.xyz.gz", "wb", compresslevel=1, mtime=0) as file:
         file.write(b"1\n")
-        for _ in range(2**11):
+        for _ in range(2**9):
             file.write(b" " * 2**20)
 
 
@@ -257,11 +259,15 @@ def _curve_harm(suffix: str) -> tuple[Make, ...]:
     return (_pickle_as(f"data{suffix}"),)
 
 
-def _zarr_v2(folder: Path, **b: Any) -> None:  # noqa: ANN401 - JSON
+def _zarr_v2(folder: Path, **b: Any) -> None:
     store = folder / "data.zarr"
     store.mkdir()
     (store / ".zgroup").write_text('{"zarr_format": 2}')
-    for name, shape, dims, more in (("curve", [5, 3], ["row", "w"], {}), ("a", [5], ["row"], {}), ("b", [5], ["row"], b)):
+    for name, shape, dims, more in (
+        ("curve", [5, 3], ["row", "w"], {}),
+        ("a", [5], ["row"], {}),
+        ("b", [5], ["row"], b),
+    ):
         (store / name).mkdir()
         header = {"zarr_format": 2, "shape": shape, "chunks": shape, "dtype": "<f8", "compressor": None}
         header |= {"fill_value": 0, "order": "C", "filters": None, **more}
@@ -411,8 +417,9 @@ def _potential_seeds(seeds: Path) -> None:
 
     for name in POTENTIALS.names():
         torch.manual_seed(0)
+        settings: Any = POTENTIALS[name].settings
         kind: Any = POTENTIALS[name].make
-        members = [kind(kind.Config(species=(1, 8)))]
+        members = [kind(settings().config((1, 8), (-13.6, -2042.7), 1.0))]
         save_potential(seeds / name / "model", members, {"note": "a"})
 
 
@@ -433,7 +440,7 @@ def _state_seeds(seeds: Path) -> None:
             _use_new_zipfile_serialization=not number,
         )
     (seeds / "2").mkdir()
-    (seeds / "2/a.pkl").write_bytes(pickle.dumps({"a": np.zeros(3), "b": [np.ones(2), "x"]}, protocol=2))
+    (seeds / "2/a.pkl").write_bytes(pickle.dumps({"a": np.zeros(3), "b": [np.ones(2), "x"]}, protocol=4))
 
 
 def _read_state(folder: Path, out: Path) -> None:
@@ -531,7 +538,13 @@ KINDS: dict[str, Kind] = {
         harmful=(
             _yaml("spectra: !!python/object/apply:os.mkdir [/tmp/latentlaw-fuzz-ran-code]\n"),
             _yaml("spectra: !!python/name:os.system\nmolecules: !!python/object/new:os.system [ls]\n"),
-            _yaml("a: &a [x, x]\n" + "".join(f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}]\n" for m, n in zip("abcdefghi", "bcdefghij", strict=True))),
+            _yaml(
+                "a: &a [x, x]\n"
+                + "".join(
+                    f"{n}: &{n} [*{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}, *{m}]\n"
+                    for m, n in zip("abcdefghi", "bcdefghij", strict=True)
+                )
+            ),
             _yaml("spectra: &a\n  itself: *a\n"),
             _yaml("[" * 20000),
         ),
