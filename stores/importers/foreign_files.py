@@ -81,7 +81,8 @@ def npz_arrays(file: Path) -> dict[str, NDArray[Any]]:
     with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
         if not isinstance(content, np.lib.npyio.NpzFile):
             raise ValueError("found one array without a name")
-        archive: zipfile.ZipFile = content.zip
+        archive = content.zip
+        assert archive is not None  # it is open
         members = archive.infolist()
         for member in members:
             require_held(f"member {member.filename!r}", member.file_size, member.compress_size)
