@@ -15,6 +15,7 @@ put a row of the test into the training, and are refused with their numbers.
 """
 
 import fnmatch
+import io
 import json
 import math
 import re
@@ -34,6 +35,7 @@ __all__ = ["FORMATS", "CurveTable", "read_curves"]
 
 FORMATS = (".zarr", ".nc", ".h5", ".hdf5", ".npz", ".csv", ".parquet")
 N_NAMED = 5
+SMALL_FILE_BYTES = 2**26
 Array = NDArray[np.float64]
 
 
@@ -162,7 +164,11 @@ def _opened(path: Path) -> xr.Dataset:
         if _is_hdf5(path):
             require_own_content(path)
         options: dict[str, Any] = {"phony_dims": "sort"} if _is_hdf5(path) else {}
-        opened: xr.Dataset = xr.open_dataset(path, engine=_engine(path), **options)
+        engine = _engine(path)
+        # of a file on disk SciPy asks for what a header claims
+        in_memory = engine == "scipy" and path.stat().st_size < SMALL_FILE_BYTES
+        source = io.BytesIO(path.read_bytes()) if in_memory else path
+        opened: xr.Dataset = xr.open_dataset(source, engine=engine, **options)
         return opened
 
 
