@@ -55,12 +55,13 @@ def _options() -> argparse.Namespace:
 
 def _fuzz(name: str, options: argparse.Namespace, seconds: float) -> "Counter[str]":
     counts, kinds_of_crash = Counter[str](), dict[str, Result]()
-    end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         seeds = Path(folder) / "seeds"
 
         make_seeds(name, seeds)
         _require_sound(name, seeds, Path(folder) / "sound")
+
+        end = time.monotonic() + seconds
 
         def prepare(number: int, into: Path) -> None:
             make_input(name, seeds, options.seed, number, into)

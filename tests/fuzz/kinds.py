@@ -164,7 +164,7 @@ def _atoms_file(name: str) -> Make:
             document = json.loads(file.read_text())
             for row in document.values():
                 if isinstance(row, dict):
-                    row.update(ctime=1.0, mtime=1.0)
+                    row.update(ctime=1.0, mtime=1.0, unique_id="0" * 32)
             file.write_text(json.dumps(document))
 
     return write
@@ -172,7 +172,7 @@ def _atoms_file(name: str) -> Make:
 
 def _same_day(file: Path) -> None:
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE systems SET ctime = 1, mtime = 1")
+        database.execute("UPDATE systems SET ctime = 1, mtime = 1, unique_id = printf('%032x', id)")
     database.close()
 
 
