@@ -125,7 +125,7 @@ class _Text(io.StringIO):
         super().__init__(text)
         self.left = len(text) + SMALL_TEXT
 
-    def readline(self, size: int | None = -1, /) -> str:
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as that of StringIO itself
         line = super().readline(-1 if size is None else size)
         if not line:
             self.left -= 1
