@@ -550,7 +550,10 @@ KINDS: dict[str, Kind] = {
         ),
     ),
     "potential": Kind(_potential_seeds, _read_potential, harmful=(_torch_pickle,)),
-    "pickled-weights": Kind(
-        _state_seeds, _read_state, harmful=(_torch_pickle, _pickle_as("a.pth"), _pickle_as("a.pkl"))
+    "pickled-weights": Kind(  # read only after their hash was found right: harm is tried, damage is not
+        _state_seeds,
+        _read_state,
+        lambda folder, rng: None,
+        harmful=(_torch_pickle, _pickle_as("a.pth"), _pickle_as("a.pkl")),
     ),
 }
