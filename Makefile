@@ -7,6 +7,7 @@
 # PYTHON=/path/to/python3.12   the interpreter that .venv is made from (default: the first >= 3.11 on PATH)
 # PIP_ARGS="..."               extra arguments for pip, e.g. an index with CPU-only wheels of torch
 # STAGE=spectra                for `make repro`: this stage and what it needs
+# MINUTES=5                    for `make fuzz`: how long; FUZZ="--kind extxyz --seed 1" for a part
 # TESTS="-m 'not slow'"        for `make test`: extra arguments for pytest; TESTS="-m long" runs what takes minutes a test
 
 VENV := .venv
@@ -30,13 +31,14 @@ GPAW_SITECONFIG := $(abspath $(VENV))/gpaw_siteconfig.py
 PIP := GPAW_CONFIG=$(GPAW_SITECONFIG) $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers repro test doctor lint format types check docs docs-serve picture clean clean-all
+.PHONY: help setup peers repro test fuzz doctor lint format types check docs docs-serve picture clean clean-all
 
 help:
 	@echo 'make setup     make .venv with the pinned dependencies'
 	@echo 'make peers     add hippynn and torchani, which tests and benchmarks compare with'
 	@echo 'make repro     run the pipeline (STAGE=name for a part), then say where the report is'
 	@echo 'make test      run all tests (TESTS="-k name" for a part)'
+	@echo 'make fuzz      feed every reader broken and hostile files (MINUTES=5)'
 	@echo 'make doctor    look at this machine and say what is missing and what to do'
 	@echo 'make lint      ruff check, ruff format --check'
 	@echo 'make types     mypy --strict'
@@ -97,6 +99,9 @@ repro: $(STAMP)
 test: $(STAMP)
 	@# One thread in each process of xdist: OpenMP's idle threads spin, and would slow the others down.
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --durations 10 $(TESTS)
+
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 python -m tests.fuzz --minutes $(or $(MINUTES),5) $(FUZZ)
 
 doctor: $(STAMP)
 	@python -m pipeline.cli doctor

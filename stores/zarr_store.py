@@ -198,7 +198,13 @@ def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Datase
             f"{path}: no store found; expected a Zarr directory. Make it with `dvc repro` or `dvc pull`"
         )
     _require_readable(Path(path))
-    dataset: xr.Dataset = xr.open_zarr(Path(path), consolidated=False, chunks=None)
+    try:
+        dataset: xr.Dataset = xr.open_zarr(Path(path), consolidated=False, chunks=None)
+    except READ_ERRORS as error:
+        problem = f"cannot be read ({type(error).__name__}: {error})"
+        raise SchemaError(
+            str(path), [Violation(variable="(store)", where="metadata", problem=problem)], CURE
+        ) from error
     if schema is not None:
         check_kind(str(path), dataset.attrs, schema)
     return dataset

@@ -96,3 +96,15 @@ def test_no_sentence_of_the_readme_has_more_than_35_words():
     lines = [line for line in text.splitlines() if not line.startswith(("|", "#", "<!--", "!["))]
     sentences = re.split(r"(?<=[.:!?])\s+", re.sub(r"\]\([^)]*\)", "]", " ".join(lines)))
     assert [sentence for sentence in sentences if len(sentence.split()) > 35] == []
+
+
+def test_every_test_that_a_promise_names_exists():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs/promises.md").read_text())
+    assert len(named) > 20
+    for file, test in named:
+        assert re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE), f"{file}::{test}"
+
+
+def test_every_promise_has_a_test():
+    rows = [line for line in (ROOT / "docs/promises.md").read_text().splitlines() if line.startswith("|")][2:]
+    assert [row for row in rows if "::test_" not in row] == []

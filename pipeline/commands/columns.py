@@ -6,12 +6,13 @@ NPZ         one array for each column, by its name
 """
 
 import re
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stores.importers.foreign_files import npz_arrays
 
 __all__ = ["read_columns"]
 
@@ -36,9 +37,8 @@ def described(layouts: Sequence[tuple[str, ...]]) -> str:
 
 def from_npz(path: Path, layouts: Sequence[tuple[str, ...]]) -> dict[str, Floats]:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # an NPY file has no names
+        arrays = npz_arrays(path)
+    except Exception as error:  # damaged files raise errors of many kinds
         raise ValueError(f"{path}: cannot be read as NPZ ({error}); expected what numpy.savez writes") from None
     layout = next((names for names in layouts if set(names) <= set(arrays)), None)
     if layout is None:

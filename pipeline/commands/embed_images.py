@@ -41,6 +41,7 @@ from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.own_images_beyond import beyond_two_point
 from pipeline.microstructure.tile_ratios import WindowParams, tile_ratios
 from pipeline.runtime.records import write_json
+from pipeline.runtime.terminal_text import printable
 from stores.building import building
 from stores.importers.images import ImageSettings, ImportReport, find_images, import_images, read_grey
 from stores.micrographs import MICROGRAPHS
@@ -56,6 +57,7 @@ MAX_DIMENSION, MINIMUM_GAIN = 6, 0.02
 WINDOW_LAYER: EfficientNetLayer = "b3"
 WINDOW_THRESHOLD = 0.25
 MAX_IMAGES = 100  # in diagnostics
+FORMULA_BEGINS = ("=", "+", "-", "@", "\t", "\r")  # of cells in spreadsheets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,7 @@ def main(options: EmbedOptions) -> None:
             store = Path(workplace) / "tiles.zarr"
             report = import_images(options.folder, store, settings)
             for name, reason in report.skipped.items():
-                print(f"skipped {name}: {reason}", file=sys.stderr)
+                print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
             tiles = open_store(store, MICROGRAPHS)
             tile_map = _embed(tiles, report, descriptor, options.method)
             extra = _diagnostics(options, settings, tile_map, descriptor)
@@ -149,7 +151,9 @@ def _write(images: Path, out: Path, tile_map: TileMap, sentence: str, extra: dic
         names = [f"coordinate_{axis + 1}" for axis in range(coordinates_ND.shape[1])]
         writer.writerow(["file", "tile", "top_px", "left_px", *names])
         for row, at in zip(rows, coordinates_ND.tolist(), strict=True):
-            writer.writerow([row.file, row.tile, row.top_px, row.left_px, *(f"{value:.6g}" for value in at)])
+            writer.writerow(
+                [no_formula(row.file), row.tile, row.top_px, row.left_px, *(f"{value:.6g}" for value in at)]
+            )
     page = image_map(
         rows,
         tiles["image"],  # read from the disk as far as shown
@@ -160,6 +164,11 @@ def _write(images: Path, out: Path, tile_map: TileMap, sentence: str, extra: dic
     (out / "map.html").write_text(page, encoding="utf-8")
     dimension = {key: value for key, value in asdict(tile_map.dimension).items() if np.isfinite(value).all()}
     write_json(out / "summary.json", {"summary": sentence, "dimension": dimension} | extra, digits=17, sort_keys=True)
+
+
+def no_formula(file: str) -> str:
+    """The same path, but nothing that a spreadsheet takes for a formula."""
+    return f"./{file}" if file.startswith(FORMULA_BEGINS) else file
 
 
 def _sentence(descriptor: Descriptor, tile_map: TileMap) -> str:

@@ -87,6 +87,8 @@ def read_yaml(path: str | Path) -> Any:  # noqa: ANN401 - YAML
         raise ParamsError(f"{path}: not found, expected a params file; run from the root of the repository") from None
     except YAMLError as error:
         raise ParamsError(f"{path}: cannot be read as YAML; correct this: {error}") from None
+    except RecursionError:
+        raise ParamsError(f"{path}: found brackets within brackets without end, expected a params file") from None
 
 
 def _raise(problems: Sequence[str], source: str) -> None:

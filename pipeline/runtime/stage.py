@@ -11,6 +11,7 @@ from typing import NoReturn
 from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.interrupts import interrupted
 from pipeline.runtime.kept_results import GenerationError
+from pipeline.runtime.terminal_text import printable
 from stores.schema import SchemaError
 
 __all__ = ["INTERRUPTED", "OptionsError", "explained", "run_stage"]
@@ -52,7 +53,7 @@ def explained(name: str, error: BaseException, also_explained: tuple[type[Except
         _leave(INTERRUPTED)
     if not isinstance(error, (*EXPLAINED, *also_explained)):
         raise error
-    print(f"{name}: {error}", file=sys.stderr)
+    print(printable(f"{name}: {error}"), file=sys.stderr)
     return WRONG_OPTIONS if isinstance(error, OptionsError) else 1
 
 

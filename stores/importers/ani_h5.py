@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.importers.foreign_files import readable, real_numbers, whole_numbers
+from stores.importers.foreign_files import (
+    own_members,
+    readable,
+    real_numbers,
+    require_held,
+    require_room,
+    whole_numbers,
+)
 from stores.importers.labelled import Block, Reading
 
 __all__ = ["read_ani_h5"]
@@ -72,6 +79,10 @@ def _groups(file: Path, named: Mapping[str, str | None]) -> Iterator[tuple[str, 
     ):
         for group, datasets in _leaves(content):
             wanted = {"coordinates", "cell", *ATOMS, *_keys(datasets, named).values()}
+            for name, item in datasets.items():
+                if name in wanted:
+                    require_held(f"key {name!r}", item.nbytes or 0, item.id.get_storage_size())
+                    require_room(f"key {name!r}", item.nbytes or 0)
             yield _text(group), {_text(name): item[()] if name in wanted else None for name, item in datasets.items()}
 
 
@@ -80,16 +91,16 @@ def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
 
 
-def _leaves(group: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - h5py has no types
+def _leaves(content: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401 - h5py has no types
     """Path and datasets of every group with atoms and coordinates, in the order of names."""
     import h5py
 
-    datasets = {name: item for name, item in group.items() if isinstance(item, h5py.Dataset)}
-    if "coordinates" in datasets and any(name in datasets for name in ATOMS):
-        yield group.name, datasets
-    for name in sorted(group):
-        if isinstance(group[name], h5py.Group):
-            yield from _leaves(group[name])
+    groups = [content]  # every object once, however many links lead to it
+    content.visititems(lambda _, item: groups.append(item) if isinstance(item, h5py.Group) else None)
+    for group in groups:
+        datasets = {name: item for name, item in own_members(group).items() if isinstance(item, h5py.Dataset)}
+        if "coordinates" in datasets and any(name in datasets for name in ATOMS):
+            yield group.name, datasets
 
 
 def _keys(datasets: Mapping[str, Any], named: Mapping[str, str | None]) -> dict[str, str]:

@@ -4,6 +4,7 @@ Labels of a row are its own (energy, forces, stress, charges), its key-value pai
 order; those of a frame are results of its calculator, its arrays, or entries of `info`.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def _frames(file: Path) -> Iterator[Frame]:
     index = -1
     with (
         readable(file, "a trajectory of ASE (.traj)", lambda: f"{file}, frame {index + 1}", CURE),
-        file.open("rb") as stream,
+        io.BytesIO(file.read_bytes()) as stream,  # what a header claims is not asked for, as of a file on disk
         TrajectoryReader(stream) as trajectory,
     ):
         for index, atoms in enumerate(trajectory):

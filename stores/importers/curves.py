@@ -15,6 +15,9 @@ put a row of the test into the training, and are refused with their numbers.
 """
 
 import fnmatch
+import io
+import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,17 +25,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import xarray as xr
 from numpy.typing import NDArray
 
-from stores.importers.foreign_files import readable
+from stores.importers.foreign_files import first_line, npz_arrays, readable, require_own_content, require_room
+from stores.layout import JSON_BYTES
 
 __all__ = ["FORMATS", "CurveTable", "read_curves"]
 
 FORMATS = (".zarr", ".nc", ".h5", ".hdf5", ".npz", ".csv", ".parquet")
-MEMORY_SHARE = 0.25  # of what is free; training holds a few copies
 N_NAMED = 5
+SMALL_FILE_BYTES = 2**26
 Array = NDArray[np.float64]
 
 
@@ -104,31 +107,50 @@ def _arrays(path: Path, array: str, names: Sequence[str]) -> Read:
                 f"{path}: {array}: found {values.ndim} dimensions {tuple(values.sizes.items())}, expected (row, point) "
                 "or (row, height, width)"
             )
-        _require_memory(path, array, int(values.size))
+        require_room(f"{path}: {array}", 8 * int(values.size))
         row, point = values.dims[:2]
+        for name in [array, *names, *([point] if point in data.variables else [])]:
+            chunk = [
+                int(size) for size in data[name].encoding.get("chunks") or data[name].encoding.get("chunksizes") or ()
+            ]
+            require_room(f"{path}: a chunk of {name}", math.prod(chunk) * data[name].dtype.itemsize)
         for name in names:
             if data[name].dims != (row,) and data[name].shape != (values.shape[0],):
                 raise ValueError(f"{path}: {name}: found the shape {data[name].shape}, expected ({values.shape[0]},)")
-        curves = _numbers(values.values, f"{path}: {array}")
+        curves = _numbers(_loaded(path, values), f"{path}: {array}")
         own_axis = point in data.variables and data[point].ndim == 1 and data[point].dtype.kind in "fiu"
-        axis = np.asarray(data[point].values if own_axis else np.arange(values.shape[1]), dtype=np.float64)
+        axis = np.asarray(_loaded(path, data[point]) if own_axis else np.arange(values.shape[1]), dtype=np.float64)
         stored = "schema_version" in data.attrs and "status" in data and data["status"].dims == (row,)
-        failed = data["status"].values != 0 if stored else np.zeros(len(curves), dtype=bool)
-        return curves, axis, str(point) if own_axis else "point", {name: data[name].values for name in names}, failed
+        failed = _loaded(path, data["status"]) != 0 if stored else np.zeros(len(curves), dtype=bool)
+        return (
+            curves,
+            axis,
+            str(point) if own_axis else "point",
+            {name: _loaded(path, data[name]) for name in names},
+            failed,
+        )
+
+
+def _loaded(path: Path, variable: xr.DataArray) -> NDArray[Any]:
+    try:
+        return np.asarray(variable.values)
+    except Exception as error:  # codecs raise errors of many kinds on damaged chunks
+        found = f"({type(error).__name__}: {first_line(error)})"
+        raise ValueError(f"{path}: {variable.name}: cannot be read {found}, expected values; it is damaged") from error
 
 
 def _opened(path: Path) -> xr.Dataset:
     """Lazily, so that nothing is read before its size is known."""
     if path.suffix == ".zarr":
         try:
-            store: xr.Dataset = xr.open_zarr(path, consolidated=False)
+            _require_no_pickles(path)
+            store: xr.Dataset = xr.open_zarr(path, consolidated=False, chunks=None)
             return store
         except Exception as error:
-            raise ValueError(f"{path}: cannot be read as Zarr ({type(error).__name__}: {error})") from error
+            raise ValueError(f"{path}: cannot be read as Zarr ({type(error).__name__}: {first_line(error)})") from error
     with readable(path, "a file of arrays", lambda: str(path)):
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                loaded = {name: file[name] for name in file.files}
+            loaded = npz_arrays(path)
             arrays = xr.Dataset(
                 {
                     name: xr.DataArray(
@@ -139,9 +161,31 @@ def _opened(path: Path) -> xr.Dataset:
                 }
             )
             return arrays
+        if _is_hdf5(path):
+            require_own_content(path)
         options: dict[str, Any] = {"phony_dims": "sort"} if _is_hdf5(path) else {}
-        opened: xr.Dataset = xr.open_dataset(path, engine=_engine(path), **options)
+        engine = _engine(path)
+        # of a file on disk SciPy asks for what a header claims
+        in_memory = engine == "scipy" and path.stat().st_size < SMALL_FILE_BYTES
+        source = io.BytesIO(path.read_bytes()) if in_memory else path
+        opened: xr.Dataset = xr.open_dataset(source, engine=engine, **options)
         return opened
+
+
+def _require_no_pickles(path: Path) -> None:
+    """Zarr has a codec that unpickles, which can run code; not every release of numcodecs refuses it."""
+
+    def pickles(node: Any) -> bool:  # noqa: ANN401 - JSON
+        if isinstance(node, dict):
+            return any("pickle" in str(node.get(key, "")) for key in ("id", "name")) or any(map(pickles, node.values()))
+        return isinstance(node, list) and any(map(pickles, node))
+
+    for pattern in (".zarray", "zarr.json"):
+        for file in (path / pattern, *path.glob(f"*/{pattern}")):
+            if file.is_file() and pickles(json.loads(file.read_bytes()[:JSON_BYTES])):
+                raise ValueError(
+                    f"found the codec pickle in {file.relative_to(path)}, which can run code; it is refused"
+                )
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -166,8 +210,10 @@ def _table(path: Path, array: str, names: Sequence[str]) -> Read:
         if path.suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            present = list(pq.read_schema(path).names)
+            metadata = pq.read_metadata(path)
+            present, n_rows = list(metadata.schema.to_arrow_schema().names), metadata.num_rows
         else:
+            n_rows = 0
             present = list(pd.read_csv(path, nrows=0).columns)
     points = [name for name in present if fnmatch.fnmatchcase(name, array) and name not in names]
     if not points:
@@ -176,8 +222,8 @@ def _table(path: Path, array: str, names: Sequence[str]) -> Read:
             f"{_listed(present)}"
         )
     _require_names(path, names, present)
-    _require_memory(path, array, path.stat().st_size // 8)
     wanted = list(dict.fromkeys([*points, *names]))
+    require_room(f"{path}: {array}", max(path.stat().st_size, 8 * n_rows * len(wanted)))
     with readable(path, "a table", lambda: str(path)):
         frame = (
             pd.read_parquet(path, columns=wanted) if path.suffix == ".parquet" else pd.read_csv(path, usecols=wanted)
@@ -198,15 +244,6 @@ def _table(path: Path, array: str, names: Sequence[str]) -> Read:
 def _require_names(path: Path, wanted: Sequence[str], present: Sequence[str]) -> None:
     if missing := [name for name in wanted if name not in present]:
         raise ValueError(f"{path}: found no {', '.join(missing)}, expected one of those there: {_listed(present)}")
-
-
-def _require_memory(path: Path, array: str, n_values: int) -> None:
-    needed, allowed = 8 * n_values, MEMORY_SHARE * psutil.virtual_memory().available
-    if needed > allowed:
-        raise ValueError(
-            f"{path}: {array} takes {needed / 2**30:.1f} GiB, expected at most {allowed / 2**30:.1f} GiB, a quarter of "
-            "the free memory; take every n-th row or point"
-        )
 
 
 def _numbers(values: Any, where: str) -> Array:  # noqa: ANN401 - what a file holds

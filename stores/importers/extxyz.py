@@ -8,13 +8,13 @@ atom whose `config_type` is IsolatedAtom is one, in whatever cell.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms_ase import full_stress
-from stores.importers.foreign_files import readable
+from stores.importers.foreign_files import allowed_bytes, readable
 from stores.importers.frame_keys import Frame, FrameKeys, choose_keys
 from stores.importers.labelled import Block, Reading
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["FrameKeys", "fill_from_frames", "labels_of", "read_extxyz"]
 
 N_LETTERS = 40
+TEXT_EXPANSION = 100  # letters from one byte of a compressed file: numbers give some ten
+SMALL_TEXT = 2**16
+BYTES_OF_A_LETTER = 8  # once as text, once in the stream that ASE seeks in
 ISOLATED = {"isolatedatom", "isolated_atom"}
 OTHER_FORMATS = {".traj": "traj", ".db": "ase-db", ".json": "ase-db", ".h5": "ani-h5", ".npz": "rmd17"}
 
@@ -99,9 +102,36 @@ def _frames(file: Path) -> Iterator[Frame]:
     index = -1
     with readable(file, "an extended XYZ file", lambda: f"{file}, record {index + 1}", cure):
         with open_with_compression(str(file), "r") as stream:
-            text = io.StringIO(stream.read())  # ASE seeks to every frame, which costs compressed files dearly
+            text = _Text(
+                _read(stream, file.stat().st_size)
+            )  # ASE seeks to every frame, which costs compressed files dearly
         for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
             yield f"record {index}", atoms, labels_of(atoms)
+
+
+def _read(stream: IO[str], stored_bytes: int) -> str:
+    """All text, unless it is more than so few bytes can hold of frames."""
+    most = max(stored_bytes, min(TEXT_EXPANSION * stored_bytes + SMALL_TEXT, allowed_bytes() // BYTES_OF_A_LETTER))
+    text = stream.read(most + 1)
+    if len(text) > most:
+        raise ValueError(f"found more than {most} letters in {stored_bytes} bytes, expected frames")
+    return text
+
+
+class _Text(io.StringIO):
+    """Ends with an error where lines are asked for again and again after the last: a frame claims atoms without end."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.left = len(text) + SMALL_TEXT
+
+    def readline(self, size: int | None = -1, /) -> str:  # type: ignore[override]  # as that of StringIO itself
+        line = super().readline(-1 if size is None else size)
+        if not line:
+            self.left -= 1
+            if self.left < 0:
+                raise EOFError("a frame claims more atoms than there are lines")
+        return line
 
 
 def _value(where: str, label: str, key: str, value: Any, atoms: "ase.Atoms") -> Any:  # noqa: ANN401 - a label

@@ -22,13 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.importers.foreign_files import first_line
+from stores.importers.foreign_files import first_line, require_held, require_room
 
 __all__ = ["Page", "UnusableImage", "pages_of"]
 
 SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # PNG, JPEG, TIFF, BigTIFF
 REDUCED_OR_MASK = 0b101  # bits of NewSubfileType in TIFF 6.0
 PREMULTIPLIED, ALPHA = 1, 2  # ExtraSamples of TIFF 6.0
+FLOATS_OF_A_SAMPLE = 8  # bytes of memory for one of the file
 PILLOW_PLAIN = {"1", "L", "LA", "RGB", "RGBA", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"}
 Array = NDArray[Any]
 
@@ -58,6 +59,8 @@ def pages_of(path: Path) -> Iterator[Sequence[Callable[[], Page]]]:
         if not begin.startswith(SIGNATURES):
             raise ValueError(f"it begins with {begin!r}, expected a PNG, TIFF or JPEG file")
         file: Any = tifffile.TiffFile(path) if begin.startswith(SIGNATURES[2:]) else Image.open(path)
+        if not isinstance(file, tifffile.TiffFile):
+            _require_sound_size(math.prod(file.size) * len(file.getbands()), path.stat().st_size)
     with file:
         if isinstance(file, tifffile.TiffFile):
             with _damage_is_unusable():
@@ -79,6 +82,12 @@ def _damage_is_unusable() -> Iterator[None]:
         raise UnusableImage(f"cannot be read as an image ({type(error).__name__}: {first_line(error)})") from error
 
 
+def _require_sound_size(n_bytes: int, stored_bytes: int) -> None:
+    """Pixels that a header claims are there, and fit into memory as floats of three colours."""
+    require_held("an image", n_bytes, stored_bytes)
+    require_room("an image", FLOATS_OF_A_SAMPLE * n_bytes)
+
+
 def _tiff_pages(file: Any, path: Path) -> Sequence[Callable[[], Page]]:  # noqa: ANN401 - tifffile.TiffFile
     import tifffile
 
@@ -96,6 +105,8 @@ def _tiff_page(page: Any, path: Path, number: int, pixels: Array | None = None) 
     from PIL import Image
 
     with _damage_is_unusable():
+        if pixels is None:
+            _require_sound_size(int(page.nbytes), sum(page.databytecounts))
         try:
             values = np.asarray(page.asarray() if pixels is None else pixels)
         except ValueError as error:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.importers.foreign_files import readable, real_numbers, whole_numbers
+from stores.importers.foreign_files import npz_arrays, readable, real_numbers, whole_numbers
 from stores.importers.labelled import Block, Reading
 
 __all__ = ["read_rmd17"]
@@ -53,12 +53,8 @@ def read_rmd17(files: Sequence[Path]) -> Reading:
 
 def _load(file: Path) -> dict[str, NDArray[Any]]:
     cure = "it is of another format, damaged or cut off"
-    with (
-        readable(file, "an npz file of numbers", lambda: str(file), cure),
-        file.open("rb") as stream,
-        np.load(stream, allow_pickle=False) as content,
-    ):
-        return {name: content[name] for name in content.files}
+    with readable(file, "an npz file of numbers", lambda: str(file), cure):
+        return npz_arrays(file)
 
 
 def _block(file: Path, arrays: dict[str, NDArray[Any]], keys: dict[str, str], reading: Reading) -> Block:

@@ -185,6 +185,21 @@ def test_metadata_of_gigabytes_are_reported(store):
     assert "found more than" in message(store)
 
 
+@pytest.mark.parametrize("name", ["pickle", "numcodecs.pickle"])
+def test_a_codec_that_unpickles_is_refused(name, store):
+    claim(store, "level", lambda header: header.update(codecs=[{"name": name, "configuration": {}}]))
+    assert f"level, zarr.json: not stored as stores are: found codecs ['{name}']" in message(store)
+    with pytest.raises(SchemaError, match="metadata: cannot be read"):
+        open_store(store)
+
+
+@pytest.mark.parametrize("value", ["", [], {"a": 1}, "x"])
+def test_a_header_that_zarr_cannot_read_is_a_violation_also_on_opening(value, store):
+    claim(store, "level", lambda header: header.update(fill_value=value))
+    with pytest.raises(SchemaError, match="metadata: cannot be read"):
+        open_store(store)
+
+
 def write_shard(file, header, chunk, *, length=None, before=b""):
     """A shard with one chunk whose checksums are all right, as somebody may make it on purpose."""
     claimed_shape = header["chunk_grid"]["configuration"]["chunk_shape"]

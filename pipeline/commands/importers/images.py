@@ -8,6 +8,7 @@ from typing import Annotated
 from pipeline.commands.importers.importer import importer
 from pipeline.commands.options.declaring import Option, message_of
 from pipeline.commands.options.images import TilingOptions
+from pipeline.runtime.terminal_text import printable
 
 __all__ = ["ImportImagesOptions"]
 
@@ -38,7 +39,7 @@ def images(options: ImportImagesOptions) -> None:
 
     report = import_images(options.folder, options.out, options.image_settings(options.pixel_size_um))
     for name, reason in report.skipped.items():
-        print(f"skipped {name}: {reason}", file=sys.stderr)
+        print(printable(f"skipped {name}: {reason}"), file=sys.stderr)
     flat = f", {report.n_flat_tiles} flat tiles dropped" if report.n_flat_tiles else ""
     print(
         f"{options.out}: {report.n_tiles} tiles of {report.n_images} images, {len(report.skipped)} skipped{flat}, "

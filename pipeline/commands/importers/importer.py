@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.commands.options.declaring import Options
+from pipeline.runtime.terminal_text import printable
 
 if TYPE_CHECKING:
     from pipeline.commands.options.datasets import LabelOptions
@@ -63,4 +64,4 @@ def store_labels(reading: "Reading", options: "LabelOptions", references: "Refer
         references = references_by(options.references)
     first = options.references == "auto"
     report = store_reading(reading, options.out, options.label_settings(), references=references, isolated_first=first)
-    print(f"{options.out}: " + "\n  ".join([*report.lines(), f"hash {report.hash[:16]}"]))
+    print(printable(f"{options.out}: " + "\n  ".join([*report.lines(), f"hash {report.hash[:16]}"])))

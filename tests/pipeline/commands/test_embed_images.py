@@ -161,3 +161,18 @@ def test_pages_of_a_stack_are_images_of_their_own_also_in_the_diagnostics(tmp_pa
 def test_names_that_are_no_utf_8_reach_the_diagnostics(folder: Path, tmp_path: Path):
     (folder / "fine_0.png").rename(folder / "fine\udcff.png")
     assert "window" in summary_of(folder, tmp_path / "out", "--windows", "48")
+
+
+def test_names_of_files_are_no_formulas_in_the_table_and_steer_no_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (folder / "fine_0.png").rename(folder / "=HYPERLINK(1).png")
+    (folder / "broken.png").rename(folder / "broken\x1b[31m.png")
+    out = tmp_path / "out"
+    run("embed-images", str(folder), "--out", str(out), "--tile", "60", "--descriptor", "two_point", "--method", "mds")
+    with (out / "embedding.csv").open() as file:
+        named = {row["file"] for row in csv.DictReader(file)}
+    assert "./=HYPERLINK(1).png" in named and all((folder / name).is_file() for name in named)
+    assert not {name for name in named if name.startswith(("=", "+", "-", "@"))}
+    said = capsys.readouterr()
+    assert "broken\\x1b[31m.png" in said.err and "\x1b" not in said.err + said.out

@@ -161,3 +161,20 @@ def test_keys_of_an_older_version_are_reported_with_their_new_home(tmp_path):
         "molecules.driver.tblite: found a key of an older version, expected it as driver: {name: tblite",
     ):
         assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spectra: !!python/object/apply:os.mkdir [FOLDER]\n",
+        "spectra: !!python/name:os.mkdir\n",
+        "!!python/object/new:os.mkdir [FOLDER]\n",
+        "[" * 20000,
+    ],
+)
+def test_tags_of_python_and_endless_brackets_are_refused_and_run_nothing(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text.replace("FOLDER", str(tmp_path / "ran")))
+    with pytest.raises(ParamsError, match=r"params\.yaml: (cannot be read as YAML|found brackets)"):
+        check_sections({}, path)
+    assert not (tmp_path / "ran").exists()

@@ -122,6 +122,6 @@ def test_a_table_without_such_columns_lists_those_there_are(tmp_path):
 
 
 def test_an_array_beyond_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("stores.importers.curves.MEMORY_SHARE", 1e-12)
+    monkeypatch.setattr("stores.importers.foreign_files.MEMORY_SHARE", 1e-12)
     with pytest.raises(ValueError, match=r"takes 0.0 GiB, expected at most"):
         read_curves(written(tmp_path, ".zarr"), "curve", ["a"])
