@@ -117,7 +117,7 @@ def drift(ensemble: Ensemble, n_steps: int, every: int = 10) -> str:
     left = np.std(energies - start - slope * time_ps)
     return (
         f"{len(atoms)} atoms, {n_steps} steps of {STEP_FS:g} fs: drift {1e3 * slope:+.1e} +- "
-        f"{1e3 * np.sqrt(covariance[0, 0]):.0e} meV/atom/ps, standard deviation about the line {1e3 * left:.1e} meV/atom"
+        f"{1e3 * np.sqrt(covariance[0, 0]):.0e} meV/atom/ps, deviation from the line {1e3 * left:.1e} meV/atom"
     )
 
 

@@ -1,6 +1,8 @@
 """What LAMMPS is given is what the ASE calculator says, and what it makes of it is dynamics."""
 
+import re
 import sys
+from pathlib import Path
 
 import ase
 import ase.build
@@ -98,15 +100,20 @@ def with_velocities(atoms, temperature_K):
 
 
 @pytest.fixture
-def open_lammps():
-    """LAMMPS with these atoms; skips where there is none."""
+def open_lammps_or_skip():
+    try:
+        new_lammps().close()
+    except LammpsUnavailable as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def open_lammps(open_lammps_or_skip):
+    """LAMMPS with these atoms."""
     running = []
 
     def opened(atoms, before="units metal", types=("Al", "O")):
-        try:
-            lmp = new_lammps()
-        except LammpsUnavailable as error:
-            pytest.skip(str(error))
+        lmp = new_lammps()
         running.append(lmp)
         (lx, _, _), (xy, ly, _), (xz, yz, lz) = atoms.cell.array.tolist()
         boundary = " ".join("p" if periodic else "f" for periodic in atoms.pbc)
@@ -284,6 +291,21 @@ def test_the_spread_can_be_dumped_and_stopped_on(open_lammps, tmp_path):
     assert max(largest[:-1]) <= limit < largest[-1]
     np.testing.assert_allclose(frames[-1][:, 1], of_atoms(lmp, "d_latentlaw_spread"), rtol=1e-10)
     assert lmp.extract_variable("of_cell") == pytest.approx(largest[-1], rel=1e-10)
+
+
+@pytest.mark.lammps
+@pytest.mark.usefixtures("open_lammps_or_skip")
+def test_the_script_of_the_how_to_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs/how-to/lammps.md").read_text()
+    (script,) = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    assert "run 10000" in script and "thermo 100" in script
+    save_potential(tmp_path / "runs/mine", hipnn().members, {})
+    monkeypatch.chdir(tmp_path)
+    exec(script.replace("run 10000", "run 20").replace("thermo 100", "thermo 10"), names := {"__name__": "script"})
+    assert names["lmp"].extract_global("ntimestep") == 20
+    names["lmp"].close()
+    assert "Step          Temp" in (tmp_path / "log.lammps").read_text()
+    assert "d_latentlaw_spread" in (tmp_path / "frames.txt").read_text()
 
 
 @pytest.mark.lammps
