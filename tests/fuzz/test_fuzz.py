@@ -12,7 +12,7 @@ import pytest
 from tests.fuzz.kinds import KINDS, RunsCode, make_input, make_seeds
 
 ROOT = Path(__file__).parents[2]
-N_INPUTS = 16
+N_INPUTS = 6
 
 
 @pytest.mark.slow
