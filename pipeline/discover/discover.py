@@ -36,7 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
     if len(given) != 1 or given[0] not in data_sets:
         raise OptionsError(f"found {' '.join(given) or 'no name'}, expected one data set: {', '.join(data_sets)}")
     name = given[0]
-    out = Path("runs/discovery") / name
+    out = Path(f"runs/discovery/{name}")
     record = discover_in(data_sets[name], out, lambda line: print(f"discover: {line}", flush=True))
     write_json(Path(f"reports/metrics/discover_{name}.json"), record, digits=6)
     print(f"{out}: {record['active_latents']} active latents of {record['n_rows']} rows", flush=True)
