@@ -151,7 +151,12 @@ def test_a_stage_lists_every_data_path_and_params_section_it_names(stage: str):
     listed = [*entry["deps"], *(path for out in outs for path in ([out] if isinstance(out, str) else out))]
     files = [ROOT / file for file in stage_code(ROOT, stage) if file.startswith("pipeline/") and file.endswith(".py")]
     words = {word for file in files for word in strings(file) if re.fullmatch(r"(data|runs|reports)(/[\w.-]+)+", word)}
-    assert [word for word in sorted(words) if not any(word == p or word.startswith(f"{p}/") for p in listed)] == []
+    heads = listed if "@" in stage else []  # of a stage for each name, a file holds the path up to the name
+    assert [
+        word
+        for word in sorted(words)
+        if not any(word == p or word.startswith(f"{p}/") for p in listed) and not any(p.startswith(word) for p in heads)
+    ] == []
     assert sections(ROOT / stage_file(ROOT, stage)) <= set(entry["params"])
 
 
