@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pipeline.runtime import content_key as module
-from pipeline.runtime.content_key import code_deps, content_key, meaning_of
+from pipeline.runtime.content_key import code_deps, content_key, meaning_of, stages_of
 from pipeline.runtime.dependencies import check
 
 ROOT = Path(__file__).parents[3]
@@ -154,10 +154,9 @@ def test_dvc_finds_no_stage_stale_after_an_edit_of_progress_and_execution(tmp_pa
             shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "dvc.yaml"))
         else:
             shutil.copy(ROOT / part, tmp_path / part)
-    dag = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     heads = {
         name: stage
-        for name, stage in dag["stages"].items()
+        for name, stage in stages_of(ROOT / "dvc.yaml").items()
         if all(dep.partition("/")[0] in ("pipeline", "stores", "models") for dep in stage["deps"])
     }
     assert {"spectra", "microstructures", "molecules", "aluminium"} <= set(heads)
@@ -175,4 +174,21 @@ def test_dvc_finds_no_stage_stale_after_an_edit_of_progress_and_execution(tmp_pa
     with (tmp_path / "models/physics/impurity/shell.py").open("a") as stream:
         stream.write("\nEXTRA = 1\n")
     stale = dvc(tmp_path, "status", "dvc.yaml")
-    assert [name for name in heads if f"{name}:" in stale] == ["spectra", "kondo_temperatures"]
+    assert [name for name in heads if f"{name}:" in stale] == [
+        "spectra",
+        "kondo_temperatures",
+        "pseudogap",
+        "hubbard",
+    ]
+
+
+def test_a_stage_with_foreach_is_one_for_each_name(tmp_path: Path):
+    """As DVC names and fills them."""
+    stage = {
+        "foreach": ["a", "b"],
+        "do": {"cmd": "run ${item}", "deps": ["data/${item}.zarr"], "outs": ["runs/${item}"]},
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"plain": {"cmd": "true"}, "each": stage}}))
+    found = stages_of(tmp_path / "dvc.yaml")
+    assert list(found) == ["plain", "each@a", "each@b"]
+    assert found["each@b"] == {"cmd": "run b", "deps": ["data/b.zarr"], "outs": ["runs/b"]}
