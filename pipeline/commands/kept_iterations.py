@@ -17,13 +17,13 @@ from models.physics.dmft.hubbard import Iteration
 from pipeline.runtime.content_key import content_key
 from pipeline.runtime.kept_results import ResultFiles
 from pipeline.runtime.result_arrays import result_from
-from stores.atomic import clear_partial, write_text
+from stores.atomic import SUFFIX, clear_partial, write_text
 
 __all__ = ["KeptIterations"]
 
 CODE = ("models/physics/dmft", "models/physics/impurity")
 PARAMETERS = "parameters.json"
-MADE_HERE = re.compile(r"parameters\.json|\d{4}\.task|\..*\.partial")
+MADE_HERE = re.compile(rf"parameters\.json|\d{{4}}\.task|\..*{re.escape(SUFFIX)}")
 
 
 class KeptIterations:
