@@ -14,6 +14,7 @@ import numpy as np
 from models.physics.dmft.hubbard import HubbardSolution, MeanFieldSettings, solve_hubbard
 from models.physics.dmft.lattice import BetheLattice
 from models.physics.impurity.nrg_solver import NRGSettings
+from pipeline.hubbard.hubbard import filling_below
 
 TEMPERATURE = 1e-6  # [D]
 METALS = (0.5, 1.0, 1.5, 2.0, 2.5, 2.7, 2.8)  # U [D]
@@ -49,7 +50,7 @@ def main() -> None:
         metal = solve_hubbard(u, TEMPERATURE, BetheLattice(), SETTINGS, filling=n)
         edge = metal.chemical_potential - metal.self_energy.real[np.abs(metal.omega).argmin()]
         columns = [
-            f"{u:g}", f"{metal.filling:.3f}", f"{filling_below(float(edge)):.3f}", f"{metal.lattice_filling:.3f}",
+            f"{u:g}", f"{metal.filling:.3f}", f"{float(filling_below(edge)):.3f}", f"{metal.lattice_filling:.3f}",
             f"{metal.quasiparticle_weight:.3f}", str(len(metal.changes)), f"{metal.changes[-1]:.1e}",
         ]  # fmt: skip
         print(f"| {' | '.join(columns)} |", flush=True)
@@ -59,12 +60,6 @@ def main() -> None:
 def middle(solution: HubbardSolution) -> float:
     """(pi/2) A(0) D: 1 in a Fermi liquid."""
     return float(np.pi / 2 * solution.spectrum[np.abs(solution.omega).argmin()])
-
-
-def filling_below(energy: float) -> float:
-    """Of both spins, of the semicircle filled up to an energy [D]."""
-    edge = np.clip(energy, -1, 1)
-    return float(1 + 2 * (edge * np.sqrt(1 - edge**2) + np.arcsin(edge)) / np.pi)
 
 
 if __name__ == "__main__":

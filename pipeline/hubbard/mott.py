@@ -85,13 +85,12 @@ class Rows:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A formula for `target`, Z as a function of U by it, and the share of runs that found its terms."""
+    """A formula for `target`, and Z as a function of U by it."""
 
     target: str
     equation: Equation
     weight: Law
     problem: Problem
-    seed_stability: float
 
     @property
     def text(self) -> str:
@@ -151,14 +150,11 @@ def search_formula(rows: Rows, engine: SymbolicEngine, params: MottParams) -> Fo
     candidates: list[tuple[float, Found]] = []
     for target, (forth, back) in TARGETS.items():
         problem = problem_of(rows, target, forth(rows.weight))
-        searched = discover(problem, engine, params.search.rules)
-        for equation in searched.front:
+        for equation in discover(problem, engine, params.search.rules).front:
             law = weight_by(equation, back)
             with np.errstate(all="ignore"):
                 error = np.mean((law(rows.interaction[rows.validation]) - rows.weight[rows.validation]) ** 2)
-            found = Found(
-                target=target, equation=equation, weight=law, problem=problem, seed_stability=searched.seed_stability
-            )
+            found = Found(target=target, equation=equation, weight=law, problem=problem)
             candidates.append((float(error) if np.isfinite(error) else np.inf, found))
     least = min(error for error, _ in candidates)
     good = [found for error, found in candidates if error <= SLACK**2 * least]

@@ -102,9 +102,8 @@ def _frames(file: Path) -> Iterator[Frame]:
     index = -1
     with readable(file, "an extended XYZ file", lambda: f"{file}, record {index + 1}", cure):
         with open_with_compression(str(file), "r") as stream:
-            text = _Text(
-                _read(stream, file.stat().st_size)
-            )  # ASE seeks to every frame, which costs compressed files dearly
+            # ASE seeks to every frame, which costs compressed files dearly
+            text = _Text(_read(stream, file.stat().st_size))
         for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
             yield f"record {index}", atoms, labels_of(atoms)
 

@@ -73,10 +73,10 @@ def make_input(name: str, seeds: Path, seed: int, number: int, folder: Path) -> 
 
 
 class RunsCode:
-    """Unpickled, it makes a folder: the guard sees that, and the pickle before."""
+    """Unpickled, it runs a program: the guard sees that, and the pickle before."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("/tmp/latentlaw-fuzz-ran-code",)
+        return os.system, ("true",)
 
 
 def _pickled_npz(folder: Path, *names: str) -> None:
@@ -536,7 +536,7 @@ KINDS: dict[str, Kind] = {
         _params_seeds,
         _read_params,
         harmful=(
-            _yaml("spectra: !!python/object/apply:os.mkdir [/tmp/latentlaw-fuzz-ran-code]\n"),
+            _yaml("spectra: !!python/object/apply:os.system [ls]\n"),
             _yaml("spectra: !!python/name:os.system\nmolecules: !!python/object/new:os.system [ls]\n"),
             _yaml(
                 "a: &a [x, x]\n"

@@ -21,7 +21,7 @@ WORDS = (
     *(b"[" * 2000, b"|O", b"!!python/object:os.system", b"- - - -", b"&a [*a]", b"\r\n\r\n", b"1_000"),
 )
 NUMBERS = (0, 1, 127, 255, 2**15, 2**16 - 1, 10**6, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**62, 2**63 - 1, 2**64 - 1)
-NAMES = ("../outside.npy", "/tmp/outside.npy", "a" * 300, "", "x\x00y", "\x1b[31m")
+NAMES = ("../outside.npy", "/outside.npy", "a" * 300, "", "x\x00y", "\x1b[31m")
 
 
 def damaged(content: bytes, rng: np.random.Generator) -> bytes:

@@ -33,7 +33,7 @@ from stores.manifest import read_manifest
 from stores.outcome import OK
 from stores.zarr_store import open_store
 
-__all__ = ["hubbard_page", "law_words"]
+__all__ = ["by_name", "critical", "hubbard_page", "law_words"]
 
 Floats = NDArray[np.float64]
 STORE, TABLE = "data/hubbard.zarr", "reports/details/mott.csv"

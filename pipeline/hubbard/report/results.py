@@ -9,12 +9,17 @@ from pipeline.report.registry import result_rows
 
 __all__ = ["rows"]
 
+BASELINES = {"principal components": "its best principal component", "summaries": "the best summary of the curve"}
+
 
 @result_rows("hubbard", order=15)
 def rows(root: Path) -> list[ResultRow]:
     hubbard, mott, discovery = HubbardMetrics.read(root), MottMetrics.read(root), HubbardDiscovery.read(root)
     weight = discovery.best["matsubara_weight"]
-    others = ", ".join(f"{one.coordinate} {number(one.abs_spearman)}" for one in weight.baseline.values())
+    others = ", ".join(
+        f"{BASELINES.get(kind, kind)} ({one.coordinate}) {number(one.abs_spearman)}"
+        for kind, one in weight.baseline.items()
+    )
     line = by_name(mott.laws)["straight_line"]
     follows = value_with_interval(weight.abs_spearman, weight.low, weight.high)
     return [

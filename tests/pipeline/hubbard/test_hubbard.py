@@ -14,6 +14,7 @@ from pipeline.hubbard.records import HubbardMetrics
 from pipeline.runtime.params import load_params
 from stores.hubbard import HUBBARD
 from stores.outcome import FAILED, OK
+from stores.schema import block_violations
 from stores.zarr_store import open_store
 
 PARAMS = load_params(HubbardParams, "hubbard", Path(__file__).parents[3] / "params.yaml")
@@ -71,8 +72,6 @@ def test_an_iteration_that_does_not_end_keeps_its_last_iterate(monkeypatch):
     assert rows["failure"].tolist() == ["SolverError: no chain"] and np.isnan(rows["spectrum"]).all()
     assert rows["iterations"][0] == 0
     columns = rows | {"omega": PARAMS.grid.omega()}
-    from stores.schema import block_violations
-
     dataset = HUBBARD.dataset(columns, {"lattice": "bethe", "settings": "{}", "seed": "0"})
     assert block_violations(dataset, HUBBARD) == []
 
