@@ -4,6 +4,9 @@ The protocol (profiles/replication/protocol.yaml) fixes the seeds and the boxes;
 or as a profile wrote it. Every data seed is finished before the next begins, and the file is written after each: a
 stopped run goes on where it was, and what it has so far can be read. The file holds the lanes and boxes that were asked
 for and no others; those that are finished cost next to nothing to ask for again.
+
+What each data seed gave stands in reports/metrics/replication/. With --only, data seeds are divided among machines;
+with their files together in one clone, the command without --only makes the table and runs nothing.
 """
 
 import signal
@@ -38,9 +41,12 @@ def main(options: ReplicateOptions) -> int:
     seeds = protocol.data_seeds(options.seeds)
     trainings = list(protocol.training_seeds)
     protocol.require_evaluation({f"seed {seed}": seed for seed in (*seeds, *trainings)})
+    if others := [seed for seed in options.only if seed not in seeds]:
+        print(f"replicate: --only: found {others[0]}, expected one of the data seeds {seeds}", file=sys.stderr)
+        return 1
     base = Path("params.yaml").read_text()
     measurements: list[Measurement] = []
-    for seed in seeds:  # the outer loop, so that all claims have as many seeds when the run is stopped
+    for seed in options.only or seeds:  # the outer loop, so that all claims have as many seeds when the run is stopped
         for box in options.boxes or boxes:
             for name in filter(lambda lane: differs(lane, protocol.boxes[box]), options.lanes or lanes):
                 print(f"replicate: {name}, box {box}, data seed {seed}", flush=True)
@@ -53,8 +59,10 @@ def main(options: ReplicateOptions) -> int:
                         file=sys.stderr,
                     )
                     return 1
-        _write(measurements, seed, seeds, trainings)
-    print(*table(replication_metrics(measurements, seeds, trainings).claims), sep="\n")
+        if not options.only:
+            _write(measurements, seed, seeds, trainings)
+    if not options.only:
+        print(*table(replication_metrics(measurements, seeds, trainings).claims), sep="\n")
     return 0
 
 

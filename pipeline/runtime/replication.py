@@ -5,8 +5,12 @@ what to read off afterwards. For every box of parameters and every data seed the
 
     runs/replication/<lane>_<box>_<seed>/     params.yaml, data/, runs/, reports/: as in the clone
 
-by the same code as `dvc repro`; what was measured there is kept under a hash of code and params, so that a run that was
-stopped goes on and one with nothing to do ends at once.
+by the same code as `dvc repro`. What was measured is kept under a hash of code and params in a small file,
+
+    reports/metrics/replication/<lane>_<box>_<seed>.json
+
+which belongs to git: a run that was stopped goes on, one with nothing to do ends at once, and data seeds can be divided
+among machines and days, whose files are then committed together.
 
 Intervals. The unit is the data seed: drawing, training and fitting are repeated for it. The values of its trainings are
 averaged, and Student's t over the data seeds gives the 95 % interval, for a rank correlation on Fisher's scale
@@ -37,6 +41,7 @@ __all__ = ["Measured", "ReplicatedLane", "claims_of", "differs", "measure", "rep
 
 CODE = Path(__file__).parents[2]
 RUNS = Path("runs/replication")
+MEASURED = Path("reports/metrics/replication")
 Kind = Literal["correlation", "number", "rate"]
 
 
@@ -111,13 +116,14 @@ def measure(
     for stage, section in zip(lane.stages, sections(lane), strict=True):  # its code and params, and what came before
         before = list(keys.values())[-1:]
         keys[stage] = content_key(section, {"params": params[section], "after": before})
-    for stage in lane.stages:
-        _run_stage(stage, folder, keys[stage])
-    kept = folder / "measured.json"
+    kept = MEASURED / f"{name}_{box}_{seed}.json"
     last = _name(lane.stages[-1]) if lane.stages else None
     key = content_key(last, keys, also=[f"pipeline/{name}/claims.py", *lane.also])
     if not kept.is_file() or json.loads(kept.read_text())["key"] != key:
+        for stage in lane.stages:
+            _run_stage(stage, folder, keys[stage])
         measured = [asdict(one) for one in lane.measure(folder, seed)]
+        kept.parent.mkdir(parents=True, exist_ok=True)
         write_text(kept, json.dumps({"key": key, "measured": measured}, indent=1) + "\n")
     return Measurement.model_validate(
         {"lane": name, "box": box, "data_seed": seed, "measured": json.loads(kept.read_text())["measured"]}

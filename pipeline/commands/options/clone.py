@@ -175,3 +175,12 @@ class ReplicateOptions(Options):
     boxes: Annotated[list[str], Option("boxes of parameters", words=("--box",), metavar="NAME", unset="all")] = field(
         default_factory=list
     )
+    only: Annotated[
+        list[int],
+        Option(
+            "measure only these of the data seeds, without a table: to divide them among machines",
+            words=("--only",),
+            metavar="SEED",
+            unset="all",
+        ),
+    ] = field(default_factory=list)

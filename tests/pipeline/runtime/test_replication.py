@@ -1,6 +1,7 @@
 """A lane that is drawn, run and measured anew for every seed; intervals over data seeds."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -132,6 +133,15 @@ def test_what_is_done_is_not_run_again_and_what_changed_is(lane):
     assert (lane / "x_default_1001/runs.txt").read_text() == "x"
     measure("x", "default", {}, 1001, [1], base=BASE.replace("width: 1", "width: 2"))
     assert (lane / "x_default_1001/runs.txt").read_text() == "xx"
+
+
+def test_a_seed_that_was_measured_elsewhere_is_not_run_again(lane):
+    there = measure("x", "default", {}, 1001, [1], base=BASE)
+    shutil.rmtree(lane)  # data and runs stay on the machine that made them
+    assert measure("x", "default", {}, 1001, [1], base=BASE) == there
+    assert not (lane / "x_default_1001/runs.txt").exists()
+    measure("x", "default", {}, 1001, [1], base=BASE.replace("width: 1", "width: 2"))
+    assert (lane / "x_default_1001/runs.txt").read_text() == "x"
 
 
 def test_params_of_a_later_stage_leave_the_earlier_ones_alone_and_not_the_other_way_round(lane, monkeypatch):
