@@ -29,6 +29,7 @@ from pipeline.commands.options.dmft import DMFTOptions
 from pipeline.commands.options.images import EmbedOptions
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
+from pipeline.commands.options.quickstart import QuickstartOptions
 from pipeline.commands.options.shards import StatusOptions, WorkOptions
 from pipeline.commands.options.submit import SubmitOptions
 from pipeline.runtime.extras import explained_by_extra
@@ -36,6 +37,7 @@ from pipeline.runtime.extras import explained_by_extra
 __all__ = ["app", "main"]
 
 COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, module of pipeline.commands: function
+    "quickstart": (QuickstartOptions, "quickstart:main"),
     "repro": (ReproOptions, "repro:main"),
     "profile": (ProfileOptions, "profile:main"),
     "submit": (SubmitOptions, "submit:main"),

@@ -44,6 +44,9 @@ class Finding:
 
 
 def main(options: DoctorOptions) -> int:
+    if not Path("dvc.yaml").is_file():
+        print(f"doctor: found no dvc.yaml in {Path.cwd()}, expected the top folder of the clone", file=sys.stderr)
+        return 1
     results = list(remote_findings(options) if options.remote else findings(Path.cwd()))
     for result in results:
         print(f"{MARKS[result.fine]} {result.subject:<12} {result.found}")
