@@ -18,7 +18,7 @@ from stores.spectra import SPECTRA
 from stores.zarr_store import write_store
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("how-to/reading-a-store.md", "how-to/extending.md", "how-to/own-data.md", "tutorials/kondo.md")
+PAGES = ("how-to/reading-a-store.md", "how-to/extending.md", "how-to/own-data.md", "tutorials/kondo.md", "tutorials/potential.md")
 
 
 def blocks(page: str) -> list[tuple[int, str]]:
