@@ -79,7 +79,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'setup: installing the versions of constraints.txt (a few minutes the first time)'
 	@# torch first and by name: what depends on it must not choose another build.
 	@$(PIP) --quiet $(PIP_ARGS) "$$(sed -n '/^torch==/p' constraints.txt)"
-	@$(PIP) --quiet $(PIP_ARGS) --editable '.[dev,atoms,qm9]'
+	@$(PIP) --quiet $(PIP_ARGS) --editable '.[pipeline,dev,atoms,qm9]'
 	@touch $@
 	@echo 'setup: $(VENV) is ready'
 

@@ -31,6 +31,7 @@ from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.commands.options.potentials import BenchmarkOptions, ExportOptions, PredictOptions, TrainOptions
 from pipeline.commands.options.shards import StatusOptions, WorkOptions
 from pipeline.commands.options.submit import SubmitOptions
+from pipeline.runtime.extras import explained_by_extra
 
 __all__ = ["app", "main"]
 
@@ -65,7 +66,13 @@ What was used, ignored and dropped is printed as a table and kept in the store's
 
 def main() -> None:
     """The console script."""
-    app(prog_name="latentlaw")
+    try:
+        app(prog_name="latentlaw")
+    except ModuleNotFoundError as error:
+        missing = explained_by_extra(error)
+        if missing is None:
+            raise
+        sys.exit(f"latentlaw: {missing}")
 
 
 def _begin(name: str, target: str) -> Callable[[Options], None]:
