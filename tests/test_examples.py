@@ -32,7 +32,7 @@ PAGES = (
     pytest.param("tutorials/potential.md", marks=pytest.mark.slow),
 )
 # The command of this checkout, wherever the one on the path was installed from.
-LATENTLAW = 'set -eu; latentlaw() { "$PYTHON" -m pipeline.cli "$@"; }\n'
+LATENTLAW = 'set -eu; latentlaw() { "$PYTHON" -m latentlaw "$@"; }\n'
 
 
 def blocks(page: str) -> list[tuple[int, str, str]]:
