@@ -11,7 +11,7 @@ __all__ = ["QuickstartOptions"]
 
 @dataclass(frozen=True, kw_only=True)
 class QuickstartOptions(Options):
-    """A first look: a spectrum, a law and a map, on one page.
+    """A spectrum, a law and a map in a minute.
 
     Solves one magnetic impurity and eighty Kondo temperatures by NRG, searches for their formula, and maps synthetic
     micrographs by a pretrained network, in about a minute. Writes report.html and numbers.json to a folder. Small and
