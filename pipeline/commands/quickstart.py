@@ -222,7 +222,7 @@ def map_section(points: Sequence[Lamellae], images: Array, coordinates: Array) -
     grid = figure.add_gridspec(2, 4)
     axes = figure.add_subplot(grid[:, :2])
     noise = np.array([point.noise_strength for point in points])
-    shown = axes.scatter(*coordinates.T, c=np.log10(noise), cmap=SEQUENTIAL, s=22)
+    shown = axes.scatter(coordinates[:, 0], coordinates[:, 1], c=np.log10(noise), cmap=SEQUENTIAL, s=22)
     figure.colorbar(shown, ax=axes, label="log₁₀ noise strength", location="left")
     axes.set(xlabel="coordinate 1", ylabel="coordinate 2", xticks=[], yticks=[])
     order = np.argsort(noise)[np.linspace(0, len(noise) - 1, 4).astype(int)]
