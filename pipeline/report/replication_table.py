@@ -10,7 +10,7 @@ from pipeline.report.page import Section, Table, number, value_with_interval
 from pipeline.runtime.replication import claims_of
 from pipeline.runtime.replication_records import Claim, ReplicationMetrics
 
-__all__ = ["COLUMNS", "claim_cells", "read_replication", "replication_sections"]
+__all__ = ["COLUMNS", "claim_cells", "fresh_claims", "read_replication", "replication_sections"]
 
 COLUMNS = ("claim", "box", "mean [95 %]", "smallest", "strongest baseline", "ahead of it", "seeds", "rows")
 
@@ -18,6 +18,12 @@ COLUMNS = ("claim", "box", "mean [95 %]", "smallest", "strongest baseline", "ahe
 def read_replication(root: Path) -> ReplicationMetrics | None:
     """None where it has not been run."""
     return ReplicationMetrics.read(root) if (root / ReplicationMetrics.path).is_file() else None
+
+
+def fresh_claims(root: Path, box: str = "default") -> dict[str, Claim]:
+    """The claims of one box by name; none where it has not been run."""
+    metrics = read_replication(root)
+    return {} if metrics is None else {one.claim: one for one in metrics.claims if one.box == box}
 
 
 def claim_cells(claims: Sequence[Claim]) -> list[list[str]]:

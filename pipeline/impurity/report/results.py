@@ -1,11 +1,14 @@
 """Rows of the README's table of results: spectra, latents, the formula searched for beside the coefficient fitted."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.impurity.records import FormulaMetrics, LatentsMetrics, SpectraMetrics
 from pipeline.impurity.report.law_section import general_words
 from pipeline.report.page import ResultRow, number, value_with_interval
 from pipeline.report.registry import result_rows
+from pipeline.report.replication_table import fresh_claims
+from pipeline.runtime.replication_records import Claim
 
 __all__ = ["rows"]
 
@@ -15,7 +18,7 @@ def rows(root: Path) -> list[ResultRow]:
     spectra, best = SpectraMetrics.read(root), LatentsMetrics.read(root).best_abs_spearman
     formula = FormulaMetrics.read(root)
     tk, occupation, term = best["log_T_K"], best["n_d"], formula.correction_resolved
-    general = formula.general[0]
+    general, fresh = formula.general[0], fresh_claims(root)
     return [
         (
             "impurity spectra by NRG",
@@ -26,8 +29,8 @@ def rows(root: Path) -> list[ResultRow]:
         ),
         (
             "latents of an autoencoder",
-            f"|Spearman| of one with log T_K {value_with_interval(tk.value, tk.low, tk.high)}, of another with the "
-            f"occupation {value_with_interval(occupation.value, occupation.low, occupation.high)}",
+            f"{_fresh_latents(fresh)}|Spearman| of one with log T_K {value_with_interval(tk.value, tk.low, tk.high)}, "
+            f"of another with the occupation {value_with_interval(occupation.value, occupation.low, occupation.high)}",
             f"{number(tk.n_hamiltonians)} test Hamiltonians at the lowest temperature, no field, T_K > T, no mirror "
             f"images; no label in any training. The {tk.baseline} of the curve alone {number(tk.baseline_value, 3)}, "
             f"its {occupation.baseline} {number(occupation.baseline_value, 3)}",
@@ -35,7 +38,7 @@ def rows(root: Path) -> list[ResultRow]:
         (
             "formula of T_K/D, searched for",
             f"genetic programming ({general.engine}), given energies and their units alone: {general_words(general)}; "
-            f"a fit of the law's four terms, no search, has a coefficient of Gamma/U of "
+            f"{_fresh_law(fresh)}a fit of the law's four terms, no search, has a coefficient of Gamma/U of "
             f"{value_with_interval(term.coefficient, term.low, term.high)}, "
             + ("resolved" if term.resolved else "not resolved"),
             f"expansion of the formula at large U/Gamma, with intervals; {number(general.n_rows)} local moments by "
@@ -43,3 +46,40 @@ def rows(root: Path) -> list[ResultRow]:
             f"ansatz has {number(term.expected, 4)}",
         ),
     ]
+
+
+def _fresh_latents(fresh: Mapping[str, Claim]) -> str:
+    """The same two claims on data seeds that nothing was chosen on; empty where they have not been measured."""
+    one, other = fresh.get("log_T_K_test"), fresh.get("odd_unmirrored_test")
+    if one is None or other is None:
+        return ""
+    return (
+        f"over {one.n_data_seeds} fresh data seeds, |Spearman| with log T_K "
+        f"{value_with_interval(one.value, one.low, one.high)}, {_ahead(one)}; with the occupation "
+        f"{value_with_interval(other.value, other.low, other.high)}, {_ahead(other)}. On the seed of development, "
+    )
+
+
+def _ahead(claim: Claim) -> str:
+    """Of the strongest baseline of each seed."""
+    return (
+        f"{value_with_interval(claim.ahead, claim.ahead_low, claim.ahead_high, 2)} beside the strongest of "
+        f"{claim.baseline}"
+    )
+
+
+def _fresh_law(fresh: Mapping[str, Claim]) -> str:
+    words = {
+        "exponent_rate_general_engine": "the exponent",
+        "prefactor_rate_general_engine": "the prefactor",
+        "correction_agrees_rate": "the term Gamma/U of the Bethe ansatz",
+    }
+    measured = [
+        f"{name} in {number(fresh[key].value * fresh[key].n_data_seeds, 2)}"
+        for key, name in words.items()
+        if key in fresh
+    ]
+    if not measured:
+        return ""
+    n = next(fresh[key].n_data_seeds for key in words if key in fresh)
+    return f"of {n} fresh data seeds it finds {', '.join(measured)}; "

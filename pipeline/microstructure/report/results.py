@@ -9,7 +9,7 @@ from pipeline.microstructure.report.inputs import best_of
 from pipeline.microstructure.targets import HIDDEN
 from pipeline.report.page import ResultRow, number, value_with_interval
 from pipeline.report.registry import result_rows
-from pipeline.report.replication_table import read_replication
+from pipeline.report.replication_table import fresh_claims
 
 __all__ = ["rows"]
 
@@ -45,13 +45,13 @@ def rows(root: Path) -> list[ResultRow]:
 
 def _fresh(root: Path) -> str:
     """The claim about equal grey levels, as it was measured on fresh seeds."""
-    replication = read_replication(root)
-    claims = [] if replication is None else [one for one in replication.claims if one.claim == "matched_order_cnn"]
-    return "".join(
+    one = fresh_claims(root).get("matched_order_cnn")
+    if one is None:
+        return ""
+    return (
         f"; where the histogram is equal too, {value_with_interval(one.value, one.low, one.high)} over "
         f"{one.n_data_seeds} fresh seeds, ahead of the best other statistic on each by "
         f"{value_with_interval(one.ahead, one.ahead_low, one.ahead_high, 2)}"
-        for one in claims
     )
 
 

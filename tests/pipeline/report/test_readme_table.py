@@ -1,5 +1,6 @@
 """README's results are those of the committed metrics, few enough to read, with what went wrong among them."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from pipeline.report.readme_table import pages, rows, table, with_table
 from pipeline.report.replication_table import COLUMNS, claim_cells, read_replication, replication_sections
 from pipeline.runtime.replication import replication_metrics
+from pipeline.runtime.replication_records import Measurement
 from tests.pipeline.runtime.test_replication import measurement
 
 ROOT = Path(__file__).parents[3]
@@ -50,6 +52,35 @@ def test_there_are_at_most_ten_rows_and_the_misses_of_the_potential_are_in_them(
         assert words in shown
     for words in ("raw two-point correlation", "centred", "a fit of the law's four terms, no search"):
         assert words in shown
+
+
+def test_fresh_seeds_stand_before_the_seed_of_development(tmp_path):
+    shutil.copytree(ROOT / "reports/metrics", tmp_path / "reports/metrics")
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(ROOT / "benchmarks/grey_levels.md", tmp_path / "benchmarks")
+    names = {
+        "log_T_K_test": "correlation",
+        "odd_unmirrored_test": "correlation",
+        "exponent_rate_general_engine": "rate",
+        "prefactor_rate_general_engine": "rate",
+        "correction_agrees_rate": "rate",
+    }
+    measurements = []
+    for seed in (1001, 1002):
+        measured = []
+        for name, kind in names.items():
+            values = [0.9, 0.8] if kind == "correlation" else [float(seed == 1001)]
+            changed = {"claim": name, "baseline": "centroid", "baseline_value": 0.7}
+            measured += [one.model_dump() | changed for one in measurement(seed, *values, kind=kind).measured]
+        measurements.append(
+            Measurement.model_validate({"lane": "impurity", "box": "default", "data_seed": seed, "measured": measured})
+        )
+    replication_metrics(measurements, [1001, 1002], [5, 6]).write(tmp_path)
+    shown = {row[0]: row[1] for row in rows(tmp_path)}
+    assert shown["latents of an autoencoder"].startswith("over 2 fresh data seeds, |Spearman| with log T_K 0.8")
+    assert "beside the strongest of centroid" in shown["latents of an autoencoder"]
+    law = shown["formula of T_K/D, searched for"]
+    assert "of 2 fresh data seeds it finds the exponent in 1, the prefactor in 1, the term Gamma/U of the Bethe" in law
 
 
 def test_only_the_part_between_the_markers_is_written():
