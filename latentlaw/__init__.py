@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from models.physics.impurity.nrg_solver import NRGSettings as NRGSettings
     from models.physics.impurity.nrg_solver import NRGSolver as NRGSolver
     from models.physics.impurity.solver import ImpuritySolution as ImpuritySolution
+    from pipeline.discover.folder import DataSet as DataSet
+    from pipeline.discover.folder import discover_in as discover_in
     from stores.atoms import ATOMS as ATOMS
     from stores.atoms_ase import from_ase as from_ase
     from stores.atoms_ase import to_ase as to_ase
@@ -61,6 +63,7 @@ PUBLIC = {
     "models.networks.potentials.hipnn": ("HIPNN",),
     "models.networks.potentials.ani": ("ANI",),
     "models.interfaces.lammps": ("Driver",),
+    "pipeline.discover.folder": ("DataSet", "discover_in"),
 }
 _MODULES = {name: module for module, names in PUBLIC.items() for name in names}
 

@@ -28,7 +28,7 @@ PAGES = (
     "how-to/reading-a-store.md",
     "how-to/extending.md",
     "tutorials/kondo.md",
-    "reference.md",
+    pytest.param("reference.md", marks=pytest.mark.slow),
     pytest.param("how-to/own-data.md", marks=pytest.mark.slow),
     pytest.param("tutorials/potential.md", marks=pytest.mark.slow),
 )
