@@ -44,7 +44,7 @@ class Finding:
 
 
 def main(options: DoctorOptions) -> int:
-    if not Path("dvc.yaml").is_file():
+    if not options.remote and not Path("dvc.yaml").is_file():  # a remote may belong to any repository of DVC
         print(f"doctor: found no dvc.yaml in {Path.cwd()}, expected the top folder of the clone", file=sys.stderr)
         return 1
     results = list(remote_findings(options) if options.remote else findings(Path.cwd()))
