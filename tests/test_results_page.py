@@ -63,6 +63,27 @@ def test_raw_pair_statistics_stand_beside_centred_ones(words: str):
         assert f"{best:.3f}" in row(words)
 
 
+@pytest.mark.parametrize(
+    ("begin", "claim", "digits"),
+    [
+        ("log T_K |", "log_T_K_test", 3),
+        ("log T_K, local", "log_T_K_local_moment", 3),
+        ("occupation", "odd_unmirrored_test", 3),
+        ("asymmetry", "asymmetry_unmirrored_test", 3),
+        ("largest scale, all", "max_scale_full_test", 3),
+        ("largest scale, local", "max_scale_full_local_moment", 3),
+        ("field", "field_full_test", 3),
+        ("exponent", "exponent_of_latent", 2),
+    ],
+)
+def test_claims_on_fresh_seeds_are_the_measured_ones(begin: str, claim: str, digits: int):
+    (found,) = [one for one in metrics("replication")["claims"] if (one["claim"], one["box"]) == (claim, "default")]
+    value, low, high, lowest = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high", "lowest"))
+    line = row(f"fresh seeds: {begin}")
+    assert f"{value} [{low}, {high}], {lowest}" in line
+    assert f"{found['baseline_value']:.{digits}f}" in line
+
+
 def test_spectra_latents_and_the_fit_are_the_measured_ones():
     spectra, headline = metrics("spectra"), metrics("headline")
     assert f"{spectra['n_spectra']:,}" in row("spectra |") and f", {spectra['n_failed']} failed" in row("spectra |")

@@ -165,7 +165,7 @@ class ProfileOptions(Options):
 class ReplicateOptions(Options):
     """Measure the claims again on fresh seeds.
 
-    Takes about half an hour of two cores for each data seed and box. Goes on where it was stopped.
+    Takes about twenty minutes of two cores for each data seed and box. Goes on where it was stopped.
     """
 
     seeds: Annotated[int, Option("data seeds, from the first of the protocol on", low=1)] = 5

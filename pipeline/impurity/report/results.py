@@ -55,16 +55,21 @@ def _fresh_latents(fresh: Mapping[str, Claim]) -> str:
         return ""
     return (
         f"over {one.n_data_seeds} fresh data seeds, |Spearman| with log T_K "
-        f"{value_with_interval(one.value, one.low, one.high)}, {_ahead(one)}; with the occupation "
-        f"{value_with_interval(other.value, other.low, other.high)}, {_ahead(other)}. On the seed of development, "
+        f"{value_with_interval(one.value, one.low, one.high)}, {_beside(one)}; with the occupation "
+        f"{value_with_interval(other.value, other.low, other.high)}, {_beside(other)}. On the seed of development, "
     )
 
 
-def _ahead(claim: Claim) -> str:
-    """Of the strongest baseline of each seed."""
+def _beside(claim: Claim) -> str:
+    """How far from the strongest baseline of each seed, and on which side."""
+    behind = (claim.ahead or 0.0) < 0
+    value, low, high = (claim.ahead, claim.ahead_low, claim.ahead_high)
+    if behind:
+        value, low, high = (None if one is None else -one for one in (claim.ahead, claim.ahead_high, claim.ahead_low))
+    name = claim.baseline.rpartition(": ")[2]
     return (
-        f"{value_with_interval(claim.ahead, claim.ahead_low, claim.ahead_high, 2)} beside the strongest of "
-        f"{claim.baseline}"
+        f"{'behind' if behind else 'ahead of'} the {name} ({number(claim.baseline_value)}) by "
+        f"{value_with_interval(value, low, high, 2)}"
     )
 
 

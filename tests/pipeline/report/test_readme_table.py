@@ -78,7 +78,7 @@ def test_fresh_seeds_stand_before_the_seed_of_development(tmp_path):
     replication_metrics(measurements, [1001, 1002], [5, 6]).write(tmp_path)
     shown = {row[0]: row[1] for row in rows(tmp_path)}
     assert shown["latents of an autoencoder"].startswith("over 2 fresh data seeds, |Spearman| with log T_K 0.8")
-    assert "beside the strongest of centroid" in shown["latents of an autoencoder"]
+    assert "ahead of the centroid (0.7) by 0.1" in shown["latents of an autoencoder"]
     law = shown["formula of T_K/D, searched for"]
     assert "of 2 fresh data seeds it finds the exponent in 1, the prefactor in 1, the term Gamma/U of the Bethe" in law
 
