@@ -84,6 +84,19 @@ def test_claims_on_fresh_seeds_are_the_measured_ones(begin: str, claim: str, dig
     assert f"{found['baseline_value']:.{digits}f}" in line
 
 
+def test_the_number_of_active_latents_is_said_for_all_trainings():
+    for claim in ("active_latents_low", "active_latents_full"):
+        values = [
+            round(one["value"])
+            for of in metrics("replication")["measurements"]
+            for one in of["measured"]
+            if one["claim"] == claim
+        ]
+        assert len(values) == 15
+        for value in set(values):
+            assert f"{value} in {values.count(value)}" in row("fresh seeds: active latents")
+
+
 def test_spectra_latents_and_the_fit_are_the_measured_ones():
     spectra, headline = metrics("spectra"), metrics("headline")
     assert f"{spectra['n_spectra']:,}" in row("spectra |") and f", {spectra['n_failed']} failed" in row("spectra |")

@@ -49,41 +49,41 @@ def main(options: QuickstartOptions) -> None:
         say("one impurity at three temperatures")
         omega, solution = one_impurity()
         say(f"{N_IMPURITIES} Kondo temperatures, and their formula")
-        law = kondo_law(options.seed)
+        problem, found = kondo_law(options.seed)
         say(f"{N_IMAGES} micrographs")
-        map_ = texture_map(options.seed)
+        points, images, coordinates = texture_map(options.seed)
+        noise = noise_rank(points, coordinates)
+        peak = float(height(solution)[0].max())
         with drawing():
             page = LanePage(
                 name="quickstart",
                 title="A first look",
-                finding=f"The formula found for log(T_K/Gamma) explains {r_squared(law[1].r2_test)} of the variance "
+                finding=f"The formula found for log(T_K/Gamma) explains {r_squared(found.r2_test)} of the variance "
                 "of impurities that it was not searched on.",
                 key_numbers=[
                     KeyNumber(
-                        value=number(float(height(solution)[0].max()), 4),
+                        value=number(peak, 4),
                         label="π Gamma A at its peak, T = 10⁻⁸ D",
                         note="Friedel's sum rule: 1 at half filling",
                     ),
                     KeyNumber(
-                        value=r_squared(law[1].r2_extrapolation),
+                        value=r_squared(found.r2_extrapolation),
                         label="R², largest U/Gamma",
                         note="kept away from the search",
                     ),
-                    KeyNumber(
-                        value=number(noise_rank(map_)), label="|Spearman|, map and noise", note="of one coordinate"
-                    ),
+                    KeyNumber(value=number(noise), label="|Spearman|, map and noise", note="of one coordinate"),
                 ],
                 lead=spectrum_picture(omega, solution),
-                sections=[law_section(*law), map_section(*map_)],
+                sections=[law_section(problem, found), map_section(points, images, coordinates)],
                 provenance=[("command", f"latentlaw quickstart --seed {options.seed}")],
             )
             write_text(folder / "report.html", render([page], title="Latentlaw: a first look"))
         numbers = {
-            "peak": float(height(solution)[0].max()),
-            "formula": law[1].equation.text,
-            "r2_test": law[1].r2_test,
-            "r2_beyond": law[1].r2_extrapolation,
-            "noise_spearman": noise_rank(map_),
+            "peak": peak,
+            "formula": found.equation.text,
+            "r2_test": found.r2_test,
+            "r2_beyond": found.r2_extrapolation,
+            "noise_spearman": noise,
         }
         write_json(folder / "numbers.json", numbers, digits=6)
     print(f"{options.out}/report.html: open it in a browser")
@@ -149,8 +149,8 @@ def texture_map(seed: int) -> tuple[list[Lamellae], Array, Array]:
     return points, images.astype(np.float64), axes.project([features])
 
 
-def noise_rank(map_: tuple[list[Lamellae], Array, Array]) -> float:
-    points, _, coordinates = map_
+def noise_rank(points: Sequence[Lamellae], coordinates: Array) -> float:
+    """|Spearman| of the strength of the disorder with the coordinate that follows it best."""
     noise = np.array([point.noise_strength for point in points])
     return max(abs(spearman(column, noise)) for column in coordinates.T)
 
@@ -162,7 +162,7 @@ def spectrum_picture(omega: Array, solution: ImpuritySolution) -> Picture:
         for axes in (whole, near):
             axes.plot(omega, curve, color=colour, lw=1.3, label=f"T = {temperature:g} D")
     whole.set(xlabel="ω / D", ylabel="π Γ A(ω)", title="peaks of the charge, resonance of the spin")
-    near.set(xscale="symlog", xlabel="ω / D", title="on a logarithmic axis")
+    near.set(xlabel="ω / D", title="on a logarithmic axis")
     near.set_xscale("symlog", linthresh=1e-6)
     near.set_xticks([-1e-1, -1e-3, -1e-5, 0, 1e-5, 1e-3, 1e-1])
     whole.legend(frameon=False, fontsize=8)

@@ -20,10 +20,10 @@ def read_replication(root: Path) -> ReplicationMetrics | None:
     return ReplicationMetrics.read(root) if (root / ReplicationMetrics.path).is_file() else None
 
 
-def fresh_claims(root: Path, box: str = "default") -> dict[str, Claim]:
-    """The claims of one box by name; none where it has not been run."""
+def fresh_claims(root: Path) -> dict[str, Claim]:
+    """The claims of the box `default` by name; none where it has not been run."""
     metrics = read_replication(root)
-    return {} if metrics is None else {one.claim: one for one in metrics.claims if one.box == box}
+    return {} if metrics is None else {one.claim: one for one in metrics.claims if one.box == "default"}
 
 
 def claim_cells(claims: Sequence[Claim]) -> list[list[str]]:

@@ -79,12 +79,8 @@ def _fresh_law(fresh: Mapping[str, Claim]) -> str:
         "prefactor_rate_general_engine": "the prefactor",
         "correction_agrees_rate": "the term Gamma/U of the Bethe ansatz",
     }
-    measured = [
-        f"{name} in {number(fresh[key].value * fresh[key].n_data_seeds, 2)}"
-        for key, name in words.items()
-        if key in fresh
-    ]
-    if not measured:
+    if not words.keys() <= fresh.keys():
         return ""
-    n = next(fresh[key].n_data_seeds for key in words if key in fresh)
-    return f"of {n} fresh data seeds it finds {', '.join(measured)}; "
+    n = fresh["exponent_rate_general_engine"].n_data_seeds
+    measured = ", ".join(f"{name} in {round(fresh[key].value * n)}" for key, name in words.items())
+    return f"of {n} fresh data seeds it finds {measured}; "
