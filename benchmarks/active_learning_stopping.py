@@ -21,7 +21,7 @@ from models.active_learning.rounds import Run
 from models.active_learning.settings import ActiveLearningParams
 from models.active_learning.threshold_rule import THRESHOLD_RULES
 from models.registry import Chosen
-from pipeline.atoms.active_learning import run_loop
+from pipeline.atoms.active_learning import Loop, kept_tasks, run_loop
 from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params
@@ -57,7 +57,8 @@ def loops(params: ActiveLearningParams, rule: Chosen, seeds: Sequence[int], n_ro
     rounds = replace(control.rounds, n_rounds=n_rounds, least_rate=params.rounds.least_rate)
     execution = load_execution()
     with kept_workers(execution, execution.n_workers) as workers:
-        return run_loop(replace(control, thresholds=rule, rounds=rounds), seeds, ("active",), workers)
+        params = replace(control, thresholds=rule, rounds=rounds)
+        return run_loop(Loop(params=params, seeds=seeds, arms=("active",)), kept_tasks(params, workers))
 
 
 def in_words(rule: Chosen) -> str:
