@@ -21,7 +21,7 @@ from scipy.stats import t as student
 
 from models.active_learning.rounds import ARMS, Arm, Run
 from models.active_learning.settings import ActiveLearningParams
-from pipeline.atoms.active_learning import run_loop
+from pipeline.atoms.active_learning import Loop, kept_tasks, run_loop
 from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params
@@ -49,7 +49,7 @@ def main() -> None:
     control = load_params(ActiveLearningParams, "active_learning").for_control()
     execution = load_execution()
     with kept_workers(execution, execution.n_workers) as workers:
-        runs = run_loop(control, seeds, ARMS, workers)
+        runs = run_loop(Loop(params=control, seeds=seeds, arms=ARMS), kept_tasks(control, workers))
     text = report(runs, seeds)
     print(text)
     if arguments.out:

@@ -1,6 +1,6 @@
 """Which rule for thresholds lets a loop of active learning end: share of uncertain trajectories, round by round.
 
-    PYTHONPATH=. python benchmarks/active_learning_stopping.py FOLDER [--seeds N] [--rounds N] [--out FILE]
+    PYTHONPATH=. python benchmarks/active_learning_stopping.py FOLDER [--seeds N] [--rounds N] [--rules ...] [--out F]
 
 The active arm of the control (params.yaml: active_learning.control, labels by EMT) with each rule, and with the
 `least_rate` of the loop itself, so that a seed may end. Beside the shares stand errors on a test set of the seed's own.
@@ -21,15 +21,12 @@ from models.active_learning.rounds import Run
 from models.active_learning.settings import ActiveLearningParams
 from models.active_learning.threshold_rule import THRESHOLD_RULES
 from models.registry import Chosen
-from pipeline.atoms.active_learning import run_loop
+from pipeline.atoms.active_learning import Loop, kept_tasks, run_loop
 from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params
 
-RULES = (
-    THRESHOLD_RULES.choose("quantile", quantile=0.5, factor=2.0),
-    THRESHOLD_RULES.choose("held_out", quantile=0.9, factor=1.0),
-)
+RULES = ("quantile:0.5:2", "held_out:0.9:1")
 
 
 def main() -> None:
@@ -39,12 +36,14 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rules", nargs="+", default=RULES, metavar="NAME:QUANTILE:FACTOR")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     os.environ.setdefault(SCRATCH_VARIABLE, str(arguments.folder.resolve() / "scratch"))
     params = load_params(ActiveLearningParams, "active_learning")
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    runs = {in_words(rule): loops(params, rule, seeds, arguments.rounds) for rule in RULES}
+    rules = [chosen(words) for words in arguments.rules]
+    runs = {in_words(rule): loops(params, rule, seeds, arguments.rounds) for rule in rules}
     text = report(runs, arguments)
     print(text)
     if arguments.out:
@@ -57,7 +56,13 @@ def loops(params: ActiveLearningParams, rule: Chosen, seeds: Sequence[int], n_ro
     rounds = replace(control.rounds, n_rounds=n_rounds, least_rate=params.rounds.least_rate)
     execution = load_execution()
     with kept_workers(execution, execution.n_workers) as workers:
-        return run_loop(replace(control, thresholds=rule, rounds=rounds), seeds, ("active",), workers)
+        params = replace(control, thresholds=rule, rounds=rounds)
+        return run_loop(Loop(params=params, seeds=seeds, arms=("active",)), kept_tasks(params, workers))
+
+
+def chosen(words: str) -> Chosen:
+    name, quantile, factor = words.split(":")
+    return THRESHOLD_RULES.choose(name, quantile=float(quantile), factor=float(factor))
 
 
 def in_words(rule: Chosen) -> str:
@@ -68,6 +73,7 @@ def in_words(rule: Chosen) -> str:
 def report(runs: dict[str, list[Run]], arguments: argparse.Namespace) -> str:
     """Tables in Markdown."""
     options = f"--first-seed {arguments.first_seed} --seeds {arguments.seeds} --rounds {arguments.rounds}"
+    options += f" --rules {' '.join(arguments.rules)}"
     lines = [
         "# Does the loop end? Rules for thresholds over rounds",
         "",

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from pipeline.commands.importers.importer import importers
+from pipeline.commands.options.active_learning import ActiveLearningOptions
 from pipeline.commands.options.clone import (
     DiffOptions,
     DoctorOptions,
@@ -54,6 +55,7 @@ COMMANDS: dict[str, tuple[type[Options], str]] = {  # name -> what it is asked, 
     "discover": (DiscoverOptions, "discover:main"),
     "embed-images": (EmbedOptions, "embed_images:main"),
     "train-potential": (TrainOptions, "train_potential:main"),
+    "active-learning": (ActiveLearningOptions, "active_learning:main"),
     "predict": (PredictOptions, "predict:main"),
     "export-potential": (ExportOptions, "export_potential:main"),
     "benchmark-potential": (BenchmarkOptions, "benchmark_potential:main"),

@@ -24,6 +24,7 @@ from stores.schema import StoreSchema
 
 __all__ = [
     "NEW",
+    "NO_LOCKS",
     "OutputRefused",
     "building",
     "folder_beside",

@@ -65,6 +65,7 @@ from models.training.potentials.ensembles import (
 __all__ = [
     "ARMS",
     "Arm",
+    "Results",
     "Round",
     "Run",
     "Tasks",

@@ -14,8 +14,8 @@ so that a killed stage goes on and ends with the same store.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from models.active_learning.rounds import (
     ARMS,
     Arm,
+    Results,
     Round,
     Run,
     Tasks,
@@ -57,7 +58,7 @@ from stores.building import building, refusal, store_kind
 from stores.manifest import Manifest, canonical_json
 from stores.zarr_store import write_store
 
-__all__ = ["OUT", "control_metrics", "generate", "main", "run_loop"]
+__all__ = ["OUT", "Loop", "control_metrics", "generate", "kept_tasks", "loops_of", "main", "refuse", "run_loop"]
 
 OUT = Path("data/aluminium_active.zarr")
 RUNS = Path("runs/aluminium")
@@ -74,12 +75,12 @@ def main() -> None:
 
 def generate(params: ActiveLearningParams) -> Manifest:
     """Run the loop and its controls, write everything. Raises ValueError with all that hinders, at once."""
-    _refuse(params)
+    refuse(params)
     execution = load_execution()
+    loops = loops_of(params)
     with kept_workers(execution, execution.n_workers) as run:
-        runs = run_loop(params, [params.seed], ("active", "random") if params.random_control else ("active",), run)
-        seeds = range(params.control.first_seed, params.control.first_seed + params.control.n_seeds)
-        control_runs = run_loop(params.for_control(), seeds, ARMS, run) if seeds else []
+        made = {name: run_loop(loop, kept_tasks(loop.params, run)) for name, loop in loops.items()}
+    runs, control_runs = made["main"], made.get("control", [])
     manifest = _write_store(params, runs)
     _write_potential(params, runs[0], manifest)
     metrics = metrics_of(params, runs) | {"oracle_control": control_metrics(params, control_runs)}
@@ -89,7 +90,8 @@ def generate(params: ActiveLearningParams) -> Manifest:
     return manifest
 
 
-def _refuse(params: ActiveLearningParams) -> None:
+def refuse(params: ActiveLearningParams) -> None:
+    """Raises ValueError with all that hinders: engines that cannot label such frames, folders that are not ours."""
     fewest = params.packed.n_atoms[0]
     numbers, positions = np.full(fewest, params.number), np.zeros((fewest, 3))
     example = Frames.one(numbers=numbers, positions_A=positions, cell_A=np.eye(3))
@@ -104,27 +106,53 @@ def _refuse(params: ActiveLearningParams) -> None:
         raise ValueError("\n".join(["active learning cannot begin:", *(f"  {problem}" for problem in problems)]))
 
 
-def run_loop(params: ActiveLearningParams, seeds: Sequence[int], arms: Sequence[Arm], run: TaskRunner) -> list[Run]:
-    """The runs of these seeds at their end: all arms of each seed, active first, with a test set of the seed's own."""
-    tasks = _tasks(params, run)
-    runs = []
-    for seed in seeds:
-        test = test_set(replace(params, seed=seed), tasks)
+@dataclass(frozen=True, kw_only=True)
+class Loop:
+    """What `run_loop` runs: params, seeds, and the arms of each seed, active first."""
+
+    params: ActiveLearningParams
+    seeds: Sequence[int]
+    arms: Sequence[Arm]
+
+
+def loops_of(params: ActiveLearningParams) -> dict[str, Loop]:
+    """The loop of the stage, and its control where there is one, by name."""
+    arms: tuple[Arm, ...] = ("active", "random") if params.random_control else ("active",)
+    loops = {"main": Loop(params=params, seeds=[params.seed], arms=arms)}
+    if params.control.n_seeds:
+        seeds = range(params.control.first_seed, params.control.first_seed + params.control.n_seeds)
+        loops["control"] = Loop(params=params.for_control(), seeds=seeds, arms=ARMS)
+    return loops
+
+
+def run_loop(loop: Loop, tasks: Tasks) -> list[Run]:
+    """The runs at their end: all arms of each seed, active first, with a test set of the seed's own."""
+    params, runs = loop.params, []
+    tests = [test_set(replace(params, seed=seed), tasks) for seed in loop.seeds]
+    for seed, test in zip(loop.seeds, tests, strict=True):
         frames, cpu_s = bootstrap(params, seed, tasks)
-        runs += [Run(seed=seed, arm=arm, frames=frames, test=test, bootstrap_cpu_s=cpu_s) for arm in arms]
+        runs += [Run(seed=seed, arm=arm, frames=frames, test=test, bootstrap_cpu_s=cpu_s) for arm in loop.arms]
     run_rounds(params, runs, tasks)
     finish(params, runs[0], tasks)
     return runs
 
 
-def _tasks(params: ActiveLearningParams, run: TaskRunner) -> Tasks:
-    """Workers that keep results; what shapes these is in the names of their folders."""
+def kept_tasks(
+    params: ActiveLearningParams,
+    run: TaskRunner,
+    *,
+    taken: Callable[[KeptResults], Results] = lambda kept: kept.results,
+) -> Tasks:
+    """Workers that keep results; what shapes these is in the names of their folders.
+
+    `taken`: how results of a folder are come by, when not all that is missing is to be made.
+    """
     labels = content_key("active_learning", asdict(params.limits), engine_versions(), only=CODE)
     shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
     work = content_key("active_learning", shaping, engine_versions())
     return Tasks(
-        labels=KeptResults(scratch_folder(f"labels_{labels}"), run).results,
-        work=KeptResults(scratch_folder(f"rounds_{work}"), run).results,
+        labels=taken(KeptResults(scratch_folder(f"labels_{labels}"), run)),
+        work=taken(KeptResults(scratch_folder(f"rounds_{work}"), run)),
         train=partial(train_member, report=print_training_progress),
         report=partial(print, flush=True),
     )

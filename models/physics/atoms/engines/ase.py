@@ -1,11 +1,14 @@
 """Any ASE calculator as an engine, by the dotted name of what makes it: "ase.calculators.emt:EMT".
 
 The factory is called anew for each configuration, with keyword arguments given as JSON text. Where the calculator has a
-free energy, that is taken, for forces are its gradient.
+free energy, that is taken, for forces are its gradient. One that runs a program through files (VASP, CP2K, Quantum
+ESPRESSO) does so in a folder of its own for each configuration, since labels are made side by side.
 """
 
 import importlib
 import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,11 +37,13 @@ class ASEEngine:
         if not all(self.factory.partition(":")):
             problems.append(f"factory = {self.factory!r}: expected 'module:function'")
         try:
-            is_mapping = isinstance(json.loads(self.keywords), dict)
+            keywords = json.loads(self.keywords)
         except json.JSONDecodeError:
-            is_mapping = False
-        if not is_mapping:
+            keywords = None
+        if not isinstance(keywords, dict):
             problems.append(f"keywords = {self.keywords!r}: expected a JSON object such as '{{\"asap_cutoff\": true}}'")
+        elif "directory" in keywords:
+            problems.append("keywords: found 'directory', expected none: every configuration gets a folder of its own")
         if problems:
             raise ValueError("ASEEngine: " + "; ".join(problems))
 
@@ -54,10 +59,17 @@ class ASEEngine:
 
     def label(self, numbers: IntArray, positions_A: FloatArray, cell_A: FloatArray | None) -> Label:
         from ase import Atoms
-        from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError, SCFError
 
         atoms: Any = Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=cell_A is not None)
         atoms.calc = load_factory(self.factory)(**json.loads(self.keywords))
+        with tempfile.TemporaryDirectory(prefix="ase-") as folder:
+            if Path(getattr(atoms.calc, "directory", folder)) == Path():  # the default: where we run
+                atoms.calc.directory = folder
+            return self._label(atoms)
+
+    def _label(self, atoms: Any) -> Label:  # noqa: ANN401 - ase.Atoms with the calculator
+        from ase.calculators.calculator import CalculationFailed, PropertyNotImplementedError, SCFError
+
         try:
             forces = np.array(atoms.get_forces(), dtype=np.float64)
             try:
@@ -65,7 +77,7 @@ class ASEEngine:
             except PropertyNotImplementedError:
                 energy, kind = float(atoms.get_potential_energy()), "energy"
             stress = None
-            if cell_A is not None and "stress" in getattr(atoms.calc, "implemented_properties", ()):
+            if atoms.pbc.all() and "stress" in getattr(atoms.calc, "implemented_properties", ()):
                 stress = np.array(atoms.get_stress(voigt=False), dtype=np.float64)
                 stress = (stress + stress.T) / 2
         except (SCFError, CalculationFailed) as error:

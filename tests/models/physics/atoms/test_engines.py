@@ -3,9 +3,12 @@
 import json
 import pickle
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from ase.calculators.calculator import FileIOCalculator
 
 from models.frames import Frames
 from models.physics.atoms.engine import Engine, EngineMissing, EngineRefused, Label, NotConverged
@@ -271,3 +274,37 @@ def test_a_calculator_that_cannot_be_imported_is_reported_by_its_name():
 def test_the_semi_empirical_level_says_so():
     assert "semi-empirical" in TbliteEngine().level
     assert len({engine.level for engine in ENGINES}) == len(ENGINES)
+
+
+class Writing(FileIOCalculator):
+    """Sees in `folders` where it runs and what lies there."""
+
+    implemented_properties = ("energy", "forces")
+    folders: ClassVar[list[Path]] = []
+
+    def __init__(self) -> None:
+        super().__init__(command="true")
+
+    def write_input(self, atoms: Any, properties: Any = None, system_changes: Any = None) -> None:
+        folder = Path(self.directory)
+        assert folder.is_absolute() and list(folder.iterdir()) == []
+        (folder / "input").write_text("input")
+        self.folders.append(folder)
+
+    def read_results(self) -> None:
+        self.results = {"energy": 1.0, "forces": np.zeros((len(self.atoms), 3))}
+
+
+def test_a_program_that_works_through_files_has_a_folder_of_its_own_for_each_configuration(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    engine = ASEEngine(factory=f"{__name__}:Writing")
+    for _ in range(2):
+        assert label(engine, crystal()).energy_eV == 1.0
+    first, second = Writing.folders
+    assert first != second and not first.exists() and not second.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shared_folder_of_labels_that_are_made_side_by_side_is_refused():
+    with pytest.raises(ValueError, match="found 'directory', expected none"):
+        ASEEngine(keywords='{"directory": "here"}')
