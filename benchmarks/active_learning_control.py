@@ -21,7 +21,7 @@ from scipy.stats import t as student
 
 from models.active_learning.rounds import ARMS, Arm, Run
 from models.active_learning.settings import ActiveLearningParams
-from pipeline.atoms.active_learning import Loop, kept_tasks, run_loop
+from pipeline.atoms.active_loop import Loop, kept_tasks, run_loop
 from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params

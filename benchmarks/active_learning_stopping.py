@@ -21,7 +21,7 @@ from models.active_learning.rounds import Run
 from models.active_learning.settings import ActiveLearningParams
 from models.active_learning.threshold_rule import THRESHOLD_RULES
 from models.registry import Chosen
-from pipeline.atoms.active_learning import Loop, kept_tasks, run_loop
+from pipeline.atoms.active_loop import Loop, kept_tasks, run_loop
 from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.kept_results import SCRATCH_VARIABLE
 from pipeline.runtime.params import load_params

@@ -6,63 +6,41 @@
             reports/metrics/active_learning.json  per round of both arms: labels, errors on the frozen test set
             reports/details/active_learning.json  reasons, thresholds, spreads, frames, CPU seconds
 
-J. S. Smith et al., Nat. Commun. 12, 1257 (2021). The rounds themselves lie in models.active_learning; here they get a
-store, workers and a place where results of tasks are kept. `engine` labels; any ASE calculator serves as an oracle.
+J. S. Smith et al., Nat. Commun. 12, 1257 (2021). The rounds themselves lie in models.active_learning, workers and the
+place where results of tasks are kept in active_loop; here they get a store. `engine` labels; any ASE calculator serves as an oracle.
 Beside the loop runs a control of the same budget that takes its frames at random from the same trajectories. With an
 oracle that costs nothing both are repeated over seeds, beside plain dynamics (`control`). Results are kept in scratch,
 so that a killed stage goes on and ends with the same store.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.active_learning.rounds import (
-    ARMS,
-    Arm,
-    Results,
-    Round,
-    Run,
-    Tasks,
-    TooFewLabels,
-    UnequalBudgets,
-    bootstrap,
-    finish,
-    run_rounds,
-    test_set,
-)
+from models.active_learning.rounds import ARMS, Arm, Round, Run, TooFewLabels, UnequalBudgets
 from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.networks.potentials.batched_dynamics import Trajectories
 from models.networks.potentials.ensemble import SPREADS, save_potential
 from models.physics.atoms.engine import ENGINES, EngineMissing
-from models.training.potentials.ensembles import train_member
-from pipeline.atoms.labelling import CODE, engine_problems, engine_versions
+from pipeline.atoms.active_loop import OUT, RUNS, SHAPES_NOTHING, kept_tasks, loops_of, refuse, run_loop
 from pipeline.atoms.potential_training import KIND, UNITS
 from pipeline.atoms.records import ActiveLearningDetails, ActiveLearningMetrics
-from pipeline.runtime.content_key import content_key
-from pipeline.runtime.execution import TaskRunner, kept_workers, load_execution
-from pipeline.runtime.kept_results import KeptResults, scratch_folder
+from pipeline.runtime.execution import kept_workers, load_execution
 from pipeline.runtime.params import load_params
-from pipeline.runtime.progress import print_training_progress
 from pipeline.runtime.records import plain
 from pipeline.runtime.stage import run_stage
 from stores.atoms import ATOMS, columns_of, dataset_of
-from stores.building import building, refusal, store_kind
+from stores.building import building
 from stores.manifest import Manifest, canonical_json
 from stores.zarr_store import write_store
 
-__all__ = ["OUT", "Loop", "control_metrics", "generate", "kept_tasks", "loops_of", "main", "refuse", "run_loop"]
+__all__ = ["control_metrics", "generate", "main"]
 
-OUT = Path("data/aluminium_active.zarr")
-RUNS = Path("runs/aluminium")
-SHAPES_NOTHING = ("frames_per_task",)
 ERRORS = {"energy_rmse": "eV/atom", "force_rmse": "eV/A"}
 CONFIDENCE = 0.95
 MAX_PICTURES = 4
@@ -88,74 +66,6 @@ def generate(params: ActiveLearningParams) -> Manifest:
     ActiveLearningDetails.of(details_of(runs) | {"oracle_control": control_details(control_runs)}).write()
     print(f"{OUT}: {manifest.sizes['config']} configurations, hash {manifest.hash[:16]}", flush=True)
     return manifest
-
-
-def refuse(params: ActiveLearningParams) -> None:
-    """Raises ValueError with all that hinders: engines that cannot label such frames, folders that are not ours."""
-    fewest = params.packed.n_atoms[0]
-    numbers, positions = np.full(fewest, params.number), np.zeros((fewest, 3))
-    example = Frames.one(numbers=numbers, positions_A=positions, cell_A=np.eye(3))
-    problems = engine_problems(ENGINES.make(params.engine), example, "engine")
-    if params.test.driven.n_frames:
-        problems += engine_problems(ENGINES.make(params.driver), example, "driver")
-    if params.control.n_seeds:
-        problems += engine_problems(ENGINES.make(params.control.engine), example, "control.engine")
-    for path, kind in ((OUT, store_kind(ATOMS)), (RUNS, KIND)):
-        problems += [f"{path}: {reason}"] if (reason := refusal(path, kind)) else []
-    if problems:
-        raise ValueError("\n".join(["active learning cannot begin:", *(f"  {problem}" for problem in problems)]))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Loop:
-    """What `run_loop` runs: params, seeds, and the arms of each seed, active first."""
-
-    params: ActiveLearningParams
-    seeds: Sequence[int]
-    arms: Sequence[Arm]
-
-
-def loops_of(params: ActiveLearningParams) -> dict[str, Loop]:
-    """The loop of the stage, and its control where there is one, by name."""
-    arms: tuple[Arm, ...] = ("active", "random") if params.random_control else ("active",)
-    loops = {"main": Loop(params=params, seeds=[params.seed], arms=arms)}
-    if params.control.n_seeds:
-        seeds = range(params.control.first_seed, params.control.first_seed + params.control.n_seeds)
-        loops["control"] = Loop(params=params.for_control(), seeds=seeds, arms=ARMS)
-    return loops
-
-
-def run_loop(loop: Loop, tasks: Tasks) -> list[Run]:
-    """The runs at their end: all arms of each seed, active first, with a test set of the seed's own."""
-    params, runs = loop.params, []
-    tests = [test_set(replace(params, seed=seed), tasks) for seed in loop.seeds]
-    for seed, test in zip(loop.seeds, tests, strict=True):
-        frames, cpu_s = bootstrap(params, seed, tasks)
-        runs += [Run(seed=seed, arm=arm, frames=frames, test=test, bootstrap_cpu_s=cpu_s) for arm in loop.arms]
-    run_rounds(params, runs, tasks)
-    finish(params, runs[0], tasks)
-    return runs
-
-
-def kept_tasks(
-    params: ActiveLearningParams,
-    run: TaskRunner,
-    *,
-    taken: Callable[[KeptResults], Results] = lambda kept: kept.results,
-) -> Tasks:
-    """Workers that keep results; what shapes these is in the names of their folders.
-
-    `taken`: how results of a folder are come by, when not all that is missing is to be made.
-    """
-    labels = content_key("active_learning", asdict(params.limits), engine_versions(), only=CODE)
-    shaping = {k: v for k, v in asdict(params).items() if k not in (*SHAPES_NOTHING, "control")}
-    work = content_key("active_learning", shaping, engine_versions())
-    return Tasks(
-        labels=taken(KeptResults(scratch_folder(f"labels_{labels}"), run)),
-        work=taken(KeptResults(scratch_folder(f"rounds_{work}"), run)),
-        train=partial(train_member, report=print_training_progress),
-        report=partial(print, flush=True),
-    )
 
 
 def _write_store(params: ActiveLearningParams, runs: Sequence[Run]) -> Manifest:

@@ -21,7 +21,7 @@ from models.active_learning.sampling import LabelTask, SampleTask, TestTask
 from models.active_learning.settings import ActiveLearningParams
 from models.physics.atoms.engine import EngineMissing
 from models.training.potentials.ensembles import MemberTask
-from pipeline.atoms.active_learning import kept_tasks, loops_of, refuse, run_loop
+from pipeline.atoms.active_loop import kept_tasks, loops_of, refuse, run_loop
 from pipeline.commands.options.active_learning import ActiveLearningOptions, Phase
 from pipeline.runtime.check_params import wrong_params
 from pipeline.runtime.execution import kept_workers, load_execution

@@ -25,7 +25,8 @@ from models.physics.atoms.engines.ase import ASEEngine
 from models.registry import Chosen
 from models.settings import settings
 from pipeline.atoms import active_learning
-from pipeline.atoms.active_learning import OUT, RUNS, generate
+from pipeline.atoms.active_learning import generate
+from pipeline.atoms.active_loop import OUT, RUNS
 from pipeline.runtime.params import ParamsError, build
 from stores.atoms import ATOMS, frames_of
 from stores.manifest import read_manifest

@@ -13,7 +13,8 @@ from models.active_learning.settings import ActiveLearningParams
 from models.frames import Frames
 from models.physics.atoms.engines.ase import ASEEngine
 from models.physics.atoms.labelling import LabelLimits
-from pipeline.atoms.active_learning import OUT, RUNS, generate
+from pipeline.atoms.active_learning import generate
+from pipeline.atoms.active_loop import OUT, RUNS
 from pipeline.commands.active_learning import phase_of
 from pipeline.runtime.params import load_params
 from stores.atoms import ATOMS, frames_of
