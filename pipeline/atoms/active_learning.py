@@ -7,10 +7,10 @@
             reports/details/active_learning.json  reasons, thresholds, spreads, frames, CPU seconds
 
 J. S. Smith et al., Nat. Commun. 12, 1257 (2021). The rounds themselves lie in models.active_learning, workers and the
-place where results of tasks are kept in active_loop; here they get a store. `engine` labels; any ASE calculator serves as
-an oracle. Beside the loop runs a control of the same budget that takes its frames at random from the same trajectories. With an
-oracle that costs nothing both are repeated over seeds, beside plain dynamics (`control`). Results are kept in scratch,
-so that a killed stage goes on and ends with the same store.
+place where results of tasks are kept in active_loop; here they get a store. `engine` labels; any ASE calculator serves
+as an oracle. Beside the loop runs a control of the same budget that takes its frames at random from the same
+trajectories. With an oracle that costs nothing both are repeated over seeds, beside plain dynamics (`control`). Results
+are kept in scratch, so that a killed stage goes on and ends with the same store.
 """
 
 from collections import Counter
