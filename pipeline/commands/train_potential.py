@@ -24,6 +24,7 @@ import numpy as np
 
 from models.frames import Frames
 from models.networks.potentials.baseline import Baseline, named_baseline
+from models.networks.potentials.ensemble import about_potential
 from models.networks.potentials.potential import POTENTIALS
 from models.training.potentials.potential_loss import PotentialLoss
 from models.training.potentials.potential_settings import PotentialSettings, whole_validations
@@ -55,7 +56,7 @@ def main(options: TrainOptions) -> int:
         return 1
     for name, errors in [("test groups", metrics), *metrics.items()]:
         if isinstance(errors, dict) and "force_mae_eV_A" in errors:
-            print(_sentence(name, errors, above=options.baseline))
+            print(_sentence(name, errors, above=_baseline_name(options.out)))
     print(f"train-potential: wrote {options.out}")
     return 0
 
@@ -102,6 +103,12 @@ def train(options: TrainOptions) -> dict[str, Any]:
     publish(trained, options.out, info, baseline)
     shutil.rmtree(scratch)
     return trained.metrics()
+
+
+def _baseline_name(folder: Path) -> str | None:
+    """As the folder tells it."""
+    record = about_potential(folder).get("baseline")
+    return None if record is None else str(record.get("calculator", "the potential beneath"))
 
 
 def _source(options: TrainOptions) -> Source | None:
@@ -168,7 +175,8 @@ def _source_metrics(source: Source, job: EnsembleJob) -> dict[str, Any]:
     """Where a training began: the source, and its errors on the same test sets."""
     errors = {name: measured(source.predictions(frames), frames, job.data) for name, frames in job.test_sets.items()}
     for name, found in errors.items():
-        print(_sentence(f"before, {'test groups' if name == 'test' else name}", found))
+        said = f"before, {'test groups' if name == 'test' else name}"
+        print(_sentence(said, found, above=_baseline_name(source.folder)))
     return {"from": {"folder": str(source.folder), "hash": source.hash, "metrics": errors}}
 
 
