@@ -53,6 +53,7 @@ POTENTIAL = "models.networks.potentials.calculator:PotentialCalculator"
 FOLDER = "baseline"
 EXAMPLE = "ase.calculators.emt:EMT or tblite.ase:TBLite"
 NETWORK = ("config.json", "model.safetensors")  # of a member
+N_BENEATH = 8  # potentials, each the baseline of the one above; a folder may hold more to no good end
 N_KEPT = 4  # calculators of a thread
 
 
@@ -220,6 +221,8 @@ def baseline_of_record(record: Any, folder: Path, *, allowed: str = "") -> Basel
     match record:
         case {"potential": str(files), **other} if not other:
             inside = folder / FOLDER
+            if folder.parts[-N_BENEATH:] == (FOLDER,) * N_BENEATH:
+                raise BaselineRefused(f"{where}: found more than {N_BENEATH} potentials beneath, expected fewer")
             if inside.is_symlink() or not (inside / "potential.json").is_file():
                 raise BaselineRefused(f"{where}: found no potential in {inside.name}/, expected one; copy it whole")
             baseline = _of_folder(inside, allowed)

@@ -134,7 +134,10 @@ class TrainOptions(Options):
         if self.model is None and self.source is None:
             found.append("--model: found nothing, expected a network, or a potential to start --from")
         else:
-            found += message_of(self.settings)
+            try:
+                found += message_of(self.settings)
+            except FileNotFoundError as error:  # of --from
+                found.append(f"--from: {error}")
         if self.baseline is not None and self.source is not None:
             found.append("--baseline: found one beside --from, expected none: the baseline is that of the source")
         if self.baseline is None and self.baseline_args != "{}":

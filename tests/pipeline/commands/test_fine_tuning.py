@@ -166,6 +166,8 @@ def test_what_contradicts_the_source_is_refused_before_training(monkeypatch):
     for arguments, message in cases.items():
         with pytest.raises(ValueError, match=message):
             run("train-potential", *STORE, "--out", "mine", *arguments)
-    with pytest.raises(FileNotFoundError, match=r"expected potential\.json and member_0 of a trained potential"):
+    with pytest.raises(
+        ValueError, match=r"--from: nowhere: .*expected potential\.json and member_0 of a trained potential"
+    ):
         run("train-potential", *STORE, "--out", "mine", "--from", "nowhere")
     assert not Path("mine").exists()
