@@ -84,7 +84,7 @@ KNOWN = {
         quiet={"verbosity": 0},
     ),
     "dftd3.ase:DFTD3": Known(arguments=("method", "damping")),
-    "dftd4.ase:DFTD4": Known(arguments=("method", "charge")),
+    "dftd4.ase:DFTD4": Known(arguments=("method",)),
 }
 
 

@@ -3,8 +3,11 @@
 import copy
 import json
 import pickle
+import re
+import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 import ase.build
 import numpy as np
@@ -14,7 +17,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
-from models.networks.potentials.baseline import Baseline, BaselineFailed, BaselineRefused, named_baseline
+from models.networks.potentials.baseline import KNOWN, Baseline, BaselineFailed, BaselineRefused, named_baseline
 from models.networks.potentials.calculator import PotentialCalculator, configuration_of
 from models.networks.potentials.chunked import evaluate_in_chunks
 from models.networks.potentials.ensemble import Ensemble, load_potential, save_potential
@@ -220,6 +223,26 @@ def test_a_module_that_a_hostile_folder_names_is_not_imported(tmp_path, monkeypa
         with pytest.raises(BaselineRefused, match="expected"):
             PotentialCalculator(tmp_path / "a", allow_baseline="their_method:Other")
     assert "their_method" not in sys.modules and not (tmp_path / "ran").exists()
+
+
+def test_the_page_of_promises_lists_what_is_known():
+    section = (
+        (Path(__file__).parents[4] / "docs/promises.md").read_text().partition("- Known are")[2].partition("\n- ")[0]
+    )
+    assert set(re.findall(r"`([\w.]+:\w+)`", section)) == set(KNOWN)
+
+
+def test_potentials_beneath_each_other_without_end_are_refused(tmp_path):
+    save_potential(tmp_path / "0", morse_members(1), {})
+    for number in range(3):
+        beneath = named_baseline(str(tmp_path / f"{number}"), {})
+        save_potential(tmp_path / f"{number + 1}", morse_members(1), {}, beneath)
+    atoms, alone = molecule(), Ensemble(morse_members(1))
+    assert results(tmp_path / "3", atoms)["energy"] == pytest.approx(4 * results(alone, atoms)["energy"], abs=1e-9)
+    deep = tmp_path.joinpath(*["baseline"] * 8)
+    shutil.copytree(tmp_path / "3", deep)
+    with pytest.raises(BaselineRefused, match="found more than 8 potentials beneath"):
+        load_potential(deep)
 
 
 def test_a_module_of_ones_own_is_imported_where_it_is_allowed(tmp_path, monkeypatch):
