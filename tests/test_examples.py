@@ -1,5 +1,6 @@
 """The blocks of these pages run one after the other, on small stores: Python without a warning, commands in a shell."""
 
+import json
 import os
 import re
 import subprocess
@@ -28,6 +29,7 @@ PAGES = (
     "how-to/reading-a-store.md",
     "how-to/extending.md",
     "tutorials/kondo.md",
+    pytest.param("how-to/potentials.md#learn-what-a-cheap-method-leaves-over", marks=pytest.mark.slow),
     pytest.param("reference.md", marks=pytest.mark.slow),
     pytest.param("how-to/own-data.md", marks=pytest.mark.slow),
     pytest.param("tutorials/potential.md", marks=pytest.mark.slow),
@@ -37,9 +39,16 @@ LATENTLAW = 'set -eu; latentlaw() { "$PYTHON" -m latentlaw "$@"; }\n'
 
 
 def blocks(page: str) -> list[tuple[int, str, str]]:
-    """Line of the page, language and code, of every fenced block of Python and of commands."""
-    text = (DOCS / page).read_text()
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    """Line of the page, language and code, of every fenced block of Python and of commands.
+
+    Of "page#section" those from that heading up to "Use in Python", whose files are the reader's.
+    """
+    name, _, section = page.partition("#")
+    text = (DOCS / name).read_text()
+    first, last = 0, len(text)
+    if section:
+        first, last = text.index(f"## {section.replace('-', ' ').capitalize()}"), text.index("## Use in Python")
+    found = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S).finditer(text, first, last)
     fenced = [(text.count("\n", 0, block.start(2)), block[1], block[2]) for block in found]
     return [block for block in fenced if block[1] == "python" or block[2].startswith("latentlaw ")]
 
@@ -74,7 +83,20 @@ def check_own_data(names):
     assert test.sum() > 100 and abs(spearmanr(names["chosen"][test], names["table"].frequency[test]).statistic) > 0.8
 
 
-CHECKS = {"tutorials/potential.md": check_potential, "how-to/own-data.md": check_own_data}
+def check_baseline(names):
+    before, after = (json.loads(Path(name, "potential.json").read_text()) for name in ("above_xtb", "tuned"))
+    assert before["metrics"]["force_rmse_eV_A"] < before["metrics"]["force_rms_eV_A"]  # of the baseline alone
+    assert after["from"]["metrics"]["test"]["force_rmse_eV_A"] == pytest.approx(
+        before["metrics"]["force_rmse_eV_A"], rel=1e-3
+    )
+    assert after["baseline"] == before["baseline"]
+
+
+CHECKS = {
+    "how-to/potentials.md#learn-what-a-cheap-method-leaves-over": check_baseline,
+    "tutorials/potential.md": check_potential,
+    "how-to/own-data.md": check_own_data,
+}
 
 
 @pytest.fixture

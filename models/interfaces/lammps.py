@@ -22,6 +22,9 @@ within cutoff + skin and kept while none can have come within the cutoff unseen,
 F = cell0^-1 cell, the least stretch s of F and u the largest |r - r0 F|, a pair that was not listed is now further
 apart than s (cutoff + skin) - 2 u. Lattice vectors by which LAMMPS has moved atoms back into the cell are undone first.
 
+A baseline that the potential was trained above is part of E, F, W, and of E_i where it divides its energy (NaN where it
+does not). W of it is V stress of a cell, - sum_i r_i F_i where all is open.
+
 One MPI process: fix external sees atoms without their images, which the search here makes itself.
 """
 
@@ -32,6 +35,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ase
 import numpy as np
 import torch
 from ase import units as ase_units
@@ -39,6 +43,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.networks.potentials.baseline import Baseline
 from models.networks.potentials.calculator import check_distances
 from models.networks.potentials.ensemble import SPREADS, Ensemble, EnsemblePrediction, load_potential
 from models.networks.potentials.graph import Configuration, Graph, collate
@@ -93,16 +98,21 @@ def drive(
     dtype: torch.dtype = torch.float64,
     device: torch.device | str = "cpu",
     skin_A: float = 0.3,
+    allow_baseline: str = "",
 ) -> "Driver":
     """Let `potential`, an ensemble or the folder of one, act on all atoms as `fix external` with the name `fix`.
 
     `elements`: the symbol of each atom type, in the order of types. `lmp` has its box and units metal or real. The
     spread of atoms is d_<fix>_spread, in units of force; the fix's vector f_<fix>[1] ... [3] holds the spreads of the
-    cell in the order of SPREADS. An ensemble given as such is moved to `dtype` and `device`. Raises ValueError for
-    units, elements and processes that do not fit, FileNotFoundError and ValueError for a folder without a potential.
+    cell in the order of SPREADS. An ensemble given as such is moved to `dtype` and `device`. `allow_baseline`: as of
+    `load_potential`. Raises ValueError for units, elements, processes and a baseline that do not fit, and what
+    `load_potential` raises for a folder.
     """
-    ensemble = potential if isinstance(potential, Ensemble) else load_potential(potential)
-    _check(lmp, ensemble, elements, skin_A)
+    if isinstance(potential, Ensemble):
+        ensemble = potential
+    else:
+        ensemble = load_potential(potential, allow_baseline=allow_baseline)
+    _check(lmp, ensemble, elements, skin_A, atom_virials)
     return Driver(lmp, ensemble.to(device, dtype), elements, fix, atom_virials, skin_A)
 
 
@@ -168,7 +178,8 @@ class Driver:
         numbers = self.numbers_by_type[lmp.numpy.extract_atom("type")[:n_atoms]]
         cell, pbc = _cell(lmp)
         graph, vectors_H3 = self.pairs.of(tags, numbers, x, cell, pbc)
-        found = self.found = self.ensemble.evaluate(graph, vectors_H3)
+        atoms = ase.Atoms(numbers=numbers, positions=x, cell=cell, pbc=pbc)
+        found = self.found = self.ensemble.evaluate(graph, vectors_H3, [atoms])
         virial = -unit * _array(found.stress_M33[0])  # the graph has volume 1
         lmp.fix_external_set_energy_global(self.fix, unit * float(found.energy_M[0]))
         lmp.fix_external_set_virial_global(self.fix, virial[SYMMETRIC].tolist())
@@ -297,7 +308,13 @@ def _cell(lmp: Any) -> tuple[FloatArray, NDArray[np.bool_]]:  # noqa: ANN401 - l
     return np.where(pbc[:, None], cell, np.eye(3)), pbc
 
 
-def _check(lmp: Any, ensemble: Ensemble, elements: Sequence[str], skin_A: float) -> None:  # noqa: ANN401
+def _check(
+    lmp: Any,  # noqa: ANN401 - lammps.lammps
+    ensemble: Ensemble,
+    elements: Sequence[str],
+    skin_A: float,
+    atom_virials: bool,
+) -> None:
     problems = []
     if not skin_A >= 0:
         problems.append(f"skin_A: found {skin_A}, expected 0 or more")
@@ -312,8 +329,30 @@ def _check(lmp: Any, ensemble: Ensemble, elements: Sequence[str], skin_A: float)
     known = [chemical_symbols[number] for number in ensemble.species]
     if unknown := [symbol for symbol in elements if symbol not in known]:
         problems.append(f"elements: found {unknown}, this potential knows {known}; train one on data that has them")
+    if ensemble.baseline is not None and lmp.extract_setting("box_exist"):
+        problems += _baseline_problems(ensemble.baseline, _cell(lmp)[1], atom_virials)
     if problems:
         raise ValueError("drive: " + "; ".join(problems))
+
+
+def _baseline_problems(baseline: Baseline, pbc: NDArray[np.bool_], atom_virials: bool) -> list[str]:
+    """Why LAMMPS, which takes a virial in each step, cannot have it."""
+    problems = []
+    if pbc.any() and not pbc.all():
+        problems.append(
+            f"found the baseline {baseline.name} and periodic directions {pbc.tolist()}, expected all or none, where "
+            "its virial is known; make all periodic (boundary p p p), with vacuum in the box"
+        )
+    if pbc.all() and baseline.lacks(["stress"]):
+        problems.append(
+            f"found the baseline {baseline.name} without stress, expected one that has it; train above such a baseline"
+        )
+    if atom_virials:
+        problems.append(
+            f"atom_virials: found the baseline {baseline.name}, expected none, for it does not divide its virial among "
+            "atoms; leave atom_virials out"
+        )
+    return problems
 
 
 def _array(values: Tensor) -> FloatArray:

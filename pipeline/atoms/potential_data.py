@@ -3,8 +3,12 @@
 Reference energies of the elements are fitted to the training energies (models.physics.atoms.reference_energies), as
 corrections to those that the store gives. The energy scale is the rms force times 1 A, or where no forces are trained
 the standard deviation of the energies per atom.
+
+Above a baseline (models.networks.potentials.baseline) all labels are what it leaves over, references and scale are
+fitted to that, and references that the store gives, energies of whole atoms, are not used.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +22,7 @@ from models.laws.groups import split_by_group
 from models.settings import settings
 from models.training.potentials.ensembles import references_of
 from models.training.potentials.potential_loss import PotentialLoss
-from stores.atoms import load_atoms
+from stores.atoms import LabelledAtoms, load_atoms
 
 __all__ = ["UNUSED", "SplitParams", "TrainingData", "load_training_data", "unknown_elements"]
 
@@ -55,11 +59,21 @@ class TrainingData:
     energy_scale_eV: float
 
 
+Difference = Callable[[LabelledAtoms, NDArray[np.bool_]], tuple[Frames, NDArray[np.bool_]]]
+
+
 def load_training_data(
-    store: Path, split: SplitParams, loss: PotentialLoss, *, n_train: int | None = None, held_out: str | None = None
+    store: Path,
+    split: SplitParams,
+    loss: PotentialLoss,
+    *,
+    n_train: int | None = None,
+    held_out: str | None = None,
+    difference: Difference | None = None,
 ) -> TrainingData:
     """Read, split and check. `n_train` keeps so many training configurations, smaller sets being parts of larger ones;
-    `held_out` keeps a source (the first word of `source`, such as a molecule) from all sets.
+    `held_out` keeps a source (the first word of `source`, such as a molecule) from all sets. `difference` turns the
+    labels of the chosen frames into what a baseline leaves over, and says which frames it has left out.
 
     Raises ValueError that lists all that stands against training: labels missing, too few groups, elements that only
     the validation or test set has.
@@ -83,6 +97,9 @@ def load_training_data(
         order = np.random.default_rng(np.random.SeedSequence(split.seed, spawn_key=(0, 0))).permutation(len(chosen))
         kept = np.sort(chosen[order[:n_train]])
         part[np.setdiff1d(chosen, kept)] = UNUSED
+    if difference is not None:
+        frames, failed_M = difference(atoms, (part != UNUSED) | strange_M)
+        part[failed_M], strange_M = UNUSED, strange_M & ~failed_M
     train, validation, test = (frames.select(part == which) for which in (TRAIN, VALIDATION, TEST))
     outside = frames.select(strange_M)
     named = {"validation": validation, "test": test, "held out": outside}
@@ -95,7 +112,7 @@ def load_training_data(
         )
     rows = np.full(int(atoms.row.max()) + 1, UNUSED, dtype=np.int8)
     rows[atoms.row] = part
-    references = references_of(train, atoms.reference_energies_eV)
+    references = references_of(train, atoms.reference_energies_eV if difference is None else None)
     return TrainingData(
         train=train,
         validation=validation,

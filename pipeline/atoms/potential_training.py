@@ -6,6 +6,7 @@ the same command finds its results and checkpoints there and goes on. A finished
 
     MODEL_DIR/potential.json    model, number of members, level of theory, units, species, split, settings, metrics
     MODEL_DIR/split.npy         of every row of the store: 0 trained on, 1 validation, 2 test, -1 not used
+    MODEL_DIR/baseline/         the potential that this one completes, where its baseline is one
     MODEL_DIR/member_<i>/       model.safetensors, config.json, history.csv, live/ (DVCLive)
 """
 
@@ -22,12 +23,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.frames import Frames
+from models.networks.potentials.baseline import Baseline
 from models.networks.potentials.ensemble import save_potential
 from models.networks.potentials.potential import PotentialNetwork
 from models.training.potentials.ensembles import (
     Member,
     MemberTask,
     Prediction,
+    Weights,
     errors_of,
     kept_sets,
     mean_prediction,
@@ -56,7 +59,10 @@ UNITS = {"energy": "eV", "length": "A", "force": "eV/A", "stress": "eV/A^3"}
 
 @dataclass(frozen=True, kw_only=True)
 class EnsembleJob:
-    """One potential to train: `n_members` networks that differ in seed alone. `tests` are further test sets by name."""
+    """One potential to train: `n_members` networks that differ in seed alone. `tests` are further test sets by name.
+
+    `starts`: weights that the members go on from, one mapping for each; empty: from scratch.
+    """
 
     name: str
     network: Callable[[Any], PotentialNetwork]  # of a registry: the class
@@ -66,6 +72,7 @@ class EnsembleJob:
     seed: int
     data: TrainingData
     tests: Mapping[str, Frames]
+    starts: Sequence[Weights] = ()
 
     @property
     def test_sets(self) -> dict[str, Frames]:
@@ -146,7 +153,7 @@ def measured(predicted: Prediction, frames: Frames, data: TrainingData) -> dict[
     }
 
 
-def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
+def publish(trained: Trained, folder: Path, info: Mapping[str, Any], baseline: Baseline | None = None) -> None:
     """Move the potential to `folder`, replacing a potential made there before; `info` goes into potential.json."""
     job = trained.job
     about = {
@@ -160,7 +167,7 @@ def publish(trained: Trained, folder: Path, info: Mapping[str, Any]) -> None:
     }
     with building(folder, KIND) as workplace:
         networks = [network_of(job.network, job.config, member.weights) for member in trained.members]
-        save_potential(workplace, networks, plain(about))
+        save_potential(workplace, networks, plain(about), baseline)
         for number, (history, curves) in enumerate(zip(trained.histories, trained.curves, strict=True)):
             _write_history(workplace / f"member_{number}" / "history.csv", history)
             shutil.copytree(curves, workplace / f"member_{number}" / LIVE)
@@ -176,11 +183,13 @@ def _member_tasks(job: EnsembleJob, scratch: Path) -> list[MemberTask]:
             network=job.network,
             config=job.config,
             settings=job.settings,
-            seed=seed,
+            seed=job.seed + number,
             sets=file,
+            start=job.starts[number] if job.starts else None,
+            keeps_start=bool(job.starts),
             checkpoints=folder,
         )
-        for seed, (name, folder) in enumerate(zip(_names(job), _folders(job, scratch), strict=True), start=job.seed)
+        for number, (name, folder) in enumerate(zip(_names(job), _folders(job, scratch), strict=True))
     ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.networks.potentials.ensemble import Ensemble, load_potential
+from models.networks.potentials.ensemble import Ensemble, about_potential, load_potential
 from models.networks.potentials.hipnn import HIPNN
 from models.networks.potentials.hippynn_weights import hippynn_settings, to_hippynn
 from pipeline.commands.options.potentials import ExportOptions
@@ -27,6 +27,12 @@ UNITS = {"energy": "eV", "length": "A"}
 
 
 def main(options: ExportOptions) -> None:
+    if (baseline := about_potential(options.model).get("baseline")) is not None:
+        raise ValueError(
+            f"{options.model}: found a baseline, {json.dumps(baseline)}, expected none, for hippynn would run the "
+            "network without it; use the potential in ASE (models.networks.potentials.calculator) or LAMMPS "
+            "(models.interfaces.lammps), which add it"
+        )
     members = _hipnn(load_potential(options.model), options.model)
     with building(options.out, KIND) as workplace:
         for number, member in enumerate(members):

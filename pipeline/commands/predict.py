@@ -9,6 +9,9 @@ OUT has the frames of FILE with all their keys, and
                                          and forces_spread_max over components
     hierarchicality                      of each atom, and hierarchicality_mean; of models with a hierarchy
 
+A baseline of the potential is part of energy, forces and stress; `energies` are left out where it does not divide its
+own among atoms, `stress` where it has none.
+
 Labels of FILE that ASE knows under these names are kept as label_energy, label_forces ... With --energy-key or
 --force-key the errors are printed, and how well the spread ranks them. Frames are read, evaluated in batches and
 written one after the other; one of more than `--chunk` atoms is evaluated in chunks
@@ -28,6 +31,7 @@ from ase.io import iread, write
 from numpy.typing import NDArray
 
 from models.laws.uncertainty import rank_correlation
+from models.networks.potentials.baseline import BaselineFailed
 from models.networks.potentials.calculator import check_distances, check_structure, configuration_of
 from models.networks.potentials.chunked import evaluate_in_chunks
 from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, load_potential
@@ -74,7 +78,8 @@ class Comparison:
 
 
 def main(options: PredictOptions) -> None:
-    ensemble = load_potential(options.model).to(dtype=getattr(torch, options.precision))
+    ensemble = load_potential(options.model, allow_baseline=options.allow_baseline or "")
+    ensemble.to(dtype=getattr(torch, options.precision))
     labels = Labels(energy_key=options.energy_key, force_key=options.force_key, units=options.units)
     comparison = Comparison()
     with writing(options.out, overwrite=options.overwrite) as partial, partial.open("w", encoding="utf-8") as file:
@@ -168,34 +173,41 @@ def _batches(frames: Iterator[Frame], batch_atoms: int) -> Iterator[list[Frame]]
 def _predict(ensemble: Ensemble, batch: list[Frame], options: PredictOptions) -> Iterator[dict[str, Any]]:
     for frame in batch:
         check_structure(frame.atoms, ensemble.species, f"{options.file}, record {frame.number}")
-    dtype = getattr(torch, options.precision)
-    if len(batch) == 1 and len(batch[0].atoms) > options.chunk:
-        atoms = batch[0].atoms
-        cell = atoms.cell.complete().array
-        prediction = evaluate_in_chunks(
-            ensemble, atoms.numbers, atoms.positions, cell, atoms.pbc, chunk_atoms=options.chunk, dtype=dtype
-        )
-    else:
-        configurations = [configuration_of(frame.atoms, ensemble.cutoff_A) for frame in batch]
-        for frame, made in zip(batch, configurations, strict=True):
-            near = made.neighbours
-            vectors = pair_vectors(made.positions_A, made.cell_A, near)
-            check_distances(vectors, near.first, near.second, f"{options.file}, record {frame.number}")
-        prediction = ensemble.evaluate(*collate(configurations, dtype))
+    try:
+        prediction = _evaluated(ensemble, batch, options)
+    except BaselineFailed as error:
+        raise ValueError(f"{options.file}, record {batch[error.row].number}: {error}") from error
     start = 0
     for row, frame in enumerate(batch):
         yield _results(prediction, row, slice(start, start + len(frame.atoms)), periodic=bool(frame.atoms.pbc.all()))
         start += len(frame.atoms)
 
 
+def _evaluated(ensemble: Ensemble, batch: list[Frame], options: PredictOptions) -> EnsemblePrediction:
+    dtype = getattr(torch, options.precision)
+    if len(batch) == 1 and len(batch[0].atoms) > options.chunk:
+        atoms = batch[0].atoms
+        cell = atoms.cell.complete().array
+        return evaluate_in_chunks(
+            ensemble, atoms.numbers, atoms.positions, cell, atoms.pbc, chunk_atoms=options.chunk, dtype=dtype
+        )
+    configurations = [configuration_of(frame.atoms, ensemble.cutoff_A) for frame in batch]
+    for frame, made in zip(batch, configurations, strict=True):
+        near = made.neighbours
+        vectors = pair_vectors(made.positions_A, made.cell_A, near)
+        check_distances(vectors, near.first, near.second, f"{options.file}, record {frame.number}")
+    return ensemble.evaluate(*collate(configurations, dtype), [frame.atoms for frame in batch])
+
+
 def _results(prediction: EnsemblePrediction, row: int, atoms: slice, *, periodic: bool) -> dict[str, Any]:
     results: dict[str, Any] = {
         "energy": float(prediction.energy_M[row]),
-        "energies": prediction.energy_N[atoms].numpy(),
         "forces": prediction.forces_N3[atoms].double().numpy(),
     }
-    if periodic:
-        results["stress"] = prediction.stress_M33[row].double().numpy()[VOIGT]
+    if not np.isnan(energies := prediction.energy_N[atoms].numpy()).all():
+        results["energies"] = energies
+    if periodic and not np.isnan(stress := prediction.stress_M33[row].double().numpy()).all():
+        results["stress"] = stress[VOIGT]
     if len(prediction.energy_EM) > 1:
         results["energy_spread"] = float(prediction.energy_spread_M[row])
         results["forces_spread_mean"] = float(prediction.forces_spread_mean_M[row])

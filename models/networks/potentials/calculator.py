@@ -7,6 +7,8 @@
 Pairs are searched within cutoff + skin and kept until an atom has moved by half the skin, or the cell, the elements or
 the boundaries have changed. That is exact: no pair can have come within the cutoff unseen, and potentials give nothing
 to pairs beyond it.
+
+A baseline that the potential was trained above (models.networks.potentials.baseline) is added to all that ASE asks for.
 """
 
 import copy
@@ -63,7 +65,8 @@ class PotentialCalculator(Calculator):
     ASE's: energy, free_energy (the same), energies (n,), forces (n, 3), stress (6,), only where periodic in all
     directions. The ensemble's: energy_spread, energy_spread_per_atom, energies_members (m,), forces_spread (n, 3),
     forces_spread_mean and forces_spread_max over components, forces_members (m, n, 3). Of the hierarchy:
-    hierarchicality (n,). Spreads are population standard deviations, zero for one member.
+    hierarchicality (n,). Spreads are population standard deviations, zero for one member. There are no energies where
+    a baseline does not divide its own among atoms, and no stress where it has none.
     """
 
     implemented_properties = [*ASE_PROPERTIES, *OWN_PROPERTIES]  # noqa: RUF012 - as ASE declares it
@@ -76,18 +79,26 @@ class PotentialCalculator(Calculator):
         device: torch.device | str = "cpu",
         skin_A: float = 0.3,
         n_threads: int | None = None,
+        allow_baseline: str = "",
     ) -> None:
         """`potential`: an ensemble, which is copied, or the folder of one. `n_threads`: torch's, left alone if None.
 
-        Raises ValueError for a negative skin, FileNotFoundError and ValueError for a folder that holds no potential.
+        `allow_baseline`: the calculator that a folder's baseline may be, "module:calculator", where it is not a known
+        one: importing it runs its code. Raises ValueError for a negative skin, and what `load_potential` raises.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         if not skin_A >= 0:
             raise ValueError(f"skin_A: found {skin_A}, expected 0 or more")
         if n_threads is not None:
             torch.set_num_threads(n_threads)
-        loaded = copy.deepcopy(potential) if isinstance(potential, Ensemble) else load_potential(potential)
+        if isinstance(potential, Ensemble):
+            loaded = copy.deepcopy(potential)
+        else:
+            loaded = load_potential(potential, allow_baseline=allow_baseline)
         self.ensemble = loaded.to(device, dtype)
+        if loaded.baseline is not None:
+            lacking = loaded.baseline.lacks(["energies", "stress"])
+            self.implemented_properties = [name for name in self.implemented_properties if name not in lacking]
         self.skin_A = skin_A
         self.n_searches = 0
         self._device, self._dtype = torch.device(device), dtype
@@ -109,13 +120,23 @@ class PotentialCalculator(Calculator):
                 f"stress: found pbc {atoms.pbc.tolist()}, expected a cell periodic in all directions; "
                 "set atoms.pbc = True, with vacuum in the cell where there is a surface"
             )
+        baseline = self.ensemble.baseline
+        if baseline is not None and (lacking := baseline.lacks([p for p in ("energies", "stress") if p in properties])):
+            raise PropertyNotImplementedError(
+                f"{' and '.join(lacking)}: found none of the baseline {baseline.name}, expected some to add to "
+                "those of the network; train above a baseline that has them"
+            )
         check_structure(atoms, self.ensemble.species)
         known = self._pairs(atoms)
         positions = atoms.positions
         vectors = positions.take(known.second, axis=0) - positions.take(known.first, axis=0) + known.offset_A
         check_distances(vectors, known.first, known.second)
         vectors_H3 = torch.from_numpy(vectors).to(self._device, self._dtype)
-        self.results = _results(self.ensemble.evaluate(known.graph, vectors_H3), periodic)
+        results = _results(self.ensemble.evaluate(known.graph, vectors_H3, [atoms]), periodic)
+        if baseline is not None:
+            unknown = [name for name in ("energies", "stress") if np.isnan(results.get(name, 0.0)).all()]
+            results = {name: value for name, value in results.items() if name not in unknown}
+        self.results = results
 
     def _pairs(self, atoms: ase.Atoms) -> Known:
         if self._known is None or not _still_holds(self._known, atoms, self.skin_A):

@@ -11,6 +11,7 @@ that touch the core.
 
 Chunks come from halving the longest side of the system at its median, so that a core never has more than `chunk_atoms`
 whatever the density, and memory grows with the chunk, not with the system (beside about 100 bytes an atom for results).
+A baseline is asked for the whole system at once, and takes what memory it takes.
 
 Suffixes: N atoms of the system, A atoms of a chunk (core first), H pairs, T energy terms.
 """
@@ -19,13 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import floor
 
+import ase
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from models.networks.potentials.calculator import check_distances
-from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, combine
+from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, combine, with_baseline
 from models.networks.potentials.graph import Configuration, Graph, collate
 from models.networks.potentials.neighbours import Neighbours, slots
 from models.networks.potentials.potential import PotentialNetwork, Prediction, forces_of
@@ -51,7 +53,7 @@ def evaluate_in_chunks(
 
     Positions (n_atoms, 3), cell (3, 3) with lattice vectors as rows. `dtype` is the precision of the ensemble, which is
     moved to it; `progress` is given the number of atoms done. Raises ValueError for an unknown element, atoms nearer
-    than 0.3 A, positions that are not finite, a periodic cell without volume and chunks of no atom.
+    than 0.3 A, positions that are not finite, a periodic cell without volume and chunks of no atom, BaselineFailed.
     """
     system = _system(numbers, positions_A, cell_A, pbc, ensemble.cutoff_A * n_layers(ensemble), chunk_atoms)
     ensemble.to(dtype=dtype)
@@ -67,7 +69,12 @@ def evaluate_in_chunks(
         if progress is not None:
             progress(done)
     config_N = torch.zeros(len(numbers), dtype=torch.int64)
-    return combine([total.prediction() for total in sums], config_N, torch.tensor([len(numbers)]))
+    found = combine([total.prediction() for total in sums], config_N, torch.tensor([len(numbers)]))
+    if ensemble.baseline is None:
+        return found
+    atoms = ase.Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=pbc)
+    volume_M = torch.tensor([system.volume_A3], dtype=torch.float64)
+    return with_baseline(found, ensemble.baseline, [atoms], config_N, volume_M)
 
 
 def n_layers(ensemble: Ensemble) -> int:

@@ -10,28 +10,52 @@ and the spread of forces per component, its mean and maximum over all components
 what a single hierarchical member says of itself, the hierarchicality (models.networks.potentials.hierarchicality),
 averaged over members.
 
+Where the members were trained on what a baseline leaves over (models.networks.potentials.baseline), the prediction is
+the sum: energies and forces of every member and their means have the baseline's, so that no spread changes. Terms have
+none. Energies of atoms are NaN where the baseline does not divide its own, stresses where it has none.
+
 A trained potential is a folder: `potential.json` tells the architecture, the number of members and how they were
-trained, `member_0`, `member_1` ... hold the networks (models.networks.weights).
+trained, `member_0`, `member_1` ... hold the networks (models.networks.weights), `baseline` a potential beneath them.
 
 Shape suffixes: E members, M configurations, N atoms, H pairs, T energy terms, 3 Cartesian.
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import ase
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.networks.potentials.baseline import (
+    FOLDER,
+    Baseline,
+    BaselineFailed,
+    BaselineLabel,
+    baseline_of_record,
+    potential_files,
+)
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.hierarchicality import hierarchicality_N
 from models.networks.potentials.potential import POTENTIALS, PotentialNetwork, Prediction, evaluate
 from models.networks.weights import CONFIG, WEIGHTS, load_network, save_network
 
-__all__ = ["SPREADS", "Ensemble", "EnsemblePrediction", "combine", "load_potential", "save_potential"]
+__all__ = [
+    "SPREADS",
+    "Ensemble",
+    "EnsemblePrediction",
+    "about_potential",
+    "combine",
+    "load_potential",
+    "save_potential",
+    "with_baseline",
+]
 
 SPREADS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")  # standard deviations over members, of one frame
 ABOUT = "potential.json"
@@ -48,7 +72,7 @@ class EnsemblePrediction:
     stress_M33: Tensor  # NaN where the configuration is not periodic in all directions
     energy_EM: Tensor  # of each member
     forces_EN3: Tensor
-    terms_ENT: Tensor  # without reference energies
+    terms_ENT: Tensor  # without reference energies and baseline
     energy_spread_M: Tensor
     energy_spread_per_atom_M: Tensor  # E_s
     energy_rho_M: Tensor
@@ -68,11 +92,17 @@ class EnsemblePrediction:
 class Ensemble:
     """One or more potentials which know the same elements within the same cutoff. `info` is what the folder tells."""
 
-    def __init__(self, members: Sequence[PotentialNetwork], info: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        members: Sequence[PotentialNetwork],
+        info: Mapping[str, Any] | None = None,
+        baseline: Baseline | None = None,
+    ) -> None:
         """Raises ValueError for no members, or members that differ in architecture, elements or cutoff."""
         _check_members(members)
         self.members = tuple(member.eval() for member in members)
         self.info = dict(info or {})
+        self.baseline = baseline
         for member in self.members:
             member.requires_grad_(False)
 
@@ -93,10 +123,20 @@ class Ensemble:
             member.reference_S = reference.to(device=device)
         return self
 
-    def evaluate(self, graph: Graph, vectors_H3: Tensor) -> EnsemblePrediction:
-        """Mean and spread of a batch in the dtype of the members; raises ValueError for an unknown element."""
-        found = [evaluate(member, graph, vectors_H3) for member in self.members]
-        return combine(found, graph.config_N, graph.n_atoms_M)
+    def evaluate(self, graph: Graph, vectors_H3: Tensor, atoms: Sequence[ase.Atoms] = ()) -> EnsemblePrediction:
+        """Mean and spread of a batch in the dtype of the members.
+
+        `atoms`: the structures of the batch, which a baseline needs. Raises ValueError for an unknown element, and
+        where structures are missing, BaselineFailed for one that the baseline does not serve.
+        """
+        found = combine(self.evaluate_members(graph, vectors_H3), graph.config_N, graph.n_atoms_M)
+        if self.baseline is None:
+            return found
+        return with_baseline(found, self.baseline, atoms, graph.config_N, graph.volume_M)
+
+    def evaluate_members(self, graph: Graph, vectors_H3: Tensor) -> list[Prediction]:
+        """What each network says, without a baseline."""
+        return [evaluate(member, graph, vectors_H3) for member in self.members]
 
 
 def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) -> EnsemblePrediction:
@@ -132,7 +172,69 @@ def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) ->
     )
 
 
-def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info: Mapping[str, Any]) -> None:
+def with_baseline(
+    found: EnsemblePrediction,
+    baseline: Baseline,
+    atoms: Sequence[ase.Atoms],
+    config_N: Tensor,
+    volume_M: Tensor,
+) -> EnsemblePrediction:
+    """`found`, of the networks alone, and the baseline of the same structures; spreads stay what they are.
+
+    The virial of the baseline, V stress or - sum_i r_i F_i of an open structure, is divided by `volume_M`, that of the
+    graph. Raises ValueError where structures are missing, BaselineFailed with its row.
+    """
+    n_atoms = [len(one) for one in atoms]
+    if len(n_atoms) != len(volume_M) or n_atoms != torch.bincount(config_N, minlength=len(volume_M)).tolist():
+        raise ValueError(
+            f"found {len(n_atoms)} structures for {len(volume_M)} configurations of a potential with the baseline "
+            f"{baseline.name}, expected each: it completes what the network says; pass `atoms`, or use "
+            "PotentialCalculator"
+        )
+    labels = []
+    for row, one in enumerate(atoms):
+        try:
+            labels.append(baseline.label(one))
+        except BaselineFailed as error:
+            error.row = row
+            raise
+    none = [np.full(n, np.nan) for n in n_atoms]
+    per_atom = [none[row] if label.energies_eV is None else label.energies_eV for row, label in enumerate(labels)]
+    virials = [_virial_eV(one, label) for one, label in zip(atoms, labels, strict=True)]
+
+    def like(values: Any, target: Tensor) -> Tensor:  # noqa: ANN401 - arrays
+        return torch.as_tensor(np.asarray(values, dtype=np.float64), device=target.device)
+
+    energy_M = like([label.energy_eV for label in labels], found.energy_M)
+    forces_N3 = like(np.concatenate([label.forces_eV_A for label in labels]), found.forces_N3)
+    stress_M33 = like(virials, found.stress_M33) / volume_M.double()[:, None, None]
+    return replace(
+        found,
+        energy_M=found.energy_M + energy_M,
+        energy_N=found.energy_N + like(np.concatenate(per_atom), found.energy_N),
+        forces_N3=found.forces_N3.double() + forces_N3,
+        stress_M33=found.stress_M33.double() + stress_M33,
+        energy_EM=found.energy_EM + energy_M,
+        forces_EN3=found.forces_EN3.double() + forces_N3,
+    )
+
+
+def _virial_eV(atoms: ase.Atoms, label: BaselineLabel) -> Any:  # noqa: ANN401 - an array
+    """dE/dstrain (3, 3); NaN where it is not known."""
+    if label.stress_eV_A3 is not None:
+        return label.stress_eV_A3 * abs(np.linalg.det(atoms.cell.array))
+    if atoms.pbc.any():
+        return np.full((3, 3), np.nan)
+    product = -atoms.positions.T @ label.forces_eV_A
+    return (product + product.T) / 2
+
+
+def save_potential(
+    folder: Path | str,
+    members: Sequence[PotentialNetwork],
+    info: Mapping[str, Any],
+    baseline: Baseline | None = None,
+) -> None:
     """Write the folder of a trained potential; `info` is added to potential.json, which is written last.
 
     Raises ValueError for members that do not belong together, an architecture without a name, and keys of `info` that
@@ -140,7 +242,9 @@ def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info
     """
     _check_members(members)
     name = _architecture_of(members[0])
-    about = {"model": name, "n_members": len(members)}
+    about = {"model": name, "n_members": len(members)} | ({"baseline": baseline.record} if baseline else {})
+    if "baseline" in info and baseline is None:
+        raise ValueError("info: found a baseline, expected the baseline itself beside it; pass `baseline`")
     if clash := {key for key in about.keys() & info.keys() if info[key] != about[key]}:
         raise ValueError(f"info: found {sorted(clash)}, which the folder tells itself; leave them out")
     folder = Path(folder)
@@ -148,30 +252,44 @@ def save_potential(folder: Path | str, members: Sequence[PotentialNetwork], info
     (folder / ABOUT).unlink(missing_ok=True)  # a folder without it is not finished
     for number, member in enumerate(members):
         save_network(member, folder / f"member_{number}")
+    if baseline is not None and baseline.folder is not None:
+        for path in potential_files(baseline.folder):
+            (folder / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(baseline.folder / path, folder / FOLDER / path)
     (folder / ABOUT).write_text(json.dumps({**info, **about}, indent=2, sort_keys=True) + "\n")
 
 
-def load_potential(folder: Path | str) -> Ensemble:
+def load_potential(folder: Path | str, *, allow_baseline: str = "") -> Ensemble:
     """The ensemble in a folder that `save_potential` wrote, on the CPU.
 
-    Raises FileNotFoundError with everything that is missing, ValueError for an unknown architecture or a broken
-    potential.json, ArchitectureMismatch (a ValueError) for members that do not fit it.
+    `allow_baseline`: the "module:calculator" that may be imported as its baseline, where it is none of
+    models.networks.potentials.baseline.KNOWN. Raises FileNotFoundError with everything that is missing, ValueError for
+    an unknown architecture or a broken potential.json, ArchitectureMismatch (a ValueError) for members that do not fit
+    it, BaselineRefused (a ValueError) for a baseline that is missing or not allowed; warns of another version of it.
     """
     folder = Path(folder)
-    if not (folder / ABOUT).is_file():
-        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
-        raise FileNotFoundError(
-            f"{folder}: found {found}, expected {ABOUT} and member_0 of a trained potential; "
-            f"give the folder that training wrote, or {TRAIN}"
-        )
-    info = _about(folder / ABOUT)
+    info = about_potential(folder)
     parts = [folder / f"member_{number}" for number in range(info["n_members"])]
     missing = [f"{part.name}/{name}" for part in parts for name in (CONFIG, WEIGHTS) if not (part / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder}: {', '.join(missing)} missing; copy the folder whole, or {TRAIN}")
     kind = POTENTIALS[info["model"]].make
     assert isinstance(kind, type)
-    return Ensemble([_member(kind, part) for part in parts], info)
+    members = [_member(kind, part) for part in parts]
+    record = info.get("baseline")
+    baseline = None if record is None else baseline_of_record(record, folder, allowed=allow_baseline)
+    return Ensemble(members, info, baseline)
+
+
+def about_potential(folder: Path) -> dict[str, Any]:
+    """What potential.json of a folder says; raises as `load_potential` where there is none, or it says nonsense."""
+    if not (folder / ABOUT).is_file():
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+        raise FileNotFoundError(
+            f"{folder}: found {found}, expected {ABOUT} and member_0 of a trained potential; "
+            f"give the folder that training wrote, or {TRAIN}"
+        )
+    return _about(folder / ABOUT)
 
 
 def _member(kind: type[PotentialNetwork], folder: Path) -> PotentialNetwork:

@@ -25,7 +25,7 @@ from models.frames import FloatArray, Frames
 from models.networks.potentials.potential import PotentialConfig, PotentialNetwork, evaluate
 from models.physics.atoms.reference_energies import robust
 from models.training.potentials.configurations import ConfigurationSet, with_neighbours
-from models.training.potentials.potential_module import train_potential
+from models.training.potentials.potential_module import train_potential, validation_loss
 from models.training.potentials.potential_settings import PotentialSettings
 from models.training.progress import TrainingProgress
 
@@ -34,6 +34,7 @@ __all__ = [
     "Member",
     "MemberTask",
     "Prediction",
+    "Weights",
     "errors_of",
     "frame_errors",
     "kept_sets",
@@ -47,6 +48,7 @@ __all__ = [
 
 Weights = Mapping[str, NDArray[Any]]
 TRAIN, VALIDATION = "train", "validation"
+BEFORE = -1  # the epoch of weights that a training starts from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,9 @@ class Errors:
 class MemberTask:
     """One training. `sets` are "train", "validation" and those that the member is asked of; or a file of `kept_sets`.
 
-    `start`: weights to go on from. `checkpoints`: a folder of this task alone, where a training that was killed goes
-    on; without one it is done again, with the same result.
+    `start`: weights to go on from; with `keeps_start` they are the result where no epoch has a lower validation loss,
+    and the history begins with them, as epoch -1. `checkpoints`: a folder of this task alone, where a training that was
+    killed goes on; without one it is done again, with the same result.
     """
 
     name: str
@@ -82,6 +85,7 @@ class MemberTask:
     seed: int
     sets: Mapping[str, Frames] | Path
     start: Weights | None = None
+    keeps_start: bool = False
     checkpoints: Path | None = None
 
 
@@ -91,7 +95,7 @@ class Member:
 
     weights: Mapping[str, NDArray[Any]]
     predictions: Mapping[str, Prediction]
-    best_epoch: int
+    best_epoch: int  # -1: the weights that it started from
     best_objective: float
     epochs: int
     history: str  # JSON, one record for each validation
@@ -115,6 +119,7 @@ def train_member(
     begun = time.process_time()
     sets = dict(task.sets if isinstance(task.sets, Mapping) else _read_sets(task.sets))
     prepared = partial(with_neighbours, config=task.config, dtype=task.settings.torch_dtype)
+    before = _before(task, sets[VALIDATION]) if task.keeps_start else None
     with _folder(task.checkpoints) as folder, curves(folder) if curves else nullcontext() as logger:
         trained = train_potential(
             task.network if task.start is None else partial(_started, task),
@@ -128,14 +133,17 @@ def train_member(
             logger=logger,
             report=None if report is None else partial(report, task.name),
         )
+    model, best_epoch, objective = trained.model, trained.best_epoch, trained.best_objective
+    if before is not None and before["validation_loss"] <= objective:
+        model, best_epoch, objective = _started(task, task.config).eval(), BEFORE, before["validation_loss"]
     batch = task.settings.validation_batch
     return Member(
-        weights={name: value.numpy() for name, value in trained.model.state_dict().items()},
-        predictions={name: predict(trained.model, prepared(frames), batch) for name, frames in sets.items()},
-        best_epoch=trained.best_epoch,
-        best_objective=trained.best_objective,
+        weights={name: value.numpy() for name, value in model.state_dict().items()},
+        predictions={name: predict(model, prepared(frames), batch) for name, frames in sets.items()},
+        best_epoch=best_epoch,
+        best_objective=objective,
         epochs=trained.epochs,
-        history=json.dumps(trained.history),
+        history=json.dumps([*([] if before is None else [before]), *trained.history]),
         cpu_s=time.process_time() - begun,
     )
 
@@ -228,6 +236,26 @@ def _read_sets(path: Path) -> dict[str, Frames]:
 def _started(task: MemberTask, config: PotentialConfig) -> PotentialNetwork:
     """Stands for the network's class where a training goes on from other weights."""
     return network_of(task.network, config, task.start or {}).train()
+
+
+def _before(task: MemberTask, frames: Frames) -> dict[str, float]:
+    """The record of a history that the start would have; without what a step has."""
+    data = with_neighbours(frames, task.config, task.settings.torch_dtype)
+    model = _started(task, task.config).eval()
+    errors = errors_of(predict(model, data, task.settings.validation_batch), frames)
+    nothing = float("nan")
+    return {
+        "epoch": BEFORE,
+        "step": 0,
+        "learning_rate": nothing,
+        "batch_size": nothing,
+        "train_loss": nothing,
+        "validation_loss": validation_loss(model, data, task.settings),
+        "energy_mae_eV_atom": errors.energy_mae_eV_atom,
+        "energy_rmse_eV_atom": errors.energy_rmse_eV_atom,
+        "force_mae_eV_A": errors.force_mae_eV_A,
+        "force_rmse_eV_A": errors.force_rmse_eV_A,
+    }
 
 
 @contextlib.contextmanager

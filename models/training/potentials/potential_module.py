@@ -37,7 +37,7 @@ from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
 from models.training.schedule import Plateau, one_cycle
 
-__all__ = ["PotentialModule", "TrainedPotential", "train_potential"]
+__all__ = ["PotentialModule", "TrainedPotential", "train_potential", "validation_loss"]
 
 HISTORY = "history.json"
 KEPT_BYTES_ON_GPU = 8 * 2**30  # sets up to this size lie on the GPU whole
@@ -130,6 +130,21 @@ def train_potential(
         epochs=found.n_epochs,
         history=json.loads((folder / HISTORY).read_text()),
     )
+
+
+def validation_loss(model: PotentialNetwork, data: ConfigurationSet, settings: PotentialSettings) -> float:
+    """What training keeps the lowest of, for a network that is not trained here."""
+    loss, size = replace(settings.loss, hierarchicality=0.0), settings.validation_batch
+    sums, counts = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+    for start in range(0, len(data), size):
+        labelled = data.batch(range(start, min(start + size, len(data))))
+        found = evaluate(model, labelled.graph, labelled.vectors_H3)
+        parts = loss.parts(labelled, found.terms_NT, found.forces_N3, found.stress_M33)
+        n = _label_counts(labelled)[:3]
+        sums += n * torch.stack([parts.energy, parts.forces, parts.stress]).double()
+        counts += n
+    weights = torch.tensor([loss.energy, loss.forces, loss.stress], dtype=torch.float64)
+    return float((weights * sums / counts.clamp(min=1)).sum())
 
 
 class PotentialModule(lightning.LightningModule):

@@ -1,8 +1,9 @@
 """What the commands about interatomic potentials are asked: train, predict, export, benchmark."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pipeline.commands.options.declaring import Option, Options, message_of
 
@@ -14,7 +15,17 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkOptions", "ExportOptions", "PredictOptions", "TrainOptions"]
 
+FINE_TUNING = 0.1  # of the learning rate from scratch: a large one would forget the source
+EXAMPLE = """such as '{"method": "GFN1-xTB"}'"""
 ModelFolder = Annotated[Path, Option("folder with potential.json", argument=True, metavar="MODEL_DIR", read=True)]
+AllowBaseline = Annotated[
+    str | None,
+    Option(
+        "import this calculator where the folder of a potential names it as its baseline",
+        metavar="MODULE:CALCULATOR",
+        unset="known ones alone",
+    ),
+]
 Overwrite = Annotated[bool, Option("replace output files that are there already")]
 
 
@@ -29,15 +40,40 @@ class TrainOptions(Options):
     latentlaw train-potential --store data/molecules.zarr --model hipnn --out runs/mine --members 4
     latentlaw train-potential --store qm9.zarr --model hipnn --out runs/qm9 --force-weight 0 --minutes 60
     latentlaw train-potential --store a.zarr --model ani --out runs/a --test-fraction 0 --test-store b.zarr
+    latentlaw train-potential --store a.zarr --model hipnn --out runs/a --baseline tblite.ase:TBLite
+        --baseline-args '{"method": "GFN1-xTB"}'
+    latentlaw train-potential --store b.zarr --from runs/a --out runs/b --epochs 20
     """
 
     store: Annotated[
         Path, Option("an atoms store (latentlaw import-dataset makes one of other formats)", metavar="PATH", read=True)
     ]
     model: Annotated[
-        str, Option("the network: hipnn, ani", metavar="NAME", names="models.networks.potentials.potential:POTENTIALS")
-    ]
+        str | None,
+        Option(
+            "the network: hipnn, ani",
+            metavar="NAME",
+            names="models.networks.potentials.potential:POTENTIALS",
+            unset="that of --from",
+        ),
+    ] = None
     out: Annotated[Path, Option("folder of the trained potential", metavar="MODEL_DIR", kind="potential")]
+    source: Annotated[
+        Path | None,
+        Option("go on from this potential", metavar="MODEL_DIR", read=True, words=("--from",), unset="from scratch"),
+    ] = None
+    refit_references: Annotated[bool, Option("of --from: fit the energies of its elements to the new data")] = False
+    baseline: Annotated[
+        str | None,
+        Option(
+            "learn what this ASE calculator, or the potential in a folder, leaves over",
+            metavar="MODULE:CALCULATOR",
+            unset="none, or that of --from",
+        ),
+    ] = None
+    baseline_args: Annotated[str, Option("its keyword arguments", metavar="JSON")] = "{}"
+    allow_baseline: AllowBaseline = None
+    drop_bad: Annotated[bool, Option("leave out configurations at which the baseline fails")] = False
     members: Annotated[int, Option("networks that differ in their seed; their spread is the uncertainty", low=1)] = 1
     seed: Annotated[int, Option("of the first member", low=0)] = 0
     epochs: Annotated[int, Option("passes over the training set", low=1)] = 100
@@ -45,7 +81,9 @@ class TrainOptions(Options):
         float | None, Option("as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
     ] = None
     batch_size: Annotated[int, Option("configurations in a step", low=1)] = 4
-    learning_rate: Annotated[float | None, Option("largest one", above=0, unset="0.01 of hipnn, else 0.003")] = None
+    learning_rate: Annotated[
+        float | None, Option("largest one", above=0, unset="0.01 of hipnn, else 0.003; a tenth with --from")
+    ] = None
     schedule: Annotated[Literal["one_cycle", "plateau"], Option("plateau: HIP-NN's, open-ended")] = "one_cycle"
     max_batch_size: Annotated[int, Option("of plateau, in configurations", low=1)] = 128
     patience: Annotated[int, Option("of plateau, in epochs", low=0)] = 25
@@ -71,7 +109,9 @@ class TrainOptions(Options):
             unset="5.5 of hipnn, 5.2 of ani; of metals 7",
         ),
     ] = None
-    features: Annotated[int, Option("width, of networks that have one, such as hipnn", low=1)] = 20
+    features: Annotated[
+        int | None, Option("width, of networks that have one, such as hipnn", low=1, unset="20, or that of --from")
+    ] = None
     split: Annotated[Literal["group", "frame"], Option("frame: every configuration by itself")] = "group"
     validation_fraction: Annotated[float, Option("of the groups", above=0, below=1)] = 0.1
     test_fraction: Annotated[float, Option("of the groups", low=0, below=1)] = 0.1
@@ -90,7 +130,30 @@ class TrainOptions(Options):
     compile: Annotated[bool, Option("torch.compile; energies alone or finite_difference")] = False
 
     def problems(self) -> list[str]:
-        return [*message_of(self.split_params), *message_of(self.settings)]
+        found = [*message_of(self.split_params), *message_of(self.baseline_arguments)]
+        if self.model is None and self.source is None:
+            found.append("--model: found nothing, expected a network, or a potential to start --from")
+        else:
+            try:
+                found += message_of(self.settings)
+            except FileNotFoundError as error:  # of --from
+                found.append(f"--from: {error}")
+        if self.baseline is not None and self.source is not None:
+            found.append("--baseline: found one beside --from, expected none: the baseline is that of the source")
+        if self.baseline is None and self.baseline_args != "{}":
+            found.append("--baseline-args: found some without --baseline, expected it; name the calculator")
+        if self.refit_references and self.source is None:
+            found.append("--refit-references: found it without --from, expected a source; from scratch all are fitted")
+        return found
+
+    def baseline_arguments(self) -> dict[str, Any]:
+        try:
+            given = json.loads(self.baseline_args)
+        except ValueError as error:
+            raise ValueError(f"--baseline-args: found no JSON ({error}), expected an object, {EXAMPLE}") from None
+        if not isinstance(given, dict):
+            raise ValueError(f"--baseline-args: found {self.baseline_args}, expected a JSON object, {EXAMPLE}")
+        return given
 
     def split_params(self) -> "SplitParams":
         """Raises ValueError, as the others below."""
@@ -103,10 +166,16 @@ class TrainOptions(Options):
             by=self.split,
         )
 
+    def network_name(self) -> str:
+        """Raises FileNotFoundError where there is no potential to start from."""
+        from models.networks.potentials.ensemble import about_potential
+
+        return str(self.model if self.source is None else about_potential(self.source)["model"])
+
     def architecture(self) -> "type[ArchitectureSettings]":
         from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings
 
-        kind = POTENTIALS[self.model].settings
+        kind = POTENTIALS[self.network_name()].settings
         assert kind is not None and issubclass(kind, ArchitectureSettings)
         return kind
 
@@ -124,11 +193,12 @@ class TrainOptions(Options):
     def settings(self) -> "PotentialSettings":
         from models.training.potentials.potential_settings import PotentialSettings
 
+        usual = self.architecture().learning_rate * (1.0 if self.source is None else FINE_TUNING)
         return PotentialSettings(
             loss=self.potential_loss(),
             method=self.method,
             schedule=self.schedule,
-            learning_rate=self.learning_rate or self.architecture().learning_rate,
+            learning_rate=self.learning_rate or usual,
             batch_size=self.batch_size,
             max_batch_size=self.max_batch_size,
             patience=self.patience,
@@ -159,6 +229,7 @@ class PredictOptions(Options):
         Path, Option("the frames with their predictions", metavar="OUT.extxyz", suffixes=(".extxyz", ".xyz"))
     ]
     overwrite: Overwrite = False
+    allow_baseline: AllowBaseline = None
     energy_key: Annotated[str | None, Option("label to compare energies with", metavar="KEY", unset="none")] = None
     force_key: Annotated[str | None, Option("label to compare forces with", metavar="KEY", unset="none")] = None
     units: Annotated[
