@@ -91,7 +91,7 @@ def _test_sets(stores: Sequence[Path], data: TrainingData) -> dict[str, Frames]:
 
 def _network(options: TrainOptions, data: TrainingData) -> ArchitectureSettings:
     metal = set(data.species) <= METALS
-    return options.architecture().suited(metal=metal, cutoff_A=options.cutoff, width=options.features)
+    return options.network(metal=metal)
 
 
 def _settings(

@@ -6,7 +6,7 @@ HIP-NN (models.networks.potentials.hipnn) with another interaction layer. With t
 
     m_ij  = sum_v s_v(r_ij) V_v z_j                      (F,), sensitivities s and weights V as in HIP-NN
 
-and the unit vector n = r_ij / |r_ij| from atom i to its neighbour j, an atom collects three moments of its surroundings,
+and the unit vector n = r_ij / |r_ij| from atom i to its neighbour j, an atom collects three moments,
 
     S_i   = sum_j m_ij                                   scalar
     v_i   = sum_j n m_ij                                 vector, l = 1

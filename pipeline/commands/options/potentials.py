@@ -1,6 +1,8 @@
 """What the commands about interatomic potentials are asked: train, predict, export, benchmark."""
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -29,13 +31,19 @@ class TrainOptions(Options):
     latentlaw train-potential --store data/molecules.zarr --model hipnn --out runs/mine --members 4
     latentlaw train-potential --store qm9.zarr --model hipnn --out runs/qm9 --force-weight 0 --minutes 60
     latentlaw train-potential --store a.zarr --model ani --out runs/a --test-fraction 0 --test-store b.zarr
+    latentlaw train-potential --store a.zarr --model hipnn_ts --setting l_max=2 --out runs/quadrupoles
     """
 
     store: Annotated[
         Path, Option("an atoms store (latentlaw import-dataset makes one of other formats)", metavar="PATH", read=True)
     ]
     model: Annotated[
-        str, Option("the network: hipnn, ani", metavar="NAME", names="models.networks.potentials.potential:POTENTIALS")
+        str,
+        Option(
+            "the network: hipnn, hipnn_ts (which feels directions), ani",
+            metavar="NAME",
+            names="models.networks.potentials.potential:POTENTIALS",
+        ),
     ]
     out: Annotated[Path, Option("folder of the trained potential", metavar="MODEL_DIR", kind="potential")]
     members: Annotated[int, Option("networks that differ in their seed; their spread is the uncertainty", low=1)] = 1
@@ -45,7 +53,9 @@ class TrainOptions(Options):
         float | None, Option("as many epochs as one member fits in", unit="min", above=0, unset="--epochs")
     ] = None
     batch_size: Annotated[int, Option("configurations in a step", low=1)] = 4
-    learning_rate: Annotated[float | None, Option("largest one", above=0, unset="0.01 of hipnn, else 0.003")] = None
+    learning_rate: Annotated[
+        float | None, Option("largest one", above=0, unset="0.01 of hipnn and hipnn_ts, else 0.003")
+    ] = None
     schedule: Annotated[Literal["one_cycle", "plateau"], Option("plateau: HIP-NN's, open-ended")] = "one_cycle"
     max_batch_size: Annotated[int, Option("of plateau, in configurations", low=1)] = 128
     patience: Annotated[int, Option("of plateau, in epochs", low=0)] = 25
@@ -68,10 +78,14 @@ class TrainOptions(Options):
             "largest distance of neighbours",
             unit="A",
             above=0,
-            unset="5.5 of hipnn, 5.2 of ani; of metals 7",
+            unset="5.5 of hipnn and hipnn_ts, 5.2 of ani; of metals 7",
         ),
     ] = None
     features: Annotated[int, Option("width, of networks that have one, such as hipnn", low=1)] = 20
+    setting: Annotated[
+        list[str],
+        Option("another one of the network, such as l_max=2 of hipnn_ts", metavar="NAME=VALUE", unset="what suits"),
+    ] = field(default_factory=list)
     split: Annotated[Literal["group", "frame"], Option("frame: every configuration by itself")] = "group"
     validation_fraction: Annotated[float, Option("of the groups", above=0, below=1)] = 0.1
     test_fraction: Annotated[float, Option("of the groups", low=0, below=1)] = 0.1
@@ -90,7 +104,8 @@ class TrainOptions(Options):
     compile: Annotated[bool, Option("torch.compile; energies alone or finite_difference")] = False
 
     def problems(self) -> list[str]:
-        return [*message_of(self.split_params), *message_of(self.settings)]
+        asked = (self.split_params, self.settings, lambda: self.network(metal=False))
+        return [problem for make in asked for problem in message_of(make)]
 
     def split_params(self) -> "SplitParams":
         """Raises ValueError, as the others below."""
@@ -109,6 +124,11 @@ class TrainOptions(Options):
         kind = POTENTIALS[self.model].settings
         assert kind is not None and issubclass(kind, ArchitectureSettings)
         return kind
+
+    def network(self, *, metal: bool) -> "ArchitectureSettings":
+        """What suits the data, and what --setting states."""
+        suited = self.architecture().suited(metal=metal, cutoff_A=self.cutoff, width=self.features)
+        return _with_settings(suited, self.setting)
 
     def potential_loss(self) -> "PotentialLoss":
         from models.training.potentials.potential_loss import PotentialLoss
@@ -144,6 +164,30 @@ class TrainOptions(Options):
         )
 
 
+def _with_settings(suited: "ArchitectureSettings", stated: Sequence[str]) -> "ArchitectureSettings":
+    """`suited` with the values of NAME=VALUE words, which are read as JSON or else as text."""
+    if not stated:
+        return suited
+    from pydantic import TypeAdapter, ValidationError
+
+    from models.setting_problems import setting_problems
+
+    given, kind = asdict(suited), type(suited)
+    for word in stated:
+        name, equals, text = word.partition("=")
+        if not equals or name not in given:
+            raise ValueError(f"--setting: found {word!r}, expected NAME=VALUE with one of the names {', '.join(given)}")
+        try:
+            given[name] = json.loads(text)
+        except json.JSONDecodeError:
+            given[name] = text
+    try:
+        made: ArchitectureSettings = TypeAdapter(kind).validate_json(json.dumps(given))
+    except ValidationError as error:
+        raise ValueError("--setting: " + "; ".join(setting_problems(kind, given, error))) from None
+    return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(Options):
     """Energies and forces of the frames of a file.
@@ -174,7 +218,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Options):
-    """Write a trained HIP-NN for hippynn and LAMMPS."""
+    """Write a trained HIP-NN or HIP-NN-TS for hippynn and LAMMPS."""
 
     model: ModelFolder
     format: Annotated[Literal["hippynn"], Option("of the other program")]
