@@ -117,7 +117,9 @@ def test_finite_differences_converge_with_the_square_of_the_displacement(make, l
     batch = labelled(model)
     wanted = gradient(model, batch, loss)
     options = {"method": "finite_difference"}
-    errors = [distance(gradient(model, batch, loss, **options, displacement=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
+    largest = 4e-3 if make is hipnn else 2e-3  # lengths of vectors bend more sharply than what has no directions
+    steps = [largest, largest / 2, largest / 4]
+    errors = [distance(gradient(model, batch, loss, **options, displacement=d), wanted) for d in steps]
     orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
     np.testing.assert_allclose(orders, 2.0, atol=0.1)
 
