@@ -1,10 +1,10 @@
-"""What directions are worth: HIP-NN, HIP-NN-TS with vectors and with quadrupoles, and ANI, after about equal CPU time.
+"""What directions are worth: HIP-NN, HIP-NN-TS with vectors and with quadrupoles, and ANI on the same few frames.
 
     python benchmarks/tensor_sensitivity.py --data FOLDER [--work .cache/tensor_sensitivity] [--seed 0]
 
 Acetylacetone at 300 K: FOLDER holds dataset_acac_train_300K.xyz and dataset_acac_test_MD_300K.xyz, gzipped or not, of
-github.com/davkovacs/BOTNet-datasets. Defaults of `latentlaw train-potential` but for the epochs, which are stated here
-such that all take about the same CPU time; what they took is in the table. What WORK holds is not trained again.
+github.com/davkovacs/BOTNet-datasets. Defaults of `latentlaw train-potential` but for the epochs, more of them for what
+is cheaper; the CPU time that each took is in the table. What WORK holds is not trained again.
 """
 
 import argparse

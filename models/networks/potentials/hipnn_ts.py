@@ -138,11 +138,11 @@ class TensorInteraction(Interaction):
         """(N, F)."""
         moments_NCF = geometry.tensors_NCK @ self.messages(z_NE, geometry, graph)
         moments = moments_NCF.split(N_COMPONENTS[: 2 if self.quadrupole_scale is None else 3], dim=1)
-        a_NF = moments[0][:, 0] + F.linear(z_NE, self.self_weight.weight, self.self_weight.bias)
+        summed: Tensor = moments[0][:, 0] + F.linear(z_NE, self.self_weight.weight, self.self_weight.bias)
         for scale_F, moment_NCF in zip((self.vector_scale, self.quadrupole_scale), moments[1:], strict=False):
             length_NF = (moment_NCF.square().sum(dim=1) + self.cusp_regularisation).sqrt()
-            a_NF = torch.addcmul(a_NF, scale_F, length_NF)
-        return a_NF
+            summed = summed + scale_F * length_NF
+        return summed
 
     def messages(self, z_NE: Tensor, geometry: Directions, graph: Graph) -> Tensor:
         """m_ij in the slot of neighbour j of atom i, (N, K, F)."""
