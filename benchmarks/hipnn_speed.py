@@ -1,7 +1,9 @@
-"""Our HIP-NN beside hippynn at its best: inference and force training, same weights, same numbers, in one run.
+"""Our HIP-NN and HIP-NN-TS beside hippynn at its best: inference and force training, same weights, same numbers.
 
     make peers && pip install qm9pack
-    OMP_NUM_THREADS=1 python benchmarks/hipnn_speed.py [--repeats 9]
+    OMP_NUM_THREADS=1 python benchmarks/hipnn_speed.py [--repeats 9] [--only "HIP-NN-TS"]
+
+With HIP-NN-TS comes a table of ours alone: HIP-NN, l = 1 and l = 2 in turns, all else equal.
 
 Batches: 64 molecules drawn from QM9, and 4 rattled fcc cells of 108 atoms of aluminium (cutoff 7.5 A). What is divided
 by what is told in benchmarks/side_by_side.py. hippynn 0.1.3 runs in every setting that it has on CPUs:
@@ -27,19 +29,33 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
-from side_by_side import ENERGIES, FORCES, TRAINED, TRAINING, WEIGHT, Setting, compare, lone_steps, ours, qm9_molecules
+from side_by_side import (
+    ENERGIES,
+    FORCES,
+    STEPS,
+    TRAINED,
+    TRAINING,
+    WEIGHT,
+    Setting,
+    compare,
+    in_turns,
+    lone_steps,
+    ours,
+    qm9_molecules,
+)
 from torch import Tensor
 
 from models.frames import Frames
 from models.networks.potentials.hipnn import HIPNN
-from models.networks.potentials.hippynn_weights import hippynn_settings, to_hippynn
+from models.networks.potentials.hipnn_ts import HIPNNTS
+from models.networks.potentials.hippynn_weights import hippynn_network, hippynn_settings, to_hippynn
 from models.training.potentials.configurations import with_neighbours
 from models.training.potentials.forces import accumulate_gradients
 from pipeline.atoms.force_training_systems import aluminium_cells
@@ -53,6 +69,10 @@ class Case:
     name: str
     data: Frames
     config: HIPNN.Config
+
+    def model(self) -> HIPNN:
+        torch.manual_seed(0)
+        return (HIPNNTS if isinstance(self.config, HIPNNTS.Config) else HIPNN)(self.config)
 
 
 def main() -> None:
@@ -68,13 +88,33 @@ def main() -> None:
         Case("Al 108, 10 features, 1 interaction", metal, HIPNN.Config(**METAL, n_features=10, n_interactions=1)),
         Case("Al 108, 60 features, 2 interactions", metal, HIPNN.Config(**METAL, n_features=60)),
     ]
+    cases += [
+        Case(f"{where}, 20 features, 2 interactions, HIP-NN-TS l = {l_max}", data, HIPNNTS.Config(**sizes, l_max=l_max))
+        for where, data, sizes in (("QM9", molecules, QM9), ("Al 108", metal, METAL))
+        for l_max in (1, 2)
+    ]
     for case in (case for case in cases if arguments.only in case.name):
-        torch.manual_seed(0)
-        model = HIPNN(case.config)
+        model = case.model()
         compare(case.name, ours(model, case.data), hippynn(case, model), arguments.repeats)
         batch = with_neighbours(case.data, case.config).batch(range(len(case.data)))
         difference = partial(accumulate_gradients, model, batch, TRAINED, method="finite_difference")
         print(f"\nOurs by finite differences, the step alone: {lone_steps({'': difference}, arguments.repeats)['']}")
+    if arguments.only in "HIP-NN-TS":
+        for name, data, sizes in (("QM9", molecules, QM9), ("Al 108", metal, METAL)):
+            beside_hipnn(name, data, sizes, arguments.repeats)
+
+
+def beside_hipnn(name: str, data: Frames, sizes: dict[str, Any], repeats: int) -> None:
+    """Print what directions cost: our steps of HIP-NN and of HIP-NN-TS, pairs kept."""
+    cases = [Case("HIP-NN", data, HIPNN.Config(**sizes))]
+    cases += [Case(f"l = {l_max}", data, HIPNNTS.Config(**sizes, l_max=l_max)) for l_max in (1, 2)]
+    settings = [replace(ours(case.model(), data)[0], name=case.name) for case in cases]
+    print(f"\n## {name}, ours with and without directions\n\n| step | HIP-NN | l = 1 | l = 2 |\n|---|---|---|---|")
+    for what in STEPS:
+        spent = in_turns(settings, what, repeats)
+        ms = [f"{1e3 * float(np.median(seconds)):.3g}" for seconds in spent.values()]
+        times = [f" ({np.median(seconds / spent['HIP-NN']):.2f})" for seconds in spent.values()]
+        print(f"| {what} | {ms[0]} | {ms[1]}{times[1]} | {ms[2]}{times[2]} |", flush=True)
 
 
 def hippynn(case: Case, model: HIPNN) -> list[Setting]:
@@ -162,7 +202,9 @@ def graph(
     options = hippynn_settings(case.config)
     encoder, padding = acquire_encoding_padding(species, species_set=options["possible_species"])
     found = search("pairs", (positions, encoder, padding, *cell), dist_hard_max=case.config.cutoff_A)
-    network = networks.Hipnn("network", (padding, found), periodic=periodic, module_kwargs=options)
+    network = getattr(networks, hippynn_network(case.config))(
+        "network", (padding, found), periodic=periodic, module_kwargs=options
+    )
     energy = targets.HEnergyNode("energy", network)
     force = physics.GradientNode("force", (energy.mol_energy, positions), sign=-1)
     copy_weights(model, network.torch_module, energy.torch_module)
@@ -195,9 +237,10 @@ def graph(
 def bare_network(case: Case, model: HIPNN) -> tuple[Energies, EnergiesAndForces, list[Tensor]]:
     """Its network and readout as modules, and all that does not depend on positions or weights kept."""
     from hippynn.layers.targets import HEnergy
-    from hippynn.networks.hipnn import Hipnn
+    from hippynn.networks import hipnn
 
-    network = Hipnn(**hippynn_settings(case.config))
+    tensors = isinstance(case.config, HIPNNTS.Config)
+    network = getattr(hipnn, hippynn_network(case.config))(**hippynn_settings(case.config))
     readout = HEnergy(network.feature_sizes)
     copy_weights(model, network, readout)
     labelled = with_neighbours(case.data, case.config).batch(range(len(case.data)))
@@ -214,8 +257,9 @@ def bare_network(case: Case, model: HIPNN) -> tuple[Energies, EnergiesAndForces,
 
     def energies(place: Tensor) -> Tensor:
         atoms = place.view(-1, 3)[real]
-        distances = (atoms[second] - atoms[first] + offsets).norm(dim=1)
-        return readout(network(one_hot, first, second, distances), near.config_N, near.n_configs)[0]
+        apart = atoms[second] - atoms[first] + offsets
+        geometry = (apart.norm(dim=1), apart) if tensors else (apart.norm(dim=1),)
+        return readout(network(one_hot, first, second, *geometry), near.config_N, near.n_configs)[0]
 
     def energies_and_forces(place: Tensor) -> tuple[Tensor, Tensor]:
         found = energies(place)

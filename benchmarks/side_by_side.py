@@ -35,11 +35,13 @@ from stores.importers.qm9 import find_tables, read_qm9
 __all__ = [
     "ENERGIES",
     "FORCES",
+    "STEPS",
     "TRAINED",
     "TRAINING",
     "WEIGHT",
     "Setting",
     "compare",
+    "in_turns",
     "lone_steps",
     "ours",
     "qm9_molecules",

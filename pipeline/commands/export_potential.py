@@ -1,4 +1,4 @@
-"""Write a trained HIP-NN so that hippynn, and LAMMPS through it, can use it.
+"""Write a trained HIP-NN or HIP-NN-TS so that hippynn, and LAMMPS through it, can use it.
 
 latentlaw export-potential MODEL_DIR --format hippynn --out DIR
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from models.networks.potentials.ensemble import Ensemble, about_potential, load_potential
 from models.networks.potentials.hipnn import HIPNN
-from models.networks.potentials.hippynn_weights import hippynn_settings, to_hippynn
+from models.networks.potentials.hippynn_weights import hippynn_network, hippynn_settings, to_hippynn
 from pipeline.commands.options.potentials import ExportOptions
 from stores.building import building
 
@@ -40,6 +40,7 @@ def main(options: ExportOptions) -> None:
             folder.mkdir(parents=True)
             np.savez(folder / "hippynn.npz", **{name: t.numpy() for name, t in to_hippynn(member).items()})  # type: ignore[arg-type]
             description = {
+                "network": hippynn_network(member.config),
                 "module_kwargs": hippynn_settings(member.config),
                 "species": list(member.config.species),
                 "units": UNITS,
@@ -57,7 +58,7 @@ def _hipnn(ensemble: Ensemble, folder: Path) -> list[HIPNN]:
     if len(found) < len(ensemble.members):
         name = type(ensemble.members[0]).__name__
         raise ValueError(
-            f"{folder}: found a {name}, expected HIP-NN, the only network that hippynn has; for other programs use "
+            f"{folder}: found a {name}, expected HIP-NN or HIP-NN-TS, which hippynn has too; for other programs use "
             "models.networks.potentials.calculator.PotentialCalculator through ASE"
         )
     return found

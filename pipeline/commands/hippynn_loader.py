@@ -23,14 +23,15 @@ __all__ = ["energy_node"]
 def energy_node(member: Path | str, dtype: torch.dtype = torch.float64) -> Any:  # noqa: ANN401 - a node of hippynn
     """The energy [eV] as a node of hippynn for open and periodic systems whose pairs its interfaces bring."""
     graphs = import_module("hippynn.graphs")
-    settings = json.loads((Path(member) / "hippynn.json").read_text())["module_kwargs"]
+    about = json.loads((Path(member) / "hippynn.json").read_text())
+    kind = getattr(graphs.networks, about.get("network", "Hipnn"))  # exports made before HIP-NN-TS do not say
     weights = {name: torch.from_numpy(array) for name, array in np.load(Path(member) / "hippynn.npz").items()}
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
         species = graphs.inputs.SpeciesNode(db_name="Z")
         positions = graphs.inputs.PositionsNode(db_name="R")
-        network = graphs.networks.Hipnn("HIPNN", (species, positions), module_kwargs=settings)
+        network = kind("HIPNN", (species, positions), module_kwargs=about["module_kwargs"])
         energy = graphs.targets.HEnergyNode("HEnergy", network, db_name="E")
     finally:
         torch.set_default_dtype(before)
@@ -64,7 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="An exported HIP-NN in hippynn.")
+    parser = argparse.ArgumentParser(description="An exported HIP-NN or HIP-NN-TS in hippynn.")
     parser.add_argument("member", type=Path, metavar="MEMBER", help="folder with hippynn.npz and hippynn.json")
     parser.add_argument(
         "--check", type=Path, metavar="FILE.xyz", help="frames whose energies [eV] are printed (default: none)"

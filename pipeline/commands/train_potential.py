@@ -43,7 +43,6 @@ __all__ = ["main", "train"]
 
 SCRATCH = Path(".cache/potential")
 N_VALIDATIONS = 40
-FEATURES = 20
 FILES = ("pipeline/atoms/baseline_labels.py", "pipeline/atoms/fine_tuning.py")
 METALS = {3, 4, 11, 12, 13, 19, 20, *range(21, 32), 37, 38, *range(39, 51), 55, 56, *range(57, 84)}
 
@@ -167,7 +166,7 @@ def _network(options: TrainOptions, data: TrainingData, source: Source | None) -
         config = replace(source.config, reference_energies_eV=data.reference_energies_eV)
         return config, source.ensemble.info.get("network", {})
     metal = set(data.species) <= METALS
-    network = options.architecture().suited(metal=metal, cutoff_A=options.cutoff, width=options.features or FEATURES)
+    network = options.network(metal=metal)
     return network.config(data.species, data.reference_energies_eV, data.energy_scale_eV), asdict(network)
 
 

@@ -60,7 +60,8 @@ def evaluate_in_chunks(
     sums = [_Sums(system) for _ in ensemble.members]
     done = 0
     for core_N in _cores(system, np.arange(len(numbers)), chunk_atoms):
-        chunk = _chunk(system, core_N, ensemble.cutoff_A, n_layers(ensemble))
+        all_slots = ensemble.members[0].reads_slots_of_neighbours
+        chunk = _chunk(system, core_N, ensemble.cutoff_A, n_layers(ensemble), all_slots=all_slots)
         graph, vectors_H3 = collate([chunk.configuration], dtype)
         graph = _with_loose_ends(graph, chunk.felt_A)
         for member, total in zip(ensemble.members, sums, strict=True):
@@ -98,7 +99,7 @@ class _System:
 class _Chunk:
     configuration: Configuration
     parent_A: Tensor  # atom of the system
-    felt_A: Tensor  # False for the outermost atoms, which are only looked at and have no slots of their own
+    felt_A: Tensor  # False for the outermost atoms, which are only looked at and have no slots unless these are read
     n_core: int
 
 
@@ -192,7 +193,7 @@ def _cores(system: _System, atoms_N: Indices, chunk_atoms: int) -> Iterator[Indi
     yield from _cores(system, np.sort(atoms_N[order[len(atoms_N) // 2 :]]), chunk_atoms)
 
 
-def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _Chunk:
+def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int, *, all_slots: bool) -> _Chunk:
     parent, position = _with_halo(system, core_N)
     first, second = _pairs(position, cutoff_A)
     felt = np.zeros(len(parent), dtype=bool)
@@ -209,7 +210,7 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int) -> _C
     first, second = renumbered[first], renumbered[second]
     check_distances(position[second] - position[first], parent[first], parent[second])
     slot_pair, slot_atom, slot_sign = slots(first, second, len(parent))
-    felt = felt[needed]
+    felt = felt[needed] | all_slots
     slot_sign[~felt] = 0
     near = Neighbours(
         first=first,

@@ -59,7 +59,7 @@ __all__ = [
 
 SPREADS = ("energy_eV_atom", "force_mean_eV_A", "force_max_eV_A")  # standard deviations over members, of one frame
 ABOUT = "potential.json"
-TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|ani --out MODEL_DIR"
+TRAIN = "train it: latentlaw train-potential --store PATH --model hipnn|hipnn_ts|ani --out MODEL_DIR"
 
 
 @dataclass(frozen=True, kw_only=True)

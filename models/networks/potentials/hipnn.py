@@ -36,7 +36,7 @@ from models.networks.potentials.neighbour_sums import environment_sum
 from models.networks.potentials.potential import POTENTIALS, ArchitectureSettings, PotentialNetwork
 from models.settings import settings
 
-__all__ = ["HIPNN", "HIPNNParams"]
+__all__ = ["HIPNN", "HIPNNParams", "Interaction"]
 
 HIGHER_TERMS = 1e-2  # start of the readouts of E^1, E^2 ..., relative to the usual one: the hierarchy begins ordered
 
@@ -99,7 +99,12 @@ class HIPNN(PotentialNetwork):
             object.__setattr__(self, "species", tuple(self.species))
             reference = tuple(self.reference_energies_eV) or (0.0,) * len(self.species)
             object.__setattr__(self, "reference_energies_eV", reference)
-            problems = []
+            if problems := self.problems():
+                raise ValueError(f"{type(self).__qualname__}: " + "; ".join(problems))
+
+        def problems(self) -> list[str]:
+            """What is wrong with the values, one sentence each."""
+            problems, reference = [], self.reference_energies_eV
             if not self.species or len(set(self.species)) != len(self.species) or min(self.species) < 1:
                 problems.append(f"species: found {self.species}, expected distinct atomic numbers")
             if len(reference) != len(self.species):
@@ -113,13 +118,15 @@ class HIPNN(PotentialNetwork):
                     problems.append(f"{name}: found {getattr(self, name)}, expected at least 1")
             if self.n_onsite < 0 or not self.energy_scale_eV > 0:
                 problems.append("expected n_onsite >= 0 and energy_scale_eV > 0")
-            if problems:
-                raise ValueError("HIPNN.Config: " + "; ".join(problems))
+            return problems
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         widths = [len(config.species)] + [config.n_features] * config.n_interactions
-        self.blocks = nn.ModuleList(Block(n_in, n_out, config) for n_in, n_out in itertools.pairwise(widths))
+        self.blocks = nn.ModuleList(
+            Block(self.interaction(n_in, n_out, config), n_in, n_out, config.n_onsite)
+            for n_in, n_out in itertools.pairwise(widths)
+        )
         readouts = [nn.Linear(width, 1, bias=term > 0) for term, width in enumerate(widths)]
         self.readouts = nn.ModuleList(readouts)
         with torch.no_grad():
@@ -127,6 +134,14 @@ class HIPNN(PotentialNetwork):
             for term, readout in enumerate(readouts[1:]):
                 readout.weight.mul_(HIGHER_TERMS**term)
                 readout.bias.zero_()
+
+    def interaction(self, n_in: int, n_out: int, config: Any) -> nn.Module:  # noqa: ANN401 - the Config
+        """A layer that takes features, what `geometry` gives, and the graph."""
+        return Interaction(n_in, n_out, config)
+
+    def geometry(self, graph: Graph, vectors_H3: Tensor) -> Any:  # noqa: ANN401 - what its interactions take
+        """What the interaction layers know of the pairs: distances (H,) [A]."""
+        return vectors_H3.square().sum(dim=1).sqrt()
 
     def energy_terms(self, graph: Graph, vectors_H3: Tensor) -> Tensor:
         """Terms E^0 .. of every atom, without reference energies, (N, T) [eV]."""
@@ -137,11 +152,11 @@ class HIPNN(PotentialNetwork):
 
     def features(self, graph: Graph, vectors_H3: Tensor) -> list[Tensor]:
         """Features of the atoms before the first block and after each, (N, n_species), (N, F), ..."""
-        distance_H = vectors_H3.square().sum(dim=1).sqrt()
+        geometry = self.geometry(graph, vectors_H3)
         z = F.one_hot(self.species_N(graph), len(self.config.species)).to(vectors_H3.dtype)
         found = [z]
         for block in self.blocks:
-            z = block(z, distance_H, graph)
+            z = block(z, geometry, graph)
             found.append(z)
         return found
 
@@ -149,19 +164,19 @@ class HIPNN(PotentialNetwork):
 class Block(nn.Module):
     """One interaction layer, then the on-site layers."""
 
-    def __init__(self, n_in: int, n_out: int, config: HIPNN.Config) -> None:
+    def __init__(self, interaction: nn.Module, n_in: int, n_out: int, n_onsite: int) -> None:
         super().__init__()
-        self.interaction = Interaction(n_in, n_out, config)
+        self.interaction = interaction
         self.interaction_residual = Residual(n_in, n_out)
-        onsite = [nn.Linear(n_out, n_out) for _ in range(config.n_onsite)]
+        onsite = [nn.Linear(n_out, n_out) for _ in range(n_onsite)]
         self.onsite = nn.ModuleList(onsite)
-        self.onsite_residual = nn.ModuleList(Residual(n_out, n_out) for _ in range(config.n_onsite))
+        self.onsite_residual = nn.ModuleList(Residual(n_out, n_out) for _ in range(n_onsite))
         for layer in onsite:
             nn.init.xavier_normal_(layer.weight)
 
-    def forward(self, z_NE: Tensor, distance_H: Tensor, graph: Graph) -> Tensor:
+    def forward(self, z_NE: Tensor, geometry: Any, graph: Graph) -> Tensor:  # noqa: ANN401 - of HIPNN.geometry
         """Features of the block, (N, F)."""
-        z_NF: Tensor = self.interaction_residual(self.interaction(z_NE, distance_H, graph), z_NE)
+        z_NF: Tensor = self.interaction_residual(self.interaction(z_NE, geometry, graph), z_NE)
         for layer, residual in zip(self.onsite, self.onsite_residual, strict=True):
             z_NF = residual(layer(z_NF), z_NF)
         return z_NF

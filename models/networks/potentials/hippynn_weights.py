@@ -1,4 +1,4 @@
-"""The weights of HIP-NN under the names and shapes of hippynn (LANL's own code), and back.
+"""The weights of HIP-NN and HIP-NN-TS under the names and shapes of hippynn (LANL's own code), and back.
 
 Both hold the same function (tests compare numbers), so that a potential trained here runs where hippynn runs, and one
 trained there is read here:
@@ -7,12 +7,14 @@ trained there is read here:
     blocks.b.0.base_layer.int_weights (S, F, E)     blocks.b.interaction.weight, rows (E, S)
     blocks.b.0.base_layer.sensitivity.mu, .sigma    blocks.b.interaction.sensitivity.mu_A, .sigma_A
     blocks.b.0.base_layer.selfint                   blocks.b.interaction.self_weight
+    blocks.b.0.base_layer.vecscales, .quadscales    blocks.b.interaction.vector_scale, .quadrupole_scale
     blocks.b.0.res_layer, .adjust_layer             blocks.b.interaction_residual.residual, .adjust
     blocks.b.(l + 1).base_layer, .res_layer         blocks.b.onsite.l, blocks.b.onsite_residual.l.residual
     layers.t (of HEnergy, prefix "energy.")         readouts.t times energy_scale_eV
 
-Reference energies become part of the first readout, whose inputs are the elements. Suffixes: S sensitivities, F
-features, E features in front of a layer.
+HIP-NN-TS is there HipnnVec (l_max = 1) and HipnnQuad (l_max = 2), whose cusp_reg is a setting that its state repeats as
+blocks.b.0.base_layer._extra_state. Reference energies become part of the first readout, whose inputs are the elements.
+Suffixes: S sensitivities, F features, E features in front of a layer.
 """
 
 from collections.abc import Mapping
@@ -22,12 +24,23 @@ import torch
 from torch import Tensor
 
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 
-__all__ = ["from_hippynn", "hippynn_settings", "to_hippynn"]
+__all__ = ["from_hippynn", "hippynn_network", "hippynn_settings", "to_hippynn"]
+
+CUSP = "._extra_state"
+
+
+def hippynn_network(config: HIPNN.Config) -> str:
+    """Name of hippynn's class, of the module and of the node, for the same architecture."""
+    if not isinstance(config, HIPNNTS.Config):
+        return "Hipnn"
+    return {1: "HipnnVec", 2: "HipnnQuad"}[config.l_max]
 
 
 def hippynn_settings(config: HIPNN.Config) -> dict[str, Any]:
-    """Arguments of hippynn's Hipnn node (`module_kwargs`) for the same architecture."""
+    """Arguments of that class (`module_kwargs` of the node) for the same architecture."""
+    tensors = {"cusp_reg": config.cusp_regularisation} if isinstance(config, HIPNNTS.Config) else {}
     return {
         "possible_species": [0, *config.species],
         "n_features": config.n_features,
@@ -39,6 +52,7 @@ def hippynn_settings(config: HIPNN.Config) -> dict[str, Any]:
         "n_atom_layers": config.n_onsite,
         "sensitivity_type": "inverse",
         "resnet": True,
+        **tensors,
     }
 
 
@@ -62,12 +76,12 @@ def to_hippynn(model: HIPNN) -> dict[str, Tensor]:
     return state
 
 
-def from_hippynn(state: Mapping[str, Tensor], config: HIPNN.Config) -> HIPNN:
-    """The network of `config` with hippynn's weights, energies as they were there; float64.
+def from_hippynn(state: Mapping[str, Any], config: HIPNN.Config) -> HIPNN:
+    """The network of `config` (HIPNNTS for one of its own) with hippynn's weights, energies as there; float64.
 
     Reference energies of `config` are taken out of the first readout. Raises ValueError where names or shapes differ.
     """
-    model = HIPNN(config).double()
+    model = (HIPNNTS if isinstance(config, HIPNNTS.Config) else HIPNN)(config).double()
     tensors = model.state_dict()
     reference = torch.tensor(config.reference_energies_eV, dtype=torch.float64)
     problems = []
@@ -87,12 +101,19 @@ def from_hippynn(state: Mapping[str, Tensor], config: HIPNN.Config) -> HIPNN:
             problems.append(f"{theirs}: found shape {tuple(state[theirs].shape)}, which does not fit {ours}")
         else:
             tensors[ours] = tensor
-    if unknown := sorted(state.keys() - {theirs for theirs, _ in _names(config)}):
+    cusps = {name: float(state[name]["cusp_reg"]) for name in state if name.endswith(CUSP)}
+    problems += _other_cusps(cusps, config)
+    if unknown := sorted(state.keys() - {theirs for theirs, _ in _names(config)} - cusps.keys()):
         problems.append(f"found {', '.join(unknown)}, which this architecture does not have")
     if problems:
         raise ValueError("hippynn weights: " + "; ".join(problems) + "; give the settings that they were made with")
     model.load_state_dict(tensors)
     return model.eval()
+
+
+def _other_cusps(cusps: Mapping[str, float], config: HIPNN.Config) -> list[str]:
+    expected = config.cusp_regularisation if isinstance(config, HIPNNTS.Config) else None
+    return [f"{name}: found cusp_reg {c}, expected {expected}" for name, c in cusps.items() if c != expected]
 
 
 def _names(config: HIPNN.Config) -> list[tuple[str, str]]:
@@ -105,6 +126,9 @@ def _names(config: HIPNN.Config) -> list[tuple[str, str]]:
             (f"{first}.base_layer.sensitivity.mu", f"{ours}.sensitivity.mu_A"),
             (f"{first}.base_layer.sensitivity.sigma", f"{ours}.sensitivity.sigma_A"),
         ]
+        if isinstance(config, HIPNNTS.Config):
+            scales = [("vecscales", "vector_scale"), ("quadscales", "quadrupole_scale")][: config.l_max]
+            names += [(f"{first}.base_layer.{their}", f"{ours}.{our}") for their, our in scales]
         names += _both(f"{first}.base_layer.selfint", f"{ours}.self_weight")
         names += _both(f"{first}.res_layer", f"{block}.interaction_residual.residual")
         if (len(config.species) if b == 0 else config.n_features) != config.n_features:

@@ -69,6 +69,7 @@ class PotentialNetwork(nn.Module, ABC):
     """Contract of a potential: subclasses take `config` and give `energy_terms`."""
 
     Config: type[Any]
+    reads_slots_of_neighbours: ClassVar[bool] = False  # or only those of the atom itself: models...chunked
     species_index: Tensor  # by atomic number; -1: unknown
     reference_S: Tensor
 

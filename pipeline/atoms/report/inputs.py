@@ -30,7 +30,7 @@ from stores.zarr_store import open_store
 
 __all__ = ["MODELS", "AluminiumInputs", "AtomsInputs", "LabelCounts", "read_aluminium", "read_atoms"]
 
-MODELS = {"hipnn": "HIP\u2011NN", "ani": "ANI"}  # with a hyphen that does not break
+MODELS = {"hipnn": "HIP\u2011NN", "hipnn_ts": "HIP\u2011NN\u2011TS", "ani": "ANI"}  # with a hyphen that does not break
 LABELLED = ("molecules", "aluminium")
 ACTIVE_STORE = "data/aluminium_active.zarr"
 ATOMS_PARAMS = (*LABELLED, "potential", "force_training", "hierarchy")

@@ -1,7 +1,8 @@
 """What the commands about interatomic potentials are asked: train, predict, export, benchmark."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchmarkOptions", "ExportOptions", "PredictOptions", "TrainOptions"]
 
+FEATURES = 20
 FINE_TUNING = 0.1  # of the learning rate from scratch: a large one would forget the source
 EXAMPLE = """such as '{"method": "GFN1-xTB"}'"""
 ModelFolder = Annotated[Path, Option("folder with potential.json", argument=True, metavar="MODEL_DIR", read=True)]
@@ -40,6 +42,7 @@ class TrainOptions(Options):
     latentlaw train-potential --store data/molecules.zarr --model hipnn --out runs/mine --members 4
     latentlaw train-potential --store qm9.zarr --model hipnn --out runs/qm9 --force-weight 0 --minutes 60
     latentlaw train-potential --store a.zarr --model ani --out runs/a --test-fraction 0 --test-store b.zarr
+    latentlaw train-potential --store a.zarr --model hipnn_ts --setting l_max=2 --out runs/quadrupoles
     latentlaw train-potential --store a.zarr --model hipnn --out runs/a --baseline tblite.ase:TBLite
         --baseline-args '{"method": "GFN1-xTB"}'
     latentlaw train-potential --store b.zarr --from runs/a --out runs/b --epochs 20
@@ -51,7 +54,7 @@ class TrainOptions(Options):
     model: Annotated[
         str | None,
         Option(
-            "the network: hipnn, ani",
+            "the network: hipnn, hipnn_ts (which feels directions), ani",
             metavar="NAME",
             names="models.networks.potentials.potential:POTENTIALS",
             unset="that of --from",
@@ -82,7 +85,8 @@ class TrainOptions(Options):
     ] = None
     batch_size: Annotated[int, Option("configurations in a step", low=1)] = 4
     learning_rate: Annotated[
-        float | None, Option("largest one", above=0, unset="0.01 of hipnn, else 0.003; a tenth with --from")
+        float | None,
+        Option("largest one", above=0, unset="0.01 of hipnn and hipnn_ts, else 0.003; a tenth with --from"),
     ] = None
     schedule: Annotated[Literal["one_cycle", "plateau"], Option("plateau: HIP-NN's, open-ended")] = "one_cycle"
     max_batch_size: Annotated[int, Option("of plateau, in configurations", low=1)] = 128
@@ -106,12 +110,16 @@ class TrainOptions(Options):
             "largest distance of neighbours",
             unit="A",
             above=0,
-            unset="5.5 of hipnn, 5.2 of ani; of metals 7",
+            unset="5.5 of hipnn and hipnn_ts, 5.2 of ani; of metals 7",
         ),
     ] = None
     features: Annotated[
         int | None, Option("width, of networks that have one, such as hipnn", low=1, unset="20, or that of --from")
     ] = None
+    setting: Annotated[
+        list[str],
+        Option("another one of the network, such as l_max=2 of hipnn_ts", metavar="NAME=VALUE", unset="what suits"),
+    ] = field(default_factory=list)
     split: Annotated[Literal["group", "frame"], Option("frame: every configuration by itself")] = "group"
     validation_fraction: Annotated[float, Option("of the groups", above=0, below=1)] = 0.1
     test_fraction: Annotated[float, Option("of the groups", low=0, below=1)] = 0.1
@@ -136,12 +144,15 @@ class TrainOptions(Options):
         else:
             try:
                 found += message_of(self.settings)
+                found += message_of(lambda: self.network(metal=False)) if self.source is None else []
             except FileNotFoundError as error:  # of --from
                 found.append(f"--from: {error}")
         if self.baseline is not None and self.source is not None:
             found.append("--baseline: found one beside --from, expected none: the baseline is that of the source")
         if self.baseline is None and self.baseline_args != "{}":
             found.append("--baseline-args: found some without --baseline, expected it; name the calculator")
+        if self.setting and self.source is not None:
+            found.append(f"--setting: found {self.setting[0]} beside --from, expected none: the network is its own")
         if self.refit_references and self.source is None:
             found.append("--refit-references: found it without --from, expected a source; from scratch all are fitted")
         return found
@@ -179,6 +190,12 @@ class TrainOptions(Options):
         assert kind is not None and issubclass(kind, ArchitectureSettings)
         return kind
 
+    def network(self, *, metal: bool) -> "ArchitectureSettings":
+        """What suits the data, and what --setting states."""
+        width = FEATURES if self.features is None else self.features
+        suited = self.architecture().suited(metal=metal, cutoff_A=self.cutoff, width=width)
+        return _with_settings(suited, self.setting)
+
     def potential_loss(self) -> "PotentialLoss":
         from models.training.potentials.potential_loss import PotentialLoss
 
@@ -214,6 +231,30 @@ class TrainOptions(Options):
         )
 
 
+def _with_settings(suited: "ArchitectureSettings", stated: Sequence[str]) -> "ArchitectureSettings":
+    """`suited` with the values of NAME=VALUE words, which are read as JSON or else as text."""
+    if not stated:
+        return suited
+    from pydantic import TypeAdapter, ValidationError
+
+    from models.setting_problems import setting_problems
+
+    given, kind = asdict(suited), type(suited)
+    for word in stated:
+        name, equals, text = word.partition("=")
+        if not equals or name not in given:
+            raise ValueError(f"--setting: found {word!r}, expected NAME=VALUE with one of the names {', '.join(given)}")
+        try:
+            given[name] = json.loads(text)
+        except json.JSONDecodeError:
+            given[name] = text
+    try:
+        made: ArchitectureSettings = TypeAdapter(kind).validate_json(json.dumps(given))
+    except ValidationError as error:
+        raise ValueError("--setting: " + "; ".join(setting_problems(kind, given, error))) from None
+    return made
+
+
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(Options):
     """Energies and forces of the frames of a file.
@@ -245,7 +286,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Options):
-    """Write a trained HIP-NN for hippynn and LAMMPS."""
+    """Write a trained HIP-NN or HIP-NN-TS for hippynn and LAMMPS."""
 
     model: ModelFolder
     format: Annotated[Literal["hippynn"], Option("of the other program")]

@@ -8,6 +8,7 @@ from models.networks.potentials.ensemble import load_potential
 from models.training.potentials.potential_settings import epochs_of_steps, whole_validations
 from pipeline.atoms import potential_training
 from pipeline.commands import train_potential
+from pipeline.runtime.stage import OptionsError
 from tests.pipeline.atoms.atom_stores import write_clusters
 from tests.pipeline.commands.running import run as run_command
 
@@ -61,12 +62,27 @@ def test_a_trained_folder_predicts_and_tells_what_it_is(workplace, monkeypatch, 
     assert not (workplace / ".cache" / "potential").exists() or not list((workplace / ".cache" / "potential").iterdir())
 
 
-@pytest.mark.parametrize("model", ["hipnn", "ani"])
-def test_both_networks_train_on_mixed_boundaries_with_stress(workplace, monkeypatch, model):
+@pytest.mark.parametrize("model", ["hipnn", "hipnn_ts", "ani"])
+def test_all_networks_train_on_mixed_boundaries_with_stress(workplace, monkeypatch, model):
     write_clusters(workplace / "a.zarr", 24, stress=True)
     options = ["--model", model, "--stress-weight", 1, "--epochs", 1, "--cutoff", 4, "--features", 4]
     run("--store", "a.zarr", "--out", "mine", *options)
     assert all(bool(torch.isfinite(member).all()) for member in weights("mine"))
+
+
+def test_settings_of_a_network_can_be_stated(workplace):
+    write_clusters(workplace / "a.zarr", 24)
+    words = ["--store", "a.zarr", "--epochs", 1, "--features", 4, "--cutoff", 4]
+    run(*words, "--out", "mine", "--model", "hipnn_ts", "--setting", "l_max=2", "n_sensitivities=5")
+    (member,) = load_potential("mine").members
+    assert (member.config.l_max, member.config.n_sensitivities, member.config.n_features) == (2, 5, 4)
+    for stated, message in {
+        "l_max=3": r"--setting: l_max: found 3",
+        "l_max": r"--setting: found 'l_max', expected NAME=VALUE",
+        "width=3": r"--setting: found 'width=3', expected NAME=VALUE with one of the names cutoff_A",
+    }.items():
+        with pytest.raises(OptionsError, match=message):
+            run(*words, "--out", "other", "--model", "hipnn_ts", "--setting", stated)
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from models.networks.potentials.batched_dynamics import (
 from models.networks.potentials.ensemble import SPREADS, Ensemble
 from models.networks.potentials.graph import Graph
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 from models.networks.potentials.mean_force import mean_forces
 from models.networks.potentials.potential import PotentialNetwork
 from models.physics.atoms.baoab import BOLTZMANN_EV_K
@@ -101,21 +102,29 @@ def ani_ensemble(n_members: int = 2) -> Ensemble:
     return Ensemble([ANI(config) for _ in range(n_members)]).to(dtype=torch.float64)
 
 
+HIPNN_SIZES = {
+    "species": (13,),
+    "cutoff_A": 5.0,
+    "reference_energies_eV": (0.0,),
+    "energy_scale_eV": 0.5,
+    "soft_min_A": 1.25,
+    "soft_max_A": 4.5,
+    "n_features": 4,
+    "n_sensitivities": 6,
+    "n_interactions": 1,
+    "n_onsite": 1,
+}
+
+
 def hipnn_ensemble() -> Ensemble:
     torch.manual_seed(3)
-    config = HIPNN.Config(
-        species=(13,),
-        cutoff_A=5.0,
-        reference_energies_eV=(0.0,),
-        energy_scale_eV=0.5,
-        soft_min_A=1.25,
-        soft_max_A=4.5,
-        n_features=4,
-        n_sensitivities=6,
-        n_interactions=1,
-        n_onsite=1,
-    )
-    return Ensemble([HIPNN(config) for _ in range(2)]).to(dtype=torch.float64)
+    return Ensemble([HIPNN(HIPNN.Config(**HIPNN_SIZES)) for _ in range(2)]).to(dtype=torch.float64)
+
+
+def hipnn_ts_ensemble() -> Ensemble:
+    torch.manual_seed(3)
+    config = HIPNNTS.Config(**HIPNN_SIZES, l_max=2)
+    return Ensemble([HIPNNTS(config) for _ in range(2)]).to(dtype=torch.float64)
 
 
 def total_energies(ended: Trajectories) -> np.ndarray:
@@ -151,7 +160,7 @@ def test_without_friction_the_energy_error_falls_with_the_square_of_the_time_ste
     assert error(2.0) < 1e-2
 
 
-@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble])
+@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble, hipnn_ts_ensemble])
 def test_a_trajectory_does_not_depend_on_the_others_of_its_batch(make):
     dynamics = Dynamics(n_steps=40, check_every=10)
     ensemble = make()
@@ -169,7 +178,7 @@ def test_a_kept_list_of_neighbours_is_as_good_as_a_new_one_in_every_step():
     np.testing.assert_allclose(kept.frames.positions_A, fresh.frames.positions_A, atol=1e-9)
 
 
-@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble])
+@pytest.mark.parametrize("make", [ani_ensemble, hipnn_ensemble, hipnn_ts_ensemble])
 def test_the_mean_force_is_the_mean_of_the_members_forces(make):
     from models.networks.potentials.graph import Configuration, collate
     from models.networks.potentials.neighbours import find_neighbours

@@ -11,6 +11,7 @@ from ase.optimize import BFGS
 from models.networks.potentials.calculator import PotentialCalculator
 from models.networks.potentials.ensemble import Ensemble, save_potential
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 from tests.models.networks.potentials.morse import known_to_folders, morse_members
 
 
@@ -28,10 +29,20 @@ def hipnn_members(n_members):
     return members
 
 
+def tensor_members(n_members):
+    members = []
+    for l_max in range(1, n_members + 1):
+        torch.manual_seed(l_max)
+        config = HIPNNTS.Config(species=(1, 6, 8, 13), n_features=6, n_sensitivities=6, cutoff_A=5.0, l_max=l_max)
+        members.append(HIPNNTS(config).double())
+    return members
+
+
 def slab():
     return rattled(ase.build.fcc111("Al", (2, 2, 2), vacuum=None))
 
 
+IDS = ["morse", "hipnn", "hipnn_ts"]
 SYSTEMS = {
     "molecule": lambda: rattled(ase.build.molecule("CH3CH2OH")),
     "cell smaller than the cutoff": lambda: rattled(ase.build.bulk("Al", cubic=True)),
@@ -40,7 +51,7 @@ SYSTEMS = {
 }
 
 
-@pytest.mark.parametrize("members", [morse_members(2), hipnn_members(2)], ids=["morse", "hipnn"])
+@pytest.mark.parametrize("members", [morse_members(2), hipnn_members(2), tensor_members(2)], ids=IDS)
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_forces_are_the_slope_of_the_energy_under_any_boundary(system, members):
     atoms = SYSTEMS[system]()
@@ -64,7 +75,7 @@ def test_the_cell_relaxes_until_no_stress_is_left():
     assert np.abs(atoms.get_stress()).max() < 1e-4
 
 
-@pytest.mark.parametrize("members", [morse_members(1), hipnn_members(1)], ids=["morse", "hipnn"])
+@pytest.mark.parametrize("members", [morse_members(1), hipnn_members(1), tensor_members(1)], ids=IDS)
 def test_a_skin_changes_no_result_and_saves_searches(members):
     atoms = rattled(ase.build.bulk("Al", cubic=True) * (2, 2, 2), 0.1)
     kept, fresh = (PotentialCalculator(Ensemble(members), skin_A=skin) for skin in (0.5, 0.0))

@@ -7,15 +7,28 @@ from models.networks.potentials.ani import ANI
 from models.networks.potentials.chunked import evaluate_in_chunks, n_layers
 from models.networks.potentials.ensemble import Ensemble
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 from tests.models.networks.potentials.morse import batch, morse_members
 
 SPECIES = (1, 6, 8, 13)
 REFERENCE = (-13.0, -1030.0, -2040.0, -540.0)
 
 
+SIZES = {"n_features": 4, "n_sensitivities": 5, "n_onsite": 1, "cutoff_A": 4.5, "soft_max_A": 4.0}
+SIZES |= {"species": SPECIES, "reference_energies_eV": REFERENCE}
+
+
 def hipnn(n_interactions):
-    sizes = {"n_features": 4, "n_sensitivities": 5, "n_onsite": 1, "cutoff_A": 4.5, "soft_max_A": 4.0}
-    return HIPNN(HIPNN.Config(species=SPECIES, n_interactions=n_interactions, reference_energies_eV=REFERENCE, **sizes))
+    return HIPNN(HIPNN.Config(n_interactions=n_interactions, **SIZES))
+
+
+def hipnn_ts(n_interactions, l_max):
+    """With readouts of usual size: fresh ones would hide errors of the later terms."""
+    torch.manual_seed(0)
+    model = HIPNNTS(HIPNNTS.Config(n_interactions=n_interactions, l_max=l_max, **SIZES)).double()
+    for readout in model.readouts:
+        torch.nn.init.normal_(readout.weight)
+    return model
 
 
 MODELS = {
@@ -24,6 +37,9 @@ MODELS = {
     "hipnn, one layer": lambda: [hipnn(1).double()],
     "hipnn, two layers": lambda: [hipnn(2).double()],
     "hipnn, three layers": lambda: [hipnn(3).double()],
+    "hipnn_ts, one layer": lambda: [hipnn_ts(1, 2)],
+    "hipnn_ts, two layers": lambda: [hipnn_ts(2, 1)],
+    "hipnn_ts, three layers": lambda: [hipnn_ts(3, 2)],
 }
 
 

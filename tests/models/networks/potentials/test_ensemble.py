@@ -7,6 +7,7 @@ import torch
 
 from models.networks.potentials.ensemble import ABOUT, Ensemble, load_potential, save_potential
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 from models.networks.potentials.potential import evaluate
 from tests.models.networks.potentials.morse import Morse, batch, known_to_folders, morse_members
 
@@ -101,10 +102,14 @@ def test_fewer_members_saved_over_more_are_loaded(named, tmp_path):
     assert len(load_potential(tmp_path).members) == 1
 
 
-def test_hipnn_folders_load_by_name(tmp_path):
-    member = HIPNN(HIPNN.Config(species=(1, 8), n_features=4, n_sensitivities=4))
+@pytest.mark.parametrize(("kind", "name"), [(HIPNN, "hipnn"), (HIPNNTS, "hipnn_ts")])
+def test_hipnn_folders_load_by_name(tmp_path, kind, name):
+    member = kind(kind.Config(species=(1, 8), n_features=4, n_sensitivities=4)).double()
     save_potential(tmp_path, [member], {})
-    assert isinstance(load_potential(tmp_path).members[0], HIPNN)
+    (again,) = load_potential(tmp_path).members
+    assert type(again) is kind and json.loads((tmp_path / ABOUT).read_text())["model"] == name
+    for key, value in member.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value)
 
 
 def test_all_that_is_missing_is_named_with_the_cure(named, tmp_path):

@@ -6,6 +6,7 @@ import torch
 
 from models.networks.potentials.ani import ANI
 from models.networks.potentials.hipnn import HIPNN
+from models.networks.potentials.hipnn_ts import HIPNNTS
 from models.networks.potentials.potential import PotentialNetwork
 from models.training.potentials.forces import accumulate_gradients, step_sizes
 from models.training.potentials.labelled import Labelled
@@ -17,10 +18,25 @@ FORCES_ONLY = PotentialLoss(energy=0.0, forces=1.0)
 ALL = PotentialLoss(energy=1.0, forces=0.5, stress=0.3, hierarchicality=0.1)
 
 
+SIZES = {"species": SPECIES, "cutoff_A": 4.5, "soft_max_A": 4.0, "n_features": 8, "n_sensitivities": 6, "n_onsite": 1}
+
+
 def hipnn() -> HIPNN:
     torch.manual_seed(0)
-    config = HIPNN.Config(species=SPECIES, cutoff_A=4.5, soft_max_A=4.0, n_features=8, n_sensitivities=6, n_onsite=1)
-    model = HIPNN(config).double()
+    return with_readouts(HIPNN(HIPNN.Config(**SIZES)).double())
+
+
+def vectors() -> HIPNNTS:
+    torch.manual_seed(0)
+    return with_readouts(HIPNNTS(HIPNNTS.Config(**SIZES)).double())
+
+
+def quadrupoles() -> HIPNNTS:
+    torch.manual_seed(0)
+    return with_readouts(HIPNNTS(HIPNNTS.Config(**SIZES, l_max=2)).double())
+
+
+def with_readouts(model: HIPNN) -> HIPNN:
     with torch.no_grad():
         for readout in model.readouts:
             readout.weight.normal_()
@@ -61,7 +77,7 @@ def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("make", [hipnn, ani])
+@pytest.mark.parametrize("make", [hipnn, vectors, quadrupoles, ani])
 def test_double_backward_is_the_derivative_of_the_loss(make):
     model = make()
     batch = labelled(model)
@@ -83,7 +99,7 @@ def test_double_backward_is_the_derivative_of_the_loss(make):
     assert slope == pytest.approx((up - down) / (2 * step), rel=2e-6)
 
 
-@pytest.mark.parametrize("make", [hipnn, ani])
+@pytest.mark.parametrize("make", [hipnn, vectors, quadrupoles, ani])
 @pytest.mark.parametrize("loss", [FORCES_ONLY, ALL])
 def test_forward_over_reverse_is_exact(make, loss):
     model = make()
@@ -94,13 +110,16 @@ def test_forward_over_reverse_is_exact(make, loss):
     assert distance(gradient(model, batch, loss, method="forward_over_reverse"), wanted) < tolerance
 
 
+@pytest.mark.parametrize("make", [hipnn, vectors, quadrupoles])
 @pytest.mark.parametrize("loss", [FORCES_ONLY, ALL])
-def test_finite_differences_converge_with_the_square_of_the_displacement(loss):
-    model = hipnn()
+def test_finite_differences_converge_with_the_square_of_the_displacement(make, loss):
+    model = make()
     batch = labelled(model)
     wanted = gradient(model, batch, loss)
     options = {"method": "finite_difference"}
-    errors = [distance(gradient(model, batch, loss, **options, displacement=d), wanted) for d in (4e-3, 2e-3, 1e-3)]
+    largest = 4e-3 if make is hipnn else 2e-3  # lengths of vectors bend more sharply than what has no directions
+    steps = [largest, largest / 2, largest / 4]
+    errors = [distance(gradient(model, batch, loss, **options, displacement=d), wanted) for d in steps]
     orders = np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
     np.testing.assert_allclose(orders, 2.0, atol=0.1)
 
@@ -117,8 +136,9 @@ def test_the_curvature_of_celu_jumps_so_finite_differences_of_ani_want_small_ste
     assert errors[1e-6] < 1e-6
 
 
-def test_the_default_step_is_good_to_five_parts_in_ten_thousand_in_float32():
-    model = hipnn()
+@pytest.mark.parametrize("make", [hipnn, vectors, quadrupoles])
+def test_the_default_step_is_good_to_five_parts_in_ten_thousand_in_float32(make):
+    model = make()
     batch = labelled(model)
     wanted = gradient(model, batch, FORCES_ONLY)
     model, batch = model.float(), batch.to(dtype=torch.float32)
