@@ -206,7 +206,7 @@ def read(store: Path, params: SpectrumVAEParams) -> Data:
         judged_N=compared_N & ~column["mirrored"],
         moment_N=(column["interaction"] > 2 * column["hybridization"]) & (depth_N < 0.6 * column["interaction"]),
         log_scale_N=log_scale_N,
-        largest_N=np.array(["T", "T_K", "|B|"])[np.argmax(energies_N3, axis=1)],
+        largest_N=np.array(["T", "T_K", "B"])[np.argmax(energies_N3, axis=1)],
         omega_W=spectra["omega"].values,
     )
 
@@ -214,7 +214,7 @@ def read(store: Path, params: SpectrumVAEParams) -> Data:
 def edge_table(data: Data) -> list[str]:
     """|Spearman| of the plateau's edge with the scale, and its offset from it, by threshold."""
     moments_N = data.judged_N & data.moment_N
-    parts = {f"{name} largest": moments_N & (data.largest_N == name) for name in ("T", "T_K", "|B|")}
+    parts = {f"{name} largest": moments_N & (data.largest_N == name) for name in ("T", "T_K", "B")}
     rows = {"all": data.judged_N, "others": data.judged_N & ~data.moment_N, "moments": moments_N} | parts
     lines = [
         f"| edge at | {' | '.join(rows)} | offsets of {', '.join(parts)} |",
