@@ -23,6 +23,7 @@ ALUMINIUM = {
     "vacancy_formation": ("vacancy formation", 3),
     "intrinsic_stacking_fault": ("stacking fault", 1),
 }
+BOXES = {"default": "fresh seeds", "shifted": "shifted box"}
 MAPS = {
     "EfficientNet-Lite0, pretrained": "efficientnet",
     "EfficientNet-Lite0, random weights": "random_efficientnet",
@@ -76,25 +77,45 @@ def test_raw_pair_statistics_stand_beside_centred_ones(words: str):
         ("exponent", "exponent_of_latent", 2),
     ],
 )
-def test_claims_on_fresh_seeds_are_the_measured_ones(begin: str, claim: str, digits: int):
-    (found,) = [one for one in metrics("replication")["claims"] if (one["claim"], one["box"]) == (claim, "default")]
+@pytest.mark.parametrize(("box", "words"), BOXES.items())
+def test_claims_on_fresh_seeds_are_the_measured_ones(begin: str, claim: str, digits: int, box: str, words: str):
+    (found,) = [one for one in metrics("replication")["claims"] if (one["claim"], one["box"]) == (claim, box)]
     value, low, high, lowest = (f"{found[key]:.{digits}f}" for key in ("value", "low", "high", "lowest"))
-    line = row(f"fresh seeds: {begin}")
+    line = row(f"{words}: {begin}")
     assert f"{value} [{low}, {high}], {lowest}" in line
     assert f"{found['baseline_value']:.{digits}f}" in line
 
 
-def test_the_number_of_active_latents_is_said_for_all_trainings():
+@pytest.mark.parametrize(("box", "words"), BOXES.items())
+def test_the_number_of_active_latents_is_said_for_all_trainings(box: str, words: str):
     for claim in ("active_latents_low", "active_latents_full"):
         values = [
             round(one["value"])
             for of in metrics("replication")["measurements"]
             for one in of["measured"]
-            if one["claim"] == claim
+            if (one["claim"], of["box"]) == (claim, box)
         ]
         assert len(values) == 15
         for value in set(values):
-            assert f"{value} in {values.count(value)}" in row("fresh seeds: active latents")
+            assert f"{value} in {values.count(value)}" in row(f"{words}: active latents")
+
+
+def test_the_control_that_fails_in_the_shifted_box_is_named():
+    claims = {(one["claim"], one["box"]): one for one in metrics("replication")["claims"]}
+    untrained = claims["control_exponent_untrained", "shifted"]
+    said = f"{untrained['value']:.2f} [{untrained['low']:.2f}, {untrained['high']:.2f}]"
+    assert f"untrained network has the same exponent**, {said}" in PAGE
+    assert said in (ROOT / "docs" / "protocol.md").read_text()
+
+
+def test_how_often_the_general_engine_found_the_law_is_the_measured_number():
+    claims = {(one["claim"], one["box"]): one["value"] for one in metrics("replication")["claims"]}
+    counts = {
+        name: [round(5 * claims[name if "agrees" in name else f"{name}_general_engine", box]) for box in BOXES]
+        for name in ("exponent_rate", "prefactor_rate", "correction_agrees_rate")
+    }
+    assert counts == {"exponent_rate": [5, 5], "prefactor_rate": [5, 5], "correction_agrees_rate": [3, 1]}
+    assert "fifteen of fifteen" in " ".join(PAGE.split()) and "eight of fifteen" in " ".join(PAGE.split())
 
 
 def test_spectra_latents_and_the_fit_are_the_measured_ones():
