@@ -13,7 +13,7 @@ with the exact Delta of the flat band or of another (bath.py), because the direc
 NRG Ljubljana takes Gamma(w) = -Im Delta on its logarithmic mesh, linear between the points, and uses it for |w| up to
 `bandrescale`, which is where the bath ends. Its value at a point is here the mean of Gamma over the points nearest to
 it, so that the weight of every stretch of the mesh is exact; a step inside the band becomes a ramp from one point to
-the next, and an edge at +-bandrescale is cut off sharply, because there Gamma is continued beyond it.
+the next, and an edge at +-bandrescale, which is a point, is sharp: beyond it Gamma is continued by its mirror image.
 
 A run that fails may be the Hamiltonian's fault or the installation's. The free level at particle-hole symmetry tells:
 its answer is known, <n_s> = 1/2 and <n_up n_dn> = 1/4, so an installation that does not reproduce it is at fault.
@@ -33,6 +33,7 @@ Code: R. Zitko, NRG Ljubljana; TRIQS/nrgljubljana_interface 3.2. Energies in D.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -143,6 +144,9 @@ class TriqsSolver:
         reach = impurity.reach
         # The mesh has to reach beyond the band, or bandrescale would cut it one point too early.
         mesh_max = max(5.0 * reach, 1.1 * float(np.max(np.abs(omega))))
+        if isinstance(impurity, ImpurityInBath):  # with a point at the end of the band
+            ratio = self.settings.mesh_ratio
+            mesh_max = reach * ratio ** math.ceil(math.log(mesh_max / reach, ratio))
         runs: list[dict[str, object]] = []
         for temperature in temperatures.tolist():
             mesh_min = min(temperature / 20, finest)
@@ -203,7 +207,7 @@ def _hybridization_problems(impurity: AndersonImpurity, temperatures: FloatArray
 def _hybridization_integral(bath: Bath, mesh_max: float, mesh_min: float, mesh_ratio: float) -> dict[str, list[float]]:
     """int Gamma [D^2] up to the frequencies halfway between the points of the interface's mesh.
 
-    An edge of the bath at +-reach, where the interface cuts it, is continued beyond as a constant.
+    Beyond +-reach, where the interface cuts, Gamma is continued by its mirror image.
     """
     points = [mesh_max]
     while points[-1] / mesh_ratio > mesh_min:
@@ -211,11 +215,9 @@ def _hybridization_integral(bath: Bath, mesh_max: float, mesh_min: float, mesh_r
     positive = np.array(points[::-1])
     mesh = np.concatenate([-positive[::-1], positive])
     halfway = np.concatenate([[1.5 * mesh[0]], (mesh[1:] + mesh[:-1]) / 2, [1.5 * mesh[-1]]])
-    integral = bath.cumulative(halfway)
-    for edge, value in zip(bath.support, (bath.pieces.at_low[0], bath.pieces.at_high[-1]), strict=True):
-        if abs(edge) == bath.reach:
-            beyond = halfway - edge
-            integral += value * np.where(np.sign(beyond) == np.sign(edge), beyond, 0.0)
+    inside = np.clip(halfway, -bath.reach, bath.reach)
+    mirrored = inside - np.clip(halfway - inside, -bath.reach, bath.reach)
+    integral = 2 * bath.cumulative(inside) - bath.cumulative(mirrored)
     return {"halfway": halfway.tolist(), "integral": integral.tolist()}
 
 
