@@ -21,7 +21,6 @@ OMEGA = np.concatenate([-POSITIVE[::-1], [0.0], POSITIVE])
 BATHS = {
     "semicircle": Bath.from_function(lambda w: 0.03 * np.sqrt(np.maximum(1 - w**2, 0)), -1, 1),
     "pseudogap, r = .25": Bath.power_law(0.04, 0.25),
-    "box, -.6 to 1": Bath.flat(0.02, -0.6, 1.0),
 }
 FLAT = AndersonImpurity(interaction=0.2, level=-0.07, hybridization=0.02)
 CASES: dict[str, tuple[AndersonImpurity, float]] = {
@@ -40,7 +39,7 @@ def main() -> None:
     for name, (impurity, temperature) in CASES.items():
         print(name, file=sys.stderr)
         found = solver.solve(impurity, temperatures=np.array([temperature]), omega=OMEGA)
-        scale = np.pi * impurity.hybridization
+        scale = -np.pi * impurity.delta(OMEGA, 1).imag
         cases.append(
             {
                 "name": name,
@@ -56,8 +55,8 @@ def main() -> None:
         "versions": dict(solver.versions),
         "settings": dataclasses.asdict(SETTINGS),
         "command": "python -m tests.reference.make_triqs > tests/reference/triqs.json",
-        "conventions": "energies in half bandwidths D; H = ... - B S_z; pi_gamma_a = pi Gamma A_s(w), Gamma its mean "
-        "over the band; omega as in make_triqs.py",
+        "conventions": "energies in half bandwidths D; H = ... - B S_z; pi_gamma_a = pi Gamma(w) A_s(w); omega as in "
+        "make_triqs.py",
     }
     print(json.dumps({"provenance": provenance, "cases": cases}, indent=1))
 
