@@ -116,7 +116,7 @@ def baths() -> dict[str, Bath]:
     return {
         "semicircle": Bath.from_function(lambda w: 0.03 * np.sqrt(np.maximum(1 - w**2, 0)), -1, 1),
         "pseudogap, r = .25": Bath.power_law(0.04, 0.25),
-        "box, -.8 to 1": Bath.flat(0.02, -0.8, 1.0),
+        "slope, .01 to .03": Bath([-1, 1], [0.01, 0.03]),
         "gap, .01": gapped,
     }
 
