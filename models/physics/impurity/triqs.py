@@ -7,8 +7,13 @@ Sigma_s = F_s / G_s; the spectrum is rebuilt here,
 
     A_s(w) = -Im [1 / (w - eps_d + s B / 2 - Delta(w) - Sigma_s(w))] / pi,        s = +1 (up), -1 (down),
 
-with the exact Delta of the flat band, because the directly broadened spectrum is depleted for |w| <~ T. Im Sigma comes
-out slightly positive at |w| << T_K, where it is clipped to 0.
+with the exact Delta of the flat band or of another (bath.py), because the directly broadened spectrum is depleted for
+|w| <~ T. Im Sigma comes out slightly positive at |w| << T_K, where it is clipped to 0.
+
+NRG Ljubljana takes Gamma(w) = -Im Delta on its logarithmic mesh, linear between the points, and uses it for |w| up to
+`bandrescale`, which is where the bath ends. Its value at a point is here the mean of Gamma over the points nearest to
+it, so that the weight of every stretch of the mesh is exact; a step inside the band becomes a ramp from one point to
+the next, and an edge at +-bandrescale, which is a point, is sharp: beyond it Gamma is continued by its mirror image.
 
 A run that fails may be the Hamiltonian's fault or the installation's. The free level at particle-hole symmetry tells:
 its answer is known, <n_s> = 1/2 and <n_up n_dn> = 1/4, so an installation that does not reproduce it is at fault.
@@ -20,11 +25,16 @@ SolverUnavailable ends the run, SolverError is a failure of one Hamiltonian.
 | B = 0 / B != 0 | symmetry QS (multiplets of the total spin) / QSZ (up and down) |
 | n_keep states | keep: multiplets in QS, about 0.43 per state; states in QSZ |
 | double occupancy | (<n_d^2> - <n_d>) / 2 |
+| end of the bath, `reach` | bandrescale |
+| Gamma(w) < 1e-8 D, also a gap | Gamma(w) = 1e-8 D |
+| a bath for each spin | not to be had: the template takes the coupling of spin up for both |
+| the bath ends at other |omega| on each side | not to be had, see `_empty_intervals` |
 
 Code: R. Zitko, NRG Ljubljana; TRIQS/nrgljubljana_interface 3.2. Energies in D.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -41,8 +51,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from models.physics.impurity.friedel import band_integrals, charge_outside
-from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath, hybridization_function
+from models.physics.impurity.bath import Bath
+from models.physics.impurity.friedel import band_integrals, bath_integrals, charge_outside
+from models.physics.impurity.hamiltonian import AndersonImpurity, ImpurityInBath
 from models.physics.impurity.self_energy import clipped_share
 from models.physics.impurity.solver import (
     IMPURITY_SOLVERS,
@@ -61,12 +72,15 @@ ComplexArray = NDArray[np.complex128]
 INTERPRETER_VARIABLE = "LATENTLAW_TRIQS_PYTHON"
 CHILD = Path(__file__).with_name("triqs_child.py")
 INCOMPLETE, IMPORTED = 3, "-- TRIQS imported"  # exit status and line of the child, as in triqs_child.py
+LOWEST_GAMMA = 1e-8  # [D] the interface raises any lower Gamma(w) to it
+SAFE_RATIO = 100.0  # of temperatures and of Gamma to LOWEST_GAMMA
+LEAST_SHARE = 0.9  # of an interval that the bath fills; at 0.53 an occupation was off by 1.3e-3
 MULTIPLETS_PER_STATE = 0.43  # 441 spin multiplets hold 1024 states of a typical kept space
 # By these TRIQS and MPI take a process for one that mpirun or srun has started, and wait for them or die in MPI_Init.
 MPI_VARIABLES = ("OMPI_", "PMI_", "PMIX_", "CRAY_MPICH_VERSION")
 ENDED_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 FREE_LEVEL = AndersonImpurity(interaction=0.0, level=0.0, hybridization=0.02)
-FREE_LEVEL_TIME_LIMIT_S = 120.0  # it takes some 3 CPU seconds
+FREE_LEVEL_TIME_LIMIT_S = 600.0  # it takes some 3 CPU seconds, which a full machine has stretched to over 120 s
 INSTALL_ROUTE = (
     "Install route: build TRIQS 3.2 and then TRIQS/nrgljubljana_interface 3.2 from source, as their documentation says "
     "(neither is on PyPI), for a CPython 3.11 with 'numpy<2'; then set "
@@ -113,9 +127,9 @@ class TriqsSolver:
     def solve(self, impurity: AndersonImpurity, *, temperatures: FloatArray, omega: FloatArray) -> ImpuritySolution:
         """Spectra at every temperature; ValueError, SolverError (this Hamiltonian), SolverUnavailable (no TRIQS)."""
         temperatures, omega = np.asarray(temperatures, float), np.asarray(omega, float)
-        if isinstance(impurity, ImpurityInBath):
-            raise ValueError("triqs: expected AndersonImpurity, with a flat band; solver nrg takes an ImpurityInBath")
-        check_request(temperatures, omega)
+        check_request(temperatures, omega, impurity.divergences() if isinstance(impurity, ImpurityInBath) else None)
+        if problems := _hybridization_problems(impurity, temperatures, self.settings):
+            raise ValueError("triqs: " + "; ".join(problems))
         interpreter = _interpreter(self.interpreter)
         request = self._request(impurity, temperatures, omega)
         try:
@@ -128,11 +142,26 @@ class TriqsSolver:
     def _request(self, impurity: AndersonImpurity, temperatures: FloatArray, omega: FloatArray) -> dict[str, object]:
         symmetric = impurity.field == 0
         keep = self.settings.n_keep * (MULTIPLETS_PER_STATE if symmetric else 1.0)
-        finest = np.min(np.abs(omega[omega != 0]), initial=np.inf)
+        finest = float(np.min(np.abs(omega[omega != 0]), initial=np.inf))
+        reach = impurity.reach
+        # The mesh has to reach beyond the band, or bandrescale would cut it one point too early.
+        mesh_max = max(5.0 * reach, 1.1 * float(np.max(np.abs(omega))))
+        if isinstance(impurity, ImpurityInBath):  # with a point at the end of the band
+            ratio = self.settings.mesh_ratio
+            mesh_max = reach * ratio ** math.ceil(math.log(mesh_max / reach, ratio))
+        runs: list[dict[str, object]] = []
+        for temperature in temperatures.tolist():
+            mesh_min = min(temperature / 20, finest)
+            # Tmin counts in units of bandrescale.
+            run = {"temperature": temperature, "mesh_min": mesh_min, "chain_temperature": temperature / 10 / reach}
+            if isinstance(impurity, ImpurityInBath):
+                run |= _hybridization_integral(impurity.of_spin(1), mesh_max, mesh_min, self.settings.mesh_ratio)
+            runs.append(run)
         return {
             "interaction": float(impurity.interaction),
             "level": float(impurity.level),
-            "hybridization": float(impurity.hybridization),
+            "hybridization": None if isinstance(impurity, ImpurityInBath) else float(impurity.hybridization),
+            "reach": reach,
             "b1": -float(impurity.field),
             "symmetry": "QS" if symmetric else "QSZ",
             "keep": round(keep),
@@ -142,19 +171,81 @@ class TriqsSolver:
             "alpha": self.settings.alpha,
             "gamma": self.settings.gamma,
             "bins": self.settings.bins_per_decade,
-            # The mesh has to reach beyond the band, or bandrescale = 1 would cut the box.
-            "mesh_max": max(5.0, 1.1 * float(np.max(np.abs(omega)))),
+            "mesh_max": mesh_max,
             "mesh_ratio": self.settings.mesh_ratio,
-            "runs": [
-                {"temperature": t, "mesh_min": min(t / 20, float(finest)), "chain_temperature": t / 10}
-                for t in temperatures.tolist()
-            ],
+            "runs": runs,
         }
 
 
 @IMPURITY_SOLVERS.register("triqs", settings=TriqsSettings)
 def checked_triqs(chosen: TriqsSettings, *, nrg: object) -> TriqsSolver:
     return TriqsSolver(settings=chosen).checked()
+
+
+def _hybridization_problems(impurity: AndersonImpurity, temperatures: FloatArray, settings: TriqsSettings) -> list[str]:
+    """What NRG Ljubljana would take without a word and solve as another problem."""
+    cure = "solver nrg takes it"
+    if not isinstance(impurity, ImpurityInBath):
+        small = impurity.hybridization < LOWEST_GAMMA
+        expected = f"expected at least {LOWEST_GAMMA:g} [D], to which NRG Ljubljana raises it; {cure}"
+        return [f"hybridization = {impurity.hybridization:g}: {expected}"] if small else []
+    baths = impurity.baths
+    if baths.up != baths.dn:
+        return [f"a bath for each spin: expected one for both, the interface uses that of spin up alone; {cure}"]
+    bath, problems = baths.up, []
+    if bath.mean < SAFE_RATIO * LOWEST_GAMMA:
+        expected = f"expected at least {SAFE_RATIO * LOWEST_GAMMA:g} [D]"
+        problems.append(f"Gamma = {bath.mean:g} on average: {expected}, or {LOWEST_GAMMA:g} D of its zeros is much")
+    sides = np.stack([temperatures, -temperatures])
+    hidden = (bath(sides).max(axis=0) < LOWEST_GAMMA) & (temperatures < SAFE_RATIO * LOWEST_GAMMA)
+    if hidden.any():
+        problems.append(
+            f"Gamma < {LOWEST_GAMMA:g} D at |omega| = T = {temperatures[hidden].tolist()}, to which NRG Ljubljana "
+            f"raises it: expected T >= {SAFE_RATIO * LOWEST_GAMMA:g} [D] for a bath that vanishes at omega = 0; {cure}"
+        )
+    if empty := _empty_intervals(bath, settings.discretization, settings.n_z):
+        listed = ", ".join(f"[{low:.3g}, {high:.3g}]" for low, high in empty[:3])
+        problems.append(
+            f"Gamma is zero in parts of {listed} D, intervals of the discretization that lie farther out than others "
+            f"with weight: expected a bath from -{bath.reach:g} to {bath.reach:g} D, with a gap only around 0; {cure}"
+        )
+    return problems
+
+
+def _empty_intervals(bath: Bath, discretization: float, n_z: int) -> list[tuple[float, float]]:
+    """Intervals of some z which the bath fills in part only and that a chain cannot take [D].
+
+    The weight of 1e-8 D that they get makes a level of high energy that hardly couples, and tridiagonalisation puts it
+    far down the chain, among energies where it does not belong. Around w = 0 such levels stand where they belong.
+    """
+    found = []
+    for z in ((i + 1) / n_z for i in range(n_z)):
+        edges = bath.reach * discretization ** -np.concatenate([[0.0], z + np.arange(100)])
+        for sign in (1, -1):
+            ends = np.sort(sign * np.stack([edges[1:], edges[:-1]]), axis=0)  # (2, n_intervals), the outermost first
+            overlap = np.minimum(bath.pieces.high[:, None], ends[1]) - np.maximum(bath.pieces.low[:, None], ends[0])
+            share = np.maximum(overlap, 0.0).sum(axis=0) / (ends[1] - ends[0])
+            innermost = np.flatnonzero(share > 0).max(initial=-1)
+            outside = share[: max(innermost, 1)]
+            found += [tuple(ends[:, i].tolist()) for i in np.flatnonzero(outside < LEAST_SHARE)]
+    return found
+
+
+def _hybridization_integral(bath: Bath, mesh_max: float, mesh_min: float, mesh_ratio: float) -> dict[str, list[float]]:
+    """int Gamma [D^2] up to the frequencies halfway between the points of the interface's mesh.
+
+    Beyond +-reach, where the interface cuts, Gamma is continued by its mirror image.
+    """
+    points = [mesh_max]
+    while points[-1] / mesh_ratio > mesh_min:
+        points.append(points[-1] / mesh_ratio)  # as the interface makes them, to the last bit
+    positive = np.array(points[::-1])
+    mesh = np.concatenate([-positive[::-1], positive])
+    halfway = np.concatenate([[1.5 * mesh[0]], (mesh[1:] + mesh[:-1]) / 2, [1.5 * mesh[-1]]])
+    inside = np.clip(halfway, -bath.reach, bath.reach)
+    mirrored = inside - np.clip(halfway - inside, -bath.reach, bath.reach)
+    integral = 2 * bath.cumulative(inside) - bath.cumulative(mirrored)
+    return {"halfway": halfway.tolist(), "integral": integral.tolist()}
 
 
 def _interpreter(given: str | None) -> Path:
@@ -283,17 +374,24 @@ def _solution(
     averages: dict[str, FloatArray] = {"n_up": n_d / 2 + s_z, "n_dn": n_d / 2 - s_z}
     columns: dict[str, FloatArray] = {}
     for spin, sign in (("up", 1), ("dn", -1)):
+        if spin == "dn" and impurity.spin_symmetric:
+            columns |= {name.replace("_up", "_dn"): values for name, values in columns.items()}
+            break
         spectra, weights, charges, clipped = [], [], [], []
         for i in range(temperatures.size):
             mesh, sigma = arrays[f"mesh_{i}"].real, arrays[f"sigma_{spin}_{i}"].astype(complex)
             a_s = partial(_spectrum, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
-            lowest = float(np.abs(mesh[mesh != 0]).min())
-            weight, displaced = band_integrals(a_s, impurity.hybridization, lowest=lowest, omega=omega)
             inverse = partial(_inverse_green_function, impurity, sign, mesh=mesh, sigma_on_mesh=sigma)
-            displaced += charge_outside(inverse, impurity.hybridization)
+            lowest = float(np.abs(mesh[mesh != 0]).min())
+            bath = impurity.of_spin(sign) if isinstance(impurity, ImpurityInBath) else None
+            if bath is not None:
+                weight, displaced = bath_integrals(inverse, bath, lowest=lowest, omega=omega)
+            else:
+                weight, displaced = band_integrals(a_s, impurity.hybridization, lowest=lowest, omega=omega)
+                displaced += charge_outside(inverse, impurity.hybridization)
             spectra.append(a_s(omega))
             weights.append(weight)
-            clipped.append(clipped_share(mesh, sigma.imag, impurity.hybridization))
+            clipped.append(clipped_share(mesh, sigma.imag, impurity.hybridization, bath))
             charges.append(averages[f"n_{spin}"][i] + displaced)
         columns[f"spectrum_{spin}"] = np.stack(spectra)
         columns[f"weight_{spin}"] = np.array(weights)
@@ -334,4 +432,4 @@ def _inverse_green_function(
 ) -> ComplexArray:
     sigma = np.interp(omega, mesh, sigma_on_mesh.real) + 1j * np.minimum(np.interp(omega, mesh, sigma_on_mesh.imag), 0)
     level = impurity.level - sign * impurity.field / 2
-    return np.asarray(omega - level - hybridization_function(omega, impurity.hybridization) - sigma)
+    return np.asarray(omega - level - impurity.delta(omega, sign) - sigma)

@@ -3,12 +3,16 @@
 Only the standard library, NumPy (1.x or 2.x) and nrgljubljana_interface are imported, never this project: that
 interpreter needs NumPy < 2 and does not have our packages. The request is one JSON object,
 
-    interaction, level, hybridization [D]     numbers; the hybridization is one number for both spins
+    interaction, level [D]                    numbers
+    hybridization [D]                         one number for both spins, of a flat band; null: each run has its integral
+    reach [D]                                 the hybridization is used for |w| <= reach
     b1 [D]                                    coefficient of +S_z in NRG Ljubljana's Hamiltonian, that is -B in ours
     symmetry                                  "QS" (b1 = 0) or "QSZ"
     keep, discretization, n_z, keep_energy, alpha, gamma, bins
     mesh_max [D], mesh_ratio
-    runs                                      list of {temperature, mesh_min, chain_temperature} [D]
+    runs                                      list of {temperature, mesh_min [D], chain_temperature [reach]}, without
+                                              a flat band also {halfway [D], integral [D^2]}: int Gamma up to the
+                                              frequencies halfway between the points of the mesh
 
 and the result holds, for run i: mesh_<i> (n_w,), sigma_up_<i> and sigma_dn_<i> (n_w,) complex, averages_<i> =
 (n_d, n_d^2, S_z); versions is a JSON object {package: version}.
@@ -38,7 +42,8 @@ PERL_MODULES = ("File::Copy", "File::Path", "Math::Trig")
 def main(request_path: str, result_path: str) -> int:
     with open(request_path, encoding="utf-8") as file:
         request = json.load(file)
-    if not isinstance(request["hybridization"], int | float):
+    given = all("integral" in run for run in request.get("runs", [{}]))
+    if not isinstance(request["hybridization"], int | float) and not (request["hybridization"] is None and given):
         # The QSZ template of NRG Ljubljana couples both spins with the hybridization of spin up, without a word.
         print(f"hybridization = {request['hybridization']!r}: expected one number for both spins", file=sys.stderr)
         return REQUEST_REFUSED
@@ -97,9 +102,11 @@ def solve(solver_class: Any, request: dict[str, Any], run: dict[str, float]) -> 
         mesh_min=run["mesh_min"],
         mesh_ratio=request["mesh_ratio"],
     )
-    # -i Gamma on every point, also beyond the band: with bandrescale = 1 only |w| <= 1 is used, so the box is exact.
+    # Also beyond the band: only |w| <= bandrescale is used, so that its edges are sharp.
+    mesh = np.array(list(solver.log_mesh.values()), dtype=float)
+    gamma = np.full(mesh.size, request["hybridization"]) if request["hybridization"] else mean_gamma(mesh, run)
     for _, block in solver.Delta_w:
-        block.data[:, 0, 0] = -1j * request["hybridization"]
+        block.data[:, 0, 0] = -1j * gamma
     solver.set_nrg_params(bins=request["bins"])
     model_parameters = {"U1": request["interaction"], "eps1": request["level"]}
     if request["symmetry"] == "QSZ":
@@ -113,18 +120,25 @@ def solve(solver_class: Any, request: dict[str, Any], run: dict[str, float]) -> 
         keepenergy=request["keep_energy"],
         alpha=request["alpha"],
         gamma=request["gamma"],
-        bandrescale=1.0,
+        bandrescale=request["reach"],
         method="fdm",
         model_parameters=model_parameters,
     )
     up, down = ("imp", "imp") if request["symmetry"] == "QS" else ("up", "dn")
     averages = solver.expv
     return (
-        np.array(list(solver.log_mesh.values()), dtype=float),
+        mesh,
         np.array(solver.Sigma_w[up].data[:, 0, 0], dtype=complex),
         np.array(solver.Sigma_w[down].data[:, 0, 0], dtype=complex),
         np.array([averages["n_d"], averages["n_d^2"], averages.get("SZd", 0.0)], dtype=float),
     )
+
+
+def mean_gamma(mesh: np.ndarray, run: dict[str, Any]) -> np.ndarray:
+    """Gamma [D] averaged around each point of the mesh, halfway to its neighbours, (n_w,)."""
+    halfway = np.concatenate([[run["halfway"][0]], (mesh[1:] + mesh[:-1]) / 2, [run["halfway"][-1]]])
+    integral: np.ndarray = np.interp(halfway, run["halfway"], run["integral"])
+    return np.asarray(np.diff(integral) / np.diff(halfway))
 
 
 if __name__ == "__main__":
