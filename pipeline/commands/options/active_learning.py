@@ -12,7 +12,7 @@ Phase = Literal["test", "label", "train", "sample"]
 
 @dataclass(frozen=True, kw_only=True)
 class ActiveLearningOptions(Options):
-    """Run the loop of active learning, or one kind of its tasks.
+    """Run active learning, or one kind of its tasks.
 
     Each kind of task wants machines of its own: labels many CPUs, trainings and trajectories a GPU. With --phase
     only tasks of this kind are made, as far as they can be; the last line says which phase is next. Settings stand

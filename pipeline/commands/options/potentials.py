@@ -286,7 +286,7 @@ class PredictOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Options):
-    """Write a trained HIP-NN or HIP-NN-TS for hippynn and LAMMPS."""
+    """Write a trained HIP-NN(-TS) for hippynn and LAMMPS."""
 
     model: ModelFolder
     format: Annotated[Literal["hippynn"], Option("of the other program")]
