@@ -161,7 +161,7 @@ def test_a_potential_defined_elsewhere_runs_the_stage_once_it_is_registered(work
     curve = {"store": "molecules", "model": "springs", "fractions": [0.5]}
     chosen = PARAMS | {"molecules": store, "aluminium": store, "learning_curve": curve}
     (workplace / "params.yaml").write_text(yaml.safe_dump({"potential": chosen}))
-    with pytest.raises(ParamsError, match=r"potential: found 'springs', expected one of \['ani', 'hipnn', 'hipnn_ts'\]"):
+    with pytest.raises(ParamsError, match=r"found 'springs', expected one of \['ani', 'hipnn', 'hipnn_ts'\]"):
         potential.main()
     with POTENTIALS.registered("springs", Springs, settings=SpringsSettings):
         potential.main()
