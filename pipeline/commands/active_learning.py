@@ -93,16 +93,11 @@ def _of_phase(phase: Phase | None, kept: KeptResults) -> Results:
     def results(
         kind: type[Result], names: Sequence[str], function: Callable[[Any], Result], items: Sequence[Any]
     ) -> list[Result]:
-        others = [
-            (name, phase_of(item))
-            for name, item in dict(zip(names, items, strict=True)).items()
-            if phase not in (None, phase_of(item)) and not kept.exists(name)
-        ]
-        left_out = {name for name, _ in others}
-        mine = {name: item for name, item in zip(names, items, strict=True) if name not in left_out}
+        tasks = dict(zip(names, items, strict=True))
+        mine = {n: item for n, item in tasks.items() if phase in (None, phase_of(item)) or kept.exists(n)}
         made = kept.results(kind, list(mine), function, list(mine.values()))
-        if others:
-            raise Waiting(Counter(of for _, of in others))
+        if others := Counter(phase_of(item) for name, item in tasks.items() if name not in mine):
+            raise Waiting(others)
         by_name = dict(zip(mine, made, strict=True))
         return [by_name[name] for name in names]
 

@@ -50,6 +50,7 @@ MACHINERY = (
     "stores/schema.py",
     "stores/validate.py",
     "stores/zarr_store.py",
+    "models/physics/atoms/calculator_folder.py",
     "models/physics/atoms/child_process.py",
     "models/physics/atoms/label_child.py",
     "models/registry.py",

@@ -34,6 +34,8 @@ import numpy as np
 from ase.stress import voigt_6_to_full_3x3_stress
 from numpy.typing import NDArray
 
+from models.physics.atoms.calculator_folder import own_folder
+
 __all__ = [
     "FOLDER",
     "KNOWN",
@@ -158,7 +160,8 @@ class Baseline:
         if callable(reset := getattr(calculator, "reset", None)):
             reset()
         try:
-            found = self._asked(calculator, bare)
+            with own_folder(calculator):
+                found = self._asked(calculator, bare)
         except Exception as error:
             raise BaselineFailed(
                 f"{bare.get_chemical_formula()}: found {type(error).__name__}: {error} of the baseline {self.name}, "

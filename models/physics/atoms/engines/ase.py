@@ -7,13 +7,12 @@ ESPRESSO) does so in a folder of its own for each configuration, since labels ar
 
 import importlib
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.physics.atoms.calculator_folder import own_folder
 from models.physics.atoms.engine import ENGINES, EngineMissing, Label, NotConverged, version_of
 from models.settings import settings
 
@@ -62,9 +61,7 @@ class ASEEngine:
 
         atoms: Any = Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=cell_A is not None)
         atoms.calc = load_factory(self.factory)(**json.loads(self.keywords))
-        with tempfile.TemporaryDirectory(prefix="ase-") as folder:
-            if Path(getattr(atoms.calc, "directory", folder)) == Path():  # the default: where we run
-                atoms.calc.directory = folder
+        with own_folder(atoms.calc):
             return self._label(atoms)
 
     def _label(self, atoms: Any) -> Label:  # noqa: ANN401 - ase.Atoms with the calculator

@@ -333,6 +333,26 @@ def test_a_structure_that_a_baseline_does_not_serve_is_named(tmp_path, monkeypat
         named_baseline("their_method:Broken", {}).label(atoms)
 
 
+def test_a_baseline_that_runs_a_program_does_so_in_an_empty_folder_each_time(tmp_path, monkeypatch):
+    body = """
+        from ase.calculators.calculator import FileIOCalculator
+        class Program(FileIOCalculator):
+            implemented_properties = ["energy", "forces"]
+            def __init__(self):
+                super().__init__(command="true")
+            def write_input(self, atoms, properties=None, system_changes=None):
+                assert list(Path(self.directory).iterdir()) == []
+                Path(self.directory, "input").write_text("input")
+            def read_results(self):
+                self.results = {"energy": 1.0, "forces": [[0.0, 0.0, 0.0]] * len(self.atoms)}
+    """
+    module(tmp_path, monkeypatch, body)
+    monkeypatch.chdir(tmp_path)
+    baseline = named_baseline("their_method:Program", {})
+    assert [baseline.label(ase.build.molecule("H2O")).energy_eV for _ in range(2)] == [1.0, 1.0]
+    assert not (tmp_path / "input").exists()
+
+
 def test_structures_reach_a_baseline_bare():
     atoms = molecule()
     boxed = atoms.copy()
