@@ -8,8 +8,9 @@ is divided by like:
 
 A setting is fastest by the same repeats that are reported, for each row anew, so what luck there is goes to the peer.
 Before the clock starts all settings of both programs must agree in energies, forces, losses and the size of the weight
-gradient. Seconds are CPU seconds of the process: all settings take turns, a ratio is that of neighbouring runs, and
-its median is given with the least and the greatest.
+gradient. With one thread, seconds are CPU seconds of the process; with more they are those of the clock, since CPU
+seconds are summed over threads: the machine must then be idle. All settings take turns, a ratio is that of neighbouring
+runs, and its median is given with the least and the greatest.
 """
 
 import os
@@ -70,6 +71,10 @@ class Setting:
 
 def threads() -> int:
     return int(os.environ["OMP_NUM_THREADS"])
+
+
+def now_s() -> float:
+    return time.process_time() if threads() == 1 else time.perf_counter()
 
 
 def agreement(ours: Setting, others: Sequence[Setting], *, within: float = 1e-3) -> str:
@@ -185,28 +190,28 @@ def compare(name: str, ours: Sequence[Setting], peers: Sequence[Setting], repeat
 
 
 def in_turns(settings: Sequence[Setting], what: str, repeats: int) -> dict[str, np.ndarray]:
-    """CPU seconds of every repeat (repeats,), by setting; `agreement` has compiled kernels, one round warms up."""
+    """Seconds of every repeat (repeats,), by setting; `agreement` has compiled kernels, one round warms up."""
     spent = {setting.name: np.zeros(repeats + 1) for setting in settings}
     for k in range(repeats + 1):
         for setting in settings:
             setting.before()
             torch.set_num_threads(threads())  # torch.compile sets another number
             run = setting.steps[what]
-            start = time.process_time()
+            start = now_s()
             run()
-            spent[setting.name][k] = time.process_time() - start
+            spent[setting.name][k] = now_s() - start
     return {name: seconds[1:] for name, seconds in spent.items()}
 
 
 def lone_steps(steps: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median CPU seconds of things that have no counterpart."""
+    """Median seconds of things that have no counterpart."""
     spent: dict[str, list[float]] = {name: [] for name in steps}
     for k in range(repeats + 1):
         for name, run in steps.items():
-            start = time.process_time()
+            start = now_s()
             run()
             if k:
-                spent[name].append(time.process_time() - start)
+                spent[name].append(now_s() - start)
     return {name: float(np.median(seconds)) for name, seconds in spent.items()}
 
 

@@ -29,9 +29,9 @@ from models.laws.intervals import Interval, interval_of
 from models.laws.structure import Structure, bootstrap_constants
 from models.laws.symbolic_engine import FloatArray
 
-__all__ = ["ASYMMETRIES", "KondoAsymptotics", "kondo_asymptotics"]
+__all__ = ["ASYMMETRIES_OVER_U", "KondoAsymptotics", "kondo_asymptotics"]
 
-ASYMMETRIES = (0.0, 0.3, -0.6)  # (U + 2 eps_d) / U; xi = (asymmetry - 1) / 2
+ASYMMETRIES_OVER_U = (0.0, 0.3, -0.6)  # (U + 2 eps_d) / U; xi = (asymmetry_over_U - 1) / 2
 EXPONENT_TOLERANCE = 0.02
 PREFACTOR_TOLERANCE = 0.1
 GAMMA = MP.mpf("1e-5")  # [D]
@@ -44,7 +44,7 @@ LINKED: Mapping[str, Callable[[Any], Any]] = {  # log(T_K/D) from the linked tar
 
 @dataclass(frozen=True, kw_only=True)
 class KondoAsymptotics:
-    """Intervals by asymmetry: `exponent_ratio` a / theory, both powers, c, c_1; `problem` says why some are missing."""
+    """By (U + 2 eps_d) / U: `exponent_ratio` a / theory, powers, c, c_1; `problem` says what is missing."""
 
     exponent_ratio: dict[str, Interval]
     power_of_interaction: dict[str, Interval]
@@ -78,7 +78,9 @@ def kondo_asymptotics(
     model = structure.function([PRECISE_FUNCTIONS])
     samples = bootstrap_constants(structure, inputs, linked, errors, n_bootstrap, seed)
     rows = [
-        judged([log_scale(model, constants, exponents, link, asymmetry) for asymmetry in ASYMMETRIES])
+        judged(
+            [log_scale(model, constants, exponents, link, asymmetry_over_U) for asymmetry_over_U in ASYMMETRIES_OVER_U]
+        )
         for constants in samples[np.isfinite(samples).all(axis=1)]
     ]
     lost = len(samples) - len(rows)
@@ -91,7 +93,7 @@ def kondo_asymptotics(
 
 @dataclass(kw_only=True)
 class Judged:
-    """Of one refit, for every asymmetry: the slope; [p, power of Gamma, c]; c_1. None where there are none, and why."""
+    """Of one refit, by (U + 2 eps_d) / U: the slope; [p, power of Gamma, c]; c_1. None with the reason in `problem`."""
 
     slopes: list[float] | None = None
     powers: list[list[float]] | None = None
@@ -123,10 +125,10 @@ def log_scale(
     constants: FloatArray,
     exponents: Sequence[Mapping[str, int]],
     link: str,
-    asymmetry: float,
+    asymmetry_over_U: float,
 ) -> Callable[..., Any]:
-    """log(T_K/D) as a function of u and `gamma` = Gamma/D at fixed asymmetry."""
-    xi = (MP.mpf(str(asymmetry)) - 1) / 2
+    """log(T_K/D) as a function of u and `gamma` = Gamma/D at fixed (U + 2 eps_d) / U."""
+    xi = (MP.mpf(str(asymmetry_over_U)) - 1) / 2
     parameters = [MP.mpf(float(c)) for c in constants]
 
     def value(u: Any, gamma: Any) -> Any:  # noqa: ANN401 - multiple-precision numbers
@@ -160,7 +162,7 @@ def verdict(
     problem: str | None,
     confidence: float,
 ) -> KondoAsymptotics:
-    theory = np.array([pi / 2 * (x**2 - 1) / 4 for x in ASYMMETRIES])
+    theory = np.array([pi / 2 * (x**2 - 1) / 4 for x in ASYMMETRIES_OVER_U])
     ratio = {} if slopes is None else intervals(slopes / theory, confidence)
     p, q, c = ({} if powers is None else intervals(powers[:, :, i], confidence) for i in range(3))
     c_1 = {} if inverse is None else intervals(inverse, confidence)
@@ -183,7 +185,7 @@ def verdict(
 
 def intervals(samples: FloatArray, confidence: float) -> dict[str, Interval]:
     """By asymmetry, of the columns of `samples` (1 + n_bootstrap, n_asymmetries)."""
-    return {f"{x:+.1f}": interval_of(samples[:, i], confidence) for i, x in enumerate(ASYMMETRIES)}
+    return {f"{x:+.1f}": interval_of(samples[:, i], confidence) for i, x in enumerate(ASYMMETRIES_OVER_U)}
 
 
 def within(interval: Interval, expected: float, tolerance: float) -> bool:

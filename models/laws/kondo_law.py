@@ -122,7 +122,7 @@ def law_terms_test(
     shallow = hybridization**2 * (level**-2.0 + (level + interaction) ** -2.0)
     banded = np.column_stack([bare, hybridization, interaction])
     full = np.column_stack([banded, shallow])
-    ratio, asymmetry = interaction / hybridization, np.abs(1.0 + 2.0 * level / interaction)
+    ratio, asymmetry_over_U = interaction / hybridization, np.abs(1.0 + 2.0 * level / interaction)
     everything = np.ones(len(ratio), dtype=bool)
     variants = {
         "full": (everything, full),
@@ -131,7 +131,7 @@ def law_terms_test(
         "no_largest_hybridization": (hybridization <= np.quantile(hybridization, 0.75), full),
         "no_smallest_ratio": (ratio >= np.quantile(ratio, 0.25), full),
         "no_largest_ratio": (ratio <= np.quantile(ratio, 0.75), full),
-        "no_largest_asymmetry": (asymmetry <= np.quantile(asymmetry, 0.75), full),
+        "no_largest_asymmetry": (asymmetry_over_U <= np.quantile(asymmetry_over_U, 0.75), full),
     }
     intervals = {}
     for name, (rows, design) in variants.items():

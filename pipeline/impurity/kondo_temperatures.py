@@ -46,7 +46,7 @@ class KondoTemperaturesParams:
     hamiltonians_per_shard: PositiveInt
     hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
     interaction_over_pi_gamma: Range[PositiveFloat]
-    asymmetry: Range[Annotated[float, Field(gt=-1, lt=1)]]
+    asymmetry_over_U: Range[Annotated[float, Field(gt=-1, lt=1)]]
     interaction_high: PositiveFloat
     label_temperature: Annotated[float, Field(gt=0, lt=1e-3)]
     label: KondoLabelSettings
@@ -91,9 +91,9 @@ def draw_impurity(params: KondoTemperaturesParams, index: int) -> AndersonImpuri
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(index,)))
     hybridization = float(np.exp(rng.uniform(*np.log(params.hybridization))))
     interaction = float(np.exp(rng.uniform(*np.log(params.interaction_over_pi_gamma)))) * np.pi * hybridization
-    asymmetry = float(rng.uniform(*params.asymmetry))
+    asymmetry_over_U = float(rng.uniform(*params.asymmetry_over_U))
     return AndersonImpurity(
-        interaction=interaction, level=interaction * (asymmetry - 1) / 2, hybridization=hybridization
+        interaction=interaction, level=interaction * (asymmetry_over_U - 1) / 2, hybridization=hybridization
     )
 
 

@@ -105,7 +105,7 @@ class SamplingParams:
 
     interaction: Range[PositiveFloat]
     hybridization: Range[Annotated[float, Field(gt=0, lt=1)]]
-    asymmetry: Range[NonNegativeFloat]
+    asymmetry_over_U: Range[NonNegativeFloat]
     field: Range[PositiveFloat]
     zero_field_fraction: Fraction
     temperature: Range[PositiveFloat]
@@ -279,13 +279,13 @@ def draw_hamiltonian(params: SpectraParams, index: int) -> Hamiltonian:
     stream = (index, 2) if held_out else (index - params.n_held_out,)
     rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=stream))
     interaction, hybridization = _log_uniform(rng, ranges.interaction), _log_uniform(rng, ranges.hybridization)
-    asymmetry = float(rng.uniform(*ranges.asymmetry))
+    asymmetry_over_U = float(rng.uniform(*ranges.asymmetry_over_U))
     at_zero_field = bool(rng.random() < ranges.zero_field_fraction)
     field = _log_uniform(rng, ranges.field)
     higher = sorted(_log_uniform(rng, ranges.temperature) for _ in range(ranges.n_temperatures - 1))
     impurity = AndersonImpurity(
         interaction=interaction,
-        level=interaction * (asymmetry - 1) / 2,
+        level=interaction * (asymmetry_over_U - 1) / 2,
         hybridization=hybridization,
         field=0.0 if at_zero_field or held_out else field,
     )

@@ -15,6 +15,8 @@ MOVED = {  # pattern of the old key: where its value belongs now
     "spectrum_vae.transport": "spectrum_vae.distance, as {geometry: weight, and this weight}",
     "spectrum_vae.cramer_weight": "spectrum_vae.distance, as {geometry: weight, and this weight}",
     "spectra.triqs": "spectra.solver, as {name: triqs, ...}",
+    "spectra.sampling.asymmetry": "spectra.sampling.asymmetry_over_U, with the same value",
+    "kondo_temperatures.asymmetry": "kondo_temperatures.asymmetry_over_U, with the same value",
     "kondo_temperatures.nrg": "kondo_temperatures.label: {discretizations, n_keep, n_keep_check}",
     "formula.operon": "formula.engines.operon",
     "formula.library": "formula.engines.library",

@@ -115,7 +115,7 @@ def spectra_section(table: SpectrumTable, *, solver: str, max_points: int) -> Se
     blocks.append(_kondo_peak(table))
     columns = {
         "repulsion": table.repulsion,
-        "asymmetry": table.asymmetry / np.where(table.repulsion == 0, np.nan, table.repulsion),
+        "asymmetry_over_U": table.asymmetry / np.where(table.repulsion == 0, np.nan, table.repulsion),
         "n_d": table.n_d,
         "temperature": table.temperature,
         "kondo_temperature": table.kondo_temperature,
@@ -331,12 +331,12 @@ def draw_kondo_peak(
 
 
 def draw_coverage(columns: Mapping[str, FloatArray]) -> Figure:
-    """columns: repulsion U / Gamma, asymmetry (U + 2 eps_d) / U, n_d, temperature, kondo_temperature (n_rows,)."""
+    """Columns: repulsion U / Gamma, asymmetry_over_U (U + 2 eps_d) / U, n_d, temperature, T_K (n_rows,)."""
     figure = new_figure(10.0, 3.6)
     regimes, scales, occupations = figure.subplots(1, 3)
     points = regimes.scatter(
         columns["repulsion"],
-        columns["asymmetry"],
+        columns["asymmetry_over_U"],
         c=columns["n_d"],
         s=4,
         cmap="coolwarm",

@@ -31,7 +31,7 @@ def test_draws_fill_the_local_moment_regime_evenly():
     gamma = np.array([d.hybridization for d in drawn])
     for values, (low, high) in (
         (u, np.log(PARAMS.interaction_over_pi_gamma)),
-        (x, PARAMS.asymmetry),
+        (x, PARAMS.asymmetry_over_U),
         (np.log(gamma), np.log(PARAMS.hybridization)),
     ):
         workplace = (values - low) / (high - low)

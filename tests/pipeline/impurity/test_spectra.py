@@ -173,8 +173,11 @@ def test_draws_fill_their_ranges_evenly():
         workplace = np.log(np.array(values) / low) / np.log(high / low)
         assert workplace.min() >= 0 and workplace.max() <= 1
         np.testing.assert_allclose(np.histogram(workplace, 4, (0, 1))[0] / workplace.size, 0.25, atol=0.06)
-    asymmetry = np.array([(h.interaction + 2 * h.level) / h.interaction for h in impurities])
-    assert ranges.asymmetry[0] - 1e-12 <= asymmetry.min() and asymmetry.max() <= ranges.asymmetry[1] + 1e-12
+    asymmetry_over_U = np.array([(h.interaction + 2 * h.level) / h.interaction for h in impurities])
+    assert (
+        ranges.asymmetry_over_U[0] - 1e-12 <= asymmetry_over_U.min()
+        and asymmetry_over_U.max() <= ranges.asymmetry_over_U[1] + 1e-12
+    )
     assert np.mean([h.field == 0 for h in impurities]) == pytest.approx(ranges.zero_field_fraction, abs=0.05)
     for h in drawn:
         assert h.temperatures[0] == ranges.temperature[0]
