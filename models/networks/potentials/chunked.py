@@ -29,7 +29,7 @@ from torch import Tensor
 from models.networks.potentials.calculator import check_distances
 from models.networks.potentials.ensemble import Ensemble, EnsemblePrediction, combine, with_baseline
 from models.networks.potentials.graph import Configuration, Graph, collate
-from models.networks.potentials.neighbours import Neighbours, slots
+from models.networks.potentials.neighbours import Neighbours
 from models.networks.potentials.potential import PotentialNetwork, Prediction, forces_of
 
 __all__ = ["evaluate_in_chunks", "n_layers"]
@@ -209,34 +209,31 @@ def _chunk(system: _System, core_N: Indices, cutoff_A: float, layers: int, *, al
     parent, position = parent[needed], position[needed]
     first, second = renumbered[first], renumbered[second]
     check_distances(position[second] - position[first], parent[first], parent[second])
-    slot_pair, slot_atom, slot_sign = slots(first, second, len(parent))
-    felt = felt[needed] | all_slots
-    slot_sign[~felt] = 0
-    near = Neighbours(
-        first=first,
-        second=second,
-        shift=np.zeros((len(first), 3), dtype=np.int64),
-        slot_pair=slot_pair,
-        slot_atom=slot_atom,
-        slot_sign=slot_sign,
-    )
+    near = Neighbours(first=first, second=second, shift=np.zeros((len(first), 3), dtype=np.int64))
     return _Chunk(
         configuration=Configuration(
             numbers=system.numbers[parent], positions_A=position, cell_A=np.zeros((3, 3)), neighbours=near
         ),
         parent_A=torch.from_numpy(parent),
-        felt_A=torch.from_numpy(felt),
+        felt_A=torch.from_numpy(felt[needed] | all_slots),
         n_core=len(core_N),
     )
 
 
 def _with_loose_ends(graph: Graph, felt_A: Tensor) -> Graph:
-    """Ends of pairs at atoms without slots point at the atom's empty row, on which nothing of the core depends."""
+    """Rows of atoms that are not felt are empty; ends there point at them, on which nothing of the core depends."""
     ends_2H = graph.ends_2H.clone()
     for end_H, atom_H in zip(ends_2H, (graph.first_H, graph.second_H), strict=True):
         loose = ~felt_A[atom_H]
         end_H[loose] = atom_H[loose] * graph.slot_pair_NK.shape[1]
-    return replace(graph, ends_2H=ends_2H)
+    away_N1 = ~felt_A[:, None]
+    return replace(
+        graph,
+        slot_pair_NK=graph.slot_pair_NK.masked_fill(away_N1, graph.n_pairs),
+        slot_atom_NK=graph.slot_atom_NK.masked_fill(away_N1, graph.n_atoms),
+        slot_sign_NK=graph.slot_sign_NK.masked_fill(away_N1, 0),
+        ends_2H=ends_2H,
+    )
 
 
 def _pairs(position_A: FloatArray, cutoff_A: float) -> tuple[Indices, Indices]:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.networks.potentials.neighbours import Neighbours
+from models.networks.potentials.neighbours import Neighbours, sorted_ends
 
 __all__ = ["Configuration", "Graph", "collate", "pair_vectors"]
 
@@ -85,32 +85,34 @@ def collate(configurations: Sequence[Configuration], dtype: torch.dtype = torch.
     n_atoms = np.array([len(c.numbers) for c in configurations], dtype=np.int64)
     n_pairs = np.array([len(c.neighbours.first) for c in configurations], dtype=np.int64)
     first_atom = np.concatenate([[0], np.cumsum(n_atoms)[:-1]])
-    first_pair = np.concatenate([[0], np.cumsum(n_pairs)[:-1]])
-    total_atoms, total_pairs = int(n_atoms.sum()), int(n_pairs.sum())
-    width = max(c.neighbours.slot_pair.shape[1] for c in configurations)
-    slot_pair = np.full((total_atoms, width), total_pairs, dtype=np.int64)
-    slot_atom = np.full((total_atoms, width), total_atoms, dtype=np.int64)
-    slot_sign = np.zeros((total_atoms, width), dtype=np.int8)
-    for c, atom, pair in zip(configurations, first_atom, first_pair, strict=True):
-        near = c.neighbours
-        rows, columns = slice(atom, atom + len(c.numbers)), slice(0, near.slot_pair.shape[1])
-        taken = near.slot_sign != 0
-        slot_pair[rows, columns] = np.where(taken, near.slot_pair + pair, total_pairs)
-        slot_atom[rows, columns] = np.where(taken, near.slot_atom + atom, total_atoms)
-        slot_sign[rows, columns] = near.slot_sign
-    volumes = [abs(np.linalg.det(c.cell_A)) for c in configurations]
+    first_H = _joined([c.neighbours.first for c in configurations], first_atom)
+    second_H = _joined([c.neighbours.second for c in configurations], first_atom)
+    total_atoms, total_pairs = int(n_atoms.sum()), len(first_H)
+    end, n_slots = sorted_ends(first_H, second_H, total_atoms)
+    shape = (total_atoms, int(n_slots.max(initial=0)))
+    row = np.repeat(np.arange(total_atoms), n_slots)
+    slot = np.arange(2 * total_pairs) + (np.arange(total_atoms) * shape[1] - np.cumsum(n_slots) + n_slots)[row]
+    slot_pair = np.full(shape, total_pairs, dtype=np.int64)
+    slot_atom = np.full(shape, total_atoms, dtype=np.int64)
+    slot_sign = np.zeros(shape, dtype=np.int8)
+    ends = np.empty(2 * total_pairs, dtype=np.int64)
+    slot_pair.ravel()[slot] = end % max(total_pairs, 1)
+    slot_atom.ravel()[slot] = np.concatenate([second_H, first_H])[end]
+    slot_sign.ravel()[slot] = np.where(end < total_pairs, 1, -1)
+    ends[end] = slot
+    volumes = np.abs(np.linalg.det(np.stack([c.cell_A for c in configurations])))
     graph = Graph(
         numbers_N=torch.from_numpy(np.concatenate([c.numbers for c in configurations]).astype(np.int64)),
         config_N=torch.from_numpy(np.repeat(np.arange(len(n_atoms)), n_atoms)),
         n_atoms_M=torch.from_numpy(n_atoms),
         volume_M=torch.tensor([v if v > 0 else np.nan for v in volumes], dtype=dtype),
-        first_H=_joined([c.neighbours.first for c in configurations], first_atom),
-        second_H=_joined([c.neighbours.second for c in configurations], first_atom),
+        first_H=torch.from_numpy(first_H),
+        second_H=torch.from_numpy(second_H),
         config_H=torch.from_numpy(np.repeat(np.arange(len(n_pairs)), n_pairs)),
         slot_pair_NK=torch.from_numpy(slot_pair),
         slot_atom_NK=torch.from_numpy(slot_atom),
         slot_sign_NK=torch.from_numpy(slot_sign).to(dtype),
-        ends_2H=torch.from_numpy(_ends(slot_pair, slot_sign, total_pairs)),
+        ends_2H=torch.from_numpy(ends.reshape(2, total_pairs)),
     )
     vectors = [pair_vectors(c.positions_A, c.cell_A, c.neighbours) for c in configurations]
     return graph, torch.from_numpy(np.concatenate(vectors)).to(dtype)
@@ -122,14 +124,5 @@ def pair_vectors(positions_A: np.ndarray, cell_A: np.ndarray, neighbours: Neighb
     return np.asarray(vectors, dtype=np.float64)
 
 
-def _ends(slot_pair: np.ndarray, slot_sign: np.ndarray, n_pairs: int) -> np.ndarray:
-    ends = np.zeros((2, n_pairs), dtype=np.int64)
-    for end, sign in enumerate((1, -1)):
-        taken = np.flatnonzero(slot_sign.ravel() == sign)
-        ends[end, slot_pair.ravel()[taken]] = taken
-    return ends
-
-
-def _joined(atoms: Sequence[np.ndarray], first_atom: np.ndarray) -> Tensor:
-    moved = [a + start for a, start in zip(atoms, first_atom, strict=True)]
-    return torch.from_numpy(np.concatenate(moved).astype(np.int64))
+def _joined(atoms: Sequence[np.ndarray], first_atom: np.ndarray) -> np.ndarray:
+    return np.concatenate([a + start for a, start in zip(atoms, first_atom, strict=True)]).astype(np.int64)

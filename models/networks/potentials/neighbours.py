@@ -9,19 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Neighbours", "find_neighbours", "slots"]
+__all__ = ["Neighbours", "find_neighbours", "sorted_ends"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbours:
-    """Pairs of one configuration and the same by atom; slots are rows of equal length, sign 0 marks an empty one."""
+    """Pairs of one configuration."""
 
     first: np.ndarray  # (n_pairs,) int64
     second: np.ndarray  # (n_pairs,) int64
     shift: np.ndarray  # (n_pairs, 3) int, image of `second` in lattice vectors
-    slot_pair: np.ndarray  # (n_atoms, n_slots) int64
-    slot_atom: np.ndarray  # (n_atoms, n_slots) int64
-    slot_sign: np.ndarray  # (n_atoms, n_slots) int8, +1: the pair's vector points away from this atom
 
 
 def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray, cutoff_A: float) -> Neighbours:
@@ -31,7 +28,7 @@ def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray
     finite and a periodic cell without volume.
     """
     positions = np.ascontiguousarray(positions_A, dtype=np.float64)
-    periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), (3,))
+    periodic = np.asarray(pbc, dtype=bool)
     cell = np.array(cell_A, dtype=np.float64)
     _check(positions, cell, periodic, cutoff_A)
     if periodic.any() and not periodic.all():
@@ -44,10 +41,8 @@ def find_neighbours(positions_A: np.ndarray, cell_A: np.ndarray, pbc: np.ndarray
         first, second, shift = search.compute(
             points=positions, box=box, periodic=bool(periodic.all()), quantities="ijS"
         )
-    first, second, shift = first.astype(np.int64), second.astype(np.int64), shift.astype(np.int64).reshape(-1, 3)
-    slot_pair, slot_atom, slot_sign = slots(first, second, len(positions))
     return Neighbours(
-        first=first, second=second, shift=shift, slot_pair=slot_pair, slot_atom=slot_atom, slot_sign=slot_sign
+        first=first.astype(np.int64), second=second.astype(np.int64), shift=shift.astype(np.int64).reshape(-1, 3)
     )
 
 
@@ -79,19 +74,10 @@ def _mixed_boundary(
     return first[kept], second[kept], shift[kept]
 
 
-def slots(first: np.ndarray, second: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both ends of every pair, sorted by atom and laid out in rows."""
-    n_pairs = len(first)
+def sorted_ends(first: np.ndarray, second: np.ndarray, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of all pairs by atom, (2 n_pairs,), and how many each atom has, (n_atoms,).
+
+    Ends are numbered 0, 1, ... at the first atoms of the pairs, then at their second atoms; an atom's keep that order.
+    """
     atom = np.concatenate([first, second])
-    order = np.argsort(atom, kind="stable")
-    counts = np.bincount(atom, minlength=n_atoms)
-    start = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    row = atom[order]
-    column = np.arange(2 * n_pairs) - start[row]
-    shape = (n_atoms, int(counts.max(initial=0)))
-    slot_pair, slot_atom = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    slot_sign = np.zeros(shape, dtype=np.int8)
-    slot_pair[row, column] = order % max(n_pairs, 1)
-    slot_atom[row, column] = np.concatenate([second, first])[order]
-    slot_sign[row, column] = np.where(order < n_pairs, 1, -1)
-    return slot_pair, slot_atom, slot_sign
+    return np.argsort(atom, kind="stable"), np.bincount(atom, minlength=n_atoms)

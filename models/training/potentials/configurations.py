@@ -21,7 +21,7 @@ from torch import Tensor
 
 from models.frames import CONTACT_A, Frames
 from models.networks.potentials.graph import Graph, pair_vectors
-from models.networks.potentials.neighbours import find_neighbours
+from models.networks.potentials.neighbours import find_neighbours, sorted_ends
 from models.networks.potentials.potential import PotentialConfig
 from models.training.potentials.labelled import Labelled
 
@@ -169,15 +169,16 @@ def _pairs(frames: Frames, row: int, start: int, cutoff_A: float) -> dict[str, N
         near = find_neighbours(positions, cell, frames.pbc[row], cutoff_A)
     except ValueError as error:
         raise ValueError(f"configuration {row}: {error}") from None
-    taken = near.slot_sign != 0
+    end, n_slots = sorted_ends(near.first, near.second, len(positions))
+    n_pairs = len(near.first)
     return {
         "first": near.first.astype(np.int32),
         "second": near.second.astype(np.int32),
         "vectors": pair_vectors(positions, cell, near),
-        "n_slots": taken.sum(axis=1).astype(np.int32),
-        "slot_pair": near.slot_pair[taken].astype(np.int32),
-        "slot_atom": near.slot_atom[taken].astype(np.int32),
-        "slot_sign": near.slot_sign[taken],
+        "n_slots": n_slots.astype(np.int32),
+        "slot_pair": (end % max(n_pairs, 1)).astype(np.int32),
+        "slot_atom": np.concatenate([near.second, near.first])[end].astype(np.int32),
+        "slot_sign": np.where(end < n_pairs, 1, -1).astype(np.int8),
     }
 
 
