@@ -14,6 +14,10 @@ starts, of the embedded solver with its kernels compiled beforehand.
 
 Where the largest difference exceeds 0.01, the --finer worst of them are solved again by both programs with Lambda 2,
 500 states, four z and alpha 0.2: which of the first two spectra is the closer one, to either of the finer?
+
+    python benchmarks/triqs.py --store data/spectra.zarr
+
+holds what stage `spectra` has stored with `solver: triqs` against the embedded solver; TRIQS itself is not needed then.
 """
 
 import argparse
@@ -35,6 +39,8 @@ from models.physics.impurity.solver import ImpuritySolution, ImpuritySolver
 from models.physics.impurity.triqs import TriqsSettings, TriqsSolver
 from pipeline.impurity.spectra import SpectraParams, draw_hamiltonian, frequency_grid
 from pipeline.runtime.params import load_params
+from stores.spectra import SPECTRA
+from stores.zarr_store import open_store
 
 Floats = NDArray[np.float64]
 PARAMS = load_params(SpectraParams, "spectra", Path(__file__).parents[1] / "params.yaml")
@@ -68,7 +74,10 @@ def main() -> None:
     parser.add_argument("--impurities", type=int, default=24)
     parser.add_argument("--finer", type=int, default=4, help="of those that differ, how many are solved finer")
     parser.add_argument("--cases", nargs="*", help="those of the table named, or all")
+    parser.add_argument("--store", type=Path, help="spectra that TRIQS has given, in place of all this")
     options = parser.parse_args()
+    if options.store:
+        return print(beside_store(options.store))
     triqs = TriqsSolver(settings=THEIRS).checked()
     print(f"{triqs.versions}\n")
     warm = AndersonImpurity(interaction=0.1, level=-0.03, hybridization=0.02, field=0.01)
@@ -91,6 +100,25 @@ def main() -> None:
     worst = sorted((r for r in rows if r.difference.max() > TOLERANCE), key=lambda r: -r.difference.max())
     print(f"\n{len(worst)} of {len(rows)} differ by more than {TOLERANCE}")
     finer(worst[: options.finer])
+
+
+def beside_store(path: Path) -> str:
+    """Largest differences of pi Gamma A_up, and the rows that TRIQS failed at; without mirror images."""
+    store = open_store(path, SPECTRA)
+    largest, failed = [], []
+    for row in np.flatnonzero(~store["mirrored"].values):
+        names = ("interaction", "level", "hybridization", "field", "temperature")
+        *values, temperature = (float(store[name][row]) for name in names)
+        impurity = AndersonImpurity(**dict(zip(names, values, strict=False)))
+        ours = NRGSolver(OURS).solve(impurity, temperatures=np.array([temperature]), omega=store["omega"].values)
+        if store["status"].values[row]:
+            failed.append(f"{store['failure'].values[row]} (clipped from {ours.clipped_up[0]:.3f} by ours)")
+        else:
+            spectrum = np.pi * impurity.hybridization * ours.spectrum_up[0]
+            largest.append(np.abs(spectrum - store["spectrum"].values[row]).max())
+    return "\n".join(
+        [f"{len(largest)} spectra; max: median {np.median(largest):.4f}, worst {max(largest):.4f}", *failed]
+    )
 
 
 def in_bath(row: Row) -> bool:
