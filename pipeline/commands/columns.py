@@ -26,8 +26,8 @@ def read_columns(path: Path, layouts: Sequence[tuple[str, ...]]) -> dict[str, Fl
     Raises ValueError that lists what is wrong: the file and the line of what is no number.
     """
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise ValueError(f"{path}: found {found}, expected a file with columns {described(layouts)}")
+        there = "a folder" if path.is_dir() else "no such file"
+        raise ValueError(f"{path}: found {there}, expected a file with columns {described(layouts)}")
     return from_npz(path, layouts) if path.suffix.lower() == ".npz" else from_text(path, layouts)
 
 

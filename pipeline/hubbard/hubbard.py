@@ -148,7 +148,7 @@ def solve_shard(points: Sequence[ModelPoint], *, omega: Floats, mean_field: Mean
     def asked(name: str) -> Floats:
         return np.array([getattr(point, name) for point, *_ in rows])
 
-    def found(name: str) -> Floats:
+    def solved(name: str) -> Floats:
         return np.array([np.nan if one is None else getattr(one, name) for one in solutions])
 
     def curves(name: str) -> Floats:
@@ -166,11 +166,11 @@ def solve_shard(points: Sequence[ModelPoint], *, omega: Floats, mean_field: Mean
         "spectrum": curves("spectrum"),
         "self_energy_real": curves("self_energy_real"),
         "self_energy_imag": curves("self_energy_imag"),
-        "chemical_potential": found("chemical_potential"),
-        "impurity_filling": found("filling"),
-        "lattice_filling": found("lattice_filling"),
-        "double_occupancy": found("double_occupancy"),
-        "quasiparticle_weight": found("quasiparticle_weight"),
+        "chemical_potential": solved("chemical_potential"),
+        "impurity_filling": solved("filling"),
+        "lattice_filling": solved("lattice_filling"),
+        "double_occupancy": solved("double_occupancy"),
+        "quasiparticle_weight": solved("quasiparticle_weight"),
         "matsubara_weight": np.array(
             [
                 np.nan if one is None else matsubara_weight(one.omega, one.self_energy.imag, point.temperature)

@@ -58,5 +58,5 @@ def _of_pairs(record: Record) -> bool:
     return record["descriptor"] in PAIR_STATISTICS
 
 
-def _at_least(goal: str, found: float, wanted: float) -> dict[str, Any]:
-    return {"goal": goal, "found": found, "wanted": f">= {wanted:g}", "reached": found >= wanted}
+def _at_least(goal: str, value: float, wanted: float) -> dict[str, Any]:
+    return {"goal": goal, "found": value, "wanted": f">= {wanted:g}", "reached": value >= wanted}

@@ -145,7 +145,7 @@ def train_spectrum_vae(
     batches = EpochBatches(len(train_BW), settings.batch_size, seed=seed)
     n_steps = len(batches) * settings.max_epochs
     module = SpectrumModule(config, settings, seed=seed, n_steps=n_steps)
-    best = BestWeights(
+    best_weights = BestWeights(
         patience=settings.patience,
         first_epoch=math.ceil(settings.ramp_fraction * settings.max_epochs),
         folder=Path(checkpoints),
@@ -172,7 +172,7 @@ def train_spectrum_vae(
             precision="16-mixed" if on_gpu else "32-true",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
+            callbacks=[best_weights, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
             logger=logger if logger is not None else False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
@@ -182,14 +182,14 @@ def train_spectrum_vae(
             gradient_clip_val=10.0,
         )
         trainer.fit(module, train, validation, ckpt_path=str(last) if last.is_file() else None)
-    best_found = read_best(Path(checkpoints))
+    best = read_best(Path(checkpoints))
     model = SpectrumVAE(config)
-    model.load_state_dict(best_found.weights)
+    model.load_state_dict(best.weights)
     return TrainedSpectrumVAE(
         model=model.eval(),
-        best_epoch=best_found.epoch,
-        best_objective=best_found.objective,
-        epochs=best_found.n_epochs,
+        best_epoch=best.epoch,
+        best_objective=best.objective,
+        epochs=best.n_epochs,
     )
 
 

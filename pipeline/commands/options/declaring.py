@@ -177,15 +177,15 @@ def message_of(make: Callable[[], object]) -> list[str]:
 def _typer_parameters(options: type[Options]) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of each field."""
     hints = get_type_hints(options, include_extras=True)
-    found = {}
+    parameters = {}
     for field in fields(options):
         kind, option = get_args(hints[field.name])
         required = field.default is MISSING and field.default_factory is MISSING
         default = inspect.Parameter.empty if required else field.default
         if field.default_factory is not MISSING:
             default = field.default_factory()
-        found[field.name] = Annotated[kind, _typer_option(field.name, kind, option)], default
-    return found
+        parameters[field.name] = Annotated[kind, _typer_option(field.name, kind, option)], default
+    return parameters
 
 
 def _typer_option(name: str, kind: Any, option: Option) -> Any:  # noqa: ANN401 - types as they are annotated
@@ -245,8 +245,8 @@ def _output_problems(options: type[Options], values: Mapping[str, Any]) -> list[
         if (path := values.get(name)) is not None:
             file = OutputFile(suffixes=option.suffixes)
             output = OutputFolder(kind=option.kind, suffixes=option.suffixes) if option.kind else file
-            found = output_problems(path, output, inputs=inputs, overwrite=bool(values.get("overwrite")))
-            problems += [f"--{name.replace('_', '-')}: {problem}" for problem in found]
+            of_output = output_problems(path, output, inputs=inputs, overwrite=bool(values.get("overwrite")))
+            problems += [f"--{name.replace('_', '-')}: {problem}" for problem in of_output]
     return problems
 
 
