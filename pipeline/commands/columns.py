@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.commands.options.declaring import is_number
 from stores.importers.foreign_files import npz_arrays
 
 __all__ = ["read_columns"]
@@ -80,11 +81,3 @@ def words_of(line: str) -> list[str]:
     """Two commas with nothing between them hold an empty word."""
     text = line.partition("#")[0].strip()
     return re.split(r"\s*[,;]\s*|\s+", text) if text else []
-
-
-def is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

@@ -26,7 +26,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["Option", "Options", "declared", "function_of", "message_of"]
+__all__ = ["Option", "Options", "declared", "function_of", "is_number", "message_of"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Command(TyperCommand):
         result: list[str] = []
         current, n_values = "", 0
         for word in words:
-            if current and (not word.startswith("-") or _is_number(word)):
+            if current and (not word.startswith("-") or is_number(word)):
                 result += [current, word] if n_values else [word]
                 n_values += 1
                 continue
@@ -250,7 +250,7 @@ def _output_problems(options: type[Options], values: Mapping[str, Any]) -> list[
     return problems
 
 
-def _is_number(word: str) -> bool:
+def is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:
