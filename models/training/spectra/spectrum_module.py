@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, settings
-from models.training.batches import EpochBatches, Rows
+from models.training.batches import EpochBatches, Rows, check_rows
 from models.training.best_weights import BestWeights, read_best
 from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
@@ -141,7 +141,7 @@ def train_spectrum_vae(
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for data of the wrong shape and FloatingPointError when the objective is not finite.
     """
-    _check(config, train_BW, validation_BW)
+    check_rows("spectra", config.n_omega, train_BW, validation_BW)
     batches = EpochBatches(len(train_BW), settings.batch_size, seed=seed)
     n_steps = len(batches) * settings.max_epochs
     module = SpectrumModule(config, settings, seed=seed, n_steps=n_steps)
@@ -191,14 +191,3 @@ def train_spectrum_vae(
         best_objective=best.objective,
         epochs=best.n_epochs,
     )
-
-
-def _check(config: SpectrumVAE.Config, train_BW: np.ndarray, validation_BW: np.ndarray) -> None:
-    problems = []
-    for name, rows in (("training", train_BW), ("validation", validation_BW)):
-        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != config.n_omega:
-            problems.append(f"{name} spectra: found shape {rows.shape}, expected (at least 1, {config.n_omega})")
-        elif not np.isfinite(rows).all():
-            problems.append(f"{name} spectra: {int((~np.isfinite(rows)).sum())} cells are not finite")
-    if problems:
-        raise ValueError("; ".join(problems))
