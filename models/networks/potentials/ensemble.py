@@ -129,14 +129,11 @@ class Ensemble:
         `atoms`: the structures of the batch, which a baseline needs. Raises ValueError for an unknown element, and
         where structures are missing, BaselineFailed for one that the baseline does not serve.
         """
-        prediction = combine(self.evaluate_members(graph, vectors_H3), graph.config_N, graph.n_atoms_M)
+        predictions = [evaluate(member, graph, vectors_H3) for member in self.members]
+        prediction = combine(predictions, graph.config_N, graph.n_atoms_M)
         if self.baseline is None:
             return prediction
         return with_baseline(prediction, self.baseline, atoms, graph.config_N, graph.volume_M)
-
-    def evaluate_members(self, graph: Graph, vectors_H3: Tensor) -> list[Prediction]:
-        """What each network says, without a baseline."""
-        return [evaluate(member, graph, vectors_H3) for member in self.members]
 
 
 def combine(predictions: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) -> EnsemblePrediction:
