@@ -57,7 +57,7 @@ def forces_section(inputs: AtomsInputs) -> Section:
 def cost_table(results: Sequence[StepCost]) -> Table:
     rows = [
         [
-            model_words(r.model),
+            MODELS.get(r.model, r.model),
             SYSTEMS.get(r.system, r.system),
             method_words(r.method),
             f"{r.device},\u00a0{r.dtype}",
@@ -246,10 +246,6 @@ def best_ratio(results: Sequence[StepCost]) -> tuple[float, float]:
         case = (r.device, r.model, r.system)
         fastest[case] = min(fastest.get(case, np.inf), r.time_ratio)
     return min(fastest.values()), max(fastest.values())
-
-
-def model_words(model: str) -> str:
-    return MODELS.get(model, model)
 
 
 def method_words(method: str) -> str:
