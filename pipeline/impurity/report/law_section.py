@@ -253,7 +253,7 @@ def _equations(results: Sequence[Formula], selected: Formula | None) -> Table:
                 number(record.complexity),
                 number(record.r2_test, 5),
                 number(record.r2_extrapolation, 5),
-                _match(record),
+                law_words(record) if record.matches else "exponent" if record.has_exponent else "no",
                 "yes" if record.equivalent_srbench else "no",
                 number(record.seed_stability, 2),
             ]
@@ -268,10 +268,6 @@ def _equations(results: Sequence[Formula], selected: Formula | None) -> Table:
         "out. Match: a reference law, by its terms and their ratios, or only Haldane's exponent. SRBench: equal to a "
         "reference law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )
-
-
-def _match(record: Formula) -> str:
-    return law_words(record) if record.matches else "exponent" if record.has_exponent else "no"
 
 
 def _controls(controls: Sequence[Control]) -> Table | Notice:
