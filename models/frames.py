@@ -60,9 +60,9 @@ class Frames:
         problems = []
         for field in fields(self):
             rows = n_atoms if field.name in PER_ATOM else len(self.n_atoms)
-            found, expected = getattr(self, field.name).shape, (rows, *trailing.get(field.name, ()))
-            if found != expected:
-                problems.append(f"{field.name}: found shape {found}, expected {expected}")
+            shape, expected = getattr(self, field.name).shape, (rows, *trailing.get(field.name, ()))
+            if shape != expected:
+                problems.append(f"{field.name}: found shape {shape}, expected {expected}")
         if problems:
             raise ValueError("frames: " + "; ".join(problems))
 

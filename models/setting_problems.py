@@ -56,9 +56,9 @@ def unstated_settings(hint: Any, given: Any, where: str) -> list[str]:  # noqa: 
 
 
 def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa: ANN401 - YAML, pydantic's dictionary
-    problem, keys, found = detail["type"], list(detail["loc"]), detail["input"]
+    problem, keys, value = detail["type"], list(detail["loc"]), detail["input"]
     if problem == "missing" and keys and isinstance(keys[-1], int):  # a list that is too short
-        keys, found, problem = keys[:-1], _value(given, keys[:-1]), "too_short"
+        keys, value, problem = keys[:-1], _value(given, keys[:-1]), "too_short"
     hint = _at(kind, given, keys)
     where = (section + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)).removeprefix(".")
     if problem in ("value_error", "assertion_error"):
@@ -70,19 +70,19 @@ def _problem(kind: type, given: Any, section: str, detail: Any) -> str:  # noqa:
         known = sorted(f.name for f in fields(_bare(owner)))
         return f"{where}: found an unknown key, expected one of {known}; remove or rename it"
     if problem == "ascending":
-        return f"{where}: found {_show(found)}, expected ascending values, [low, high]; swap or change them"
+        return f"{where}: found {_show(value)}, expected ascending values, [low, high]; swap or change them"
     words = f"one of {detail['ctx']['expected']}" if problem == "literal_error" else detail["msg"]
     expected = words if hint is None else _expected(hint)
-    return f"{where}: found {_show(found)}, expected {expected}{_cure(problem, found)}"
+    return f"{where}: found {_show(value)}, expected {expected}{_cure(problem, value)}"
 
 
-def _show(found: object) -> str:
-    return f"{found!r} ({type(found).__name__})"
+def _show(value: object) -> str:
+    return f"{value!r} ({type(value).__name__})"
 
 
-def _cure(problem: str, found: object) -> str:
+def _cure(problem: str, value: object) -> str:
     if problem.startswith(("int_", "float_")):
-        return "; write the number without quotes" if isinstance(found, str) else "; change its type"
+        return "; write the number without quotes" if isinstance(value, str) else "; change its type"
     if problem.startswith(("greater_than", "less_than", "multiple_of")):
         return "; choose a value in that range"
     return CURES.get(problem, "")
@@ -159,5 +159,5 @@ def _constraints(hint: Any) -> list[Any]:  # noqa: ANN401 - an annotation
     """What pydantic holds against the value: annotated_types, also those in a `Field(...)` and beside a None."""
     if get_origin(hint) in (Union, UnionType):
         return [constraint for option in get_args(hint) for constraint in _constraints(option)]
-    found = getattr(hint, "__metadata__", ())
-    return [c for m in found for c in (m.metadata if isinstance(m, FieldInfo) else [m])]
+    metadata = getattr(hint, "__metadata__", ())
+    return [c for m in metadata for c in (m.metadata if isinstance(m, FieldInfo) else [m])]

@@ -35,13 +35,13 @@ def artifact_version(name: str, version: str | None = None, *, repo: str | Path 
     """
     where = f"artifact {name!r}, version {version or '(the highest)'}, of {repo or 'this repository'}"
     try:
-        found = artifacts_show(name, version=version, repo=None if repo is None else str(repo))
+        artifact = artifacts_show(name, version=version, repo=None if repo is None else str(repo))
     except ArtifactNotFoundError:
         cure = "`gto show` lists versions, `artifacts` of dvc.yaml the names; fetch tags with `git fetch --tags`"
         raise ValueError(f"{where}: found no such tag or name; {cure}") from None
     except DvcException as error:
         raise ValueError(f"{where}: cannot be looked up: {error}") from None
-    return ArtifactVersion(path=found["path"], rev=found["rev"])
+    return ArtifactVersion(path=artifact["path"], rev=artifact["rev"])
 
 
 def open_remote_model(
@@ -59,13 +59,13 @@ def open_remote_model(
     `load` is a loader of models.networks; nothing stays on the disk. Raises ValueError where there is no such artifact
     or version, FileNotFoundError where its folder was never pushed, and what `load` raises.
     """
-    found = artifact_version(name, version, repo=repo)
-    where = f"artifact {name!r}, {found.path} at revision {found.rev}"
-    files = DVCFileSystem(None if repo is None else str(repo), rev=found.rev, remote=remote)
+    artifact = artifact_version(name, version, repo=repo)
+    where = f"artifact {name!r}, {artifact.path} at revision {artifact.rev}"
+    files = DVCFileSystem(None if repo is None else str(repo), rev=artifact.rev, remote=remote)
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / Path(found.path).name
+        target = Path(folder) / Path(artifact.path).name
         try:
-            files.get(f"/{found.path}", str(target), recursive=True)
+            files.get(f"/{artifact.path}", str(target), recursive=True)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{where}: found no such folder; push it with `dvc push` where it was made"

@@ -87,13 +87,13 @@ def contacts(
     )
     ends = np.cumsum(n_atoms, dtype=np.int64)
     cuts = [0, *(np.searchsorted(ends, range(ATOMS_PER_TREE, int(ends[-1]), ATOMS_PER_TREE)) + 1), len(ends)]
-    found: dict[int, float] = {}
+    closest: dict[int, float] = {}
     for first, last in pairwise(sorted(set(int(cut) for cut in cuts))):
         rows = np.arange(first, last)[sound[first:last]]
         if rows.size:
-            _contacts_of(rows, position, first_atom, n_atoms, cell, pbc, heights, found)
-    order = np.array(sorted(found), dtype=np.int64)
-    return order, np.array([found[int(row)] for row in order])
+            _contacts_of(rows, position, first_atom, n_atoms, cell, pbc, heights, closest)
+    order = np.array(sorted(closest), dtype=np.int64)
+    return order, np.array([closest[int(row)] for row in order])
 
 
 def _contacts_of(
@@ -104,7 +104,7 @@ def _contacts_of(
     cell: FloatArray,
     pbc: Mask,
     heights: FloatArray,
-    found: dict[int, float],
+    closest: dict[int, float],
 ) -> None:
     """One search tree for many configurations: a fourth coordinate keeps them apart."""
     from scipy.spatial import cKDTree
@@ -118,7 +118,7 @@ def _contacts_of(
     distances = np.linalg.norm(points[pairs[:, 0]] - points[pairs[:, 1]], axis=1)
     for config, distance in zip(owner[pairs[:, 0]].tolist(), distances.tolist(), strict=True):
         if distance < CONTACT_A:
-            found[config] = min(distance, found.get(config, np.inf))
+            closest[config] = min(distance, closest.get(config, np.inf))
 
 
 def _with_images(

@@ -152,11 +152,11 @@ def _files_made(folder: Path, kind: str) -> set[str] | None:
 
 def _files(folder: Path) -> set[str]:
     """Paths inside `folder` of all files and links in it and below."""
-    found = set()
+    paths = set()
     for root, folders, names in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]
-        found |= {Path(root, name).relative_to(folder).as_posix() for name in names + links}
-    return found
+        paths |= {Path(root, name).relative_to(folder).as_posix() for name in names + links}
+    return paths
 
 
 def _write_marker(folder: Path, kind: str) -> None:

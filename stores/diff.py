@@ -161,9 +161,9 @@ def compare_stores(
     for name in (str(name) for name in same_names if name not in {*key.offsets, *key_names}):
         if name in equal and (in_place or not _by_sample(first[name], key)):
             continue
-        found = _compare_variable(pair, name, key, paired, block_bytes)
-        if found.problem or found.n_changed_cells:
-            difference.values.append(found)
+        of_variable = _compare_variable(pair, name, key, paired, block_bytes)
+        if of_variable.problem or of_variable.n_changed_cells:
+            difference.values.append(of_variable)
     return difference
 
 
@@ -188,8 +188,8 @@ def _manifests(pair: Pair, names: tuple[str, str]) -> list[Manifest]:
     manifests, problems = [], []
     for dataset, name in zip(pair, names, strict=True):
         if not isinstance(dataset.attrs.get("schema"), str):
-            found = sorted(map(str, dataset.attrs))
-            problems.append(f"{name}: found a Zarr group with the attributes {found}, expected a store with its schema")
+            keys = sorted(map(str, dataset.attrs))
+            problems.append(f"{name}: found a Zarr group with the attributes {keys}, expected a store with its schema")
             continue
         try:
             if "manifest" not in dataset.attrs:
@@ -224,23 +224,23 @@ def _compare_variable(
     pair: Pair, name: str, key: SampleKey, paired: tuple[Rows, Rows], block_bytes: int
 ) -> VariableDifference:
     arrays = pair[0][name], pair[1][name]
-    found = VariableDifference(name=name, units=str(arrays[0].attrs.get("units", "")))
+    difference = VariableDifference(name=name, units=str(arrays[0].attrs.get("units", "")))
     if arrays[0].attrs.get("units") != arrays[1].attrs.get("units"):
-        found.problem = f"units {arrays[0].attrs.get('units')!r} -> {arrays[1].attrs.get('units')!r}, not compared"
+        difference.problem = f"units {arrays[0].attrs.get('units')!r} -> {arrays[1].attrs.get('units')!r}, not compared"
     elif (arrays[0].dtype.kind in "OUT") != (arrays[1].dtype.kind in "OUT"):
-        found.problem = f"dtype {arrays[0].dtype} -> {arrays[1].dtype}, not compared"
+        difference.problem = f"dtype {arrays[0].dtype} -> {arrays[1].dtype}, not compared"
     elif (same := _by_sample(arrays[0], key)) and arrays[0].shape[1:] != arrays[1].shape[1:]:
-        found.problem = f"shape of a row {arrays[0].shape[1:]} -> {arrays[1].shape[1:]}, not compared"
+        difference.problem = f"shape of a row {arrays[0].shape[1:]} -> {arrays[1].shape[1:]}, not compared"
     elif not same and arrays[0].shape != arrays[1].shape:
-        found.problem = f"shape {arrays[0].shape} -> {arrays[1].shape}, not compared"
-    if found.problem:
-        return found
+        difference.problem = f"shape {arrays[0].shape} -> {arrays[1].shape}, not compared"
+    if difference.problem:
+        return difference
     sums = [0.0, 0.0]
     for rows, others, owner in _pieces(pair, name, key, paired, block_bytes):
         first, second = _read(arrays[0], rows), _read(arrays[1], others)
-        _add(found, sums, first, second, owner, rows, others)
-    found.rms = float(np.sqrt(sums[0] / sums[1])) if sums[1] else None
-    return found
+        _add(difference, sums, first, second, owner, rows, others)
+    difference.rms = float(np.sqrt(sums[0] / sums[1])) if sums[1] else None
+    return difference
 
 
 def _pieces(
@@ -277,7 +277,7 @@ def _read(array: xr.DataArray, rows: Rows) -> NDArray[Any]:
 
 
 def _add(
-    found: VariableDifference,
+    difference: VariableDifference,
     sums: list[float],
     first: NDArray[Any],
     second: NDArray[Any],
@@ -291,24 +291,24 @@ def _add(
     else:
         empty = np.isnan(first), np.isnan(second)
         changed = (first != second) & ~(empty[0] & empty[1])
-        found.n_appeared += int(np.count_nonzero(empty[0] & ~empty[1]))
-        found.n_vanished += int(np.count_nonzero(empty[1] & ~empty[0]))
+        difference.n_appeared += int(np.count_nonzero(empty[0] & ~empty[1]))
+        difference.n_vanished += int(np.count_nonzero(empty[1] & ~empty[0]))
         numbers = changed & ~empty[0] & ~empty[1]
         if numbers.any() and first.dtype.kind != "b":
             distance = np.abs(first[numbers].astype(np.float64) - second[numbers].astype(np.float64))
-            found.largest = max(found.largest or 0.0, float(distance.max()))
+            difference.largest = max(difference.largest or 0.0, float(distance.max()))
             sums[0] += float((distance**2).sum())
             sums[1] += distance.size
-    found.n_cells += changed.size
-    found.n_changed_cells += int(np.count_nonzero(changed))
+    difference.n_cells += changed.size
+    difference.n_changed_cells += int(np.count_nonzero(changed))
     in_row = changed.reshape(len(changed), -1).any(axis=1)
     owners = np.column_stack([rows, others]) if owner is None else owner
-    found.n_samples += len(owners) if owner is None else len(np.unique(owner[:, 0]))
+    difference.n_samples += len(owners) if owner is None else len(np.unique(owner[:, 0]))
     pairs = owners[in_row]
     if owner is not None:
         pairs = pairs[np.unique(pairs[:, 0], return_index=True)[1]]
-    found.n_changed_samples += len(pairs)
-    found.rows += [(int(row), int(other)) for row, other in pairs[: N_SHOWN - len(found.rows)]]
+    difference.n_changed_samples += len(pairs)
+    difference.rows += [(int(row), int(other)) for row, other in pairs[: N_SHOWN - len(difference.rows)]]
 
 
 def _short(value: Any) -> str:  # noqa: ANN401 - JSON

@@ -93,11 +93,11 @@ def scan(root: Path) -> Entries:
     while pending:
         folder = pending.pop()
         try:
-            found = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+            listed = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
         except OSError as error:
             entries.special[folder or "."] = f"a folder that cannot be read: {error.strerror}"
             continue
-        for entry in found:
+        for entry in listed:
             name = f"{folder}/{entry.name}" if folder else entry.name
             status = entry.stat(follow_symlinks=False)
             if entry.is_symlink():
@@ -133,10 +133,10 @@ def read_json(file: Path) -> tuple[dict[str, Any], bytes]:
         content = stream.read(JSON_BYTES + 1)
     if len(content) > JSON_BYTES:
         raise ValueError(f"found more than {JSON_BYTES} bytes, expected metadata")
-    found = strict_json(content.decode())
-    if not isinstance(found, dict):
-        raise ValueError(f"found {type(found).__name__}, expected an object")
-    return found, content
+    document = strict_json(content.decode())
+    if not isinstance(document, dict):
+        raise ValueError(f"found {type(document).__name__}, expected an object")
+    return document, content
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,12 +206,12 @@ def read_header(file: Path) -> Header:
     )
 
 
-def _sizes(found: object, what: str, *, lowest: int) -> tuple[int, ...]:
-    if not isinstance(found, list) or not all(type(n) is int and lowest <= n < 2**63 for n in found):
-        raise ValueError(f"found {what} {found!r:.200}, expected sizes")
-    if len(found) > 32:
-        raise ValueError(f"found {len(found)} dimensions, expected at most 32")
-    return tuple(found)
+def _sizes(sizes: object, what: str, *, lowest: int) -> tuple[int, ...]:
+    if not isinstance(sizes, list) or not all(type(n) is int and lowest <= n < 2**63 for n in sizes):
+        raise ValueError(f"found {what} {sizes!r:.200}, expected sizes")
+    if len(sizes) > 32:
+        raise ValueError(f"found {len(sizes)} dimensions, expected at most 32")
+    return tuple(sizes)
 
 
 def _storage(document: Mapping[str, Any], data_type: str, n_dims: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

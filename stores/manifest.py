@@ -46,14 +46,14 @@ class Manifest:
 
         Raises ValueError that tells everything which is wrong with it.
         """
-        found = strict_json(attribute) if isinstance(attribute, str) else attribute
-        if not isinstance(found, Mapping):
-            raise ValueError(f"found a manifest of type {type(found).__name__}, expected an object")
+        document = strict_json(attribute) if isinstance(attribute, str) else attribute
+        if not isinstance(document, Mapping):
+            raise ValueError(f"found a manifest of type {type(document).__name__}, expected an object")
         names = {field.name for field in fields(cls)}
-        problems = [f"unknown key {key!r}" for key in found if key not in names]
-        problems += [f"missing key {name!r}" for name in sorted(names - set(found))]
-        for key in names & set(found):
-            value, kind = found[key], {"sizes": int}.get(key, str)
+        problems = [f"unknown key {key!r}" for key in document if key not in names]
+        problems += [f"missing key {name!r}" for name in sorted(names - set(document))]
+        for key in names & set(document):
+            value, kind = document[key], {"sizes": int}.get(key, str)
             if key not in ("sizes", "variables", "metadata"):
                 cells: Iterable[object] = [value]
             elif isinstance(value, Mapping):
@@ -66,7 +66,7 @@ class Manifest:
             ]
         if problems:
             raise ValueError("; ".join(sorted(problems)))
-        return cls(**found)
+        return cls(**document)
 
 
 class VariableHash:
@@ -111,10 +111,10 @@ def strict_json(text: str) -> Any:  # noqa: ANN401 - JSON
     """Like json.loads, but repeated keys and NaN are a ValueError: readers disagree about them."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
+        mapping = dict(pairs)
+        if len(mapping) != len(pairs):
             raise ValueError(f"a key occurs twice among {[key for key, _ in pairs]!r:.200}")
-        return found
+        return mapping
 
     def refuse(constant: str) -> None:
         raise ValueError(f"found {constant}, which is no JSON")

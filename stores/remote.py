@@ -128,10 +128,10 @@ class RangedDVCFileSystem(DVCFileSystem):  # type: ignore[misc]
     def _explained(self, error: Exception, path: str) -> RemoteError:
         return remote_error(error, name=self._remote_name, url=self._url, action=f"reading {path}")
 
-    def _broken(self, path: str, found: str) -> RemoteError:
+    def _broken(self, path: str, problem: str) -> RemoteError:
         doctor = f"`latentlaw doctor --remote {self._remote_name} --drop-damaged`"
         cure = f"in a clone that has the data, {doctor}, then `dvc push` ({PAGE})"
-        return RemoteError(f"reading {path}: remote {self._remote_name!r} ({self._url}) {found}; {cure}")
+        return RemoteError(f"reading {path}: remote {self._remote_name!r} ({self._url}) {problem}; {cure}")
 
 
 def _at_revision(path: str, rev: str | None, version: str | None, repo: str | Path | None) -> tuple[str, str]:
@@ -142,5 +142,5 @@ def _at_revision(path: str, rev: str | None, version: str | None, repo: str | Pa
         )
     if rev is not None:
         return path, rev
-    found = artifact_version(path, version, repo=repo)
-    return found.path, found.rev
+    artifact = artifact_version(path, version, repo=repo)
+    return artifact.path, artifact.rev

@@ -96,7 +96,7 @@ def _objects(clone: Repo) -> dict[str, Part]:
     """By their address at the remote, all objects of the working tree."""
     index = clone.index.data["repo"]
     index.onerror = _pass_over
-    found = {}
+    objects = {}
     lists: dict[tuple[str, ...], str] = {}
     for key, entry in index.iteritems():  # a folder before what is in it
         storage = index.storage_map.get(key)
@@ -107,8 +107,8 @@ def _objects(clone: Repo) -> dict[str, Part]:
             lists[key] = address
         cached = Path(storage.cache.get(entry)[1]) if storage.cache else None
         listed_in = next((lists[key[:n]] for n in range(len(key)) if key[:n] in lists), None)
-        found[address] = Part(cached.stat().st_size if cached and cached.is_file() else None, listed_in)
-    return found
+        objects[address] = Part(cached.stat().st_size if cached and cached.is_file() else None, listed_in)
+    return objects
 
 
 def _pass_over(_: object, error: Exception) -> None:

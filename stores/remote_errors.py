@@ -37,8 +37,8 @@ class RemoteError(ConnectionError):
 
 def remote_error(error: BaseException, *, name: str, url: str, action: str) -> RemoteError:
     """The error of a driver as one message; `action` says what was tried, such as 'reading data/spectra.zarr'."""
-    found, cure = _found_and_cure(error, name)
-    return RemoteError(f"{action}: remote {name!r} ({url}) {found}; {cure}")
+    problem, cure = _problem_and_cure(error, name)
+    return RemoteError(f"{action}: remote {name!r} ({url}) {problem}; {cure}")
 
 
 def is_absence(error: BaseException | None) -> bool:
@@ -48,7 +48,7 @@ def is_absence(error: BaseException | None) -> bool:
     return absent and set(statuses(error)) <= {404, 410}
 
 
-def _found_and_cure(error: BaseException, name: str) -> tuple[str, str]:
+def _problem_and_cure(error: BaseException, name: str) -> tuple[str, str]:
     chain = list(_chain(error))
     kinds = {kind.__name__ for link in chain for kind in type(link).__mro__}
     status = next(iter(statuses(error)), None)

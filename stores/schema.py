@@ -81,7 +81,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`bad` gives one bool per row of the array; `found` words what is there in a bad row."""
+    """`bad` gives one bool per row of the array."""
 
     name: str
     expected: str
@@ -165,17 +165,17 @@ def structure_violations(template: xr.Dataset, schema: StoreSchema) -> list[Viol
         strict=True,
         strict_coords=True,
     )
-    found: list[Violation] = []
+    breaches: list[Violation] = []
     for variable in schema.all_variables:
         if variable.dtype == "str" and variable.name in template and template[variable.name].dtype.kind not in "OUT":
-            found.append(_breach(variable.name, f"expected dtype str, got {template[variable.name].dtype}"))
+            breaches.append(_breach(variable.name, f"expected dtype str, got {template[variable.name].dtype}"))
     for name in schema.attributes:
         if name not in template.attrs:
-            found.append(Violation(variable="(store)", where="attributes", problem=f"attribute {name!r} is missing"))
+            breaches.append(Violation(variable="(store)", where="attributes", problem=f"attribute {name!r} is missing"))
     for variable in schema.coordinates:  # pandera checks no attributes of coordinates
         units = template[variable.name].attrs.get("units") if variable.name in template.coords else variable.units
         if units != variable.units:
-            found.append(
+            breaches.append(
                 _breach(variable.name, f"attribute mismatch 'units': expected {variable.units!r}, got {units!r}")
             )
     try:
@@ -184,8 +184,8 @@ def structure_violations(template: xr.Dataset, schema: StoreSchema) -> list[Viol
     except SchemaErrors as errors:
         for error in errors.schema_errors:
             owner = getattr(error.schema, "name", None) or "(store)"
-            found.append(_breach(str(owner), str(error).strip()))
-    return list(dict.fromkeys(found))
+            breaches.append(_breach(str(owner), str(error).strip()))
+    return list(dict.fromkeys(breaches))
 
 
 def block_violations(block: xr.Dataset, schema: StoreSchema, *, first_row: int = 0) -> list[Violation]:
@@ -195,7 +195,7 @@ def block_violations(block: xr.Dataset, schema: StoreSchema, *, first_row: int =
     """
     present = [variable for variable in schema.all_variables if variable.name in block.variables]
     facts = [f for f in schema.facts if not f.whole and all(name in block.variables for name in f.variables)]
-    found: list[Violation] = []
+    breaches: list[Violation] = []
     columns = [variable for variable in present if variable.name not in block.coords]
     if _pandera_accepts(block, columns, facts):
         columns, facts = [], []
@@ -205,19 +205,19 @@ def block_violations(block: xr.Dataset, schema: StoreSchema, *, first_row: int =
             rows = np.flatnonzero(rule.bad(values))
             if rows.size:
                 problem = f"found {_sample(values, rows)}, expected {rule.expected}"
-                found.append(Violation(variable=variable.name, where=_rows(rows + first_row), problem=problem))
+                breaches.append(Violation(variable=variable.name, where=_rows(rows + first_row), problem=problem))
     for fact in facts:
-        found += _breaches(fact, block, first_row)
-    return found
+        breaches += _breaches(fact, block, first_row)
+    return breaches
 
 
 def whole_violations(dataset: xr.Dataset, schema: StoreSchema) -> list[Violation]:
     """Facts that need all rows at once, on a dataset which holds their variables loaded."""
-    found: list[Violation] = []
+    breaches: list[Violation] = []
     for fact in schema.facts:
         if fact.whole and all(name in dataset.variables for name in fact.variables):
-            found += _breaches(fact, dataset)
-    return found
+            breaches += _breaches(fact, dataset)
+    return breaches
 
 
 def rules_of(variable: Variable) -> list[Rule]:

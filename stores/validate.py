@@ -83,9 +83,9 @@ def require_valid(path: str | Path, schema: StoreSchema) -> None:
 def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violation]:
     """Every violation of the store at `path`, against `schema` or the one that its attributes name."""
     root = Path(path)
-    group, found = _group(root)
-    if found:
-        return found
+    group, violations = _group(root)
+    if violations:
+        return violations
     attributes = group["attributes"]
     if schema is None:
         schema = find_schema(attributes.get("schema"), attributes)
@@ -93,9 +93,9 @@ def validate(path: str | Path, schema: StoreSchema | None = None) -> list[Violat
             problem = f"found schema {attributes.get('schema')!r:.200}, expected the name of a schema in stores/"
             return [Violation(variable="(store)", where="attributes", problem=problem)]
     layout = _Layout(root, schema)
-    found = layout.violations + structure_violations(_template(layout, attributes), schema)
+    violations = layout.violations + structure_violations(_template(layout, attributes), schema)
     hashes, of_values = _values(layout, schema)
-    return found + of_values + _consolidated(group, layout) + _identity(attributes, hashes, schema, layout)
+    return violations + of_values + _consolidated(group, layout) + _identity(attributes, hashes, schema, layout)
 
 
 def find_schema(name: object, attributes: Mapping[str, Any] | None = None) -> StoreSchema | None:
@@ -266,7 +266,7 @@ def _template(layout: _Layout, attributes: Mapping[str, Any]) -> xr.Dataset:
 
 def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[Violation]]:
     """Hash of each variable that could be read wholly, and the violations of values."""
-    found: list[Violation] = []
+    breaches: list[Violation] = []
     hashes: dict[str, str] = {}
     whole: dict[str, Any] = {}
     wanted_whole = {name for fact in schema.facts if fact.whole for name in fact.variables}
@@ -289,20 +289,20 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
                 if values is None:
                     broken.add(name)
                     if problem:
-                        found.append(Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem))
+                        breaches.append(Violation(variable=name, where=f"rows {start} to {stop - 1}", problem=problem))
                     continue
                 sums[name].update(values)
                 block[name] = (header.dims, values)
                 if name in wanted_whole:
                     whole.setdefault(name, []).append(values)
-            found += block_violations(block, schema, first_row=start)
+            breaches += block_violations(block, schema, first_row=start)
         for name in broken:
             whole.pop(name, None)
         hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
         pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
-        found += whole_violations(xr.Dataset(pieces), schema)
-    return hashes, found
+        breaches += whole_violations(xr.Dataset(pieces), schema)
+    return hashes, breaches
 
 
 def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: int) -> tuple[NDArray[Any] | None, str]:
@@ -347,17 +347,17 @@ def _identity(
     except READ_ERRORS as error:
         return [Violation(variable="(store)", where="manifest", problem=f"cannot be read: {_message(error)}")]
     names = {variable.name for variable in schema.all_variables}
-    found = [
+    unlike = [
         Violation(variable=name, where="manifest", problem=f"{key}: a name that the schema does not have")
         for key, held in (("variables", manifest.variables), ("metadata", manifest.metadata))
         for name in sorted(set(held) - names)
     ]
-    found += [
+    unlike += [
         _differs(name, "manifest", now, manifest.variables.get(name))
         for name, now in hashes.items()
         if now != manifest.variables.get(name)
     ]
-    found += [
+    unlike += [
         _differs(name, "zarr.json", header.sha256, manifest.metadata.get(name))
         for name, header in layout.headers.items()
         if header.sha256 != manifest.metadata.get(name)
@@ -367,7 +367,7 @@ def _identity(
         compared.append(("sizes", canonical_json(layout.sizes), canonical_json(dict(manifest.sizes))))
     if set(hashes) == names:
         compared.append(("hash of cells and attributes", store_hash(attributes, hashes), manifest.hash))
-    return found + [_differs("(store)", "manifest", now, then, what=key) for key, now, then in compared if now != then]
+    return unlike + [_differs("(store)", "manifest", now, then, what=key) for key, now, then in compared if now != then]
 
 
 def _differs(variable: str, where: str, now: object, then: object, what: str = "hash") -> Violation:
@@ -377,9 +377,9 @@ def _differs(variable: str, where: str, now: object, then: object, what: str = "
 def _against_manifest_file(store: Path, file: Path) -> list[Violation]:
     try:
         expected = read_json(file)[0]["hash"]
-        found = read_manifest(store).hash
+        of_store = read_manifest(store).hash
     except READ_ERRORS as error:
         return [Violation(variable="(store)", where=str(file), problem=f"no hash can be compared: {_message(error)}")]
-    if found == expected:
+    if of_store == expected:
         return []
-    return [Violation(variable="(store)", where=str(file), problem=f"found hash {found}, expected {expected}")]
+    return [Violation(variable="(store)", where=str(file), problem=f"found hash {of_store}, expected {expected}")]

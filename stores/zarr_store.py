@@ -213,7 +213,7 @@ def open_store(path: str | Path, schema: StoreSchema | None = None) -> xr.Datase
 def _require_readable(path: Path) -> None:
     """Raise SchemaError where reading would wait for ever, or hand out fill values and memory for what is not there."""
     entries = scan(path)
-    found = [
+    violations = [
         Violation(variable="(store)", where=name, problem=f"found {kind}, expected a file")
         for name, kind in entries.special.items()
     ]
@@ -221,7 +221,7 @@ def _require_readable(path: Path) -> None:
         folder = name.removesuffix("/zarr.json")
         if (size := entries.files[name]) > JSON_BYTES:
             problem = f"found {size} bytes, expected metadata"
-            found.append(Violation(variable="(store)", where=name, problem=problem))
+            violations.append(Violation(variable="(store)", where=name, problem=problem))
         if folder == name or size > JSON_BYTES:
             continue
         try:
@@ -233,17 +233,17 @@ def _require_readable(path: Path) -> None:
         n_shards, n_files = math.prod(header.grid), sum(file.startswith(f"{folder}/c/") for file in entries.files)
         if n_shards > n_files or header.shard_bytes > ROW_BYTES:
             problem = f"claims {n_shards} shards of {header.shard_bytes} bytes, found {n_files} files"
-            found.append(Violation(variable=folder, where="zarr.json", problem=problem))
-    if found:
-        raise SchemaError(str(path), found, CURE)
+            violations.append(Violation(variable=folder, where="zarr.json", problem=problem))
+    if violations:
+        raise SchemaError(str(path), violations, CURE)
 
 
 def check_kind(what: str, attributes: Mapping[Any, Any], schema: StoreSchema) -> None:
     """Raise SchemaError unless the attributes claim this schema in this version."""
     violations = []
     for key, expected in (("schema", schema.name), ("schema_version", schema.version)):
-        if (found := attributes.get(key)) != expected:
-            problem = f"found {key} {found!r}, expected {expected!r}"
+        if (value := attributes.get(key)) != expected:
+            problem = f"found {key} {value!r}, expected {expected!r}"
             violations.append(Violation(variable="(store)", where="attributes", problem=problem))
     if violations:
         raise SchemaError(

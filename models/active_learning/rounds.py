@@ -180,8 +180,8 @@ def test_set(params: ActiveLearningParams, tasks: Tasks) -> Frames:
         asdict(params.test.driven),
     ]
     names = [f"driven_{_digest([*what, asdict(ENGINES.make(params.engine)), list(task.indices)])}" for task in driven]
-    found = tasks.labels(Labels, names, label_driven, driven)
-    return Frames.concatenate([*labelled, *(labels.frames for labels in found)])
+    driven_labels = tasks.labels(Labels, names, label_driven, driven)
+    return Frames.concatenate([*labelled, *(labels.frames for labels in driven_labels)])
 
 
 def bootstrap(params: ActiveLearningParams, seed: int, tasks: Tasks) -> tuple[Frames, float]:
@@ -319,9 +319,9 @@ def _sample(params: ActiveLearningParams, runs: Sequence[Run], number: int, task
             )
             names.append(f"{_folder(run, number)}/sample_{first}")
             owners.append(run)
-    found = tasks.work(Sampled, names, sample, items)
+    samples = tasks.work(Sampled, names, sample, items)
     for run in runs:
-        mine = [sampled for owner, sampled in zip(owners, found, strict=True) if owner is run]
+        mine = [sampled for owner, sampled in zip(owners, samples, strict=True) if owner is run]
         last = run.rounds[-1]
         last.trajectories = Trajectories.concatenate([sampled.trajectories for sampled in mine])
         last.cpu_s["sampling"] = sum(sampled.cpu_s for sampled in mine)
@@ -405,9 +405,9 @@ def _label(
         together = Frames.concatenate(frames[mine])
         items.append(LabelTask(engine=engine, limits=params.limits, frames=together, provenances=provenances[mine]))
     names = [f"labels_{_digest([_contents(t.frames), list(t.provenances), asdict(engine)])}" for t in items]
-    found = tasks.labels(Labels, names, label, items)
-    shares = [labels.cpu_s / len(labels.frames) for labels in found for _ in labels.frames]
-    return [frame for labels in found for frame in labels.frames], shares
+    labelled = tasks.labels(Labels, names, label, items)
+    shares = [labels.cpu_s / len(labels.frames) for labels in labelled for _ in labels.frames]
+    return [frame for labels in labelled for frame in labels.frames], shares
 
 
 def _ended(last: Round, reason: str) -> list[int]:

@@ -85,10 +85,10 @@ class ChordLengths:
 
 def chord_counts(phase_BHW: NDArray[np.bool_], maximum_length: int, *, periodic: bool) -> NDArray[np.float64]:
     """Chords of 1, ..., maximum_length pixels, and of more, in each of DIRECTIONS: (B, 4, maximum_length + 1)."""
-    found = []
+    counts = []
     for step in DIRECTIONS:
         inside_BZ, _ = n_of_length(phase_BHW, step, maximum_length + 2, periodic=periodic)
         longer_B = inside_BZ[:, -2] - inside_BZ[:, -1]
         exact_BL = inside_BZ[:, :-2] - 2 * inside_BZ[:, 1:-1] + inside_BZ[:, 2:]
-        found.append(np.column_stack([exact_BL, longer_B]))
-    return np.stack(found, axis=1)
+        counts.append(np.column_stack([exact_BL, longer_B]))
+    return np.stack(counts, axis=1)

@@ -88,7 +88,7 @@ class DescriptorSettings:
         return stated[0] if stated else kind()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"random_seed": self.random_seed, **{found.family: asdict(found) for found in self.families}}
+        return {"random_seed": self.random_seed, **{family.family: asdict(family) for family in self.families}}
 
     @staticmethod
     def kind_of(key: str) -> Any:  # noqa: ANN401 - a type
@@ -109,8 +109,8 @@ class DescriptorSettings:
         if isinstance(given, DescriptorSettings):
             return given
         made = NamedSettings(cls.kind_of).read(given)
-        families = {family: found for family, found in made.items() if family != SEED}
-        unstated = [f"{k}.{f.name}" for k, found in families.items() for f in fields(found) if f.name not in given[k]]
+        families = {name: family for name, family in made.items() if name != SEED}
+        unstated = [f"{k}.{f.name}" for k, family in families.items() for f in fields(family) if f.name not in given[k]]
         if unstated or SEED not in made:
             raise ValueError(f"found nothing for {', '.join(unstated or [SEED])}, expected every value; add the keys")
         return cls(*families.values(), random_seed=made[SEED])

@@ -111,12 +111,12 @@ class EfficientNetLite0(nn.Module):
         """Maps (B, C, H / stride, W / stride) of each of `layers`, in their order."""
         wanted = {self.layers.index(layer) for layer in layers}
         x = _relu6(self.stem(images_BHW[:, None] * 2 - 1))
-        found = {0: x}
+        maps = {0: x}
         for depth in range(1, max(wanted) + 1):
             x = self.blocks[depth - 1](x)
             if depth in wanted:
-                found[depth] = x
-        return [found[self.layers.index(layer)] for layer in layers]
+                maps[depth] = x
+        return [maps[self.layers.index(layer)] for layer in layers]
 
     def channels(self, layer: str) -> int:
         return (STEM_CHANNELS, *(shape.outputs for shape in block_shapes()))[self.layers.index(layer)]

@@ -55,8 +55,8 @@ class ReconstructionSettings:
         if sorted(self.weights) != sorted(TERMS) or min(self.weights.values()) < 0 or not any(self.weights.values()):
             raise ValueError(f"weights: found {dict(self.weights)}, expected numbers >= 0, not all 0, of {list(TERMS)}")
         if min(self.n_levels, self.n_restarts) < 1 or self.n_iterations < self.n_restarts:
-            found = f"{self.n_levels}, {self.n_restarts} and {self.n_iterations}"
-            raise ValueError(f"found n_levels, n_restarts, n_iterations {found}, expected >= 1, >= 1, >= n_restarts")
+            numbers = f"{self.n_levels}, {self.n_restarts} and {self.n_iterations}"
+            raise ValueError(f"found n_levels, n_restarts, n_iterations {numbers}, expected >= 1, >= 1, >= n_restarts")
 
 
 class Reconstruction(NamedTuple):
@@ -102,8 +102,8 @@ def statistics_distance(
         levels, variance = target_HW.flatten().sort().values, target_HW.var()
 
     def distance(image_HW: Tensor) -> dict[str, Tensor]:
-        found = _grams(image_HW, network, layers, shifts)
-        parts = [_relative(gram, wanted) for gram, wanted in zip(found, grams, strict=True)]
+        image_grams = _grams(image_HW, network, layers, shifts)
+        parts = [_relative(gram, wanted) for gram, wanted in zip(image_grams, grams, strict=True)]
         return {
             "texture": torch.stack(parts).mean(),
             "two_point": _relative(two_point(image_HW), correlation_HW),
@@ -140,8 +140,8 @@ def _grams(
     return grams
 
 
-def _relative(found: Tensor, wanted: Tensor) -> Tensor:
-    return (found - wanted).square().sum() / wanted.square().sum()
+def _relative(value: Tensor, wanted: Tensor) -> Tensor:
+    return (value - wanted).square().sum() / wanted.square().sum()
 
 
 def _minimise(

@@ -81,11 +81,11 @@ def _bootstrap(
     _, group_N = np.unique(groups_N, return_inverse=True)
     n_groups = int(group_N.max()) + 1
     rows_of = [np.flatnonzero(group_N == g) for g in range(n_groups)]
-    found = []
+    areas = []
     for _ in range(n):
         rows = np.concatenate([rows_of[g] for g in rng.integers(n_groups, size=n_groups)])
-        found.append(area_under_curve(real_N[rows], surrogate_N[rows]))
-    low, high = np.percentile(found, [2.5, 97.5])
+        areas.append(area_under_curve(real_N[rows], surrogate_N[rows]))
+    low, high = np.percentile(areas, [2.5, 97.5])
     return float(low), float(high)
 
 
@@ -98,8 +98,7 @@ def _require(
         problems.append(f"found shapes {shapes} of real, surrogate and groups, expected (N, F), (N, F) and (N,)")
     elif not (np.isfinite(real_NF).all() and np.isfinite(surrogate_NF).all()):
         problems.append("found features that are not finite; leave these images out")
-    if len(np.unique(groups_N)) < n_folds:
-        found = len(np.unique(groups_N))
-        problems.append(f"found {found} groups, expected at least n_folds = {n_folds}; add images or lower n_folds")
+    if (n_groups := len(np.unique(groups_N))) < n_folds:
+        problems.append(f"found {n_groups} groups, expected at least n_folds = {n_folds}; add images or lower n_folds")
     if problems:
         raise ValueError("real against surrogates: " + "; ".join(problems))

@@ -63,8 +63,8 @@ def phase_surrogate(
 
 def modulus_error(surrogate: NDArray[np.floating], image: NDArray[np.floating]) -> float:
     """|| |F'| - |F| || / || |F| || without the mean: 0 where all pair statistics agree."""
-    found, wanted = (np.abs(np.fft.fft2(field - field.mean())) for field in (surrogate, image))
-    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+    surrogate_modulus, image_modulus = (np.abs(np.fft.fft2(field - field.mean())) for field in (surrogate, image))
+    return float(np.linalg.norm(surrogate_modulus - image_modulus) / np.linalg.norm(image_modulus))
 
 
 def periodic_component(image: NDArray[np.floating]) -> FloatArray:

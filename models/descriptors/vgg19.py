@@ -94,32 +94,32 @@ class VGG19(nn.Module):
         super().__init__()
         pool = nn.AvgPool2d if pooling == "average" else nn.MaxPool2d
         modules: list[nn.Module] = []
-        self.places: dict[str, int] = {}  # layer -> number in `features` of its ReLU
+        self.depths: dict[str, int] = {}  # layer -> number in `features` of its ReLU
         inputs = 3
         for group, (channels, repeats) in enumerate(GROUPS):
             for repeat in range(repeats):
                 name = f"conv{group + 1}_{repeat + 1}"
                 if NAMES.index(name) <= NAMES.index(up_to):
                     modules += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
-                    self.places[name] = len(modules) - 1
+                    self.depths[name] = len(modules) - 1
                 inputs = channels
             modules += [pool(2)]
-        self.features = nn.Sequential(*modules[: self.places[up_to] + 1])
+        self.features = nn.Sequential(*modules[: self.depths[up_to] + 1])
         self.register_buffer("mean", torch.zeros(3), persistent=False)
         self.register_buffer("std", torch.ones(3), persistent=False)
 
     def forward(self, images_BHW: Tensor, layers: Sequence[str]) -> list[Tensor]:
         """Maps (B, C, H / 2^(group - 1), W / 2^(group - 1)) of each of `layers`, in their order."""
-        places = {self.places[layer] for layer in layers}
-        found: dict[int, Tensor] = {}
+        wanted = {self.depths[layer] for layer in layers}
+        maps: dict[int, Tensor] = {}
         x = (images_BHW[:, None] - self.mean[:, None, None]) / self.std[:, None, None]
         for depth, module in enumerate(self.features):
             x = module(x)
-            if depth in places:
-                found[depth] = x
-            if depth == max(places):
+            if depth in wanted:
+                maps[depth] = x
+            if depth == max(wanted):
                 break
-        return [found[self.places[layer]] for layer in layers]
+        return [maps[self.depths[layer]] for layer in layers]
 
     def channels(self, layer: str) -> int:
         return GROUPS[int(layer[4]) - 1][0]
@@ -141,10 +141,10 @@ class VGG19(nn.Module):
     def load_torchvision(self, state: Mapping[str, Tensor]) -> None:
         """Raises WeightsError where names or shapes are others."""
         wanted = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
-        found = {name: tuple(state[name].shape) for name in wanted if name in state}
-        if found != wanted:
-            wrong = [f"{name}: found {found.get(name)}, expected {shape}" for name, shape in wanted.items()]
-            wrong = [text for text, name in zip(wrong, wanted, strict=True) if found.get(name) != wanted[name]]
+        shapes = {name: tuple(state[name].shape) for name in wanted if name in state}
+        if shapes != wanted:
+            wrong = [f"{name}: found {shapes.get(name)}, expected {shape}" for name, shape in wanted.items()]
+            wrong = [text for text, name in zip(wrong, wanted, strict=True) if shapes.get(name) != wanted[name]]
             raise WeightsError(f"VGG-19: the state dict does not fit: {'; '.join(wrong[:4])}")
         self.load_state_dict({name: state[name] for name in wanted})
         self.set_colours(RGB_MEAN, RGB_STD)

@@ -128,8 +128,8 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _in_package(published: Published) -> Path | None:
-    found = importlib.util.find_spec(published.package) if published.package else None
-    folders = list(found.submodule_search_locations or []) if found else []
+    spec = importlib.util.find_spec(published.package) if published.package else None
+    folders = list(spec.submodule_search_locations or []) if spec else []
     return Path(folders[0]) / published.file if folders else None
 
 

@@ -132,7 +132,7 @@ class Driver:
         self.numbers_by_type = np.array([0, *(atomic_numbers[symbol] for symbol in elements)], dtype=np.int64)
         self.energy_unit = ENERGY_UNITS[lmp.extract_global("units")]
         self.pairs = KeptPairs(ensemble, skin_A)
-        self.found: EnsemblePrediction | None = None  # of the last step, eV and A, atoms in the order of LAMMPS
+        self.prediction: EnsemblePrediction | None = None  # of the last step, eV and A, atoms in the order of LAMMPS
         self.failure: Exception | None = None
         lmp.command(f"fix {fix}_spread all property/atom d_{fix}_spread")
         lmp.command(f"fix {fix} all external pf/callback 1 1")
@@ -179,19 +179,19 @@ class Driver:
         cell, pbc = _cell(lmp)
         graph, vectors_H3 = self.pairs.of(tags, numbers, x, cell, pbc)
         atoms = ase.Atoms(numbers=numbers, positions=x, cell=cell, pbc=pbc)
-        found = self.found = self.ensemble.evaluate(graph, vectors_H3, [atoms])
-        virial = -unit * _array(found.stress_M33[0])  # the graph has volume 1
-        lmp.fix_external_set_energy_global(self.fix, unit * float(found.energy_M[0]))
+        prediction = self.prediction = self.ensemble.evaluate(graph, vectors_H3, [atoms])
+        virial = -unit * _array(prediction.stress_M33[0])  # the graph has volume 1
+        lmp.fix_external_set_energy_global(self.fix, unit * float(prediction.energy_M[0]))
         lmp.fix_external_set_virial_global(self.fix, virial[SYMMETRIC].tolist())
-        lmp.fix_external_set_energy_peratom(self.fix, (unit * _array(found.energy_N)).tolist())
+        lmp.fix_external_set_energy_peratom(self.fix, (unit * _array(prediction.energy_N)).tolist())
         if self.atom_virials:
             shares = unit * _array(_atom_virials(self.ensemble, graph, vectors_H3))
             lmp.fix_external_set_virial_peratom(self.fix, shares[:, *SYMMETRIC].tolist())
-        for index, spread in enumerate(found.spreads, start=1):
+        for index, spread in enumerate(prediction.spreads, start=1):
             lmp.fix_external_set_vector(self.fix, index, unit * float(spread[0]))
         spreads = lmp.numpy.extract_atom(f"d_{self.fix}_spread")
-        spreads[:n_atoms] = unit * _array(found.forces_spread_N3.amax(dim=1))
-        return unit * _array(found.forces_N3)
+        spreads[:n_atoms] = unit * _array(prediction.forces_spread_N3.amax(dim=1))
+        return unit * _array(prediction.forces_N3)
 
 
 @dataclass(frozen=True, kw_only=True)

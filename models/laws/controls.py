@@ -68,8 +68,8 @@ def rival_control(
         matched = []
         for draw in range(rules.n_seeds):
             noise = scatter * np.random.default_rng([rules.seed, 3, i, draw]).standard_normal(len(exact))
-            found = discover(replace(problem, values=exact + noise), engine, replace(rules, n_seeds=1))
-            matched.append(found.selected.matches)
+            discovery = discover(replace(problem, values=exact + noise), engine, replace(rules, n_seeds=1))
+            matched.append(discovery.selected.matches)
         right = sum(match == expected for match in matched)
         wrong = sum(match not in (expected, None) for match in matched)
         results.append(

@@ -86,11 +86,11 @@ def shortest_null_vectors(matrix: np.ndarray, n_groups: int) -> list[tuple[int, 
         first = next((e for e in vector if e), 0)
         if first > 0 and np.gcd.reduce(vector) == 1 and not (matrix @ np.array(vector)).any():
             by_length.setdefault(sum(map(abs, vector)), []).append(vector)
-    found: list[tuple[int, ...]] = []
+    vectors: list[tuple[int, ...]] = []
     for length in sorted(by_length):
-        found += by_length[length]
-        if int(np.linalg.matrix_rank(np.array(found))) == n_groups:
-            return found
+        vectors += by_length[length]
+        if int(np.linalg.matrix_rank(np.array(vectors))) == n_groups:
+            return vectors
     raise ValueError(f"dimensionless groups: found fewer than {n_groups} with exponents up to {MAX_EXPONENT}")
 
 

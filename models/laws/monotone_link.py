@@ -93,14 +93,14 @@ def search_linked(basis: FloatArray, columns: FloatArray, max_terms: int, beam: 
     centred = centred / np.linalg.norm(centred, axis=0)
     shared, gram = orthonormal(basis).T @ centred, centred.T @ centred
     subsets: list[tuple[int, ...]] = [()]
-    found: list[tuple[int, ...]] = []
+    best: list[tuple[int, ...]] = []
     for size in range(1, min(max_terms, columns.shape[1]) + 1):
         extended = sorted({tuple(sorted((*s, j))) for s in subsets for j in range(columns.shape[1]) if j not in s})
         index = np.array(extended)  # (n_subsets, size)
         order = np.argsort(-canonical_r2(shared, gram, index), kind="stable")
         subsets = [extended[i] for i in order[: beam_width(beam, size)]]
-        found += subsets[:KEPT_PER_SIZE]
-    return found
+        best += subsets[:KEPT_PER_SIZE]
+    return best
 
 
 def canonical_r2(shared: FloatArray, gram: FloatArray, index: np.ndarray) -> FloatArray:

@@ -51,7 +51,7 @@ def replicates(
     counts_RN = replicate_counts(groups_N, rules)
     y_NC = np.column_stack(list(scaled.values()))
     ends = np.cumsum([columns.shape[1] for columns in scaled.values()])[:-1]
-    found: dict[str, list[Array]] = {name: [] for name in scaled}
+    r2_of: dict[str, list[Array]] = {name: [] for name in scaled}
     for seed in rules.seeds:
         fold_N = group_folds(groups_N, rules.n_folds, seed)
         predicted_NC = np.empty_like(y_NC)
@@ -66,8 +66,8 @@ def replicates(
                 seed=seed,
             )
         for name, one_NC in zip(scaled, np.split(predicted_NC, ends, axis=1), strict=True):
-            found[name].append(r_squared(scaled[name], one_NC, counts_RN))
-    samples = {name: np.array(values) for name, values in found.items()}
+            r2_of[name].append(r_squared(scaled[name], one_NC, counts_RN))
+    samples = {name: np.array(values) for name, values in r2_of.items()}
     return {"mean": np.asarray(np.mean(list(samples.values()), axis=0)), **samples}
 
 

@@ -23,13 +23,13 @@ BEAM = 100
 
 
 def recombined(
-    found: Sequence[Equation],
+    equations: Sequence[Equation],
     inputs: FloatArray,  # (n_samples, n_inputs)
     target: FloatArray,  # (n_samples,)
 ) -> list[Equation]:
-    """Pareto front of complexity and training loss of the sums of at most MOST_TERMS terms of `found`."""
-    symbols, names = found[0].symbols, found[0].names
-    columns = {text: evaluate_text(text, inputs, symbols) for text in sorted({t for e in found for t in e.terms})}
+    """Pareto front of complexity and training loss of the sums of at most MOST_TERMS terms of `equations`."""
+    symbols, names = equations[0].symbols, equations[0].names
+    columns = {text: evaluate_text(text, inputs, symbols) for text in sorted({t for e in equations for t in e.terms})}
     terms = [text for text, column in columns.items() if np.isfinite(column).all() and column.std() > 0]
     if not terms:
         return []

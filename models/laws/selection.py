@@ -23,13 +23,13 @@ LOSS_WINDOW = 1.5
 
 def canonical_front(fronts: Sequence[FrontResult], inputs: FloatArray, target: FloatArray) -> list[Equation]:
     """Pareto front (complexity up, loss down) of the canonical forms of all candidates of one or several fits."""
-    found: dict[tuple[str, ...], Equation] = {}
+    by_terms: dict[tuple[str, ...], Equation] = {}
     for front in fronts:
         for candidate in front.candidates:
             equation = canonicalise(candidate.equation, inputs, target, front.names)
             if equation is not None:
-                found.setdefault(tuple(equation.terms), equation)
-    return pareto_front(list(found.values()))
+                by_terms.setdefault(tuple(equation.terms), equation)
+    return pareto_front(list(by_terms.values()))
 
 
 def pareto_front(equations: list[Equation]) -> list[Equation]:

@@ -109,14 +109,14 @@ def search_in_stages(
         reason = "; ".join(failures) or "none is finite on the validation rows"
         raise EngineFailed(engine.name, f"no usable formula with any link ({reason})", "raise its budget")
     linked = LINKS[link][0](target)
-    found = list(fronts[link])
-    skeleton = first = settled(found, linked[rows.train])
+    equations = list(fronts[link])
+    skeleton = first = settled(equations, linked[rows.train])
     for number in range(rules.n_rounds):
-        found += remainder(skeleton, inputs, linked, names, rows, engine, rules, number, failures)
-        skeleton = grown(skeleton, found)
-    found += recombined(found, inputs[rows.train], linked[rows.train])
+        equations += remainder(skeleton, inputs, linked, names, rows, engine, rules, number, failures)
+        skeleton = grown(skeleton, equations)
+    equations += recombined(equations, inputs[rows.train], linked[rows.train])
     steps = 0.0 if errors is None else (LINKS[link][0](target * (1 + errors)) - linked)[rows.validation]
-    chosen = choose(found, inputs, linked, rows, resolution=float(np.mean(np.square(steps))))
+    chosen = choose(equations, inputs, linked, rows, resolution=float(np.mean(np.square(steps))))
     inverse = LINKS[link][1]
     predicted = inverse(chosen.predict(inputs))
     return StagedLaw(
@@ -124,7 +124,7 @@ def search_in_stages(
         link_errors=link_errors,
         equation=chosen,
         skeleton=first,
-        front=pareto_front(found),
+        front=pareto_front(equations),
         error_validation=log_error(predicted[rows.validation], target[rows.validation]),
         error_report=log_error(predicted[rows.report], target[rows.report]),
         failures=failures,
@@ -147,8 +147,8 @@ def link_front(
     scale = 1.0 if link == "log" else float(linked.std())  # engines expect targets of order one
     n_seeds = rules.n_seeds if link == "log" else 1
     fronts = runs(used, inputs[rows.train], linked / scale, names, n_seeds, rules.seed, failures, f"link {link}")
-    found = canonical_front(fronts, inputs[rows.train], linked / scale)
-    return [rescaled(equation, scale) for equation in found]
+    front = canonical_front(fronts, inputs[rows.train], linked / scale)
+    return [rescaled(equation, scale) for equation in front]
 
 
 def runs(
@@ -199,9 +199,9 @@ def settled(front: list[Equation], linked: FloatArray) -> Equation:
     return min(good, key=lambda e: e.complexity) if good else min(front, key=lambda e: e.loss)
 
 
-def grown(skeleton: Equation, found: list[Equation]) -> Equation:
+def grown(skeleton: Equation, equations: list[Equation]) -> Equation:
     """The simplest formula that leaves at most REST of what `skeleton` leaves; where there is none, `skeleton`."""
-    good = [e for e in found if e.loss <= REST * skeleton.loss]
+    good = [e for e in equations if e.loss <= REST * skeleton.loss]
     return min(good, key=lambda e: (e.complexity, e.loss), default=skeleton)
 
 
@@ -227,12 +227,12 @@ def remainder(
 
 
 def choose(
-    found: list[Equation], inputs: FloatArray, linked: FloatArray, rows: StagedRows, *, resolution: float = 0.0
+    equations: list[Equation], inputs: FloatArray, linked: FloatArray, rows: StagedRows, *, resolution: float = 0.0
 ) -> Equation:
     """The simplest with a mean squared error on validation rows within SLACK of the smallest, or below `resolution`."""
     held = rows.validation
     with np.errstate(all="ignore"):
-        errors = np.array([np.mean((e.predict(inputs[held]) - linked[held]) ** 2) for e in found])
+        errors = np.array([np.mean((e.predict(inputs[held]) - linked[held]) ** 2) for e in equations])
     errors = np.where(np.isfinite(errors), errors, np.inf)
-    allowed = [i for i in range(len(found)) if errors[i] <= max(SLACK * errors.min(), resolution)]
-    return found[min(allowed, key=lambda i: (found[i].complexity, errors[i]))]
+    allowed = [i for i in range(len(equations)) if errors[i] <= max(SLACK * errors.min(), resolution)]
+    return equations[min(allowed, key=lambda i: (equations[i].complexity, errors[i]))]

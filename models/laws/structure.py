@@ -83,8 +83,8 @@ def bootstrap_constants(
 
     def fit(start: FloatArray, root_weight: FloatArray, shifted: FloatArray) -> FloatArray:
         arguments = (root_weight, shifted)
-        found = least_squares(residual, start, jacobian, method="trf", x_scale="jac", args=arguments, max_nfev=60)
-        return np.asarray(found.x if np.isfinite(found.cost) and found.cost < 1e6 else np.full_like(start, np.nan))
+        best = least_squares(residual, start, jacobian, method="trf", x_scale="jac", args=arguments, max_nfev=60)
+        return np.asarray(best.x if np.isfinite(best.cost) and best.cost < 1e6 else np.full_like(start, np.nan))
 
     rng = np.random.default_rng(seed)
     n = len(target)

@@ -62,9 +62,9 @@ def load_network(network_class: type[Network], folder: Path | str, *, expected: 
     config = config_class(**stored)
     if expected is not None and config != expected:
         wanted = dataclasses.asdict(expected)  # type: ignore[call-overload]
-        found = dataclasses.asdict(config)
+        saved = dataclasses.asdict(config)
         problems += [
-            f"{key}: found {found[key]!r}, expected {wanted[key]!r}" for key in found if found[key] != wanted[key]
+            f"{key}: found {saved[key]!r}, expected {wanted[key]!r}" for key in saved if saved[key] != wanted[key]
         ]
         raise ArchitectureMismatch(_say(folder, problems))
     network = network_class(config)
@@ -73,10 +73,10 @@ def load_network(network_class: type[Network], folder: Path | str, *, expected: 
     except SafetensorError as error:
         raise ArchitectureMismatch(_say(folder, [f"{WEIGHTS} cannot be read: {error}"])) from error
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    found_shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    for name in sorted(shapes.keys() | found_shapes.keys()):
-        if shapes.get(name) != found_shapes.get(name):
-            problems.append(f"{name}: found shape {found_shapes.get(name)}, expected {shapes.get(name)}")
+    saved_shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(shapes.keys() | saved_shapes.keys()):
+        if shapes.get(name) != saved_shapes.get(name):
+            problems.append(f"{name}: found shape {saved_shapes.get(name)}, expected {shapes.get(name)}")
     if problems:
         raise ArchitectureMismatch(_say(folder, problems))
     network.load_state_dict(weights)

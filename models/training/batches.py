@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-__all__ = ["EpochBatches", "Rows"]
+__all__ = ["EpochBatches", "Rows", "check_rows"]
 
 
 class EpochBatches(Sampler[list[int]]):
@@ -48,3 +48,15 @@ class Rows(Dataset[Tensor]):
 
     def __getitem__(self, rows: list[int]) -> Tensor:
         return self.rows_BW[rows]
+
+
+def check_rows(what: str, n_columns: int, train_BW: np.ndarray, validation_BW: np.ndarray) -> None:
+    """Raises ValueError for another shape than (at least 1, n_columns) and for cells that are not finite."""
+    problems = []
+    for name, rows in (("training", train_BW), ("validation", validation_BW)):
+        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != n_columns:
+            problems.append(f"{name} {what}: found shape {rows.shape}, expected (at least 1, {n_columns})")
+        elif not np.isfinite(rows).all():
+            problems.append(f"{name} {what}: {int((~np.isfinite(rows)).sum())} cells are not finite")
+    if problems:
+        raise ValueError("; ".join(problems))

@@ -119,7 +119,7 @@ def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[s
         return {}
     arms: dict[Arm, list[Run]] = {arm: [run for run in runs if run.arm == arm] for arm in ARMS}
     n_rounds = min(len(_errors(run, "force_rmse_eV_A")) for run in runs)
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "level": ENGINES.make(params.control.engine).level,
         "n_seeds": len(arms["active"]),
         "first_seed": params.control.first_seed,
@@ -138,16 +138,16 @@ def control_metrics(params: ActiveLearningParams, runs: Sequence[Run]) -> dict[s
                     **{name: _mean_interval(v) for name, v in values.items()},
                 }
             )
-        found["rounds" if arm == "active" else arm] = rounds
+        record["rounds" if arm == "active" else arm] = rounds
     for name, key in (("force", "force_rmse_eV_A"), ("energy", "energy_rmse_eV_atom")):
         for arm, against in (("random", ""), ("plain", "_over_plain")):
             pairs = zip(arms["active"], arms[arm], strict=True)
             log_ratios = [np.log(_errors(a, key)) - np.log(_errors(b, key)) for a, b in pairs]  # of seeds, (n_rounds,)
             chosen = [ratio_R for ratio_R in log_ratios if len(ratio_R) > 1]  # the others have chosen nothing
             if chosen:
-                found[f"{name}_gain{against}"] = _gain(np.array([ratio_R[-1] for ratio_R in chosen]))
-                found[f"{name}_gain{against}_all_rounds"] = _gain(np.array([ratio_R[1:].mean() for ratio_R in chosen]))
-    return found
+                record[f"{name}_gain{against}"] = _gain(np.array([ratio_R[-1] for ratio_R in chosen]))
+                record[f"{name}_gain{against}_all_rounds"] = _gain(np.array([ratio_R[1:].mean() for ratio_R in chosen]))
+    return record
 
 
 def _uncertain_shares(runs: Sequence[Run]) -> list[float]:

@@ -85,7 +85,7 @@ class BaselineLabels:
         kept = ResultFiles(KEPT / content_key(None, self.baseline.record, also=CODE))
         structures = {int(row): frames[int(row)] for row in rows}
         names = {row: _name(frame) for row, frame in structures.items()}
-        labels = {row: found for row, name in names.items() if (found := kept.find(name)) is not None}
+        labels = {row: label for row, name in names.items() if (label := kept.find(name)) is not None}
         missing = [row for row in structures if row not in labels]
         failures: dict[int, str] = {}
         if not missing:
@@ -109,9 +109,9 @@ def _label(item: tuple[Baseline, Frames]) -> Arrays:
     """Of one frame, whatever was computed before it."""
     baseline, frame = item
     atoms = ase.Atoms(numbers=frame.numbers, positions=frame.positions_A, cell=frame.cells_A[0], pbc=frame.pbc[0])
-    found = baseline.label(atoms)
-    stress = np.full((3, 3), np.nan) if found.stress_eV_A3 is None else found.stress_eV_A3
-    return {"energy_eV": np.array(found.energy_eV), "forces_eV_A": found.forces_eV_A, "stress_eV_A3": stress}
+    label = baseline.label(atoms)
+    stress = np.full((3, 3), np.nan) if label.stress_eV_A3 is None else label.stress_eV_A3
+    return {"energy_eV": np.array(label.energy_eV), "forces_eV_A": label.forces_eV_A, "stress_eV_A3": stress}
 
 
 def _name(frame: Frames) -> str:
@@ -127,7 +127,7 @@ def _less(frames: Frames, labels: Mapping[int, Arrays], *, stress: bool) -> Fram
     first: Sequence[int] = frames.first_atom.tolist()
     for row, label in labels.items():
         energies[row] -= label["energy_eV"]
-        own: FloatArray = forces[first[row] : first[row] + int(frames.n_atoms[row])]
-        own -= label["forces_eV_A"]
+        frame_forces: FloatArray = forces[first[row] : first[row] + int(frames.n_atoms[row])]
+        frame_forces -= label["forces_eV_A"]
         stresses[row] -= label["stress_eV_A3"]
     return replace(frames, energies_eV=energies, forces_eV_A=forces, stresses_eV_A3=stresses)

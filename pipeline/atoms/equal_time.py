@@ -44,12 +44,12 @@ def train_for_equal_times(params: EqualTimeParams, methods: Sequence[Method], *,
     data = load_training_data(STORE, params.split, loss)
     alone = replace(load_execution(), scheduler="local", workers=1)
     task = partial(train_one, params=params, data=data, seed=seed)
-    found: dict[int, dict[str, Any]] = {}
+    records: dict[int, dict[str, Any]] = {}
     for index, record in run_tasks(task, ways, alone):
         if isinstance(record, Exception):
             raise record
-        found[index] = record
-    return [found[index] for index in range(len(ways))]
+        records[index] = record
+    return [records[index] for index in range(len(ways))]
 
 
 def train_one(way: Way, *, params: EqualTimeParams, data: TrainingData, seed: int) -> dict[str, Any]:

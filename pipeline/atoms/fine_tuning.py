@@ -81,16 +81,16 @@ class Source:
 
     def predictions(self, frames: Frames) -> Prediction:
         """Of its networks, without its baseline: energies and forces that labels less the baseline's compare with."""
-        found = []
+        predictions = []
         for member in self.ensemble.members:
             dtype = next(member.parameters()).dtype
-            found.append(predict(member, with_neighbours(frames, member.config, dtype), BATCH))
-        return mean_prediction(found)
+            predictions.append(predict(member, with_neighbours(frames, member.config, dtype), BATCH))
+        return mean_prediction(predictions)
 
     def weights(self, n_members: int, dtype: torch.dtype) -> list[Weights]:
         """Of each new member."""
-        own = [_weights(member, dtype) for member in self.ensemble.members]
-        return [own[number % len(own)] for number in range(n_members)]
+        weights = [_weights(member, dtype) for member in self.ensemble.members]
+        return [weights[number % len(weights)] for number in range(n_members)]
 
 
 def source_of(folder: Path, *, allow_baseline: str) -> Source:

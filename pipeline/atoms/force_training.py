@@ -54,12 +54,12 @@ def main() -> None:
     results, errors = [], []
     # One worker, so that nothing runs beside what is timed; a worker, for its settings of memory and threads.
     alone = replace(load_execution(), scheduler="local", workers=1)
-    for index, found in run_tasks(partial(measure, params=params), cases, alone):
-        if isinstance(found, Exception):
-            raise found
-        results += found["results"]
-        errors.append({**cases[index]._asdict(), "points": found["errors"]})
-        for record in found["results"]:
+    for index, measured in run_tasks(partial(measure, params=params), cases, alone):
+        if isinstance(measured, Exception):
+            raise measured
+        results += measured["results"]
+        errors.append({**cases[index]._asdict(), "points": measured["errors"]})
+        for record in measured["results"]:
             print(_line(record), flush=True)
     trainings = train_for_equal_times(params.equal_time, METHODS, seed=params.seed)
     ForceTrainingDetails.of({"gradient_errors": errors, "equal_time": trainings}).write()
@@ -113,7 +113,7 @@ def gradient_errors(
 ) -> list[dict[str, Any]]:
     """Relative distance of every method's gradient of the force loss from double backward in float64."""
     exact = _gradient(network.double(), sets[torch.float64].batch(rows), method="double_backward")
-    found: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
     for dtype, configurations in sets.items():
         batch = configurations.batch(rows)
         network = network.to(dtype)
@@ -125,8 +125,8 @@ def gradient_errors(
             error = _gradient(network, batch, method=method, **options).double() - exact
             relative = float(error.norm() / exact.norm())
             name = str(dtype).removeprefix("torch.")
-            found.append({"dtype": name, "method": method, "displacement": step, "error": relative})
-    return found
+            errors.append({"dtype": name, "method": method, "displacement": step, "error": relative})
+    return errors
 
 
 def _gradient(network: PotentialNetwork, batch: Labelled, **options: Any) -> torch.Tensor:  # noqa: ANN401

@@ -134,25 +134,25 @@ def _judge(
     ensemble: Ensemble, data: Frames, configurations: list[Configuration]
 ) -> tuple[dict[str, Judged], dict[str, Any]]:
     """Errors and estimates of energies and forces, and how large the terms of the hierarchy are."""
-    found = [
+    predictions = [
         ensemble.evaluate(*collate(configurations[start : start + BATCH], torch.float64))
         for start in range(0, len(configurations), BATCH)
     ]
-    terms_ENT = torch.cat([f.terms_ENT for f in found], dim=1)
+    terms_ENT = torch.cat([f.terms_ENT for f in predictions], dim=1)
     last_N = terms_ENT[:, :, -1].square().mean(dim=0).sqrt().numpy()
-    r_N = torch.cat([f.hierarchicality_N for f in found]).numpy()
+    r_N = torch.cat([f.hierarchicality_N for f in predictions]).numpy()
     config_N = data.frame_of_atoms
 
     def mean_over_atoms(values_N: FloatArray) -> FloatArray:
         return np.bincount(config_N, weights=values_N) / data.n_atoms
 
-    energy = torch.cat([f.energy_M for f in found]).numpy()
-    forces = torch.cat([f.forces_N3 for f in found]).numpy()
-    spread_N3 = torch.cat([f.forces_spread_N3 for f in found]).numpy()
+    energy = torch.cat([f.energy_M for f in predictions]).numpy()
+    forces = torch.cat([f.forces_N3 for f in predictions]).numpy()
+    spread_N3 = torch.cat([f.forces_spread_N3 for f in predictions]).numpy()
     energies = Judged(
         error_NC=((energy - data.energies_eV) / data.n_atoms)[:, None],
         estimates={
-            "spread": torch.cat([f.energy_spread_per_atom_M for f in found]).numpy(),
+            "spread": torch.cat([f.energy_spread_per_atom_M for f in predictions]).numpy(),
             "hierarchicality": mean_over_atoms(r_N),
             "last_term": np.sqrt(mean_over_atoms(last_N**2)),
         },

@@ -85,7 +85,7 @@ def latent_report(
         "associations": report.associations,
         "together": report.together,
         "meaning": [
-            describe_coordinate(name, {q: found.spearman for q, found in line.items()}, words=words)
+            describe_coordinate(name, {q: association.spearman for q, association in line.items()}, words=words)
             for name, line in report.table.items()
         ],
         "best": _best(report.associations),
@@ -117,13 +117,13 @@ def _coordination(frame: Frames) -> FloatArray:
 
 def _features(model: HIPNN, configurations: list[Configuration]) -> list[FloatArray]:
     """Of all atoms after each block, (N, F)."""
-    found: list[list[FloatArray]] = []
+    batches: list[list[FloatArray]] = []
     dtype = next(model.parameters()).dtype
     for start in range(0, len(configurations), 64):
         with torch.no_grad():
             z = model.features(*collate(configurations[start : start + 64], dtype))[1:]
-        found.append([z_NF.double().numpy() for z_NF in z])
-    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+        batches.append([z_NF.double().numpy() for z_NF in z])
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
 
 
 def _chosen(

@@ -117,7 +117,7 @@ class Job:
     group: int  # in the store, of its first frame
 
     @property
-    def own_groups(self) -> bool:
+    def group_per_frame(self) -> bool:
         return isinstance(self.sampler, NormalModes)
 
 
@@ -184,7 +184,7 @@ def draw_jobs(params: MoleculesParams) -> list[Job]:
                     group=group,
                     spawn_key=(m, w, 0 if way == "normal_modes" else j),
                 )
-                group += sampler.n_frames if job.own_groups else 1
+                group += sampler.n_frames if job.group_per_frame else 1
                 jobs.append(job)
     return jobs
 
@@ -211,7 +211,7 @@ def label_job(items: Sequence[Job], *, params: MoleculesParams) -> Arrays:
 
 def _grouped(job: Job, frames: Iterable[Frames]) -> Frames:
     each = enumerate(frames)
-    return Frames.concatenate(f.changed(group=i if job.own_groups else 0) for i, f in each)
+    return Frames.concatenate(f.changed(group=i if job.group_per_frame else 0) for i, f in each)
 
 
 def _n_frames(entry: MoleculeFrames) -> int:

@@ -85,10 +85,10 @@ def _curve(params: PotentialParams) -> list[EnsembleJob]:
 
 
 def _metrics(trained: Sequence[Trained], params: PotentialParams) -> dict[str, Any]:
-    found = {one.job.name: one.metrics() for one in trained}
+    metrics = {one.job.name: one.metrics() for one in trained}
     return {
         "stores": {
-            store: {model: found[f"{store}_{model}"] for model in params.store(store).networks} for store in STORES
+            store: {model: metrics[f"{store}_{model}"] for model in params.store(store).networks} for store in STORES
         }
     }
 
@@ -112,11 +112,11 @@ def _details(trained: Sequence[Trained], params: PotentialParams) -> dict[str, A
 
 def _parity(one: Trained, max_points: int) -> dict[str, Any]:
     """Labels and predictions of the test set, evenly taken: energies per atom above the reference, force components."""
-    data, found = one.job.data.test, one.predictions["test"]
+    data, prediction = one.job.data.test, one.predictions["test"]
     reference_M = data.counts(one.job.data.species) @ np.array(one.job.data.reference_energies_eV)
     pairs = {
-        "energy_eV_atom": [(energy - reference_M) / data.n_atoms for energy in (data.energies_eV, found.energies_eV)],
-        "force_eV_A": [data.forces_eV_A.ravel(), found.forces_eV_A.ravel()],
+        "energy_eV_atom": [(e - reference_M) / data.n_atoms for e in (data.energies_eV, prediction.energies_eV)],
+        "force_eV_A": [data.forces_eV_A.ravel(), prediction.forces_eV_A.ravel()],
     }
     shown_of = {}
     for name, (label, predicted) in pairs.items():

@@ -40,8 +40,8 @@ class SplitParams:
 
     def __post_init__(self) -> None:
         if not self.validation_fraction + self.test_fraction < 1:
-            found = f"{self.validation_fraction:g} + {self.test_fraction:g}"
-            raise ValueError(f"validation and test fraction: found {found}, expected less than 1 together")
+            fractions = f"{self.validation_fraction:g} + {self.test_fraction:g}"
+            raise ValueError(f"validation and test fraction: found {fractions}, expected less than 1 together")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +138,12 @@ def _of_source(store: Path, frames: Frames, name: str | None) -> NDArray[np.bool
     if name is None:
         return np.zeros(len(frames), dtype=bool)
     words = [str(source).partition(" ")[0] for source in frames.sources]
-    found = np.array([word == name for word in words])
-    if not found.any() or found.all():
+    of_source = np.array([word == name for word in words])
+    if not of_source.any() or of_source.all():
         raise ValueError(
             f"{store}: held out {name!r}: found sources {sorted(set(words))[:20]}, expected it among others"
         )
-    return found
+    return of_source
 
 
 def _check_labels(frames: Frames, loss: PotentialLoss, store: Path) -> None:

@@ -102,14 +102,14 @@ class Trained:
         """Errors of the ensemble's mean on its test set (none without one), on further ones, and what it has seen."""
         data, predictions = self.job.data, self.predictions
         of_sets = {name: measured(predictions[name], frames, data) for name, frames in self.job.test_sets.items()}
-        found = of_sets.pop("test", {})
+        of_test = of_sets.pop("test", {})
         sizes = {"n_train": len(data.train), "n_validation": len(data.validation), "n_test": len(data.test)}
         members = [
             {"seed": seed, "best_epoch": member.best_epoch, "epochs": member.epochs}
             for seed, member in enumerate(self.members, start=self.job.seed)
         ]
         n_weights = sum(weights.size for weights in self.members[0].weights.values())
-        return {**found, **of_sets, **sizes, "n_members": len(members), "members": members, "n_weights": n_weights}
+        return {**of_test, **of_sets, **sizes, "n_members": len(members), "members": members, "n_weights": n_weights}
 
 
 def train_ensembles(jobs: Sequence[EnsembleJob], scratch: Path, what: str) -> list[Trained]:

@@ -43,10 +43,10 @@ def calculator_problems(choice: CalculatorChoice, element: str, option: str) -> 
     if not (module and name):
         return [f"{option}: found {choice.target!r}, expected module:factory, such as ase.calculators.emt:EMT"]
     try:
-        found = importlib.import_module(module)
+        imported = importlib.import_module(module)
     except ImportError as error:
         return [f"{option}: cannot import {module!r} ({error}); install its package or correct the name"]
-    if not callable(getattr(found, name, None)):
+    if not callable(getattr(imported, name, None)):
         return [f"{option}: {module!r} has no factory {name!r}; name a class or function that makes an ASE calculator"]
     try:
         calculator = choice()

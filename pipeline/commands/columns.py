@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.commands.options.declaring import is_number
 from stores.importers.foreign_files import npz_arrays
 
 __all__ = ["read_columns"]
@@ -26,8 +27,8 @@ def read_columns(path: Path, layouts: Sequence[tuple[str, ...]]) -> dict[str, Fl
     Raises ValueError that lists what is wrong: the file and the line of what is no number.
     """
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
-        raise ValueError(f"{path}: found {found}, expected a file with columns {described(layouts)}")
+        there = "a folder" if path.is_dir() else "no such file"
+        raise ValueError(f"{path}: found {there}, expected a file with columns {described(layouts)}")
     return from_npz(path, layouts) if path.suffix.lower() == ".npz" else from_text(path, layouts)
 
 
@@ -80,11 +81,3 @@ def words_of(line: str) -> list[str]:
     """Two commas with nothing between them hold an empty word."""
     text = line.partition("#")[0].strip()
     return re.split(r"\s*[,;]\s*|\s+", text) if text else []
-
-
-def is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

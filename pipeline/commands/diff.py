@@ -37,13 +37,13 @@ def main(options: DiffOptions) -> None:
     versions = [_opened(word) for word in options.stores]
     first, second = versions
     names = first.name, second.name
-    found = compare_stores(first.dataset, second.dataset, names=names)
+    difference = compare_stores(first.dataset, second.dataset, names=names)
     made = entry_difference(first.made_by, second.made_by) if first.made_by and second.made_by else None
     if options.json:
-        content = {"first": names[0], "second": names[1], **found.as_dict(), "stage": made and made.as_dict()}
+        content = {"first": names[0], "second": names[1], **difference.as_dict(), "stage": made and made.as_dict()}
         print(json.dumps(content, indent=2))
         return
-    lines = [f"first:  {names[0]}", f"second: {names[1]}", *found.lines()]
+    lines = [f"first:  {names[0]}", f"second: {names[1]}", *difference.lines()]
     print("\n".join([*lines, *(made.lines() if made else [])]))
 
 

@@ -78,12 +78,12 @@ def main(options: DMFTOptions) -> int:
     if options.plot is not None:
         with writing(options.plot, overwrite=options.overwrite) as path:
             plot(path, options, lattice, solution)
-    found = summary(options, lattice, solution)
-    for note in found["notes"]:
+    results = summary(options, lattice, solution)
+    for note in results["notes"]:
         print(f"note: {note}", file=sys.stderr)
     n_reused = len(solution.changes) - len(made)
     record = {"n_reused": n_reused, "cpu_s": round(cpu_s, 4), "settings": dataclasses.asdict(settings)}
-    print(json.dumps(found | record, indent=2))
+    print(json.dumps(results | record, indent=2))
     if not solution.converged:
         say(
             f"not converged: {solution.problem}. {options.out} holds the last iterate, and the iterations are kept in "

@@ -83,9 +83,9 @@ def remote_findings(options: DoctorOptions) -> Iterator[Finding]:
     state = check_remote(Path.cwd(), options.remote, drop_damaged=options.drop_damaged)
     n_there = state.n_objects - len(state.missing)
     yield Finding(subject="reading", fine=True, found=f"{state.url} answers")
-    found, _, cure = (state.refusal or "").partition("; ")
+    refusal, _, cure = (state.refusal or "").partition("; ")
     yield Finding(
-        subject="writing", fine=None if found else True, found=found or "allowed, or not tried (http)", cure=cure
+        subject="writing", fine=None if refusal else True, found=refusal or "allowed, or not tried (http)", cure=cure
     )
     yield Finding(
         subject="objects",
@@ -96,8 +96,8 @@ def remote_findings(options: DoctorOptions) -> Iterator[Finding]:
     dropped = options.drop_damaged
     cure = "dvc push" if dropped else f"latentlaw doctor --remote {state.name} --drop-damaged, then dvc push"
     for address, (size, expected) in state.damaged.items():
-        found = f"{address}: {size} bytes, expected {expected}{'; removed' if dropped else ''}"
-        yield Finding(subject="damaged", fine=None if dropped else False, found=found, cure=cure)
+        damage = f"{address}: {size} bytes, expected {expected}{'; removed' if dropped else ''}"
+        yield Finding(subject="damaged", fine=None if dropped else False, found=damage, cure=cure)
 
 
 def python() -> Finding:
@@ -198,8 +198,8 @@ def memory() -> Finding:
     state = psutil.virtual_memory()
     fine = state.available / GIB >= FREE_MEMORY_GIB
     cure = "" if fine else f"close something: a default run wants {FREE_MEMORY_GIB:.0f} GiB"
-    found = f"{state.available / GIB:.1f} of {state.total / GIB:.1f} GiB free, {len(cores())} cores for this process"
-    return Finding(subject="memory", fine=fine, found=found, cure=cure)
+    free = f"{state.available / GIB:.1f} of {state.total / GIB:.1f} GiB free, {len(cores())} cores for this process"
+    return Finding(subject="memory", fine=fine, found=free, cure=cure)
 
 
 def cores() -> list[int]:

@@ -48,8 +48,8 @@ def main(options: ExperimentsOptions) -> int:
 
 def columns_to_show(columns: list[str], numbers: list[str]) -> list[str]:
     """Those of the table: name and day, then as many numbers of the headline and parameters as there is place for."""
-    place = MOST_COLUMNS - len(ALWAYS)
+    n_free = MOST_COLUMNS - len(ALWAYS)
     metrics = [name for name in columns if name in numbers]
     params = [name for name in columns if name not in (*numbers, *ALWAYS, *OF_THE_NAME)]
-    n_params = min(len(params), max(place - len(metrics), LEAST_PARAMS))
-    return [*(name for name in columns if name in ALWAYS), *metrics[: place - n_params], *params[:n_params]]
+    n_params = min(len(params), max(n_free - len(metrics), LEAST_PARAMS))
+    return [*(name for name in columns if name in ALWAYS), *metrics[: n_free - n_params], *params[:n_params]]

@@ -54,11 +54,11 @@ def main(options: ExportOptions) -> None:
 
 
 def _hipnn(ensemble: Ensemble, folder: Path) -> list[HIPNN]:
-    found = [member for member in ensemble.members if isinstance(member, HIPNN)]
-    if len(found) < len(ensemble.members):
+    members = [member for member in ensemble.members if isinstance(member, HIPNN)]
+    if len(members) < len(ensemble.members):
         name = type(ensemble.members[0]).__name__
         raise ValueError(
             f"{folder}: found a {name}, expected HIP-NN or HIP-NN-TS, which hippynn has too; for other programs use "
             "models.networks.potentials.calculator.PotentialCalculator through ASE"
         )
-    return found
+    return members

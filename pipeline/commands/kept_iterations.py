@@ -85,9 +85,9 @@ class KeptIterations:
         return [
             "found another version of the code or of its libraries"
             if name == "code"
-            else f"found {name} {found}, expected {expected}"
-            for name, (found, expected) in pairs.items()
-            if found != expected
+            else f"found {name} {kept}, expected {expected}"
+            for name, (kept, expected) in pairs.items()
+            if kept != expected
         ]
 
 

@@ -75,8 +75,8 @@ def _judged(
     owner = _owners(real, owner_N)
     groups = owner if len(np.unique(owner)) >= N_FOLDS else np.arange(len(owner))
     features = [np.concatenate([descriptor.describe(t) for t in tiles if len(t)]) for tiles in (real, made)]
-    found = separability(features[0], features[1], groups, n_folds=N_FOLDS, seed=seed)
-    return {"auc": found.auc, "low": found.low, "high": found.high}
+    separated = separability(features[0], features[1], groups, n_folds=N_FOLDS, seed=seed)
+    return {"auc": separated.auc, "low": separated.low, "high": separated.high}
 
 
 def _owners(tiles: Sequence[Tiles], owner_N: NDArray[np.integer]) -> NDArray[np.integer]:

@@ -126,11 +126,11 @@ def _labelled(where: str, number: int, atoms: ase.Atoms, labels: Labels) -> Fram
     energy = _label(where, known, labels.energy_key, (), "--energy-key")
     forces = _label(where, known, labels.force_key, (len(atoms), 3), "--force-key")
     if energy is not None:
-        unit_found = str(energy_units_of(np.array([float(energy)]), atoms.numbers.astype(np.int64), np.array([0]))[0])
-        if unit_found and unit_found != labels.units:
+        likely_unit = str(energy_units_of(np.array([float(energy)]), atoms.numbers.astype(np.int64), np.array([0]))[0])
+        if likely_unit and likely_unit != labels.units:
             raise ValueError(
-                f"{where}, key {labels.energy_key!r}: found {float(energy):.6g}, a total energy in {unit_found}, "
-                f"expected {labels.units}; name the unit with --units {unit_found}"
+                f"{where}, key {labels.energy_key!r}: found {float(energy):.6g}, a total energy in {likely_unit}, "
+                f"expected {labels.units}; name the unit with --units {likely_unit}"
             )
     return Frame(
         number=number,
@@ -140,14 +140,14 @@ def _labelled(where: str, number: int, atoms: ase.Atoms, labels: Labels) -> Fram
     )
 
 
-def _label(where: str, found: dict[str, Any], key: str | None, shape: tuple[int, ...], option: str) -> Any:  # noqa: ANN401
+def _label(where: str, values: dict[str, Any], key: str | None, shape: tuple[int, ...], option: str) -> Any:  # noqa: ANN401
     if key is None:
         return None
-    if key not in found:
-        shown = ", ".join(sorted(found)[:N_SHOWN]) or "no keys at all"
+    if key not in values:
+        shown = ", ".join(sorted(values)[:N_SHOWN]) or "no keys at all"
         raise ValueError(f"{where}: found {shown}, expected the key {key!r}; name one that is there with {option}")
     try:
-        value = np.asarray(found[key], dtype=np.float64)
+        value = np.asarray(values[key], dtype=np.float64)
     except (TypeError, ValueError):
         value = np.full(shape, np.nan)  # words
     if value.shape != shape or not np.isfinite(value).all():

@@ -33,8 +33,8 @@ def main(options: PublishOptions) -> None:
 
 def _description(store: Path) -> str:
     """Of the artifact in dvc.yaml that lies there, else of the schema."""
-    if told := artifact_description(store.resolve()):
-        return told
+    if description := artifact_description(store.resolve()):
+        return description
     schema = str(open_store(store).attrs.get("schema"))
     first = (inspect.getdoc(importlib.import_module(f"stores.{schema}")) or "").partition("\n")[0]
     return re.sub(r"^Schema of (`[^`]*`: )?", "", first)

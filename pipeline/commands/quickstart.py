@@ -49,7 +49,7 @@ def main(options: QuickstartOptions) -> None:
         say("one impurity at three temperatures")
         omega, solution = one_impurity()
         say(f"{N_IMPURITIES} Kondo temperatures, and their formula")
-        problem, found = kondo_law(options.seed)
+        problem, law = kondo_law(options.seed)
         say(f"{N_IMAGES} micrographs")
         points, images, coordinates = texture_map(options.seed)
         noise = noise_rank(points, coordinates)
@@ -58,7 +58,7 @@ def main(options: QuickstartOptions) -> None:
             page = LanePage(
                 name="quickstart",
                 title="A first look",
-                finding=f"The formula found for log(T_K/Gamma) explains {r_squared(found.r2_test)} of the variance "
+                finding=f"The formula found for log(T_K/Gamma) explains {r_squared(law.r2_test)} of the variance "
                 "of impurities that it was not searched on.",
                 key_numbers=[
                     KeyNumber(
@@ -67,22 +67,22 @@ def main(options: QuickstartOptions) -> None:
                         note="Friedel's sum rule: 1 at half filling",
                     ),
                     KeyNumber(
-                        value=r_squared(found.r2_extrapolation),
+                        value=r_squared(law.r2_extrapolation),
                         label="R², largest U/Gamma",
                         note="kept away from the search",
                     ),
                     KeyNumber(value=number(noise), label="|Spearman|, map and noise", note="of one coordinate"),
                 ],
                 lead=spectrum_picture(omega, solution),
-                sections=[law_section(problem, found), map_section(points, images, coordinates)],
+                sections=[law_section(problem, law), map_section(points, images, coordinates)],
                 provenance=[("command", f"latentlaw quickstart --seed {options.seed}")],
             )
             write_text(folder / "report.html", render([page], title="Latentlaw: a first look"))
         numbers = {
             "peak": peak,
-            "formula": found.equation.text,
-            "r2_test": found.r2_test,
-            "r2_beyond": found.r2_extrapolation,
+            "formula": law.equation.text,
+            "r2_test": law.r2_test,
+            "r2_beyond": law.r2_extrapolation,
             "noise_spearman": noise,
         }
         write_json(folder / "numbers.json", numbers, digits=6)
@@ -176,9 +176,9 @@ def spectrum_picture(omega: Array, solution: ImpuritySolution) -> Picture:
     )
 
 
-def law_section(problem: Problem, found: Finding) -> Section:
+def law_section(problem: Problem, finding: Finding) -> Section:
     u, x = sp.symbols("u x")
-    predicted, decade = found.equation.predict(problem.inputs), np.log(10)
+    predicted, decade = finding.equation.predict(problem.inputs), np.log(10)
     figure = new_figure()
     raw, axes = figure.subplots(1, 2)
     shown = raw.scatter(problem.inputs[:, 0], problem.values / decade, c=problem.inputs[:, 1], cmap=SEQUENTIAL, s=18)
@@ -200,7 +200,7 @@ def law_section(problem: Problem, found: Finding) -> Section:
         blocks=[
             Paragraph(
                 text=formula_markup(
-                    found.equation.text,
+                    finding.equation.text,
                     name="formula",
                     physical={"u": u, "x": x},
                     symbol_latex={},
@@ -226,8 +226,8 @@ def map_section(points: Sequence[Lamellae], images: Array, coordinates: Array) -
     figure.colorbar(shown, ax=axes, label="log₁₀ noise strength", location="left")
     axes.set(xlabel="coordinate 1", ylabel="coordinate 2", xticks=[], yticks=[])
     order = np.argsort(noise)[np.linspace(0, len(noise) - 1, 4).astype(int)]
-    for place, row in zip([(0, 2), (0, 3), (1, 2), (1, 3)], order, strict=True):
-        image = figure.add_subplot(grid[place])
+    for cell, row in zip([(0, 2), (0, 3), (1, 2), (1, 3)], order, strict=True):
+        image = figure.add_subplot(grid[cell])
         image.imshow(images[row], cmap="gray", vmin=0, vmax=1, interpolation="nearest", rasterized=True)
         image.set(xticks=[], yticks=[], title=f"noise {number(float(noise[row]), 2)}")
     return Section(

@@ -106,16 +106,16 @@ def live_runs(root: Path) -> list[int]:
     """Ids of the processes that run a DVC command or a stage in this clone."""
     files = [file for file in (root / "pipeline").glob("*/*.py") if file.parent.name not in NO_STAGES]
     stages = {f"pipeline.{file.parent.name}.{file.stem}" for file in files}
-    found = []
+    ids = []
     for process in psutil.process_iter():
         try:
             words = process.cmdline()[:6]
             works = any(Path(word).name in ("dvc", "dvc.exe") for word in words[:4])
             if (works or stages.intersection(words)) and Path(process.cwd()).is_relative_to(root):
-                found.append(process.pid)
+                ids.append(process.pid)
         except (psutil.Error, OSError):  # ended meanwhile, or another user's
             continue
-    return found
+    return ids
 
 
 def adapt_to_git(root: Path) -> None:

@@ -59,12 +59,12 @@ def main(options: ImpurityOptions) -> int:
     if options.plot is not None:
         with writing(options.plot, overwrite=options.overwrite) as path:
             plot(path, impurity, solution)
-    found = summary(impurity, settings, solution, cpu_s)
+    record = summary(impurity, settings, solution, cpu_s)
     if options.bath is not None:
-        found["impurity"]["bath"] = str(options.bath)
-    for note in found["notes"]:
+        record["impurity"]["bath"] = str(options.bath)
+    for note in record["notes"]:
         print(f"note: {note}", file=sys.stderr)
-    print(json.dumps(found, indent=2))
+    print(json.dumps(record, indent=2))
     return 0
 
 

@@ -173,9 +173,9 @@ def _network(options: TrainOptions, data: TrainingData, source: Source | None) -
 def _source_metrics(source: Source, job: EnsembleJob) -> dict[str, Any]:
     """Where a training began: the source, and its errors on the same test sets."""
     errors = {name: measured(source.predictions(frames), frames, job.data) for name, frames in job.test_sets.items()}
-    for name, found in errors.items():
+    for name, of_set in errors.items():
         said = f"before, {'test groups' if name == 'test' else name}"
-        print(_sentence(said, found, above=_baseline_name(source.folder)))
+        print(_sentence(said, of_set, above=_baseline_name(source.folder)))
     return {"from": {"folder": str(source.folder), "hash": source.hash, "metrics": errors}}
 
 

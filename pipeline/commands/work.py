@@ -69,8 +69,8 @@ class _Crew:
         self._start("--begun", str(writing), passed=(writing,))
         os.close(writing)
         with os.fdopen(reading) as stream:
-            told = stream.read()
-        return dict(json.loads(told)) if told else {}
+            text = stream.read()
+        return dict(json.loads(text)) if text else {}
 
     def _start(self, *words: str, passed: tuple[int, ...] = ()) -> None:
         options = self.options

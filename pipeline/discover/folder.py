@@ -63,7 +63,7 @@ def discover_in(asked: DataSet, out: Path, report: Callable[[str], None]) -> dic
     if table.n_dropped:
         report(f"{asked.data}: left out {table.n_dropped} rows that failed or hold values that are not finite")
     inputs = {name: table.columns[name] for name in asked.inputs}
-    found = study(
+    studied = study(
         table,
         group_columns(inputs, read_units(asked.units)) if asked.units else inputs,
         budget=QUICK if asked.quick else FULL,
@@ -71,27 +71,27 @@ def discover_in(asked: DataSet, out: Path, report: Callable[[str], None]) -> dic
         seed=asked.seed,
         report=report,
     )
-    record = result(found)
+    record = result(studied)
     with building(out, KIND) as written:
         written.mkdir()
         write_json(written / "discover.json", record, digits=6, sort_keys=False)
-        write_text(written / "report.html", page_of(found, name=Path(asked.data).name, scale=asked.axis))
-        write_store(written / "latents.zarr", DISCOVERED, latents_of(found, asked.data))
+        write_text(written / "report.html", page_of(studied, name=Path(asked.data).name, scale=asked.axis))
+        write_store(written / "latents.zarr", DISCOVERED, latents_of(studied, asked.data))
     return record
 
 
-def latents_of(found: Study, source: str) -> xr.Dataset:
+def latents_of(study: Study, source: str) -> xr.Dataset:
     columns = {
-        "group": found.table.groups,
-        "split": found.split_N,
-        "latent_mean": found.mean_NL,
-        "latent_std": found.std_NL,
-        "kl": found.kl_L,
-        "quantity": np.column_stack(list(found.table.columns.values())),
+        "group": study.table.groups,
+        "split": study.split_N,
+        "latent_mean": study.mean_NL,
+        "latent_std": study.std_NL,
+        "kl": study.kl_L,
+        "quantity": np.column_stack(list(study.table.columns.values())),
     }
     attributes = {
-        "latent_names": json.dumps(list(found.names)),
-        "quantities": json.dumps(list(found.table.columns)),
+        "latent_names": json.dumps(list(study.names)),
+        "quantities": json.dumps(list(study.table.columns)),
         "source": source,
     }
     return DISCOVERED.dataset(columns, attributes)

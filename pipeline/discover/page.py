@@ -74,12 +74,12 @@ def finding(study: Study) -> str:
         return "No latent is active: the rows do not differ by more than what the network takes for noise."
     said = []
     for name, of in study.quantities.items():
-        own = of.held_out.get(NETWORK)
-        if own is not None and own.spearman.value >= 0.9:
+        network = of.held_out.get(NETWORK)
+        if network is not None and network.spearman.value >= 0.9:
             beside = max((of.held_out[key].spearman.value, key) for key in (PCA_SET, SUMMARIES))
-            verdict = "ahead of" if own.spearman.value > beside[0] else "not ahead of"
+            verdict = "ahead of" if network.spearman.value > beside[0] else "not ahead of"
             said.append(
-                f"{own.coordinate} follows {name} ({number(own.spearman.value)}), {verdict} {beside[1]} "
+                f"{network.coordinate} follows {name} ({number(network.spearman.value)}), {verdict} {beside[1]} "
                 f"({number(beside[0])})"
             )
     many = f"{len(study.names)} latents are active"
@@ -95,8 +95,8 @@ def curves_picture(study: Study, scale: str) -> Picture:
     with drawing():
         if len(study.table.shape) == 2:
             for axes, row in zip(figure.subplots(2, 8).T, shown, strict=False):
-                for place, values in zip(axes, (study.table.curves[row], study.reconstructed_NW[row]), strict=True):
-                    image(place, values, study.table.shape)
+                for panel, values in zip(axes, (study.table.curves[row], study.reconstructed_NW[row]), strict=True):
+                    image(panel, values, study.table.shape)
             caption = "Images of the test set, and below each what the network makes of it through its latents."
         else:
             left, right = figure.subplots(1, 2)
@@ -167,13 +167,13 @@ def traversal_picture(study: Study, scale: str) -> Picture:
                 line[0].set_title(name)
         else:
             figure = new_figure(10.0, 2.9 * ((n + 2) // 3))
-            places = np.atleast_1d(figure.subplots((n + 2) // 3, min(n, 3))).ravel()
-            for axes, name, moved_SW in zip(places, study.names, study.traversals_LSW, strict=False):
+            panels = np.atleast_1d(figure.subplots((n + 2) // 3, min(n, 3))).ravel()
+            for axes, name, moved_SW in zip(panels, study.names, study.traversals_LSW, strict=False):
                 for k, values in enumerate(moved_SW):
                     axes.plot(study.table.axis, values, color=SEQUENTIAL(k / (len(TRAVERSAL) - 1)), lw=1.3)
                 axes.set_title(name)
                 set_axis(axes, study, scale)
-            for axes in places[n:]:
+            for axes in panels[n:]:
                 axes.set_axis_off()
     return picture(
         figure, name="traversals", description="curves along each latent", caption="Dark to bright: from low to high."
@@ -204,8 +204,8 @@ def quantity_section(study: Study) -> Section:
 
 
 def quantity_row(name: str, of: Quantity) -> list[str]:
-    own = of.held_out.get(NETWORK)
-    if own is None:
+    network = of.held_out.get(NETWORK)
+    if network is None:
         return [name, *[number(None)] * 6]
 
     def beside(key: str) -> str:
@@ -213,8 +213,8 @@ def quantity_row(name: str, of: Quantity) -> list[str]:
 
     return [
         name,
-        own.coordinate,
-        value_with_interval(*own.spearman),
+        network.coordinate,
+        value_with_interval(*network.spearman),
         beside(PCA_SET),
         beside(SUMMARIES),
         number(of.linear_direction),
@@ -227,15 +227,15 @@ def scatter_picture(study: Study, named: dict[str, Quantity]) -> Picture:
     n = len(named)
     figure: Figure = new_figure(10.0, 2.9 * ((n + 2) // 3))
     with drawing():
-        places = np.atleast_1d(figure.subplots((n + 2) // 3, min(n, 3))).ravel()
-        for axes, (name, of) in zip(places, named.items(), strict=False):
+        panels = np.atleast_1d(figure.subplots((n + 2) // 3, min(n, 3))).ravel()
+        for axes, (name, of) in zip(panels, named.items(), strict=False):
             latent = of.held_out[NETWORK].coordinate
             values = study.table.columns[name]
             axes.plot(values[test], study.mean_NL[test, study.names.index(latent)], ".", ms=3.5, color=CYCLE[0])
             if (values > 0).all() and values.max() > 100 * values.min():
                 axes.set_xscale("log")
             axes.set(xlabel=name, ylabel=latent)
-        for axes in places[n:]:
+        for axes in panels[n:]:
             axes.set_axis_off()
     return picture(
         figure,
@@ -285,13 +285,13 @@ def formula_section(study: Study) -> Section:
     )
 
 
-def formula_row(formula: Formula, found: Finding) -> list[str]:
+def formula_row(formula: Formula, finding: Finding) -> list[str]:
     return [
         formula.latent,
         formula.engine,
-        number(found.equation.complexity),
-        r_squared(found.r2_test),
-        r_squared(found.r2_extrapolation),
+        number(finding.equation.complexity),
+        r_squared(finding.r2_test),
+        r_squared(finding.r2_extrapolation),
         formula.nearest,
     ]
 

@@ -59,12 +59,12 @@ class SearchSettings:
         )
 
 
-def search_records(problem: Problem, found: Discovery) -> list[dict[str, Any]]:
+def search_records(problem: Problem, discovery: Discovery) -> list[dict[str, Any]]:
     """The selected equation, then front members that have the terms of a reference law."""
-    selected = finding_record(problem, found.engine, found.selected, selected=True)
-    selected["seed_stability"] = found.seed_stability
-    selected["stability_by"] = found.stability_by
-    members = [finding_record(problem, found.engine, member, selected=False) for member in found.law_members]
+    selected = finding_record(problem, discovery.engine, discovery.selected, selected=True)
+    selected["seed_stability"] = discovery.seed_stability
+    selected["stability_by"] = discovery.stability_by
+    members = [finding_record(problem, discovery.engine, member, selected=False) for member in discovery.law_members]
     return [selected, *members]
 
 

@@ -367,25 +367,23 @@ def _formula(
     ]
     engine = choose_engine("auto", engines).engine
     try:
-        found = discover(problem, engine, rules)
+        front = discover(problem, engine, rules).front
     except (EngineError, ValueError) as error:
         return Formula(
             latent=latent, engine=engine.name, nearest=names[nearest], finding=None, front=(), problem=str(error)
         )
     rows = np.flatnonzero((split_N == 1) & inside)
     with np.errstate(all="ignore"):
-        losses = np.array([np.mean((e.predict(columns_NV[rows]) - z_N[rows]) ** 2) for e in found.front])
+        losses = np.array([np.mean((e.predict(columns_NV[rows]) - z_N[rows]) ** 2) for e in front])
     losses = np.where(np.isfinite(losses), losses, np.inf)  # a pole between training rows is seen on validation rows
     enough = max(LOSS_SLACK * losses.min(), float(np.mean(std_N[rows] ** 2)), UNEXPLAINED * float(z_N[rows].var()))
-    chosen = min(np.flatnonzero(losses <= enough), key=lambda i: found.front[i].complexity)
+    chosen = min(np.flatnonzero(losses <= enough), key=lambda i: front[i].complexity)
     return Formula(
         latent=latent,
         engine=engine.name,
         nearest=names[nearest],
-        finding=score(found.front[chosen], problem, rules),
-        front=[
-            (e, 1 - float(loss / z_N[rows].var())) for e, loss in zip(found.front, losses, strict=True) if loss < np.inf
-        ],
+        finding=score(front[chosen], problem, rules),
+        front=[(e, 1 - float(loss / z_N[rows].var())) for e, loss in zip(front, losses, strict=True) if loss < np.inf],
         problem=None,
     )
 

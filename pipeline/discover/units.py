@@ -47,10 +47,10 @@ def unit_of(written: str) -> Unit:
             sign = -1 if token == "/" else 1
             continue
         if token != "1":
-            found = FACTOR.match(token)
-            if not found:
+            factor = FACTOR.match(token)
+            if not factor:
                 raise ValueError(f"cannot read {token!r}, expected factors such as kg, m^2 and 1, joined by * and /")
-            exponents[found[1]] = exponents.get(found[1], 0) + sign * int(found[2] or 1)
+            exponents[factor[1]] = exponents.get(factor[1], 0) + sign * int(factor[2] or 1)
         sign = 1
     return {name: power for name, power in exponents.items() if power}
 

@@ -11,7 +11,7 @@ Each point is iterated from there and none from its neighbour, so that rows depe
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -148,14 +148,12 @@ def solve_shard(points: Sequence[ModelPoint], *, omega: Floats, mean_field: Mean
     def asked(name: str) -> Floats:
         return np.array([getattr(point, name) for point, *_ in rows])
 
-    def found(name: str) -> Floats:
+    def solved(name: str) -> Floats:
         return np.array([np.nan if one is None else getattr(one, name) for one in solutions])
 
-    def curves(name: str) -> Floats:
+    def curves(part: Callable[[HubbardSolution], Floats]) -> Floats:
         missing = np.full(omega.shape, np.nan)
-        return np.array(
-            [missing if one is None else np.interp(omega, one.omega, _curve(one, name)) for one in solutions]
-        )
+        return np.array([missing if one is None else np.interp(omega, one.omega, part(one)) for one in solutions])
 
     return {
         "point": asked("index"),
@@ -163,14 +161,14 @@ def solve_shard(points: Sequence[ModelPoint], *, omega: Floats, mean_field: Mean
         "temperature": asked("temperature"),
         "filling": asked("filling"),
         "start": np.array([start for _, start, *_ in rows]),
-        "spectrum": curves("spectrum"),
-        "self_energy_real": curves("self_energy_real"),
-        "self_energy_imag": curves("self_energy_imag"),
-        "chemical_potential": found("chemical_potential"),
-        "impurity_filling": found("filling"),
-        "lattice_filling": found("lattice_filling"),
-        "double_occupancy": found("double_occupancy"),
-        "quasiparticle_weight": found("quasiparticle_weight"),
+        "spectrum": curves(lambda one: np.maximum(one.spectrum, 0.0)),
+        "self_energy_real": curves(lambda one: one.self_energy.real),
+        "self_energy_imag": curves(lambda one: np.minimum(one.self_energy.imag, 0.0)),
+        "chemical_potential": solved("chemical_potential"),
+        "impurity_filling": solved("filling"),
+        "lattice_filling": solved("lattice_filling"),
+        "double_occupancy": solved("double_occupancy"),
+        "quasiparticle_weight": solved("quasiparticle_weight"),
         "matsubara_weight": np.array(
             [
                 np.nan if one is None else matsubara_weight(one.omega, one.self_energy.imag, point.temperature)
@@ -196,15 +194,6 @@ def _solved(point: ModelPoint, start: Start, mean_field: MeanFieldSettings) -> t
     except (SolverError, ArithmeticError, np.linalg.LinAlgError) as error:
         return None, f"{type(error).__name__}: {error}"
     return solution, solution.problem or ""
-
-
-def _curve(solution: HubbardSolution, name: str) -> Floats:
-    curves = {
-        "spectrum": np.maximum(solution.spectrum, 0.0),
-        "self_energy_real": solution.self_energy.real,
-        "self_energy_imag": np.minimum(solution.self_energy.imag, 0.0),
-    }
-    return curves[name]
 
 
 def metrics_of(store: xr.Dataset, content: str) -> HubbardMetrics:

@@ -84,7 +84,7 @@ class Rows:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class WeightFormula:
     """A formula for `target`, and Z as a function of U by it."""
 
     target: str
@@ -102,12 +102,12 @@ def main() -> None:
     store = open_store(STORE, HUBBARD).load()
     rows = split(*metals(store), params)
     choice = params.search.choose_engine()
-    found = search_formula(rows, choice.engine, params)
+    selected = search_formula(rows, choice.engine, params)
     others = np.random.default_rng(params.search.seed).permutation(len(rows.weight))
     control = search_formula(replace(rows, weight=rows.weight[others]), choice.engine, params)
-    laws, curves = weight_laws(rows, found, params)
+    laws, curves = weight_laws(rows, selected, params)
     record = finding_record(
-        found.problem, choice.ran, score(found.equation, found.problem, params.search.rules), selected=True
+        selected.problem, choice.ran, score(selected.equation, selected.problem, params.search.rules), selected=True
     )
     MottMetrics(
         engine=choice.ran,
@@ -145,20 +145,20 @@ def split(interaction: Floats, weight: Floats, params: MottParams) -> Rows:
     )
 
 
-def search_formula(rows: Rows, engine: SymbolicEngine, params: MottParams) -> Found:
+def search_formula(rows: Rows, engine: SymbolicEngine, params: MottParams) -> WeightFormula:
     """The formula that the rows above those of the fits choose."""
-    candidates: list[tuple[float, Found]] = []
+    candidates: list[tuple[float, WeightFormula]] = []
     for target, (forth, back) in TARGETS.items():
         problem = problem_of(rows, target, forth(rows.weight))
         for equation in discover(problem, engine, params.search.rules).front:
             law = weight_by(equation, back)
             with np.errstate(all="ignore"):
                 error = np.mean((law(rows.interaction[rows.validation]) - rows.weight[rows.validation]) ** 2)
-            found = Found(target=target, equation=equation, weight=law, problem=problem)
-            candidates.append((float(error) if np.isfinite(error) else np.inf, found))
+            formula = WeightFormula(target=target, equation=equation, weight=law, problem=problem)
+            candidates.append((float(error) if np.isfinite(error) else np.inf, formula))
     least = min(error for error, _ in candidates)
-    good = [found for error, found in candidates if error <= SLACK**2 * least]
-    return min(good, key=lambda found: found.equation.complexity)
+    good = [formula for error, formula in candidates if error <= SLACK**2 * least]
+    return min(good, key=lambda formula: formula.equation.complexity)
 
 
 def weight_by(equation: Equation, back: Callable[[Floats], Floats]) -> Law:
@@ -200,7 +200,7 @@ def problem_of(rows: Rows, target: str, values: Floats) -> Problem:
     )
 
 
-def weight_laws(rows: Rows, found: Found, params: MottParams) -> tuple[list[WeightLaw], dict[str, Law]]:
+def weight_laws(rows: Rows, formula: WeightFormula, params: MottParams) -> tuple[list[WeightLaw], dict[str, Law]]:
     """The found formula and the three of theory, scored; and as functions of U."""
     u, z = rows.interaction, rows.weight
     train = np.concatenate([rows.train, rows.validation])
@@ -210,13 +210,13 @@ def weight_laws(rows: Rows, found: Found, params: MottParams) -> tuple[list[Weig
     lines = [straight_line(u[i], z[i], params.linear_below) for i in resamples]
     slope, zero = (np.array(column) for column in zip(*lines, strict=True))
     curves: dict[str, Law] = {
-        "found": found.weight,
+        "found": formula.weight,
         "brinkman_rice": lambda x: 1 - (x / BRINKMAN_RICE) ** 2,
         "parabola": lambda x: 1 - (x / parabola[0]) ** 2,
         "straight_line": lambda x: slope[0] * (1 - x / zero[0]),
     }
     described = {
-        "found": (found.text, 1 + len(found.equation.terms), None),
+        "found": (formula.text, 1 + len(formula.equation.terms), None),
         "brinkman_rice": (f"1 - (U / {BRINKMAN_RICE:.4g})^2", 0, None),
         "parabola": (f"1 - (U / {parabola[0]:.4g})^2", 1, parabola),
         "straight_line": (f"{slope[0]:.4g} (1 - U / {zero[0]:.4g})", 2, zero),

@@ -147,7 +147,7 @@ def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Meas
     if not others:
         return []
     strongest = max(others, key=lambda name: others[name]["spearman"][0])
-    own = {name: of for name, of in line.items() if name.startswith("seed_")}
+    trainings = {name: of for name, of in line.items() if name.startswith("seed_")}
     return [
         Measured(
             claim=claim,
@@ -158,7 +158,7 @@ def latent_claim(claim: str, line: Mapping[str, Mapping[str, Any]]) -> list[Meas
             baseline=f"{strongest.replace('_', ' ')}: {others[strongest]['coordinate'].replace('_', ' ')}",
             baseline_value=others[strongest]["spearman"][0],
         )
-        for name, of in own.items()
+        for name, of in trainings.items()
     ]
 
 
@@ -222,7 +222,7 @@ def scale_claims(encoded: Encoded, of: LocalMoments, omega: Array, column: int, 
             posterior = encoded.model.encode(torch.from_numpy(free_spectra(omega, of.gamma_M, level_M)))
         free_M = posterior.mean_BL.numpy()[:, encoded.active[column]]
         numbers[f"control_exponent_{claim}"] = of.exponent(free_M.astype(np.float64))
-    own = Measured(
+    of_latent = Measured(
         claim="exponent_of_latent",
         rows=of.words,
         kind="number",
@@ -231,7 +231,7 @@ def scale_claims(encoded: Encoded, of: LocalMoments, omega: Array, column: int, 
         baseline="log T_K as measured, by the same fit",
         baseline_value=measured,
     )
-    return [own, *_numbers(numbers, of.words, seed)]
+    return [of_latent, *_numbers(numbers, of.words, seed)]
 
 
 def control_claims(

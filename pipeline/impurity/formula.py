@@ -207,16 +207,16 @@ def run_searches(
 ) -> tuple[list[tuple[Problem, Discovery]], list[tuple[Problem, LinkedFinding]]]:
     """What was found, in the order of `searches`, by as many processes as there are; the longest begin first."""
     order = sorted(range(len(searches)), key=lambda index: -searches[index].cost)
-    found: dict[int, Discovery | LinkedFinding] = {}
+    results: dict[int, Discovery | LinkedFinding] = {}
     with progress_bar("formula", len(searches), "searches") as progress:
         for position, result in run_tasks(run_search, [searches[index] for index in order], load_execution()):
             if isinstance(result, Exception):
                 raise result
-            found[order[position]] = result
+            results[order[position]] = result
             progress.update()
     plain, linked = [], []
     for index, search in enumerate(searches):
-        result, problem = found[index], search.problem
+        result, problem = results[index], search.problem
         write_hall_of_fame(search.folder / "hall_of_fame.csv", result.front)
         where = f"formula: {problem.target}, {problem.encoding}"
         if isinstance(result, Discovery):
@@ -236,8 +236,8 @@ def run_controls(
     searches: list[tuple[Problem, Discovery]],
 ) -> list[ControlResult]:
     """Controls on the first encoding of the NRG target, with the scatter that the library's equation leaves."""
-    problem, found = next((p, d) for p, d in searches if p.target == "nrg" and d.engine == "library")
-    scatter = float(np.sqrt(found.selected.equation.loss))
+    problem, discovery = next((p, d) for p, d in searches if p.target == "nrg" and d.engine == "library")
+    scatter = float(np.sqrt(discovery.selected.equation.loss))
     rivals = {law: law_log_ratio(law, nrg.interaction, nrg.level, nrg.hybridization) for law in LAWS}
     rivals["power_law"] = -2.0 * np.log(nrg.interaction / nrg.hybridization)
     results = [*rival_control(problem, library, params.rules, rivals, scatter)]
@@ -264,14 +264,14 @@ def run_general(params: FormulaParams, choice: EngineChoice) -> list[GeneralLaw]
         )
         for encoding in params.encodings
     ]
-    found: dict[int, GeneralLaw] = {}
+    laws: dict[int, GeneralLaw] = {}
     with progress_bar("formula, staged", len(searches), "searches") as progress:
         for position, result in run_tasks(call, searches, load_execution()):
             if isinstance(result, Exception):
                 raise result
-            found[position] = result
+            laws[position] = result
             progress.update()
-    return [found[position] for position in sorted(found)]
+    return [laws[position] for position in sorted(laws)]
 
 
 def call(search: Callable[[], GeneralLaw]) -> GeneralLaw:
@@ -294,7 +294,7 @@ def metrics_record(
     controls: list[ControlResult],
     general: list[GeneralLaw],
 ) -> dict[str, Any]:
-    results = [record for problem, found in searches for record in search_records(problem, found)]
+    results = [record for problem, discovery in searches for record in search_records(problem, discovery)]
     results += [linked_record(problem, free) for problem, free in linked]
     correction = {key: value for key, value in test["correction"].record().items() if key != "variants"}
     return {
@@ -319,18 +319,18 @@ def metrics_record(
     }
 
 
-def general_summary(found: GeneralLaw) -> dict[str, Any]:
+def general_summary(general: GeneralLaw) -> dict[str, Any]:
     """The verdicts; all false where the engine gave nothing."""
     names = ("exponent", "prefactor", "constant_agrees", "correction_resolved", "correction_agrees")
     return {
-        "engine": found.engine,
-        "encoding": found.encoding,
-        "equation": None if found.law is None else found.law.equation.text,
-        "link": None if found.law is None else found.law.link,
-        "n_rows": found.n_rows,
-        "r2_report": found.r2_report,
-        **{name: found.asymptotics is not None and getattr(found.asymptotics, name) for name in names},
-        "problem": found.problem or (None if found.asymptotics is None else found.asymptotics.problem),
+        "engine": general.engine,
+        "encoding": general.encoding,
+        "equation": None if general.law is None else general.law.equation.text,
+        "link": None if general.law is None else general.law.link,
+        "n_rows": general.n_rows,
+        "r2_report": general.r2_report,
+        **{name: general.asymptotics is not None and getattr(general.asymptotics, name) for name in names},
+        "problem": general.problem or (None if general.asymptotics is None else general.asymptotics.problem),
     }
 
 
@@ -343,9 +343,9 @@ def write_fronts(path: Path, searches: list[tuple[Problem, Discovery]]) -> None:
     write_table(path, ["target", "engine", "encoding", "complexity", "loss", "equation", "selected"], rows)
 
 
-def write_laws(path: Path, nrg: Impurities, found: tuple[Problem, Finding]) -> None:
+def write_laws(path: Path, nrg: Impurities, selected: tuple[Problem, Finding]) -> None:
     """Rows of the NRG target; `split` is train, test, extrapolation or unused."""
-    problem, finding = found
+    problem, finding = selected
     split = np.full(len(nrg.value), "unused", dtype=object)
     for name in ("train", "test", "extrapolation"):
         split[getattr(problem, name)] = name

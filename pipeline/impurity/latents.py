@@ -186,20 +186,20 @@ def _best_abs_spearman(report: dict[str, Any]) -> dict[str, Any]:
             continue
         best[quantity] = {"subset": subset, **report[subset]["together"].get(quantity, {})}
         for rows, line in scored.items():
-            own, plain = line[NETWORK], line[SUMMARIES]
-            value, low, high = own["spearman"]
+            network, plain = line[NETWORK], line[SUMMARIES]
+            value, low, high = network["spearman"]
             numbers = {
                 "value": value,
                 "low": low,
                 "high": high,
-                "n_rows": own["n_rows"],
-                "n_hamiltonians": own["n_hamiltonians"],
+                "n_rows": network["n_rows"],
+                "n_hamiltonians": network["n_hamiltonians"],
                 "baseline": plain["coordinate"],
                 "baseline_value": plain["spearman"][0],
-                "ahead": own["ahead"],
+                "ahead": network["ahead"],
             }
             if rows == "test":
-                best[quantity] |= {"latent": own["coordinate"], **numbers}
+                best[quantity] |= {"latent": network["coordinate"], **numbers}
             else:
                 best[quantity][rows] = numbers
     return best

@@ -192,19 +192,19 @@ def compare(params: ComparisonParams, picks: Sequence[Pick], key: str, generator
         raise ValueError(
             f"choice: found the key {key[:12]}, expected {development_key(params)[:12]} of these settings; choose anew"
         )
-    own = [pick for pick in picks if pick.generator == generator]
-    scored: dict[tuple[str, Readout], list[_Scored]] = {(pick.family, pick.readout): [] for pick in own}
+    of_generator = [pick for pick in picks if pick.generator == generator]
+    scored: dict[tuple[str, Readout], list[_Scored]] = {(pick.family, pick.readout): [] for pick in of_generator}
     for seed in params.evaluation_seeds:
         print(f"evaluation: {generator}, seed {seed}", flush=True)
         images_BHW, samples = draw(params, generator, seed)
         described: dict[tuple[str, int], NDArray[np.float32]] = {}
-        for pick in own:
+        for pick in of_generator:
             which = pick.family, pick.candidate
             if which not in described:
                 described[which] = describe(params.families[pick.family][pick.candidate], images_BHW, params)
             one = _score(described[which], samples, pick.readout, pick.method, params, seed)
             scored[pick.family, pick.readout].append(one)
-    return [line for pick in own for line in _lines(params, pick, scored)]
+    return [line for pick in of_generator for line in _lines(params, pick, scored)]
 
 
 def matched_order_claim(lines: Sequence[Compared], params: ComparisonParams, readout: Readout) -> dict[str, Any]:
@@ -213,14 +213,14 @@ def matched_order_claim(lines: Sequence[Compared], params: ComparisonParams, rea
     The baseline is the best one in hindsight, which favours it: the difference is not larger than it would be for any
     baseline that was named beforehand.
     """
-    own = [
+    matched = [
         line
         for line in lines
         if (line.generator, line.readout) == ("matched_order", readout)
         and line.parameter == params.evaluated["matched_order"].parameter
     ]
-    network = next(line for line in own if line.family == params.network)
-    rivals = [line for line in own if line.family not in (params.network, *params.controls)]
+    network = next(line for line in matched if line.family == params.network)
+    rivals = [line for line in matched if line.family not in (params.network, *params.controls)]
     best = max(rivals, key=lambda line: line.r2.value)
     return {
         "claim": "matched_order_cnn",
@@ -300,16 +300,16 @@ def _score(
 def _lines(
     params: ComparisonParams, pick: Pick, scored: Mapping[tuple[str, Readout], Sequence[_Scored]]
 ) -> Iterator[Compared]:
-    found, network = scored[pick.family, pick.readout], scored[params.network, pick.readout]
-    for parameter in found[0].by_parameter:
-        own = [one.by_parameter[parameter] for one in found]
+    scores, network = scored[pick.family, pick.readout], scored[params.network, pick.readout]
+    for parameter in scores[0].by_parameter:
+        of_seeds = [one.by_parameter[parameter] for one in scores]
         yield Compared(
             generator=pick.generator,
             parameter=parameter,
             family=pick.family,
             readout=pick.readout,
-            r2=pooled(own, seed=POOL_SEED),
-            by_seed=tuple(float(one[:, 0].mean()) for one in own),
-            difference=paired_difference([one.by_parameter[parameter] for one in network], own, seed=POOL_SEED),
-            constant=found[0].constant,
+            r2=pooled(of_seeds, seed=POOL_SEED),
+            by_seed=tuple(float(one[:, 0].mean()) for one in of_seeds),
+            difference=paired_difference([one.by_parameter[parameter] for one in network], of_seeds, seed=POOL_SEED),
+            constant=scores[0].constant,
         )

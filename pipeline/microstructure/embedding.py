@@ -126,7 +126,7 @@ def main() -> None:
     textures = open_store(TEXTURES)
     textures = open_store(TEXTURES, schema_of(textures.attrs))
     descriptors = json.loads(textures.attrs["descriptors"])
-    samples = [found for name in JUDGED if len((found := read_samples(images, textures, name)).rows_N)]
+    samples = [of_generator for name in JUDGED if len((of_generator := read_samples(images, textures, name)).rows_N)]
     check(samples, descriptors, params)
     maps: list[Map] = []
     constant: list[dict[str, str]] = []
@@ -286,8 +286,8 @@ def write_coordinates(folder: Path, made: Map) -> None:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["image_row", "group", *(f"coordinate_{i + 1}" for i in range(made.choice.dimension))])
-    for image, group, place in zip(made.samples.image_rows_N, made.samples.groups_N, made.coordinates_ND, strict=True):
-        writer.writerow([image, group, *(f"{value:.8g}" for value in place)])
+    for image, group, point in zip(made.samples.image_rows_N, made.samples.groups_N, made.coordinates_ND, strict=True):
+        writer.writerow([image, group, *(f"{value:.8g}" for value in point)])
     write_text(path, lines.getvalue())
 
 

@@ -39,7 +39,8 @@ def goals(results: Sequence[Record]) -> list[dict[str, Any]]:
         records.append(
             _at_least("R2 of the hidden parameter by the network", hidden["linear_r2"][HIDDEN], MAPS.hidden_r2)
         )
-    pairs = [r["linear_r2"][HIDDEN] for r in results if r["generator"] == "phase_order" and _of_pairs(r)]
+    drawn = [r for r in results if r["generator"] == "phase_order"]
+    pairs = [r["linear_r2"][HIDDEN] for r in drawn if r["descriptor"] in PAIR_STATISTICS]
     if pairs:
         worst = max(pairs)
         goal = "largest R2 of the hidden parameter by any two-point statistic"
@@ -54,9 +55,5 @@ def best(results: Iterable[Record], generator: str, descriptor: str, parameter: 
     return max(maps, key=lambda r: r["linear_r2"][parameter], default=None)
 
 
-def _of_pairs(record: Record) -> bool:
-    return record["descriptor"] in PAIR_STATISTICS
-
-
-def _at_least(goal: str, found: float, wanted: float) -> dict[str, Any]:
-    return {"goal": goal, "found": found, "wanted": f">= {wanted:g}", "reached": found >= wanted}
+def _at_least(goal: str, value: float, wanted: float) -> dict[str, Any]:
+    return {"goal": goal, "found": value, "wanted": f">= {wanted:g}", "reached": value >= wanted}

@@ -139,13 +139,13 @@ def beyond_two_point(
             images, params.seed, match_histogram=match_histogram, n_iterations=chosen.n_iterations
         )
         for name in chosen.descriptors:
-            found = _scored(images, surrogates, name, groups, params, described)
+            separated = _scored(images, surrogates, name, groups, params, described)
             record = {"generator": generator, "descriptor": name, "surrogate": kind, "n_images": len(rows)}
-            records.append(record | {"auc": found.auc, "low": found.low, "high": found.high})
+            records.append(record | {"auc": separated.auc, "low": separated.low, "high": separated.high})
             if not _wraps(store, generator) and kind == "phases":
                 records[-1]["null"] = _border_null(surrogates, name, groups, params, described)
             if generator == "phase_order":
-                records[-1]["by_phase_order"] = _by_phase_order(found, store["phase_order"].values[rows])
+                records[-1]["by_phase_order"] = _by_phase_order(separated, store["phase_order"].values[rows])
     return records
 
 
@@ -187,8 +187,8 @@ def _border_null(
     except ValueError:
         return None
     cut = np.array([periodic_component(u[:n_y, :n_x]) for u in surrogates])
-    found = _scored(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
-    return {"auc": found.auc, "low": found.low, "high": found.high}
+    separated = _scored(cut, phase_surrogates(cut, params.seed + 1), name, groups, params, described)
+    return {"auc": separated.auc, "low": separated.low, "high": separated.high}
 
 
 def rebuild(store: xr.Dataset, params: ReconstructionParams) -> dict[str, Any]:
@@ -198,15 +198,15 @@ def rebuild(store: xr.Dataset, params: ReconstructionParams) -> dict[str, Any]:
     for name in params.generators:
         rows = _one_of_each_group(store, name, None)
         target = stretched(_wrapped(store, name, rows[[_shown(store, name, rows)]])[0])
-        found = reconstruct(target, network, params.settings())
+        rebuilt = reconstruct(target, network, params.settings())
         rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(len(made["names"]),)))
         made["names"].append(name)
         made["target"].append(target)
         made["surrogate"].append(phase_surrogate(target, rng))
-        made["image"].append(found.image)
-        made["terms"].append({"generator": name, "terms": found.terms, "terms_of_noise": found.terms_of_noise})
+        made["image"].append(rebuilt.image)
+        made["terms"].append({"generator": name, "terms": rebuilt.terms, "terms_of_noise": rebuilt.terms_of_noise})
         print(
-            f"{name}: texture term {found.terms['texture']:.4f}, noise {found.terms_of_noise['texture']:.1f}",
+            f"{name}: texture term {rebuilt.terms['texture']:.4f}, noise {rebuilt.terms_of_noise['texture']:.1f}",
             flush=True,
         )
     return made
@@ -247,14 +247,14 @@ def _wraps(store: xr.Dataset, generator: str) -> bool:
     return generator in ALWAYS_PERIODIC or bool(store.attrs["periodic"])
 
 
-def _by_phase_order(found: Separability, phase_order_N: FloatArray) -> list[dict[str, float]]:
+def _by_phase_order(separated: Separability, phase_order_N: FloatArray) -> list[dict[str, float]]:
     edges = np.quantile(phase_order_N, [0, 1 / 3, 2 / 3, 1])
     third_N = np.searchsorted(edges[1:-1], phase_order_N)
     return [
         {
             "low": float(edges[k]),
             "high": float(edges[k + 1]),
-            "auc": area_under_curve(found.scores_real_N[third_N == k], found.scores_surrogate_N[third_N == k]),
+            "auc": area_under_curve(separated.scores_real_N[third_N == k], separated.scores_surrogate_N[third_N == k]),
         }
         for k in range(3)
     ]

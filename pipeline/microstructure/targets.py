@@ -76,10 +76,10 @@ class Samples:
     @property
     def inputs(self) -> dict[str, Array]:
         """Inputs of the formula search -> (N,)."""
-        found: dict[str, Array] = {}
+        inputs: dict[str, Array] = {}
         for name, values in self.parameters.items():
-            found |= INPUTS[name](values) if name in INPUTS else {name: values}
-        return found
+            inputs |= INPUTS[name](values) if name in INPUTS else {name: values}
+        return inputs
 
 
 def read_samples(images: xr.Dataset, textures: xr.Dataset, generator: str) -> Samples:

@@ -36,30 +36,23 @@ Entry = TypeVar("Entry", Page, Headline, Results)
 
 def report_page(name: str, *, order: int) -> Callable[[Page], Page]:
     """Register the page of a lane; pages stand in the order of their numbers."""
-
-    def register(page: Page) -> Page:
-        PAGES[name] = order, page
-        return page
-
-    return register
+    return _adding_to(PAGES, name, order)
 
 
 def headline_numbers(name: str, *, order: int) -> Callable[[Headline], Headline]:
     """Register what a lane adds to reports/metrics/headline.json."""
-
-    def register(numbers: Headline) -> Headline:
-        HEADLINES[name] = order, numbers
-        return numbers
-
-    return register
+    return _adding_to(HEADLINES, name, order)
 
 
 def result_rows(name: str, *, order: int) -> Callable[[Results], Results]:
     """Register what a lane adds to the README's table of results, from committed metrics alone."""
+    return _adding_to(RESULTS, name, order)
 
-    def register(rows: Results) -> Results:
-        RESULTS[name] = order, rows
-        return rows
+
+def _adding_to(entries: dict[str, tuple[int, Entry]], name: str, order: int) -> Callable[[Entry], Entry]:
+    def register(entry: Entry) -> Entry:
+        entries[name] = order, entry
+        return entry
 
     return register
 

@@ -47,12 +47,12 @@ def replication_sections(root: Path, lane: str) -> list[Section]:
     metrics = read_replication(root)
     if metrics is None:
         return []
-    own = [one for one in metrics.measurements if one.lane == lane]
-    claims = claims_of(own)
+    measurements = [one for one in metrics.measurements if one.lane == lane]
+    claims = claims_of(measurements)
     if not claims:
         return []
-    seeds = sorted({one.data_seed for one in own})
-    trained = any(measured.training_seed is not None for one in own for measured in one.measured)
+    seeds = sorted({one.data_seed for one in measurements})
+    trained = any(measured.training_seed is not None for one in measurements for measured in one.measured)
     trainings = f", training seeds {', '.join(map(str, metrics.training_seeds))}" if trained else ""
     return [
         Section(

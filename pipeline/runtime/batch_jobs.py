@@ -103,8 +103,8 @@ class BatchJobs:
             self._require_fruit(ended, n_workers, n_wanted)
             refusal = self._replace(ended, n_wanted, n_tasks)
             counts = Counter(self._states[name].words for name in self.cluster.worker_spec)
-            told = [f"{self.system.title} jobs: " + ", ".join(f"{n} {words}" for words, n in counts.items())]
-            self._answer = "; ".join((told if counts else []) + refusal)
+            counted = [f"{self.system.title} jobs: " + ", ".join(f"{n} {words}" for words, n in counts.items())]
+            self._answer = "; ".join((counted if counts else []) + refusal)
         except QueueSilent as error:
             self._answer = f"{self.system.title} does not answer: {error}"
         self._ask_at = time.monotonic() + ASK_EVERY_S
@@ -171,9 +171,9 @@ class BatchJobs:
         self._n_submitted += len(taken)
         if ended:
             numbers = sorted(ended, key=lambda name: int(name.removeprefix("job")))
-            told = ", ".join(f"{ended[name]} {self._states[name].words}" for name in numbers)
+            jobs = ", ".join(f"{ended[name]} {self._states[name].words}" for name in numbers)
             replaced = f"submitted in their place: {len(taken)}; tasks left: {n_tasks}"
-            note(f"{self.system.title}: jobs ended: {told}; {replaced}")
+            note(f"{self.system.title}: jobs ended: {jobs}; {replaced}")
         return self._refused(refusal) if new else still_refused
 
     def _refused(self, refusal: str) -> list[str]:

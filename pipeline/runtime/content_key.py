@@ -144,8 +144,8 @@ def meaning_of(file: Path) -> str:
 
 def _files(path: Path) -> Iterable[Path]:
     """What DVC sees of a dependency, but texts for readers: a file, or all files of a folder."""
-    found = path.rglob("*") if path.is_dir() else [path]
-    return [file for file in found if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md"]
+    paths = path.rglob("*") if path.is_dir() else [path]
+    return [file for file in paths if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".md"]
 
 
 def _imports(file: Path) -> set[str]:

@@ -188,12 +188,12 @@ class Workers:
 
     def news_of_deaths(self, index_of: dict[str, int]) -> list[tuple[int, str]]:
         """Tasks and the worker that died while it had them, as a scheduler tells it that lets them run again."""
-        found = []
+        deaths = []
         while not self.events.empty():
             _, event = self.events.get()
             if event.get("action") == "remove-worker" and not event["expected"]:
-                found += [(index_of[key], event["worker"]) for key in event["processing-tasks"] if key in index_of]
-        return found
+                deaths += [(index_of[key], event["worker"]) for key in event["processing-tasks"] if key in index_of]
+        return deaths
 
     def look(self, n_left: int, *, questioned: bool = False) -> bool:
         """Every few seconds: replace jobs that ended, tell when no worker is there. Was it time to look?"""

@@ -64,17 +64,17 @@ def stage_file(root: Path, stage: str) -> str:
 
 def project_files(root: Path, start: str) -> set[str]:
     """`start` (relative to `root`) and every project file it imports, transitively, without MACHINERY."""
-    found: set[str] = set()
+    files: set[str] = set()
     waiting = [start]
     while waiting:
         file = waiting.pop()
-        if file in found or not (root / file).read_bytes() or any(covers(path, file) for path in MACHINERY):
+        if file in files or not (root / file).read_bytes() or any(covers(path, file) for path in MACHINERY):
             continue
-        found.add(file)
+        files.add(file)
         if file.endswith(".py"):
             waiting += [path for module in imported_modules(root / file) for path in module_files(root, module)]
             waiting += [*files_beside(root, file), *files_of_packages(root, file)]
-    return found
+    return files
 
 
 def imported_modules(path: Path) -> set[str]:

@@ -27,8 +27,8 @@ def extra_of(module: str) -> str | None:
         listed = [REQUIREMENT.match(line) for line in requires("latentlaw") or []]
     except PackageNotFoundError:
         return None
-    sizes = Counter(found[2] for found in listed if found)
-    extras = {found[2] for found in listed if found and _canonical(found[1]) == wanted}
+    sizes = Counter(match[2] for match in listed if match)
+    extras = {match[2] for match in listed if match and _canonical(match[1]) == wanted}
     return min(extras - DEVELOPMENT, key=lambda extra: (sizes[extra], extra), default=None)
 
 

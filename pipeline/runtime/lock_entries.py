@@ -69,10 +69,10 @@ def entry_difference(first: tuple[str, dict[str, Any]], second: tuple[str, dict[
 
 def _params(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Sections of params.yaml; those of another file by its name."""
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for file, sections in entry.get("params", {}).items():
-        found |= sections if file == "params.yaml" else {file: sections}
-    return found
+        params |= sections if file == "params.yaml" else {file: sections}
+    return params
 
 
 def _hash(entry: Mapping[str, Any]) -> object:

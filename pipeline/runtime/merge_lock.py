@@ -80,7 +80,7 @@ def merge_locks(base: str, ours: str, theirs: str) -> Merged:
         else:
             blocks.append(f"<<<<<<< ours\n{first}=======\n{second}>>>>>>> theirs\n")
             conflicts.append(name)
-    head = next((found[0] for text in (ours, theirs) if (found := HEAD.match(text))), "")
+    head = next((match[0] for text in (ours, theirs) if (match := HEAD.match(text))), "")
     return Merged(text=head + "".join(blocks), conflicts=conflicts, stale=stale)
 
 
@@ -90,14 +90,14 @@ def _entries(text: str, side: str) -> dict[str, str]:
         return {}
     head = HEAD.match(text)
     body = text[head.end() :] if head else ""
-    found = {match["name"]: match[0] for match in ENTRY.finditer(body)}
+    entries = {match["name"]: match[0] for match in ENTRY.finditer(body)}
     try:
         stages = list((yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}).get("stages") or {})
     except (yaml.YAMLError, AttributeError, TypeError) as error:
         raise ValueError(f"{side}: found no YAML of a dvc.lock ({error}), expected one; merge it by hand") from None
-    if "".join(found.values()) != body or [name.strip("'\"") for name in found] != stages:
+    if "".join(entries.values()) != body or [name.strip("'\"") for name in entries] != stages:
         raise ValueError(f"{side}: found another form than DVC's (schema, then stages); merge it by hand")
-    return found
+    return entries
 
 
 def _parsed(name: str, text: str) -> dict[str, Any]:
@@ -126,12 +126,12 @@ def _by_inputs(old: dict[str, Any], first: dict[str, Any], second: dict[str, Any
 
 def _inputs(entry: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     """What a stage was made from, each under a key of its own."""
-    found: dict[tuple[str, ...], Any] = {("cmd",): entry["cmd"]} if "cmd" in entry else {}
+    inputs: dict[tuple[str, ...], Any] = {("cmd",): entry["cmd"]} if "cmd" in entry else {}
     for dep in entry.get("deps", []):
-        found["dep", str(dep["path"])] = {key: value for key, value in dep.items() if key != "path"}
+        inputs["dep", str(dep["path"])] = {key: value for key, value in dep.items() if key != "path"}
     for file, sections in entry.get("params", {}).items():
-        found |= {("params", str(file), str(key)): [value] for key, value in sections.items()}
-    return found
+        inputs |= {("params", str(file), str(key)): [value] for key, value in sections.items()}
+    return inputs
 
 
 if __name__ == "__main__":

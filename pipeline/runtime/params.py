@@ -51,8 +51,8 @@ def read_section(section: str, path: str | Path = PARAMS_FILE) -> Any:  # noqa: 
     """The raw mapping of one section."""
     content = read_yaml(path)
     if not isinstance(content, Mapping) or section not in content:
-        found = sorted(content) if isinstance(content, Mapping) else type(content).__name__
-        raise ParamsError(f"{path}: found sections {found}, expected {section!r}; add the section")
+        sections = sorted(content) if isinstance(content, Mapping) else type(content).__name__
+        raise ParamsError(f"{path}: found sections {sections}, expected {section!r}; add the section")
     return content[section]
 
 

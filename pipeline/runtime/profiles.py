@@ -75,7 +75,7 @@ def apply_profile(base: str, overlay: Mapping[str, Any], source: str) -> str:
     yaml.representer.add_representer(type(None), lambda to, _: to.represent_scalar("tag:yaml.org,2002:null", "null"))
     tree = yaml.load(base)
     problems: list[str] = []
-    _change(tree, overlay, "", _first_places(tree, "", {}), problems)
+    _change(tree, overlay, "", _first_key_paths(tree, "", {}), problems)
     if problems:
         listed = "\n".join(f"  {problem}" for problem in problems)
         raise ParamsError(f"{source}: {len(problems)} problem(s)\n{listed}")
@@ -104,12 +104,12 @@ def _git(root: Path, *arguments: str) -> str:
     return reply.stdout if reply.returncode == 0 else ""
 
 
-def _first_places(node: Any, key_path: str, places: dict[int, str]) -> dict[int, str]:  # noqa: ANN401 - YAML
+def _first_key_paths(node: Any, key_path: str, key_paths: dict[int, str]) -> dict[int, str]:  # noqa: ANN401 - YAML
     """Where each mapping stands first: at its anchor, not at an alias."""
-    if isinstance(node, Mapping) and places.setdefault(id(node), key_path) == key_path:
+    if isinstance(node, Mapping) and key_paths.setdefault(id(node), key_path) == key_path:
         for key, value in node.items():
-            _first_places(value, f"{key_path}.{key}", places)
-    return places
+            _first_key_paths(value, f"{key_path}.{key}", key_paths)
+    return key_paths
 
 
 def _change(node: Any, changes: Mapping[str, Any], key_path: str, first: dict[int, str], problems: list[str]) -> None:  # noqa: ANN401

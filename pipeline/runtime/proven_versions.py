@@ -31,9 +31,9 @@ def proven_folder(
 ) -> Path:
     """The scratch folder whose results these versions would give. `items` of each shard by its name."""
     folder = scratch_folder(key)
-    own = scratch_folder(f"{key}-{hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:8]}")
-    if dict(versions) in _known(own):
-        return own
+    exact = scratch_folder(f"{key}-{hashlib.sha256(canonical_json(dict(versions)).encode()).hexdigest()[:8]}")
+    if dict(versions) in _known(exact):
+        return exact
     known = _known(folder)
     if dict(versions) in known:
         return folder
@@ -47,9 +47,9 @@ def proven_folder(
             note(f"{folder}: {_changes(known, versions)} gives the bits that are kept (shard {shard})")
         write_text(folder / NOTE, json.dumps([*known, dict(versions)], indent=1))
         return folder
-    note(f"{folder}: {_changes(known, versions)} gives other bits (shard {shard}); results of these versions: {own}")
-    write_text(own / NOTE, json.dumps([dict(versions)], indent=1))
-    return own
+    note(f"{folder}: {_changes(known, versions)} gives other bits (shard {shard}); results of these versions: {exact}")
+    write_text(exact / NOTE, json.dumps([dict(versions)], indent=1))
+    return exact
 
 
 def _known(folder: Path) -> list[dict[str, str]]:

@@ -65,6 +65,6 @@ def rewritten(source: str) -> str:
     return IMPORT.sub(rf"\1{NAME}.\2", "".join(lines))
 
 
-def _prefixed(found: re.Match[str]) -> str:
-    before, at_start, inside = found.groups()
+def _prefixed(match: re.Match[str]) -> str:
+    before, at_start, inside = match.groups()
     return f"{before or ''}{NAME}.{at_start or inside}."

@@ -117,7 +117,7 @@ def search_subsets(
     n_terms = len(projection)
     subsets = np.empty((1, 0), dtype=np.intp)  # (n_beam, size)
     explained = np.zeros(1)
-    found: list[tuple[int, ...]] = []
+    best: list[tuple[int, ...]] = []
     for size in range(1, min(max_terms, n_terms, len(target) // 3) + 1):
         gains = extension_gains(gram, projection, subsets)  # (n_beam, n_terms)
         totals = explained[:, None] + gains
@@ -133,8 +133,8 @@ def search_subsets(
         if not chosen:
             break
         subsets, explained = np.array(list(chosen), dtype=np.intp), np.array(list(chosen.values()))
-        found += list(chosen)[:kept]
-    return found
+        best += list(chosen)[:kept]
+    return best
 
 
 def beam_width(beam: int, size: int) -> int:

@@ -10,15 +10,13 @@ equivariant under the mirror P as in models.networks.spectra.spectrum_vae: the l
 Suffixes: B batch, W points, L latent.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from models.networks.spectra.spectrum_vae import Posterior
+from models.networks.spectra.spectrum_vae import Posterior, perceptron
 from models.settings import Some, settings
 
 __all__ = ["CurveVAE"]
@@ -44,8 +42,8 @@ class CurveVAE(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _perceptron([config.n_points, *config.hidden, 2 * config.n_latent])
-        self.decoder = _perceptron([config.n_latent, *reversed(config.hidden), config.n_points])
+        self.encoder = perceptron([config.n_points, *config.hidden, 2 * config.n_latent])
+        self.decoder = perceptron([config.n_latent, *reversed(config.hidden), config.n_points])
         sign_L = torch.ones(config.n_latent)
         sign_L[config.n_latent - config.n_odd :] = -1.0
         self.sign_L: Tensor
@@ -98,10 +96,3 @@ class CurveVAE(nn.Module):
     def forward(self, curve_BW: Tensor) -> Tensor:
         """Reconstruction through the mean of q(z|x)."""
         return self.decode(self.encode(curve_BW).mean_BL)
-
-
-def _perceptron(widths: Sequence[int]) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for n_in, n_out in pairwise(widths[:-1]):
-        layers += [nn.Linear(n_in, n_out), nn.SiLU()]
-    return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))

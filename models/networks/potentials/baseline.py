@@ -161,23 +161,23 @@ class Baseline:
             reset()
         try:
             with own_folder(calculator):
-                found = self._asked(calculator, bare)
+                label = self._asked(calculator, bare)
         except Exception as error:
             raise BaselineFailed(
                 f"{bare.get_chemical_formula()}: found {type(error).__name__}: {error} of the baseline {self.name}, "
                 "expected energy and forces; leave the structure out, or choose a baseline that serves it"
             ) from error
         for what, values in (
-            ("energy", found.energy_eV),
-            ("forces", found.forces_eV_A),
-            ("stress", found.stress_eV_A3),
+            ("energy", label.energy_eV),
+            ("forces", label.forces_eV_A),
+            ("stress", label.stress_eV_A3),
         ):
             if values is not None and not np.isfinite(values).all():
                 raise BaselineFailed(
                     f"{bare.get_chemical_formula()}: found {what} of the baseline {self.name} that is not finite, "
                     "expected numbers; leave the structure out, or choose a baseline that serves it"
                 )
-        return found
+        return label
 
     def _asked(self, calculator: Any, atoms: ase.Atoms) -> BaselineLabel:  # noqa: ANN401 - any ASE calculator
         forces = np.array(calculator.get_property("forces", atoms), dtype=np.float64).reshape(len(atoms), 3)
@@ -253,12 +253,12 @@ def baseline_of_record(record: Any, folder: Path, *, allowed: str = "") -> Basel
 
 def potential_files(folder: Path) -> list[Path]:
     """The files of a trained potential that shape its predictions, relative to `folder`, those of its baseline too."""
-    own = ["potential.json", *sorted(f"{m.name}/{n}" for m in folder.glob("member_*") for n in NETWORK)]
-    found = [Path(name) for name in own if (folder / name).is_file()]
+    names = ["potential.json", *sorted(f"{m.name}/{n}" for m in folder.glob("member_*") for n in NETWORK)]
+    paths = [Path(name) for name in names if (folder / name).is_file()]
     inside = folder / FOLDER
     if inside.is_dir() and not inside.is_symlink():
-        found += [FOLDER / path for path in potential_files(inside)]
-    return found
+        paths += [FOLDER / path for path in potential_files(inside)]
+    return paths
 
 
 def potential_hash(folder: Path) -> str:
@@ -312,7 +312,7 @@ def _version(name: str, where: str = "baseline") -> str:
         holders = packages_distributions().get(top)
     if holders:
         return f"{holders[0]} {version(holders[0])}"
-    inside = [Path(place, *module.split(".")[1:]).with_suffix(".py") for place in spec.submodule_search_locations or ()]
+    inside = [Path(root, *module.split(".")[1:]).with_suffix(".py") for root in spec.submodule_search_locations or ()]
     files = [file for file in (*inside, Path(spec.origin or "")) if file.is_file()]
     return f"sha256 {hashlib.sha256(files[0].read_bytes()).hexdigest()[:32]}" if files else "unknown"
 

@@ -273,10 +273,10 @@ class _Batch:
 
     def spreads(self) -> FloatArray:
         """(M, 3), in the order of SPREADS."""
-        found = self.ensemble.evaluate(self.graph, self._vectors())
+        prediction = self.ensemble.evaluate(self.graph, self._vectors())
         self.shortest_M = self._shortest()
         self.kinetic_M = self._kinetic_temperature()
-        return torch.stack([column.double() for column in found.spreads], dim=1).cpu().numpy()
+        return torch.stack([column.double() for column in prediction.spreads], dim=1).cpu().numpy()
 
     def unphysical(self, row: int, physical: Physical) -> str:
         """What is wrong with a frame, "" for nothing; of the last `spreads`."""
@@ -357,16 +357,16 @@ class _Batch:
 
     def _search(self) -> None:
         positions = self.position_N3.cpu().numpy()
-        found, offsets = [], []
+        systems, offsets = [], []
         for row, first in enumerate(self.starts.first_atom):
             atoms, cell = slice(first, first + self.starts.n_atoms[row]), self.starts.cells_A[row] * self.length_M[row]
             near = find_neighbours(
                 positions[atoms], cell, np.array([True] * 3), self.ensemble.cutoff_A + self.dynamics.skin_A
             )
             numbers = self.starts.numbers[atoms]
-            found.append(Configuration(numbers=numbers, positions_A=positions[atoms], cell_A=cell, neighbours=near))
+            systems.append(Configuration(numbers=numbers, positions_A=positions[atoms], cell_A=cell, neighbours=near))
             offsets.append(near.shift @ cell)
-        graph, _ = collate(found, self.dtype)
+        graph, _ = collate(systems, self.dtype)
         self.graph: Graph = graph.to(self.device)
         self.offset_H3 = self._tensor(np.concatenate(offsets))
         self.searched_N3, self.searched_length_M = self.position_N3.clone(), self.length_M.copy()

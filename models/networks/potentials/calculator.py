@@ -212,23 +212,23 @@ def _still_holds(known: Known, atoms: ase.Atoms, skin_A: float) -> bool:
     )
 
 
-def _results(found: EnsemblePrediction, periodic: bool) -> dict[str, float | FloatArray]:
+def _results(prediction: EnsemblePrediction, periodic: bool) -> dict[str, float | FloatArray]:
     results: dict[str, float | FloatArray] = {
-        "energy": float(found.energy_M[0]),
-        "free_energy": float(found.energy_M[0]),
-        "energies": _array(found.energy_N),
-        "forces": _array(found.forces_N3),
-        "energy_spread": float(found.energy_spread_M[0]),
-        "energy_spread_per_atom": float(found.energy_spread_per_atom_M[0]),
-        "energies_members": _array(found.energy_EM[:, 0]),
-        "forces_spread": _array(found.forces_spread_N3),
-        "forces_spread_mean": float(found.forces_spread_mean_M[0]),
-        "forces_spread_max": float(found.forces_spread_max_M[0]),
-        "forces_members": _array(found.forces_EN3),
-        "hierarchicality": _array(found.hierarchicality_N),
+        "energy": float(prediction.energy_M[0]),
+        "free_energy": float(prediction.energy_M[0]),
+        "energies": _array(prediction.energy_N),
+        "forces": _array(prediction.forces_N3),
+        "energy_spread": float(prediction.energy_spread_M[0]),
+        "energy_spread_per_atom": float(prediction.energy_spread_per_atom_M[0]),
+        "energies_members": _array(prediction.energy_EM[:, 0]),
+        "forces_spread": _array(prediction.forces_spread_N3),
+        "forces_spread_mean": float(prediction.forces_spread_mean_M[0]),
+        "forces_spread_max": float(prediction.forces_spread_max_M[0]),
+        "forces_members": _array(prediction.forces_EN3),
+        "hierarchicality": _array(prediction.hierarchicality_N),
     }
     if periodic:
-        results["stress"] = _array(found.stress_M33[0])[VOIGT]
+        results["stress"] = _array(prediction.stress_M33[0])[VOIGT]
     return results
 
 

@@ -70,12 +70,12 @@ def evaluate_in_chunks(
         if progress is not None:
             progress(done)
     config_N = torch.zeros(len(numbers), dtype=torch.int64)
-    found = combine([total.prediction() for total in sums], config_N, torch.tensor([len(numbers)]))
+    prediction = combine([total.prediction() for total in sums], config_N, torch.tensor([len(numbers)]))
     if ensemble.baseline is None:
-        return found
+        return prediction
     atoms = ase.Atoms(numbers=numbers, positions=positions_A, cell=cell_A, pbc=pbc)
     volume_M = torch.tensor([system.volume_A3], dtype=torch.float64)
-    return with_baseline(found, ensemble.baseline, [atoms], config_N, volume_M)
+    return with_baseline(prediction, ensemble.baseline, [atoms], config_N, volume_M)
 
 
 def n_layers(ensemble: Ensemble) -> int:

@@ -129,26 +129,23 @@ class Ensemble:
         `atoms`: the structures of the batch, which a baseline needs. Raises ValueError for an unknown element, and
         where structures are missing, BaselineFailed for one that the baseline does not serve.
         """
-        found = combine(self.evaluate_members(graph, vectors_H3), graph.config_N, graph.n_atoms_M)
+        predictions = [evaluate(member, graph, vectors_H3) for member in self.members]
+        prediction = combine(predictions, graph.config_N, graph.n_atoms_M)
         if self.baseline is None:
-            return found
-        return with_baseline(found, self.baseline, atoms, graph.config_N, graph.volume_M)
-
-    def evaluate_members(self, graph: Graph, vectors_H3: Tensor) -> list[Prediction]:
-        """What each network says, without a baseline."""
-        return [evaluate(member, graph, vectors_H3) for member in self.members]
+            return prediction
+        return with_baseline(prediction, self.baseline, atoms, graph.config_N, graph.volume_M)
 
 
-def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) -> EnsemblePrediction:
+def combine(predictions: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) -> EnsemblePrediction:
     """Mean and spread of what the members predict of one batch; `config_N` is the configuration of each atom."""
 
     def mean_over_atoms(values_N: Tensor) -> Tensor:
         return values_N.new_zeros(len(n_atoms_M)).index_add(0, config_N, values_N) / n_atoms_M.to(values_N.dtype)
 
-    energy_EM = torch.stack([p.energy_M for p in found])
-    energy_EN = torch.stack([p.energy_N for p in found])
-    forces_EN3 = torch.stack([p.forces_N3 for p in found])
-    terms_ENT = torch.stack([p.terms_NT for p in found])
+    energy_EM = torch.stack([p.energy_M for p in predictions])
+    energy_EN = torch.stack([p.energy_N for p in predictions])
+    forces_EN3 = torch.stack([p.forces_N3 for p in predictions])
+    terms_ENT = torch.stack([p.terms_NT for p in predictions])
     spread_M, spread_N3 = _sd(energy_EM), _sd(forces_EN3)
     largest_M = spread_N3.new_zeros(len(n_atoms_M)).scatter_reduce(0, config_N, spread_N3.amax(dim=1), "amax")
     hierarchicality = _mean(torch.stack([hierarchicality_N(terms_NT) for terms_NT in terms_ENT]))
@@ -156,7 +153,7 @@ def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) ->
         energy_M=_mean(energy_EM),
         energy_N=_mean(energy_EN),
         forces_N3=_mean(forces_EN3),
-        stress_M33=_mean(torch.stack([p.stress_M33 for p in found])),
+        stress_M33=_mean(torch.stack([p.stress_M33 for p in predictions])),
         energy_EM=energy_EM,
         forces_EN3=forces_EN3,
         terms_ENT=terms_ENT,
@@ -173,13 +170,13 @@ def combine(found: Sequence[Prediction], config_N: Tensor, n_atoms_M: Tensor) ->
 
 
 def with_baseline(
-    found: EnsemblePrediction,
+    prediction: EnsemblePrediction,
     baseline: Baseline,
     atoms: Sequence[ase.Atoms],
     config_N: Tensor,
     volume_M: Tensor,
 ) -> EnsemblePrediction:
-    """`found`, of the networks alone, and the baseline of the same structures; spreads stay what they are.
+    """`prediction`, of the networks alone, and the baseline of the same structures; spreads stay what they are.
 
     The virial of the baseline, V stress or - sum_i r_i F_i of an open structure, is divided by `volume_M`, that of the
     graph. Raises ValueError where structures are missing, BaselineFailed with its row.
@@ -205,17 +202,17 @@ def with_baseline(
     def like(values: Any, target: Tensor) -> Tensor:  # noqa: ANN401 - arrays
         return torch.as_tensor(np.asarray(values, dtype=np.float64), device=target.device)
 
-    energy_M = like([label.energy_eV for label in labels], found.energy_M)
-    forces_N3 = like(np.concatenate([label.forces_eV_A for label in labels]), found.forces_N3)
-    stress_M33 = like(virials, found.stress_M33) / volume_M.double()[:, None, None]
+    energy_M = like([label.energy_eV for label in labels], prediction.energy_M)
+    forces_N3 = like(np.concatenate([label.forces_eV_A for label in labels]), prediction.forces_N3)
+    stress_M33 = like(virials, prediction.stress_M33) / volume_M.double()[:, None, None]
     return replace(
-        found,
-        energy_M=found.energy_M + energy_M,
-        energy_N=found.energy_N + like(np.concatenate(per_atom), found.energy_N),
-        forces_N3=found.forces_N3.double() + forces_N3,
-        stress_M33=found.stress_M33.double() + stress_M33,
-        energy_EM=found.energy_EM + energy_M,
-        forces_EN3=found.forces_EN3.double() + forces_N3,
+        prediction,
+        energy_M=prediction.energy_M + energy_M,
+        energy_N=prediction.energy_N + like(np.concatenate(per_atom), prediction.energy_N),
+        forces_N3=prediction.forces_N3.double() + forces_N3,
+        stress_M33=prediction.stress_M33.double() + stress_M33,
+        energy_EM=prediction.energy_EM + energy_M,
+        forces_EN3=prediction.forces_EN3.double() + forces_N3,
     )
 
 
@@ -284,9 +281,9 @@ def load_potential(folder: Path | str, *, allow_baseline: str = "") -> Ensemble:
 def about_potential(folder: Path) -> dict[str, Any]:
     """What potential.json of a folder says; raises as `load_potential` where there is none, or it says nonsense."""
     if not (folder / ABOUT).is_file():
-        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no such folder"
         raise FileNotFoundError(
-            f"{folder}: found {found}, expected {ABOUT} and member_0 of a trained potential; "
+            f"{folder}: found {names}, expected {ABOUT} and member_0 of a trained potential; "
             f"give the folder that training wrote, or {TRAIN}"
         )
     return _about(folder / ABOUT)
@@ -308,15 +305,15 @@ def _about(path: Path) -> dict[str, Any]:
         info = json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: not JSON ({error}); {TRAIN}") from error
-    found = info if isinstance(info, dict) else {}
+    about = info if isinstance(info, dict) else {}
     problems = []
-    if found.get("model") not in POTENTIALS.names():
-        problems.append(f"model: found {found.get('model')!r}, expected one of {POTENTIALS.names()}")
-    if not isinstance(found.get("n_members"), int) or found["n_members"] < 1:
-        problems.append(f"n_members: found {found.get('n_members')!r}, expected at least 1")
+    if about.get("model") not in POTENTIALS.names():
+        problems.append(f"model: found {about.get('model')!r}, expected one of {POTENTIALS.names()}")
+    if not isinstance(about.get("n_members"), int) or about["n_members"] < 1:
+        problems.append(f"n_members: found {about.get('n_members')!r}, expected at least 1")
     if problems:
         raise ValueError(f"{path}: {'; '.join(problems)}; correct it, or {TRAIN}")
-    return found
+    return about
 
 
 def _architecture_of(member: PotentialNetwork) -> str:

@@ -154,11 +154,11 @@ class HIPNN(PotentialNetwork):
         """Features of the atoms before the first block and after each, (N, n_species), (N, F), ..."""
         geometry = self.geometry(graph, vectors_H3)
         z = F.one_hot(self.species_N(graph), len(self.config.species)).to(vectors_H3.dtype)
-        found = [z]
+        features = [z]
         for block in self.blocks:
             z = block(z, geometry, graph)
-            found.append(z)
-        return found
+            features.append(z)
+        return features
 
 
 class Block(nn.Module):

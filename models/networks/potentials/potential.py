@@ -107,9 +107,9 @@ class PotentialNetwork(nn.Module, ABC):
         inside = graph.numbers_N.clamp(max=len(index) - 1)
         species = torch.where(graph.numbers_N < len(index), index[inside], -1)
         if bool((species < 0).any()):
-            found = sorted(set(graph.numbers_N[species < 0].tolist()))
+            unknown = sorted(set(graph.numbers_N[species < 0].tolist()))
             raise ValueError(
-                f"found elements with atomic numbers {found}, this model knows {sorted(self.config.species)}; "
+                f"found elements with atomic numbers {unknown}, this model knows {sorted(self.config.species)}; "
                 "train one on data that has them"
             )
         return species

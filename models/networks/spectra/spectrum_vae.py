@@ -34,7 +34,7 @@ from torch.nn.functional import softplus
 from models.networks.spectra.geometry import cumulative_weight
 from models.settings import Some, settings
 
-__all__ = ["Posterior", "SpectrumVAE"]
+__all__ = ["Posterior", "SpectrumVAE", "perceptron"]
 
 
 class Posterior(NamedTuple):
@@ -65,8 +65,8 @@ class SpectrumVAE(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.encoder = _perceptron([2 * config.n_omega, *config.hidden, 2 * config.n_latent])
-        self.decoder = _perceptron([config.n_latent, *reversed(config.hidden), config.n_omega])
+        self.encoder = perceptron([2 * config.n_omega, *config.hidden, 2 * config.n_latent])
+        self.decoder = perceptron([config.n_latent, *reversed(config.hidden), config.n_omega])
         n_odd = config.n_odd if config.architecture == "mirror" else 0
         sign_L = torch.ones(config.n_latent)
         sign_L[config.n_latent - n_odd :] = -1.0
@@ -113,7 +113,7 @@ class SpectrumVAE(nn.Module):
         return both
 
 
-def _perceptron(widths: Sequence[int]) -> nn.Sequential:
+def perceptron(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in pairwise(widths[:-1]):
         layers += [nn.Linear(n_in, n_out), nn.SiLU()]

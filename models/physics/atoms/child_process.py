@@ -84,8 +84,8 @@ def _environment(folder: str, n_threads: int) -> dict[str, str]:
     """Ours, with threads pinned and every place for temporary files in `folder`. Imports work as they do here."""
     paths = [path or os.getcwd() for path in sys.path]
     pinned = dict.fromkeys(THREAD_VARIABLES, str(n_threads))
-    places = {"TMPDIR": folder, "PYSCF_TMPDIR": folder, "MPLCONFIGDIR": folder}
-    return os.environ | pinned | places | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
+    temporary = {"TMPDIR": folder, "PYSCF_TMPDIR": folder, "MPLCONFIGDIR": folder}
+    return os.environ | pinned | temporary | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONHASHSEED": "0"}
 
 
 def _replies(process: subprocess.Popen[bytes], limits: ChildLimits) -> Generator[Any]:

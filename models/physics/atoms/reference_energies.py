@@ -66,17 +66,17 @@ def robust(numbers: NDArray[np.int64], counts: NDArray[np.int64], energies_eV: F
     _check(numbers, counts, energies_eV)
     n_atoms = counts.sum(axis=1)
     weights = np.ones(len(energies_eV))
-    found = _solve(numbers, counts, energies_eV, weights)
+    references = _solve(numbers, counts, energies_eV, weights)
     for _ in range(N_ITERATIONS):
-        residual = (energies_eV - counts @ found.energies_eV) / n_atoms
+        residual = (energies_eV - counts @ references.energies_eV) / n_atoms
         width = HUBER * 1.4826 * float(np.median(np.abs(residual)))
         if width <= 1e-12 * float(np.abs(energies_eV / n_atoms).max()):
-            return found
+            return references
         weights = np.minimum(1.0, width / np.maximum(np.abs(residual), width))
-        before, found = found, _solve(numbers, counts, energies_eV, weights)
-        if np.allclose(found.energies_eV, before.energies_eV, rtol=1e-10, atol=1e-8):
-            return found
-    return found
+        before, references = references, _solve(numbers, counts, energies_eV, weights)
+        if np.allclose(references.energies_eV, before.energies_eV, rtol=1e-10, atol=1e-8):
+            return references
+    return references
 
 
 def b3lyp_atoms(kind: str) -> dict[int, float]:

@@ -227,9 +227,9 @@ class Loop:
             bath = bath_where_it_is(self.omega, gamma)
         impurity = ImpurityInBath(interaction=self.interaction, level=self.lattice.mean - mu, bath=bath)
         raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]))
-        found = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
+        self_energy = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
         points = log_grid(*working_grid(raw, self.nrg))
-        real, imaginary = (np.interp(self.omega, points, part) for part in (found.real, found.imag))
+        real, imaginary = (np.interp(self.omega, points, part) for part in (self_energy.real, self_energy.imag))
         if self.symmetric:
             hartree = self.interaction / 2
             real, imaginary = hartree + odd(real - hartree), even(imaginary)

@@ -126,7 +126,7 @@ def nearest_seeds(seeds: FloatArray, shape: tuple[int, int], *, periodic: bool) 
     """The two nearest of `seeds` (n_seeds, 2) of every pixel, pixel (i, j) at the point (i, j)."""
     points, owner = _with_images(seeds, shape) if periodic else (seeds, np.arange(len(seeds)))
     reach = REACH * float(np.sqrt(shape[0] * shape[1] / len(seeds)))
-    found = NearestSeeds(
+    nearest = NearestSeeds(
         np.empty(shape, dtype=np.intp), np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
     )
     for top in range(0, shape[0], TILE_PX):
@@ -134,9 +134,9 @@ def nearest_seeds(seeds: FloatArray, shape: tuple[int, int], *, periodic: bool) 
             corner, size = np.array([top, left]), np.minimum(TILE_PX, np.array(shape) - [top, left])
             tile = _nearest_in_tile(points, corner, size, reach)
             window = np.s_[top : top + size[0], left : left + size[1]]
-            found.seed[window] = owner[tile.seed]
-            found.first[window], found.second[window] = tile.first, tile.second
-    return found
+            nearest.seed[window] = owner[tile.seed]
+            nearest.first[window], nearest.second[window] = tile.first, tile.second
+    return nearest
 
 
 def _with_images(seeds: FloatArray, shape: tuple[int, int]) -> tuple[FloatArray, Indices]:

@@ -66,13 +66,13 @@ class CriticalPoint:
     temperature: float  # down to which the flows of both ends of the bracket agree [D]
 
 
-def phase_of(found: Flow, exponent: float) -> Side:
+def phase_of(flow: Flow, exponent: float) -> Side:
     """The phase that a flow goes to, by the nearer closed form; one that is still critical by its direction."""
     screened, free = fixed_point_moments(exponent)
-    last, margin = float(found.effective_moment[-1]), NEAR * (free - screened)
+    last, margin = float(flow.effective_moment[-1]), NEAR * (free - screened)
     if last < screened + margin or last > free - margin:
         return "screened" if last < 0.5 * (screened + free) else "local moment"
-    earlier = float(found.effective_moment[-1 - min(12, found.temperatures.size - 1)])
+    earlier = float(flow.effective_moment[-1 - min(12, flow.temperatures.size - 1)])
     return "screened" if last < earlier else "local moment"
 
 
@@ -173,18 +173,17 @@ def crossover_temperature(
     coupling = point.coupling * (1 + distance if side == "screened" else 1 - distance)
     impurity = PseudogapImpurity(exponent=point.exponent, interaction=point.interaction, hybridization=coupling)
     bounds = (middle + beyond, math.inf) if side == "screened" else (-math.inf, middle + beyond)
-    found = flow(impurity, settings, lowest, decided_outside=bounds)
-    return crossing(found, middle)
+    return crossing(flow(impurity, settings, lowest, decided_outside=bounds), middle)
 
 
-def crossing(found: Flow, value: float) -> float:
+def crossing(flow: Flow, value: float) -> float:
     """The lowest temperature where T chi_imp is `value` [D], linear in ln T between temperatures; NaN without one."""
-    apart = found.effective_moment - value
+    apart = flow.effective_moment - value
     changes = np.flatnonzero(apart[:-1] * apart[1:] <= 0)
     if not changes.size:
         return math.nan
     i = int(changes[-1])
-    log_t = np.log(found.temperatures)
+    log_t = np.log(flow.temperatures)
     share = apart[i] / (apart[i] - apart[i + 1]) if apart[i] != apart[i + 1] else 0.0
     return float(np.exp(log_t[i] + share * (log_t[i + 1] - log_t[i])))
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from models.networks.curves.curve_vae import CurveVAE
 from models.settings import Fraction, settings
-from models.training.batches import EpochBatches
+from models.training.batches import EpochBatches, check_rows
 from models.training.spectra.elbo import kl_per_latent, nested_mask, ramp
 
 __all__ = ["CurveTraining", "TrainedCurveVAE", "train_curve_vae"]
@@ -62,7 +62,7 @@ def train_curve_vae(
     seed: int,
 ) -> TrainedCurveVAE:
     """Raises ValueError for rows of the wrong shape, FloatingPointError where the objective is not finite."""
-    _check(config, train_BW, validation_BW)
+    check_rows("curves", config.n_points, train_BW, validation_BW)
     train, validation = (torch.from_numpy(np.ascontiguousarray(rows)).float() for rows in (train_BW, validation_BW))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -117,14 +117,3 @@ def _objective(
 def _generator(seed: int, step: int) -> torch.Generator:
     state = np.random.SeedSequence(seed, spawn_key=(1, step + 1)).generate_state(1)
     return torch.Generator().manual_seed(int(state[0]))
-
-
-def _check(config: CurveVAE.Config, train_BW: NDArray[np.float64], validation_BW: NDArray[np.float64]) -> None:
-    problems = []
-    for name, rows in (("training", train_BW), ("validation", validation_BW)):
-        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != config.n_points:
-            problems.append(f"{name} curves: found shape {rows.shape}, expected (at least 1, {config.n_points})")
-        elif not np.isfinite(rows).all():
-            problems.append(f"{name} curves: {int((~np.isfinite(rows)).sum())} cells are not finite")
-    if problems:
-        raise ValueError("; ".join(problems))

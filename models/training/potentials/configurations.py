@@ -130,11 +130,11 @@ def with_neighbours(frames: Frames, config: PotentialConfig, dtype: torch.dtype 
     unknown = sorted(set(frames.species) - set(config.species))
     if unknown:
         raise ValueError(f"found elements with atomic numbers {unknown}, expected some of {sorted(config.species)}")
-    found = [_pairs(frames, row, start, config.cutoff_A) for row, start in enumerate(frames.first_atom)]
-    _check_distances(found)
-    n_pairs_M = np.array([len(pieces["first"]) for pieces in found], dtype=np.int64)
-    width_M = np.array([pieces["n_slots"].max(initial=0) for pieces in found], dtype=np.int64)
-    joined = {name: torch.from_numpy(np.concatenate([p[name] for p in found])) for name in _PIECES}
+    pieces_M = [_pairs(frames, row, start, config.cutoff_A) for row, start in enumerate(frames.first_atom)]
+    _check_distances(pieces_M)
+    n_pairs_M = np.array([len(pieces["first"]) for pieces in pieces_M], dtype=np.int64)
+    width_M = np.array([pieces["n_slots"].max(initial=0) for pieces in pieces_M], dtype=np.int64)
+    joined = {name: torch.from_numpy(np.concatenate([p[name] for p in pieces_M])) for name in _PIECES}
     volume_M = np.abs(np.linalg.det(frames.cells_A)) * frames.pbc.all(axis=1)
     reference_M = frames.counts(config.species) @ np.asarray(config.reference_energies_eV, dtype=np.float64)
     return ConfigurationSet(
@@ -182,8 +182,8 @@ def _pairs(frames: Frames, row: int, start: int, cutoff_A: float) -> dict[str, N
     }
 
 
-def _check_distances(found: Sequence[dict[str, NDArray[np.generic]]]) -> None:
-    least = [np.linalg.norm(pieces["vectors"], axis=1).min(initial=np.inf) for pieces in found]
+def _check_distances(pieces_M: Sequence[dict[str, NDArray[np.generic]]]) -> None:
+    least = [np.linalg.norm(pieces["vectors"], axis=1).min(initial=np.inf) for pieces in pieces_M]
     bad = [f"{row} ({distance:.3f} A)" for row, distance in enumerate(least) if distance < CONTACT_A]
     if bad:
         raise ValueError(

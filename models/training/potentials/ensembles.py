@@ -153,9 +153,9 @@ def predict(model: PotentialNetwork, data: ConfigurationSet, batch: int) -> Pred
     energies, forces = [], []
     for start in range(0, len(data), batch):
         labelled = data.batch(range(start, min(start + batch, len(data))))
-        found = evaluate(model, labelled.graph, labelled.vectors_H3)
-        energies.append(found.energy_M.numpy())
-        forces.append(found.forces_N3.double().numpy())
+        prediction = evaluate(model, labelled.graph, labelled.vectors_H3)
+        energies.append(prediction.energy_M.numpy())
+        forces.append(prediction.forces_N3.double().numpy())
     return Prediction(energies_eV=np.concatenate(energies), forces_eV_A=np.concatenate(forces))
 
 
@@ -215,8 +215,8 @@ def references_of(frames: Frames, given: Mapping[int, float] | None = None) -> t
     if not known.any():
         return tuple(start.tolist())
     counts = frames.counts(frames.species)[known].astype(np.int64)
-    found = robust(np.array(frames.species), counts, frames.energies_eV[known] - counts @ start)
-    return tuple((start + found.energies_eV).tolist())
+    rest = robust(np.array(frames.species), counts, frames.energies_eV[known] - counts @ start)
+    return tuple((start + rest.energies_eV).tolist())
 
 
 def kept_sets(path: Path, sets: Mapping[str, Frames]) -> Path:

@@ -81,7 +81,7 @@ def train_potential(
     n_batches = len(EpochBatches(len(train), settings.batch_size, seed=seed))
     module = PotentialModule(network, config, settings, seed=seed, n_steps=n_batches * settings.max_epochs)
     module.folder = folder
-    best = BestWeights(
+    best_weights = BestWeights(
         patience=settings.termination_patience,
         first_epoch=0,
         folder=folder,
@@ -104,7 +104,7 @@ def train_potential(
             strategy="auto" if devices == 1 else "ddp_spawn",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
+            callbacks=[best_weights, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
             logger=logger if logger is not None else False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
@@ -120,14 +120,14 @@ def train_potential(
             ckpt_path=str(last) if last.is_file() else None,
             weights_only=False,
         )
-    found = read_best(folder)
+    best = read_best(folder)
     model = _new(network, config, settings)
-    model.load_state_dict(found.weights)
+    model.load_state_dict(best.weights)
     return TrainedPotential(
         model=model.eval(),
-        best_epoch=found.epoch,
-        best_objective=found.objective,
-        epochs=found.n_epochs,
+        best_epoch=best.epoch,
+        best_objective=best.objective,
+        epochs=best.n_epochs,
         history=json.loads((folder / HISTORY).read_text()),
     )
 
@@ -138,8 +138,8 @@ def validation_loss(model: PotentialNetwork, data: ConfigurationSet, settings: P
     sums, counts = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
     for start in range(0, len(data), size):
         labelled = data.batch(range(start, min(start + size, len(data))))
-        found = evaluate(model, labelled.graph, labelled.vectors_H3)
-        parts = loss.parts(labelled, found.terms_NT, found.forces_N3, found.stress_M33)
+        prediction = evaluate(model, labelled.graph, labelled.vectors_H3)
+        parts = loss.parts(labelled, prediction.terms_NT, prediction.forces_N3, prediction.stress_M33)
         n = _label_counts(labelled)[:3]
         sums += n * torch.stack([parts.energy, parts.forces, parts.stress]).double()
         counts += n
@@ -248,13 +248,13 @@ class PotentialModule(lightning.LightningModule):
         """Adds up errors of these configurations."""
         loss = replace(self.settings.loss, hierarchicality=0.0)
         with self._autocast():
-            found = evaluate(self.average if self.ema else self.model, labelled.graph, labelled.vectors_H3)
-        parts = loss.parts(labelled, found.terms_NT, found.forces_N3, found.stress_M33)
+            prediction = evaluate(self.average if self.ema else self.model, labelled.graph, labelled.vectors_H3)
+        parts = loss.parts(labelled, prediction.terms_NT, prediction.forces_N3, prediction.stress_M33)
         counts = _label_counts(labelled)
         graph = labelled.graph
-        energy_M = graph.sum_over_atoms(found.terms_NT.double().sum(dim=1))
+        energy_M = graph.sum_over_atoms(prediction.terms_NT.double().sum(dim=1))
         energy_error = ((energy_M - labelled.energy_M.double()) / graph.n_atoms_M)[~torch.isnan(labelled.energy_M)]
-        force_error = (found.forces_N3 - labelled.forces_N3).double()[~torch.isnan(labelled.forces_N3)]
+        force_error = (prediction.forces_N3 - labelled.forces_N3).double()[~torch.isnan(labelled.forces_N3)]
         self.sums[:3] += counts[:3]
         self.sums[3:6] += counts[:3] * torch.stack([parts.energy, parts.forces, parts.stress])
         self.sums[6] += energy_error.abs().sum()

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 
 from models.networks.spectra.spectrum_vae import SpectrumVAE
 from models.settings import Fraction, settings
-from models.training.batches import EpochBatches, Rows
+from models.training.batches import EpochBatches, Rows, check_rows
 from models.training.best_weights import BestWeights, read_best
 from models.training.progress import ProgressCallback, TrainingProgress
 from models.training.quiet import quiet
@@ -141,11 +141,11 @@ def train_spectrum_vae(
     `stop_after` ends the run early after so many epochs (the schedule stays that of the whole run). Raises ValueError
     for data of the wrong shape and FloatingPointError when the objective is not finite.
     """
-    _check(config, train_BW, validation_BW)
+    check_rows("spectra", config.n_omega, train_BW, validation_BW)
     batches = EpochBatches(len(train_BW), settings.batch_size, seed=seed)
     n_steps = len(batches) * settings.max_epochs
     module = SpectrumModule(config, settings, seed=seed, n_steps=n_steps)
-    best = BestWeights(
+    best_weights = BestWeights(
         patience=settings.patience,
         first_epoch=math.ceil(settings.ramp_fraction * settings.max_epochs),
         folder=Path(checkpoints),
@@ -172,7 +172,7 @@ def train_spectrum_vae(
             precision="16-mixed" if on_gpu else "32-true",
             max_epochs=settings.max_epochs if stop_after is None else stop_after,
             check_val_every_n_epoch=settings.validate_every,
-            callbacks=[best, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
+            callbacks=[best_weights, checkpoint, *([ProgressCallback(report, settings.max_epochs)] if report else [])],
             logger=logger if logger is not None else False,
             log_every_n_steps=10**9,
             use_distributed_sampler=False,
@@ -182,23 +182,12 @@ def train_spectrum_vae(
             gradient_clip_val=10.0,
         )
         trainer.fit(module, train, validation, ckpt_path=str(last) if last.is_file() else None)
-    best_found = read_best(Path(checkpoints))
+    best = read_best(Path(checkpoints))
     model = SpectrumVAE(config)
-    model.load_state_dict(best_found.weights)
+    model.load_state_dict(best.weights)
     return TrainedSpectrumVAE(
         model=model.eval(),
-        best_epoch=best_found.epoch,
-        best_objective=best_found.objective,
-        epochs=best_found.n_epochs,
+        best_epoch=best.epoch,
+        best_objective=best.objective,
+        epochs=best.n_epochs,
     )
-
-
-def _check(config: SpectrumVAE.Config, train_BW: np.ndarray, validation_BW: np.ndarray) -> None:
-    problems = []
-    for name, rows in (("training", train_BW), ("validation", validation_BW)):
-        if rows.ndim != 2 or rows.shape[0] == 0 or rows.shape[1] != config.n_omega:
-            problems.append(f"{name} spectra: found shape {rows.shape}, expected (at least 1, {config.n_omega})")
-        elif not np.isfinite(rows).all():
-            problems.append(f"{name} spectra: {int((~np.isfinite(rows)).sum())} cells are not finite")
-    if problems:
-        raise ValueError("; ".join(problems))

@@ -57,7 +57,7 @@ def forces_section(inputs: AtomsInputs) -> Section:
 def cost_table(results: Sequence[StepCost]) -> Table:
     rows = [
         [
-            model_words(r.model),
+            MODELS.get(r.model, r.model),
             SYSTEMS.get(r.system, r.system),
             method_words(r.method),
             f"{r.device},\u00a0{r.dtype}",
@@ -144,18 +144,18 @@ def draw_steps_on(axes: Axes, cases: Sequence[GradientErrors]) -> None:
     for case in cases:
         colour, model = MODEL_COLOURS.get(case.model, CYCLE[6]), MODELS.get(case.model, case.model)
         for dtype, style in (("float64", "o-"), ("float32", "s--")):
-            found = sorted(
+            points = sorted(
                 (p.displacement, p.error)
                 for p in case.points
                 if p.dtype == dtype and p.displacement is not None and p.error > 0
             )
-            if not found:
+            if not points:
                 continue
-            axes.plot(*zip(*found, strict=True), style, color=colour, markersize=4, label=f"{model}, {dtype}")
-            if dtype == "float64" and _falls_as_square(found):
-                anchor = max(found) if anchor is None else min(anchor, max(found), key=lambda p: p[1])
-            elif dtype == "float32" and len(found) > 2 and found[0][1] > found[1][1]:
-                rounding = min(found) if rounding is None else max(rounding, min(found), key=lambda p: p[1])
+            axes.plot(*zip(*points, strict=True), style, color=colour, markersize=4, label=f"{model}, {dtype}")
+            if dtype == "float64" and _falls_as_square(points):
+                anchor = max(points) if anchor is None else min(anchor, max(points), key=lambda p: p[1])
+            elif dtype == "float32" and len(points) > 2 and points[0][1] > points[1][1]:
+                rounding = min(points) if rounding is None else max(rounding, min(points), key=lambda p: p[1])
         for method, style in (("double_backward", "-"), ("forward_over_reverse", ":")):
             exact = [p.error for p in case.points if p.dtype == "float32" and p.method == method]
             if exact and exact[0] > 0:
@@ -176,9 +176,9 @@ def draw_steps_on(axes: Axes, cases: Sequence[GradientErrors]) -> None:
     logarithmic(axes, "xy")
 
 
-def _falls_as_square(found: Sequence[tuple[float, float]]) -> bool:
+def _falls_as_square(points: Sequence[tuple[float, float]]) -> bool:
     """Whether the slope between the first and the last step is near 2."""
-    (x0, y0), (x1, y1) = found[0], found[-1]
+    (x0, y0), (x1, y1) = points[0], points[-1]
     return x1 > x0 and abs(np.log(y1 / y0) / np.log(x1 / x0) - 2) < 0.4
 
 
@@ -246,10 +246,6 @@ def best_ratio(results: Sequence[StepCost]) -> tuple[float, float]:
         case = (r.device, r.model, r.system)
         fastest[case] = min(fastest.get(case, np.inf), r.time_ratio)
     return min(fastest.values()), max(fastest.values())
-
-
-def model_words(model: str) -> str:
-    return MODELS.get(model, model)
 
 
 def method_words(method: str) -> str:

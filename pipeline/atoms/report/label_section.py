@@ -84,12 +84,12 @@ def coverage_words(inputs: AtomsInputs) -> str:
 
 def examples(records: Sequence[Frames]) -> list[tuple[str, Frames]]:
     """Of each first word of the source the frame with the largest force, in the order of the store."""
-    found: dict[str, Frames] = {}
+    frames: dict[str, Frames] = {}
     for record in records:
         name = record.source.partition(" ")[0]
-        if not np.isnan(record.forces_eV_A).all() and (name not in found or _largest(record) > _largest(found[name])):
-            found[name] = record
-    return list(found.items())
+        if not np.isnan(record.forces_eV_A).all() and (name not in frames or _largest(record) > _largest(frames[name])):
+            frames[name] = record
+    return list(frames.items())
 
 
 def draw_examples(molecules: Sequence[tuple[str, Frames]], cells: Sequence[tuple[str, Frames]]) -> Figure:

@@ -298,18 +298,18 @@ def draw_melt(melt: PropertyCurve, records: Records) -> Figure:
 
 
 def draw_compression(records: Records) -> Figure | None:
-    found: dict[str, list[tuple[float, str]]] = {}
+    by_phase: dict[str, list[tuple[float, str]]] = {}
     for name in records:
         if name.startswith("compressed_") and name.endswith("_pressure"):
             phase, ratio = name.removeprefix("compressed_").removesuffix("_pressure").rsplit("_", 1)
-            found.setdefault(phase, []).append((float(ratio), name))
-    if not any(records[name].value is not None for values in found.values() for _, name in values):
+            by_phase.setdefault(phase, []).append((float(ratio), name))
+    if not any(records[name].value is not None for values in by_phase.values() for _, name in values):
         return None
     figure = new_figure(10.0, 3.4)
     for axes, ending, label in zip(
         figure.subplots(1, 2), ("_pressure", "_energy"), ("pressure [GPa]", "energy above fcc [eV/atom]"), strict=True
     ):
-        for (phase, values), colour in zip(found.items(), CYCLE, strict=False):
+        for (phase, values), colour in zip(by_phase.items(), CYCLE, strict=False):
             for key, fill, style in (("value", "full", "-"), ("oracle", "none", "--")):
                 points = [
                     (ratio, value)

@@ -136,18 +136,18 @@ class PublishOptions(Options):
 
         from stores.dataset_facts import is_licence
 
-        found = []
+        problems = []
         if self.licence is not None and not is_licence(self.licence):
-            found.append(f"--licence: found {self.licence!r}, expected an SPDX identifier (CC-BY-4.0) or an address")
+            problems.append(f"--licence: found {self.licence!r}, expected an SPDX identifier (CC-BY-4.0) or an address")
         if re.fullmatch(r"\d+\.\d+\.\d+", self.version) is None:
-            found.append(f"--version: found {self.version!r}, expected three numbers such as 1.0.0")
+            problems.append(f"--version: found {self.version!r}, expected three numbers such as 1.0.0")
         if self.name is not None and re.fullmatch(r"[A-Za-z0-9][\w.-]*", self.name) is None:
-            found.append(f"--name: found {self.name!r}, expected letters, digits, . _ - for names of files")
+            problems.append(f"--name: found {self.name!r}, expected letters, digits, . _ - for names of files")
         try:
             datetime.date.fromisoformat(self.date or "2000-01-01")
         except ValueError:
-            found.append(f"--date: found {self.date!r}, expected a date such as 2026-11-30")
-        return found
+            problems.append(f"--date: found {self.date!r}, expected a date such as 2026-11-30")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin, get_
 import typer
 from typer.core import TyperCommand
 
-__all__ = ["Option", "Options", "declared", "function_of", "message_of"]
+__all__ = ["Option", "Options", "declared", "function_of", "is_number", "message_of"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Command(TyperCommand):
         result: list[str] = []
         current, n_values = "", 0
         for word in words:
-            if current and (not word.startswith("-") or _is_number(word)):
+            if current and (not word.startswith("-") or is_number(word)):
                 result += [current, word] if n_values else [word]
                 n_values += 1
                 continue
@@ -177,15 +177,15 @@ def message_of(make: Callable[[], object]) -> list[str]:
 def _typer_parameters(options: type[Options]) -> dict[str, tuple[Any, Any]]:
     """Annotation and default of each field."""
     hints = get_type_hints(options, include_extras=True)
-    found = {}
+    parameters = {}
     for field in fields(options):
         kind, option = get_args(hints[field.name])
         required = field.default is MISSING and field.default_factory is MISSING
         default = inspect.Parameter.empty if required else field.default
         if field.default_factory is not MISSING:
             default = field.default_factory()
-        found[field.name] = Annotated[kind, _typer_option(field.name, kind, option)], default
-    return found
+        parameters[field.name] = Annotated[kind, _typer_option(field.name, kind, option)], default
+    return parameters
 
 
 def _typer_option(name: str, kind: Any, option: Option) -> Any:  # noqa: ANN401 - types as they are annotated
@@ -245,12 +245,12 @@ def _output_problems(options: type[Options], values: Mapping[str, Any]) -> list[
         if (path := values.get(name)) is not None:
             file = OutputFile(suffixes=option.suffixes)
             output = OutputFolder(kind=option.kind, suffixes=option.suffixes) if option.kind else file
-            found = output_problems(path, output, inputs=inputs, overwrite=bool(values.get("overwrite")))
-            problems += [f"--{name.replace('_', '-')}: {problem}" for problem in found]
+            of_output = output_problems(path, output, inputs=inputs, overwrite=bool(values.get("overwrite")))
+            problems += [f"--{name.replace('_', '-')}: {problem}" for problem in of_output]
     return problems
 
 
-def _is_number(word: str) -> bool:
+def is_number(word: str) -> bool:
     try:
         float(word)
     except ValueError:

@@ -62,8 +62,8 @@ class DiscoverOptions(Options):
 
     def problems(self) -> list[str]:
         given = [*self.input_names, *self.known_names]
-        found = [f"--inputs, --known: found {name!r} twice" for name in dict.fromkeys(given) if given.count(name) > 1]
-        found += [
+        problems = [f"--inputs, --known: found {q!r} twice" for q in dict.fromkeys(given) if given.count(q) > 1]
+        problems += [
             f"--inputs: found {name!r}, expected a name of letters, digits and _ , as it stands in a formula"
             for name in self.input_names
             if not name.isidentifier()
@@ -71,14 +71,14 @@ class DiscoverOptions(Options):
         if self.units:
             from pipeline.discover.units import AXIS, read_units
 
-            found += [f"--units: {problem}" for problem in message_of(lambda: read_units(self.units))]
-            if not found and (unlike := sorted(set(self.input_names) ^ (read_units(self.units).keys() - {AXIS}))):
-                found.append(
+            problems += [f"--units: {problem}" for problem in message_of(lambda: read_units(self.units))]
+            if not problems and (unlike := sorted(set(self.input_names) ^ (read_units(self.units).keys() - {AXIS}))):
+                problems.append(
                     f"--units: found {', '.join(unlike)}, expected a unit for every input, 1 where it has none"
                 )
         if not given:
-            found.append("--inputs, --known: found neither, expected at least one quantity to compare latents with")
-        return found
+            problems.append("--inputs, --known: found neither, expected at least one quantity to compare latents with")
+        return problems
 
 
 def names_of(text: str) -> list[str]:

@@ -61,8 +61,8 @@ class ImpurityOptions(Options):
 
     def problems(self) -> list[str]:
         if (self.hybridization is None) == (self.bath is None):
-            found = "neither" if self.bath is None else "both"
-            given = [f"--hybridization, --bath: found {found} of them, expected one: a flat band or a file of another"]
+            which = "neither" if self.bath is None else "both"
+            given = [f"--hybridization, --bath: found {which} of them, expected one: a flat band or a file of another"]
             return [*given, *message_of(self.settings)]
         problems = [*message_of(self.impurity), *message_of(self.settings)]
         return problems or self._chain_problems(self.impurity().reach)

@@ -138,24 +138,24 @@ class TrainOptions(Options):
     compile: Annotated[bool, Option("torch.compile; energies alone or finite_difference")] = False
 
     def problems(self) -> list[str]:
-        found = [*message_of(self.split_params), *message_of(self.baseline_arguments)]
+        problems = [*message_of(self.split_params), *message_of(self.baseline_arguments)]
         if self.model is None and self.source is None:
-            found.append("--model: found nothing, expected a network, or a potential to start --from")
+            problems.append("--model: found nothing, expected a network, or a potential to start --from")
         else:
             try:
-                found += message_of(self.settings)
-                found += message_of(lambda: self.network(metal=False)) if self.source is None else []
+                problems += message_of(self.settings)
+                problems += message_of(lambda: self.network(metal=False)) if self.source is None else []
             except FileNotFoundError as error:  # of --from
-                found.append(f"--from: {error}")
+                problems.append(f"--from: {error}")
         if self.baseline is not None and self.source is not None:
-            found.append("--baseline: found one beside --from, expected none: the baseline is that of the source")
+            problems.append("--baseline: found one beside --from, expected none: the baseline is that of the source")
         if self.baseline is None and self.baseline_args != "{}":
-            found.append("--baseline-args: found some without --baseline, expected it; name the calculator")
+            problems.append("--baseline-args: found some without --baseline, expected it; name the calculator")
         if self.setting and self.source is not None:
-            found.append(f"--setting: found {self.setting[0]} beside --from, expected none: the network is its own")
+            problems.append(f"--setting: found {self.setting[0]} beside --from, expected none: the network is its own")
         if self.refit_references and self.source is None:
-            found.append("--refit-references: found it without --from, expected a source; from scratch all are fitted")
-        return found
+            problems += ["--refit-references: found it without --from, expected a source; from scratch all are fitted"]
+        return problems
 
     def baseline_arguments(self) -> dict[str, Any]:
         try:

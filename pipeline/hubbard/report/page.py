@@ -326,8 +326,8 @@ def latent_section(inputs: Inputs) -> Section:
 def law_words(laws: Sequence[WeightLaw]) -> str:
     """The found formula and the straight line, for the README."""
     named = by_name(laws)
-    found, line = named["found"], named["straight_line"]
+    law, line = named["found"], named["straight_line"]
     return (
-        f"Z = {found.equation}: R2 {number(found.r2_test)} on test rows, {number(found.r2_extrapolation)} at larger U "
+        f"Z = {law.equation}: R2 {number(law.r2_test)} on test rows, {number(law.r2_extrapolation)} at larger U "
         f"(straight line {number(line.r2_extrapolation)})"
     )

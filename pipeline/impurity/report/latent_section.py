@@ -161,7 +161,7 @@ def _beside_baselines(reports: Mapping[str, SubsetReport]) -> Table:
     for subset, report in reports.items():
         for quantity, scored in report.held_out.items():
             for row_set, line in scored.items():
-                own = line.get("network")
+                network = line.get("network")
                 of_seeds = [of.spearman[0] for name, of in line.items() if name.startswith("seed_")]
                 seeds = [value for value in of_seeds if value is not None]
                 any_set = next(iter(line.values()))
@@ -170,7 +170,7 @@ def _beside_baselines(reports: Mapping[str, SubsetReport]) -> Table:
                         f"{_words(quantity)}, {ROW_WORDS[subset, row_set]} ({number(any_set.n_hamiltonians)})",
                         *(_held_out_cell(line.get(name), named=name in NAMED) for name in SET_WORDS),
                         f"{number(min(seeds))} to {number(max(seeds))}" if seeds else number(None),
-                        value_with_interval(*own.ahead) if own else number(None),
+                        value_with_interval(*network.ahead) if network else number(None),
                     ]
                 )
     return Table(

@@ -90,9 +90,9 @@ def law_section(
     table: LawTable, metrics: FormulaMetrics, details: FormulaDetails, fronts: Rows, *, measured_by: str
 ) -> Section:
     laws = selected_laws(metrics.results, details.engine_choice.ran)
-    found = laws[0] if laws else None
+    selected = laws[0] if laws else None
     blocks: list[Block] = []
-    if found is None:
+    if selected is None:
         blocks.append(Notice(text="No formula was selected for the measured Kondo temperature."))
     for law in laws:
         equation = equation_markup(law, f"found-{law.engine}", left=True)
@@ -111,7 +111,7 @@ def law_section(
     )
     if metrics.general:
         blocks.append(_general(metrics.general))
-    blocks += [coefficient_table(details.coefficient_test), _pareto(fronts), _equations(metrics.results, found)]
+    blocks += [coefficient_table(details.coefficient_test), _pareto(fronts), _equations(metrics.results, selected)]
     blocks += [Notice(text=f"No search for target “{target}”: {why}") for target, why in details.left_out.items()]
     blocks.append(_controls(details.controls))
     engine = details.engine_choice
@@ -161,11 +161,9 @@ def general_words(verdict: GeneralVerdict) -> str:
         "its constant": verdict.constant_agrees,
         "a term Gamma/U that agrees with the Bethe ansatz": verdict.correction_agrees,
     }
-    found = [words for words, holds in parts.items() if holds]
+    held = [words for words, holds in parts.items() if holds]
     missed = [words for words, holds in parts.items() if not holds]
-    return "; ".join(
-        [f"finds {', '.join(found)}"] * bool(found) + [f"does not find {', '.join(missed)}"] * bool(missed)
-    )
+    return "; ".join([f"finds {', '.join(held)}"] * bool(held) + [f"does not find {', '.join(missed)}"] * bool(missed))
 
 
 def selected_laws(results: Sequence[Formula], ran: str) -> list[Formula]:
@@ -243,7 +241,7 @@ def _pareto(fronts: Rows) -> Picture | Notice:
     )
 
 
-def _equations(results: Sequence[Formula], found: Formula | None) -> Table:
+def _equations(results: Sequence[Formula], selected: Formula | None) -> Table:
     rows: list[list[str | Markup]] = []
     for record in results:
         remark = ", up to a monotone map" if record.link == "monotone" else ""
@@ -255,7 +253,7 @@ def _equations(results: Sequence[Formula], found: Formula | None) -> Table:
                 number(record.complexity),
                 number(record.r2_test, 5),
                 number(record.r2_extrapolation, 5),
-                _match(record),
+                law_words(record) if record.matches else "exponent" if record.has_exponent else "no",
                 "yes" if record.equivalent_srbench else "no",
                 number(record.seed_stability, 2),
             ]
@@ -264,16 +262,12 @@ def _equations(results: Sequence[Formula], found: Formula | None) -> Table:
         columns=["target", "engine, inputs", "nodes", "R² test", "R² extrapolated", "match", "SRBench", "seeds"],
         rows=rows,
         details=[equation_markup(record, f"{i}") for i, record in enumerate(results)],
-        highlighted=frozenset(i for i, record in enumerate(results) if record is found),
+        highlighted=frozenset(i for i, record in enumerate(results) if record is selected),
         caption="What the fixed rule selects from every search, the found law highlighted; not selected, but shown: "
         "members of a front that have the terms of a reference law. Extrapolated: to the deepest Kondo regime, held "
         "out. Match: a reference law, by its terms and their ratios, or only Haldane's exponent. SRBench: equal to a "
         "reference law up to one constant after rounding. Seeds: share of runs that pick the same terms.",
     )
-
-
-def _match(record: Formula) -> str:
-    return law_words(record) if record.matches else "exponent" if record.has_exponent else "no"
 
 
 def _controls(controls: Sequence[Control]) -> Table | Notice:

@@ -252,10 +252,10 @@ def finding(
     if not general:
         return f"{start}no general engine searched for a formula of the Kondo temperature."
     first = general[0]
-    found = f"symbolic regression ({first.engine}), given energies and their units alone, {general_words(first)}"
+    formula = f"symbolic regression ({first.engine}), given energies and their units alone, {general_words(first)}"
     return (
-        f"{start}on {number(first.n_rows)} Kondo temperatures measured by {solver_words(facts.kondo_solver)}, {found}; "
-        f"a fit of the "
+        f"{start}on {number(first.n_rows)} Kondo temperatures measured by {solver_words(facts.kondo_solver)}, {formula}"
+        f"; a fit of the "
         f"coefficients of Haldane's law with the correction πΓ/2U "
         f"{'resolves' if correction.resolved else 'does not resolve'} that term: "
         f"{value_with_interval(correction.coefficient, correction.low, correction.high)}, expected "

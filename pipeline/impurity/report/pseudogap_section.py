@@ -25,16 +25,16 @@ def pseudogap_section(metrics: PseudogapMetrics) -> Section:
             columns=["r", "Γ_c / D", "1/nu", "nu", "nu from T* above Γ_c", "below", "S at Γ_c / log 2", "T χ at Γ_c"],
             rows=[
                 [
-                    number(found.exponent),
-                    number(found.critical_coupling, 5),
-                    with_error(found.inverse_nu, 5),
-                    number(None if found.inverse_nu[0] is None else 1 / found.inverse_nu[0], 5),
-                    number(found.nu_screened[0], 5),
-                    number(found.nu_local_moment[0], 5),
-                    number(None if found.critical_entropy is None else found.critical_entropy / np.log(2), 4),
-                    number(found.critical_moment, 4),
+                    number(point.exponent),
+                    number(point.critical_coupling, 5),
+                    with_error(point.inverse_nu, 5),
+                    number(None if point.inverse_nu[0] is None else 1 / point.inverse_nu[0], 5),
+                    number(point.nu_screened[0], 5),
+                    number(point.nu_local_moment[0], 5),
+                    number(None if point.critical_entropy is None else point.critical_entropy / np.log(2), 4),
+                    number(point.critical_moment, 4),
                 ]
-                for found in metrics.exponents
+                for point in metrics.exponents
             ],
             caption="1/nu from how fast two flows on both sides of Γ_c part, its error from a chain of another Λ; nu "
             "from T*, where T χ is half way to its value in the phase. Γ_c is that of the chain, and moves with Λ. "
@@ -65,7 +65,7 @@ def draw_exponents(metrics: PseudogapMetrics) -> Figure:
     r = np.linspace(0.001, 0.499, 200)
     axes.plot(r, [near_zero(x) for x in r], color=CYCLE[0], label="r - r²/2")
     axes.plot(r, [near_one_half(x) for x in r], color=CYCLE[1], label="2(1 - 2r)")
-    known = [(found.exponent, found.inverse_nu[0]) for found in metrics.exponents if found.inverse_nu[0] is not None]
+    known = [(point.exponent, point.inverse_nu[0]) for point in metrics.exponents if point.inverse_nu[0] is not None]
     if known:
         axes.plot(*zip(*known, strict=True), "o", color=INK, ms=5, label="measured")
     axes.set(xlabel="r", ylabel="1/nu", xlim=(0, 0.5), ylim=(0, 0.4))

@@ -47,11 +47,11 @@ STEPS = (0.0, 0.33, 0.67, 1.0)
 def headline(root: Path) -> dict[str, int | float | None]:
     """Linear R2 of the pretrained network in its better map: hidden order of cells, and mean over lamellae."""
     results = EmbeddingMetrics.read(root).results
-    found = {}
+    numbers = {}
     for name, generator, parameter in (("hidden_order", HIDDEN, HIDDEN), ("lamellae", "lamellae", "mean")):
         best = [r.linear_r2[parameter] for r in best_of(results, generator, parameter) if r.descriptor == NETWORK]
-        found[f"{name}_R2"] = best[0] if best else None
-    return found
+        numbers[f"{name}_R2"] = best[0] if best else None
+    return numbers
 
 
 @report_page("microstructures", order=40)

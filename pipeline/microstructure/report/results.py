@@ -58,12 +58,12 @@ def _fresh(root: Path) -> str:
 def _grey_levels(root: Path) -> str:
     """What is of neither second order nor of a network, as its benchmark last measured it."""
     lines = (root / GREY_LEVELS).read_text(encoding="utf-8").splitlines()
-    found = [line.split("|")[2].strip() for line in lines if line.startswith("| skewness and kurtosis |")]
-    if len(found) != 1:
+    cells = [line.split("|")[2].strip() for line in lines if line.startswith("| skewness and kurtosis |")]
+    if len(cells) != 1:
         raise ValueError(
-            f"{GREY_LEVELS}: found {len(found)} rows `skewness and kurtosis`, expected one; run its script"
+            f"{GREY_LEVELS}: found {len(cells)} rows `skewness and kurtosis`, expected one; run its script"
         )
-    return f"Skewness and kurtosis of the grey levels alone {found[0]} (`{GREY_LEVELS}`)"
+    return f"Skewness and kurtosis of the grey levels alone {cells[0]} (`{GREY_LEVELS}`)"
 
 
 def _baselines(values: Mapping[str, str]) -> str:

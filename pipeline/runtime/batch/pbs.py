@@ -50,11 +50,11 @@ class Pbs:
         if not numbers:
             return {}
         answer = answer_of(["qstat", "-x", "-f", *sorted(numbers)], nothing=UNKNOWN)
-        found = {}
+        states = {}
         for block in re.split(r"^Job Id: ", answer, flags=re.MULTILINE)[1:]:
             fields = dict(re.findall(r"^\s+(\w+) = (.*)$", block, re.MULTILINE))
-            found[block.partition(".")[0].strip()] = _state(fields)
-        return {number: state for number, state in found.items() if number in numbers}
+            states[block.partition(".")[0].strip()] = _state(fields)
+        return {number: state for number, state in states.items() if number in numbers}
 
     def cancel(self, numbers: Sequence[str]) -> None:
         answer_of(["qdel", *numbers], nothing=UNKNOWN)

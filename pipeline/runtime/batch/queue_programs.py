@@ -45,7 +45,7 @@ def submitted(command: Sequence[str], number: str, *, script: Path | None = None
         answer = answer_of(command, text=None if script is None else script.read_text())
     except QueueSilent as error:
         raise JobRefused(str(error)) from None
-    found = re.search(number, answer, re.MULTILINE)
-    if found is None:
+    match = re.search(number, answer, re.MULTILINE)
+    if match is None:
         raise JobRefused(f"found no number of a job in its answer: {' '.join(answer.split()) or 'nothing'}")
-    return found["job_id"]
+    return match["job_id"]

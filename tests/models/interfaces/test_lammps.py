@@ -372,7 +372,7 @@ def test_a_potential_in_a_folder_is_found_and_what_does_not_fit_is_refused_at_on
         drive(lmp, tmp_path / "mine", ["Al", "Xx"], skin_A=-1)
     driver = drive(lmp, tmp_path / "mine", ELEMENTS)
     lmp.command("run 0")
-    assert driver.found is not None
+    assert driver.prediction is not None
     with pytest.raises(ValueError, match=r"units: found lj, expected one of \['metal', 'real'\].*found no box"):
         drive(new_lammps(), tmp_path / "mine", ELEMENTS)
 

@@ -61,12 +61,12 @@ class Compression:
     cells: dict[tuple[str, float], CompressedCell] = field(default_factory=dict)
 
     def quantities(self) -> dict[str, Quantity]:
-        found = {}
+        quantities = {}
         for (phase, ratio), cell in self.cells.items():
             name = f"compressed_{phase}_{ratio:.2f}"
-            found[f"{name}_energy"] = Quantity(value=cell.energy_eV, unit="eV/atom", failure=cell.failure)
-            found[f"{name}_pressure"] = Quantity(value=cell.pressure_GPa, unit="GPa", failure=cell.failure)
-        return found
+            quantities[f"{name}_energy"] = Quantity(value=cell.energy_eV, unit="eV/atom", failure=cell.failure)
+            quantities[f"{name}_pressure"] = Quantity(value=cell.pressure_GPa, unit="GPa", failure=cell.failure)
+        return quantities
 
 
 def compression(calculator: Calculator, element: str, settings: CompressionSettings) -> Compression:

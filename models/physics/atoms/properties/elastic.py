@@ -65,10 +65,10 @@ def cubic_elastic_constants(calculator: Calculator, cell: Atoms, settings: Elast
     d = settings.strain
     tension = (_stress(calculator, cell, 0, d, settings) - _stress(calculator, cell, 0, -d, settings)) / (2 * d)
     shear = (_stress(calculator, cell, 3, d, settings) - _stress(calculator, cell, 3, -d, settings)) / (2 * d)
-    found = ElasticConstants(c11_GPa=float(tension[0]), c12_GPa=float(tension[1:3].mean()), c44_GPa=float(shear[3]))
-    if not np.isfinite([found.c11_GPa, found.c12_GPa, found.c44_GPa]).all():
+    constants = ElasticConstants(c11_GPa=float(tension[0]), c12_GPa=float(tension[1:3].mean()), c44_GPa=float(shear[3]))
+    if not np.isfinite([constants.c11_GPa, constants.c12_GPa, constants.c44_GPa]).all():
         raise PropertyFailed("the stress of strained cells is not finite")
-    return found
+    return constants
 
 
 def _stress(calculator: Calculator, cell: Atoms, component: int, size: float, settings: ElasticSettings) -> FloatArray:

@@ -24,14 +24,14 @@ GPAW_VALUES = {
 
 def beside_recorded(records: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The records of a benchmark with these values as the oracle's, wherever there is one."""
-    found = {}
+    compared = {}
     for name, record in records.items():
         value, oracle = record["value"], GPAW_VALUES.get(name)
         deviation = None if value is None or oracle is None else (value - oracle) / abs(oracle)
-        found[name] = {
+        compared[name] = {
             **record,
             "oracle": oracle,
             "oracle_level": LEVEL if oracle is not None else None,
             "relative_deviation": {**record["relative_deviation"], "oracle": deviation},
         }
-    return found
+    return compared

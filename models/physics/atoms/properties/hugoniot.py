@@ -65,12 +65,12 @@ class Hugoniot:
     points: dict[float, HugoniotPoint]
 
     def quantities(self) -> dict[str, Quantity]:
-        found = {}
+        quantities = {}
         for ratio, point in self.points.items():
             name = f"hugoniot_{ratio:.2f}"
-            found[f"{name}_pressure"] = Quantity(value=point.pressure_GPa, unit="GPa", failure=point.failure)
-            found[f"{name}_temperature"] = Quantity(value=point.temperature_K, unit="K", failure=point.failure)
-        return found
+            quantities[f"{name}_pressure"] = Quantity(value=point.pressure_GPa, unit="GPa", failure=point.failure)
+            quantities[f"{name}_temperature"] = Quantity(value=point.temperature_K, unit="K", failure=point.failure)
+        return quantities
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -101,10 +101,10 @@ def force_constants(calculator: Calculator, element: str, a_A: float, settings: 
     for displaced in model.supercells_with_displacements:
         atoms: Any = Atoms(displaced.symbols, positions=displaced.positions, cell=displaced.cell, pbc=True)
         atoms.calc = calculator
-        found = np.array(atoms.get_forces())
-        if not np.isfinite(found).all():
+        displaced_forces = np.array(atoms.get_forces())
+        if not np.isfinite(displaced_forces).all():
             raise PropertyFailed("phonons: forces of the displaced crystal are not finite")
-        forces.append(found - found.mean(axis=0))
+        forces.append(displaced_forces - displaced_forces.mean(axis=0))
     model.forces = np.array(forces)
     model.produce_force_constants()
     model.symmetrize_force_constants()

@@ -62,17 +62,17 @@ class StructureEnergies:
     failures: dict[str, str] = field(default_factory=dict)
 
     def quantities(self) -> dict[str, Quantity]:
-        found = {}
+        quantities = {}
         for name in (*self.minima, *self.failures):
             minimum, failure = self.minima.get(name), self.failures.get(name, "")
             energy = None if minimum is None else minimum.energy_eV - self.fcc_energy_eV
             volume = None if minimum is None else minimum.volume_A3
-            found[f"{name}_minus_fcc"] = Quantity(value=energy, unit="eV/atom", failure=failure)
-            found[f"{name}_volume"] = Quantity(value=volume, unit="A^3/atom", failure=failure)
+            quantities[f"{name}_minus_fcc"] = Quantity(value=energy, unit="eV/atom", failure=failure)
+            quantities[f"{name}_volume"] = Quantity(value=volume, unit="A^3/atom", failure=failure)
             if name == "hcp":
                 ratio = None if minimum is None else minimum.c_over_a
-                found["hcp_c_over_a"] = Quantity(value=ratio, unit="1", failure=failure)
-        return found
+                quantities["hcp_c_over_a"] = Quantity(value=ratio, unit="1", failure=failure)
+        return quantities
 
 
 def structure_energies(calculator: Calculator, lattice: Lattice, settings: StructureSettings) -> StructureEnergies:
@@ -132,8 +132,8 @@ def _hcp_minimum(calculator: Calculator, element: str, start_A: float, settings:
         return energy_per_atom(crystal(element, "hcp", (cube / ratio) ** (1 / 3), c_over_a=ratio), calculator)
 
     low, high = settings.c_over_a_range
-    found = minimize_scalar(energy, bounds=(low, high), method="bounded", options={"xatol": C_OVER_A_TOLERANCE})
-    ratio = float(found.x)
+    optimum = minimize_scalar(energy, bounds=(low, high), method="bounded", options={"xatol": C_OVER_A_TOLERANCE})
+    ratio = float(optimum.x)
     if min(ratio - low, high - ratio) < 3 * C_OVER_A_TOLERANCE:
         raise PropertyFailed(
             f"hcp: no energy minimum for c/a in {settings.c_over_a_range}, it falls towards {ratio:.3g}"

@@ -225,23 +225,23 @@ def benchmark(
         for who in factories
     }
     first = [Task(family=FIRST, factory=factory, settings=settings) for factory in factories.values()]
-    found = dict(zip(((who, FIRST) for who in factories), map(measure, first), strict=True))
-    places, tasks = [], []
+    results = dict(zip(((who, FIRST) for who in factories), map(measure, first), strict=True))
+    keys, tasks = [], []
     for who, factory in factories.items():
-        start = found[who, FIRST]
+        start = results[who, FIRST]
         for family in wanted[who]:
             if family == FIRST:
                 continue
             if start.lattice is None and family != "compression":
                 reason = f"there is no fcc crystal to measure it in: {start.failure}"
-                found[who, family] = FamilyResult(quantities={}, seconds=0.0, failure=reason)
+                results[who, family] = FamilyResult(quantities={}, seconds=0.0, failure=reason)
                 continue
-            places.append((who, family))
+            keys.append((who, family))
             tasks.append(Task(family=family, factory=factory, settings=settings, lattice=start.lattice))
-    found |= dict(zip(places, _results(run, tasks), strict=True))
+    results |= dict(zip(keys, _results(run, tasks), strict=True))
     records: dict[str, dict[str, Any]] = {}
-    for family in [name for name in FAMILIES if ("value", name) in found]:
-        records |= _records(family, settings, found["value", family], found.get(("oracle", family)))
+    for family in [name for name in FAMILIES if ("value", name) in results]:
+        records |= _records(family, settings, results["value", family], results.get(("oracle", family)))
     return records
 
 
@@ -274,11 +274,11 @@ def chosen_families(families: Sequence[str], *, long: bool = False) -> tuple[str
 
 
 def _results(run: Run, tasks: Sequence[Task]) -> list[FamilyResult]:
-    found: dict[int, FamilyResult] = {}
+    results: dict[int, FamilyResult] = {}
     for index, result in run(measure, tasks):
         lost = FamilyResult(quantities={}, seconds=0.0, failure=f"the worker was lost: {result}")
-        found[index] = lost if isinstance(result, Exception) else result
-    return [found[index] for index in range(len(tasks))]
+        results[index] = lost if isinstance(result, Exception) else result
+    return [results[index] for index in range(len(tasks))]
 
 
 def _records(

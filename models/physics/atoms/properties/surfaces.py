@@ -57,16 +57,16 @@ class Surfaces:
     surfaces: dict[str, Surface]
 
     def quantities(self) -> dict[str, Quantity]:
-        found = {}
+        quantities = {}
         for name, surface in self.surfaces.items():
-            found[f"surface_{name}"] = Quantity(value=surface.energy, unit="J/m^2", failure=surface.failure)
-            found[f"surface_{name}_unrelaxed"] = Quantity(value=surface.unrelaxed, unit="J/m^2")
-        return found
+            quantities[f"surface_{name}"] = Quantity(value=surface.energy, unit="J/m^2", failure=surface.failure)
+            quantities[f"surface_{name}_unrelaxed"] = Quantity(value=surface.unrelaxed, unit="J/m^2")
+        return quantities
 
 
 def surfaces(calculator: Calculator, lattice: Lattice, settings: SurfaceSettings) -> Surfaces:
     """A slab that does not relax is a failure of its own. Raises PropertyFailed where an energy is not finite."""
-    found = {}
+    by_indices = {}
     for name, build in BUILDERS.items():
         layers = getattr(settings, f"layers_{name}")
         slab = build(lattice.element, (1, 1, layers), a=lattice.a0_A, vacuum=settings.vacuum_A / 2, periodic=True)
@@ -76,7 +76,7 @@ def surfaces(calculator: Calculator, lattice: Lattice, settings: SurfaceSettings
         unrelaxed = (checked_energy(slab) - bulk_energy) / area
         try:
             _, energy = relaxed(slab, calculator, settings.relaxation, what=f"surface {name}")
-            found[name] = Surface(energy=(energy - bulk_energy) / area, unrelaxed=unrelaxed)
+            by_indices[name] = Surface(energy=(energy - bulk_energy) / area, unrelaxed=unrelaxed)
         except CALCULATION_ERRORS as error:
-            found[name] = Surface(energy=None, unrelaxed=unrelaxed, failure=reason_of(error))
-    return Surfaces(surfaces=found)
+            by_indices[name] = Surface(energy=None, unrelaxed=unrelaxed, failure=reason_of(error))
+    return Surfaces(surfaces=by_indices)

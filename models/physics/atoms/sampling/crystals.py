@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from models.frames import Frames
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 
-__all__ = ["PROTOTYPES", "Crystals", "prototype", "repeated", "sample_crystals", "strained_and_rattled"]
+__all__ = ["PROTOTYPES", "Crystals", "cell_of", "prototype", "repeated", "sample_crystals", "strained_and_rattled"]
 
 FloatArray = NDArray[np.float64]
 PROTOTYPES: dict[str, tuple[tuple[float, float, float], tuple[tuple[float, float, float], ...]]] = {
@@ -88,7 +88,7 @@ def prototype(name: str, number: int, volume_A3: float) -> Frames:
 
 
 def repeated(structure: Frames, repeats: tuple[int, int, int]) -> Frames:
-    cell = _cell(structure)
+    cell = cell_of(structure)
     shifts = np.array([(i, j, k) for i in range(repeats[0]) for j in range(repeats[1]) for k in range(repeats[2])])
     positions = (structure.positions_A[None] + (shifts @ cell)[:, None]).reshape(-1, 3)
     return structure.changed(
@@ -104,12 +104,12 @@ def strained_and_rattled(structure: Frames, *, strain: float, rattle_A: float, r
     deformation = np.eye(3) + (draw + draw.T) / 2
     deformation /= np.cbrt(np.linalg.det(deformation))
     moved = structure.positions_A @ deformation + rattle_A * rng.standard_normal(structure.positions_A.shape)
-    return structure.changed(positions_A=moved, cell_A=_cell(structure) @ deformation)
+    return structure.changed(positions_A=moved, cell_A=cell_of(structure) @ deformation)
 
 
 def _repeats(crystal: Frames, n_atoms: int) -> tuple[int, int, int]:
     """Repetitions of at most `n_atoms` atoms, many of them in a cell not too long."""
-    edges = np.linalg.norm(_cell(crystal), axis=1)
+    edges = np.linalg.norm(cell_of(crystal), axis=1)
     most = max(1, n_atoms // len(crystal.numbers))
     choices = [(i, j, k) for i in range(1, most + 1) for j in range(1, most + 1) for k in range(1, most + 1)]
     fitting = [choice for choice in choices if choice[0] * choice[1] * choice[2] <= most]
@@ -121,7 +121,7 @@ def _repeats(crystal: Frames, n_atoms: int) -> tuple[int, int, int]:
     return max(fitting, key=worth)
 
 
-def _cell(structure: Frames) -> FloatArray:
+def cell_of(structure: Frames) -> FloatArray:
     if structure.cell_A is None:
         raise ValueError("found an open structure, expected a periodic one")
     return structure.cell_A

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.frames import Frames
-from models.physics.atoms.sampling.crystals import prototype, repeated, strained_and_rattled
+from models.physics.atoms.sampling.crystals import cell_of, prototype, repeated, strained_and_rattled
 from models.physics.atoms.sampling.ranges import number_problems, range_problems, refuse_if
 
 __all__ = ["DEFECTS", "Defects", "interstitial", "sample_defects", "slab", "stacking_fault", "vacancy"]
@@ -75,7 +75,7 @@ def vacancy(crystal: Frames, atom: int) -> Frames:
 
 def interstitial(crystal: Frames) -> Frames:
     """One atom more, where the nearest atom is farthest; the cell grows with it."""
-    cell = _cell(crystal)
+    cell = cell_of(crystal)
     ticks = np.arange(HOLE_GRID) / HOLE_GRID
     points = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
     difference = points[:, None] - (crystal.positions_A @ np.linalg.inv(cell))[None]
@@ -92,7 +92,7 @@ def interstitial(crystal: Frames) -> Frames:
 
 def slab(crystal: Frames, vacuum_A: float) -> Frames:
     """Vacuum along the third vector: surfaces normal to the first two."""
-    cell = _cell(crystal).copy()
+    cell = cell_of(crystal).copy()
     cell[2] *= 1 + vacuum_A / np.linalg.norm(cell[2])
     return crystal.changed(cell_A=cell)
 
@@ -120,9 +120,3 @@ def _reduced(cell: FloatArray) -> FloatArray:
     """The same lattice with the third vector as upright as whole steps of the others make it."""
     steps = np.round(cell[2, :2] @ np.linalg.inv(cell[:2, :2]))
     return np.vstack([cell[:2], cell[2] - steps @ cell[:2]])
-
-
-def _cell(structure: Frames) -> FloatArray:
-    if structure.cell_A is None:
-        raise ValueError("found an open structure, expected a periodic one")
-    return structure.cell_A

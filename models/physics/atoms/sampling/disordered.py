@@ -95,11 +95,11 @@ def random_packed(
             _overlap, start.ravel(), args=(cell_A, MARGIN * minimum_distance_A), jac=True, method="L-BFGS-B"
         ).x.reshape(shape)
         fractional = pushed @ np.linalg.inv(cell_A)
-        found = Frames.one(
+        packed = Frames.one(
             numbers=numbers, positions_A=(fractional - np.floor(fractional)) @ cell_A, cell_A=cell_A, source="packed"
         )
-        if minimum_distance(found) >= minimum_distance_A:
-            return found
+        if minimum_distance(packed) >= minimum_distance_A:
+            return packed
     raise ValueError(
         f"found no way to place {len(numbers)} atoms {minimum_distance_A:g} A apart in "
         f"{abs(np.linalg.det(cell_A)):.1f} A^3 after {MAX_STARTS} starts; give them more volume, or lower the distance"

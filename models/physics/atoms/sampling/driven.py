@@ -81,8 +81,8 @@ def sample_each_in_child(
 
     When a child dies or falls silent, the start at work has failed and the rest goes on in a new child.
     """
-    found: dict[int, Frames | SamplingFailed] = {}
-    while waiting := [i for i in range(len(starts)) if i not in found]:
+    samples: dict[int, Frames | SamplingFailed] = {}
+    while waiting := [i for i in range(len(starts)) if i not in samples]:
         begun = waiting[0]
         work = [(starts[i], samplers[i], spawn_keys[i]) for i in waiting]
         try:
@@ -91,10 +91,10 @@ def sample_each_in_child(
             ):
                 begun = waiting[position]
                 if reply is not None:
-                    found[begun] = SamplingFailed(reply) if isinstance(reply, str) else reply
+                    samples[begun] = SamplingFailed(reply) if isinstance(reply, str) else reply
         except ChildFailed as error:
-            found[begun] = SamplingFailed(str(error))
-    return [found[i] for i in range(len(starts))]
+            samples[begun] = SamplingFailed(str(error))
+    return [samples[i] for i in range(len(starts))]
 
 
 def sample_each_here(

@@ -42,26 +42,26 @@ def relaxed(structure: Frames, engine: Engine) -> Frames:
         label = engine.label(structure.numbers, flat.reshape(shape), structure.cell_A)
         return label.energy_eV, -label.forces_eV_A.ravel()
 
-    found = minimize(
+    optimum = minimize(
         energy_and_gradient,
         structure.positions_A.ravel(),
         jac=True,
         method="L-BFGS-B",
         options={"gtol": FORCE_TOLERANCE_EV_A, "ftol": 1e-12, "maxiter": 500},
     )
-    return structure.changed(positions_A=np.asarray(found.x, dtype=np.float64).reshape(shape))
+    return structure.changed(positions_A=np.asarray(optimum.x, dtype=np.float64).reshape(shape))
 
 
 def rotatable_bonds(structure: Frames) -> list[tuple[int, int, list[int]]]:
     """Bonds (a, b, atoms on the side of b, b left out) that turn: no ring, and further atoms at both ends."""
     neighbours = _bonds(structure)
-    found = []
+    bonds = []
     for a, others in enumerate(neighbours):
         for b in sorted(others):
             side = _reach(neighbours, start=b, without=a)
             if a < b and len(others) > 1 and len(neighbours[b]) > 1 and a not in side:
-                found.append((a, b, sorted(side - {b})))
-    return found
+                bonds.append((a, b, sorted(side - {b})))
+    return bonds
 
 
 def _bonds(structure: Frames) -> list[set[int]]:
