@@ -1,23 +1,25 @@
 """Spin multiplets beside plain states: the same numbers, CPU seconds of both, and of LAPACK on the blocks of each.
 
-    python benchmarks/nrg_su2.py [--n-keep 250 500 1000 2000] [--runs 5]
+    python benchmarks/nrg_su2.py [--n-keep 250 500 1000] [--runs 3]
+    python benchmarks/nrg_su2.py --n-keep 2000 --runs 1
 
 One impurity at B = 0, T = 1e-6, Lambda 3, two z, self-energy included; one thread, CPU seconds, medians of runs taken
-in turn, kernels compiled beforehand. Each number of states has a process of its own, whose largest memory is that of
-the symmetry that was solved in it. The floor is LAPACK's time for random symmetric matrices of the blocks' sizes.
+in turn, kernels compiled beforehand. Memory is the largest of a process that solves this impurity alone. The floor is
+LAPACK's time for random symmetric matrices of the blocks' sizes.
 """
 
 import argparse
-import json
 import os
-import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from nrg_speed import FREE, TEMPERATURE, interleaved
+from nrg_speed import FREE, TEMPERATURE
 from nrg_speed import chain as plain_chain
 
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
@@ -40,14 +42,16 @@ SYMMETRIES = ("u1", "su2")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n-keep", type=int, nargs="+", default=[250, 500, 1000, 2000])
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--n-keep", type=int, nargs="+", default=[250, 500, 1000])
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--memory-of", choices=SYMMETRIES, help="solve once, print the largest memory of the process")
     options = parser.parse_args()
     if options.memory_of:
         solve(settings_of(options.n_keep[0]), options.memory_of)
-        print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10))
+        print(largest_memory_MiB())
         return
+    for task in solutions(64).values():
+        task()
     print(
         "| n_keep | u1 | su2 | u1 / su2 | T_K label: u1 | su2 | u1 / su2 | floor u1 | floor su2 | su2 / its floor ",
         end="",
@@ -68,16 +72,23 @@ def solve(settings: NRGSettings, symmetry: str) -> np.ndarray:
     return solver.solve(FREE, temperatures=TEMPERATURES, omega=OMEGA).spectrum_up
 
 
-def row(n_keep: int, runs: int) -> None:
+def solutions(n_keep: int) -> dict[str, Callable[[], object]]:
     settings = settings_of(n_keep)
-    blocks = {symmetry: random_blocks(settings, symmetry) for symmetry in SYMMETRIES}
-    tasks = {}
+    tasks: dict[str, Callable[[], object]] = {}
     for symmetry in SYMMETRIES:
         tasks[symmetry] = lambda symmetry=symmetry: solve(settings, symmetry)
         tasks["label " + symmetry] = lambda symmetry=symmetry: kondo_temperature(FREE, settings, symmetry=symmetry)
-        tasks["floor " + symmetry] = lambda symmetry=symmetry: [np.linalg.eigh(block) for block in blocks[symmetry]]
-    s = interleaved(tasks, runs)
-    one, other = (solve(settings, symmetry) for symmetry in SYMMETRIES)
+    return tasks
+
+
+def row(n_keep: int, runs: int) -> None:
+    blocks = {symmetry: random_blocks(settings_of(n_keep), symmetry) for symmetry in SYMMETRIES}
+    floors = {
+        "floor " + symmetry: lambda symmetry=symmetry: [np.linalg.eigh(block)[0][0] for block in blocks[symmetry]]
+        for symmetry in SYMMETRIES
+    }
+    s, found = interleaved(solutions(n_keep) | floors, runs)
+    one, other = (found[symmetry] for symmetry in SYMMETRIES)
     memory = [memory_of(n_keep, symmetry) for symmetry in SYMMETRIES]
     print(
         f"| {n_keep} | {s['u1']:.2f} | {s['su2']:.2f} | **{s['u1'] / s['su2']:.2f}** | {s['label u1']:.2f} "
@@ -88,9 +99,27 @@ def row(n_keep: int, runs: int) -> None:
     )
 
 
+def interleaved(tasks: Mapping[str, Callable[[], object]], runs: int) -> tuple[dict[str, float], dict]:
+    """Median CPU seconds of each, run in turn, and what the last run returned."""
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    found = {}
+    for _ in range(runs):
+        for name, task in tasks.items():
+            start = time.process_time()
+            found[name] = task()
+            seconds[name].append(time.process_time() - start)
+    return {name: float(np.median(values)) for name, values in seconds.items()}, found
+
+
 def memory_of(n_keep: int, symmetry: str) -> float:
     command = [sys.executable, __file__, "--memory-of", symmetry, "--n-keep", str(n_keep)]
-    return float(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def largest_memory_MiB() -> float:
+    """Of this process; what getrusage says holds that of the parent too."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 
 
 def chain(settings: NRGSettings, symmetry: str, z: float) -> list[Shell]:
@@ -115,7 +144,7 @@ def random_blocks(settings: NRGSettings, symmetry: str) -> list[np.ndarray]:
 
 
 def parts(n_keep: int, runs: int) -> None:
-    seconds = {symmetry: interleaved(tasks_of(settings_of(n_keep), symmetry), runs) for symmetry in SYMMETRIES}
+    seconds = {symmetry: interleaved(tasks_of(settings_of(n_keep), symmetry), runs)[0] for symmetry in SYMMETRIES}
     print(f"\n| part, one z, n_keep {n_keep} | u1 | su2 | u1 / su2 |\n|---|---|---|---|")
     for name in seconds["u1"]:
         one, other = (seconds[symmetry][name] for symmetry in SYMMETRIES)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.multiplets.recoupling import DOUBLET, FIRST, SECOND, TRIPLET, Charge, recoupling
 from models.physics.impurity.operators import OperatorBlocks, project
-from models.physics.impurity.shell import Links, Shell, offsets
+from models.physics.impurity.shell import Links, Shell, links, offsets
 
 __all__ = ["IMPURITY_TENSORS", "TensorOperator", "carry_tensor", "pairs_of"]
 
@@ -62,6 +62,8 @@ def carry_tensor(
 
 def pairs_of(shell: Shell, charge: Charge) -> Links:
     """`shell.links` for any charge, also one that lowers N_up and raises N_dn."""
+    if min(charge) >= 0:
+        return links(shell, charge)
     names = zip(shell.n_up.tolist(), shell.n_dn.tolist(), strict=True)
     index = {name: block for block, name in enumerate(names)}
     bra = np.array([index.get((up - charge[0], dn - charge[1]), -1) for up, dn in index])
