@@ -1,8 +1,8 @@
 """The embedded impurity solver: full-density-matrix NRG with z-averaging and the improved self-energy.
 
 One diagonalisation per z serves all temperatures (each with the chain that ends at its own scale) and both spins. Where
-up and dn are alike, symmetry su2 finds the same numbers with one state for each spin multiplet (multiplets/), which
-pays from some hundred states on (benchmarks/nrg_su2.md).
+up and dn are alike, symmetry su2 finds the same numbers with one state for each spin multiplet (multiplets/), 2.4 times
+faster at 1,000 states (benchmarks/nrg_su2.md).
 """
 
 import math
