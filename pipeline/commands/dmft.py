@@ -33,7 +33,7 @@ from models.physics.dmft.hubbard import (
     solve_hubbard,
 )
 from models.physics.dmft.lattice import BetheLattice, DensityOfStates, Lattice
-from models.physics.impurity.nrg_solver import NRGSettings
+from models.physics.impurity.nrg_solver import NRGSettings, Symmetry
 from pipeline.commands.kept_iterations import KeptIterations
 from pipeline.commands.options.dmft import FARTHEST, DMFTOptions
 from pipeline.runtime.interrupts import interrupted
@@ -53,7 +53,7 @@ N_BAND = 6001  # points of the density of states
 
 def main(options: DMFTOptions) -> int:
     lattice, settings, iterations = options.lattice_model(), options.settings(), options.kept_iterations()
-    warm_up()
+    warm_up(options.symmetry)
     kept = iterations.read()
     if kept:
         say(f"{len(kept)} iterations of an earlier run are taken from {iterations.folder}")
@@ -63,6 +63,7 @@ def main(options: DMFTOptions) -> int:
         solution = solve_hubbard(
             options.interaction, options.temperature, lattice, settings,
             filling=options.filling, start=options.start, kept=kept, keep=reported(options, iterations, made),
+            symmetry=options.symmetry,
         )  # fmt: skip
     except (KeyboardInterrupt, SystemError) as error:
         if not interrupted(error):
@@ -82,7 +83,11 @@ def main(options: DMFTOptions) -> int:
     for note in results["notes"]:
         print(f"note: {note}", file=sys.stderr)
     n_reused = len(solution.changes) - len(made)
-    record = {"n_reused": n_reused, "cpu_s": round(cpu_s, 4), "settings": dataclasses.asdict(settings)}
+    record = {
+        "n_reused": n_reused,
+        "cpu_s": round(cpu_s, 4),
+        "settings": dataclasses.asdict(settings) | {"symmetry": options.symmetry},
+    }
     print(json.dumps(results | record, indent=2))
     if not solution.converged:
         say(
@@ -95,10 +100,10 @@ def main(options: DMFTOptions) -> int:
     return 0
 
 
-def warm_up() -> None:
+def warm_up(symmetry: Symmetry) -> None:
     """Load (or, the first time, compile) the kernels, so that CPU seconds are those of the solver alone."""
     tiny = MeanFieldSettings(nrg=NRGSettings(n_keep=16, n_z=1), tolerance=1.0, max_iterations=1, mixing=1.0, n_mixed=1)
-    solve_hubbard(1.0, 0.5, BetheLattice(), tiny)
+    solve_hubbard(1.0, 0.5, BetheLattice(), tiny, symmetry=symmetry)
 
 
 def reported(options: DMFTOptions, iterations: KeptIterations, made: list[Iteration]) -> Callable[[Iteration], None]:

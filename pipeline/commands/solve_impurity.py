@@ -30,7 +30,7 @@ from models.physics.impurity.kondo import (
     kondo_temperature,
     outside_haldane_range,
 )
-from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver
+from models.physics.impurity.nrg_solver import NRGSettings, NRGSolver, Symmetry
 from models.physics.impurity.solver import ImpuritySolution, SolverError
 from pipeline.commands.options.impurity import ImpurityOptions
 from pipeline.runtime.outputs import writing
@@ -44,9 +44,9 @@ HIGHEST_OMEGA = 3.0  # [D]
 
 def main(options: ImpurityOptions) -> int:
     impurity, temperature, settings = options.impurity(), options.temperature, options.settings()
-    solver = NRGSolver(settings)
+    solver = NRGSolver(settings, symmetry=options.symmetry)
     omega = symmetric_grid(temperature, impurity)
-    warm_up(impurity)
+    warm_up(impurity, options.symmetry)
     start = time.process_time()
     try:
         solution = solver.solve(impurity, temperatures=np.array([temperature]), omega=omega)
@@ -59,7 +59,7 @@ def main(options: ImpurityOptions) -> int:
     if options.plot is not None:
         with writing(options.plot, overwrite=options.overwrite) as path:
             plot(path, impurity, solution)
-    record = summary(impurity, settings, solution, cpu_s)
+    record = summary(impurity, settings, solution, cpu_s, options.symmetry)
     if options.bath is not None:
         record["impurity"]["bath"] = str(options.bath)
     for note in record["notes"]:
@@ -77,10 +77,10 @@ def symmetric_grid(temperature: float, impurity: AndersonImpurity) -> np.ndarray
     return np.concatenate([-positive[::-1], [middle], positive])
 
 
-def warm_up(impurity: AndersonImpurity) -> None:
+def warm_up(impurity: AndersonImpurity, symmetry: Symmetry) -> None:
     """Load (or, the first time, compile) the kernels, so that cpu_s is the cost of the solver alone."""
-    tiny = NRGSolver(NRGSettings(n_keep=16, n_z=1))
-    for field in (0.0, 0.1):
+    tiny = NRGSolver(NRGSettings(n_keep=16, n_z=1), symmetry=symmetry)
+    for field in (0.0, 0.1) if symmetry == "u1" else (0.0,):
         simple = AndersonImpurity(interaction=0.2, level=-0.1, hybridization=0.1, field=field)
         if isinstance(impurity, ImpurityInBath):
             simple = ImpurityInBath(interaction=0.2, level=-0.1, field=field, bath=Bath.flat(0.1))
@@ -95,12 +95,12 @@ BAND_WEIGHT = 0.99  # of A_s; less than this inside the band is noted
 
 
 def summary(
-    impurity: AndersonImpurity, settings: NRGSettings, solution: ImpuritySolution, cpu_s: float
+    impurity: AndersonImpurity, settings: NRGSettings, solution: ImpuritySolution, cpu_s: float, symmetry: Symmetry
 ) -> dict[str, Any]:
     u, e, g = impurity.interaction, impurity.level, impurity.hybridization
     baths = impurity.baths if isinstance(impurity, ImpurityInBath) else None
     alike = baths is None or baths.up == baths.dn
-    measured = kondo_temperature(impurity, settings) if alike else math.nan
+    measured = kondo_temperature(impurity, settings, symmetry=symmetry) if alike else math.nan
     outside = outside_haldane_range(u, e, g) if baths is None else ["they are of a flat band"]
     scales = {
         "susceptibility": measured,
@@ -156,7 +156,7 @@ def summary(
             "field": impurity.field,
             "temperature": float(solution.temperatures[0]),
         },
-        "settings": dataclasses.asdict(settings),
+        "settings": dataclasses.asdict(settings) | {"symmetry": symmetry},
     }
 
 

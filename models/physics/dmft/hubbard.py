@@ -35,7 +35,7 @@ from models.physics.dmft.lattice import Lattice
 from models.physics.impurity.bath import Bath, NoWeightAtFermiLevel
 from models.physics.impurity.broadening import log_grid
 from models.physics.impurity.hamiltonian import ImpurityInBath
-from models.physics.impurity.nrg_solver import NRGSettings, binned_correlators, self_energies, working_grid
+from models.physics.impurity.nrg_solver import NRGSettings, Symmetry, binned_correlators, self_energies, working_grid
 from models.physics.impurity.self_energy import causal
 from models.settings import settings
 
@@ -129,18 +129,20 @@ def solve_hubbard(
     start: Start | tuple[Floats, float] = "metal",
     kept: Sequence[Iteration] = (),
     keep: Callable[[Iteration], None] = lambda iteration: None,
+    symmetry: Symmetry = "u1",
 ) -> HubbardSolution:
     """Solve at `filling` electrons per site, between 0 and 2. Energies [D]. Raises ValueError that lists what is wrong.
 
     start: the bath without interaction, that of isolated atoms, or (Gamma on `frequency_grid`, mu).
     keep: called with each iteration that is solved. kept: the first of them, of the same call made before; they are not
-    solved again, and the result is the same to the bit.
+    solved again, and the result is the same to the bit. symmetry: of the impurity; su2 finds the same numbers faster
+    where n_keep is some hundred or more.
     """
     check_model(interaction, temperature, filling)
     omega = frequency_grid(interaction, temperature)
     loop = Loop(
         omega=omega, interaction=interaction, temperature=temperature, filling=filling, lattice=lattice,
-        nrg=settings.nrg, kept=list(kept), keep=keep,
+        nrg=settings.nrg, symmetry=symmetry, kept=list(kept), keep=keep,
     )  # fmt: skip
     first = starting_point(loop, start) if isinstance(start, str) else np.append(*start)
     if first.shape != (omega.size + 1,) or not np.isfinite(first).all():
@@ -203,6 +205,7 @@ class Loop:
     filling: float
     lattice: Lattice
     nrg: NRGSettings
+    symmetry: Symmetry
     kept: list[Iteration]
     keep: Callable[[Iteration], None]
     done: list[Iteration] = field(default_factory=list)
@@ -226,7 +229,7 @@ class Loop:
             warnings.simplefilter("ignore", NoWeightAtFermiLevel)  # an insulator has none
             bath = bath_where_it_is(self.omega, gamma)
         impurity = ImpurityInBath(interaction=self.interaction, level=self.lattice.mean - mu, bath=bath)
-        raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]))
+        raw = binned_correlators(impurity, self.nrg, np.array([self.temperature]), symmetry=self.symmetry)
         self_energy = causal(self_energies(impurity, raw, 0, self.temperature, self.nrg)[0])
         points = log_grid(*working_grid(raw, self.nrg))
         real, imaginary = (np.interp(self.omega, points, part) for part in (self_energy.real, self_energy.imag))

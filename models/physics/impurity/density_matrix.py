@@ -14,6 +14,7 @@ At the bare impurity R is diagonal and gives the occupations.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,12 +42,18 @@ class DensityMatrix:
 
     @property
     def impurity_weights(self) -> Floats:
-        """Probabilities of |0>, |up>, |dn>, |up dn>, (4,)."""
+        """Probabilities of |0>, |up>, |dn>, |up dn>, (4,); of |0>, |s>, |up dn>, (3,), where states are multiplets."""
         return self.reduced[0]
 
 
-def density_matrix(shells: list[Shell], temperature: float, last: int) -> DensityMatrix:
-    """Raises ValueError where `last` is no shell of the chain."""
+def density_matrix(
+    shells: list[Shell], temperature: float, last: int, *, multiplicities: Sequence[Floats] | None = None
+) -> DensityMatrix:
+    """Raises ValueError where `last` is no shell of the chain.
+
+    multiplicities: per shell, how many states of one energy each state stands for, (n_states,); `weights` and
+    `reduced` are of all of them.
+    """
     if not 1 <= last < len(shells):
         raise ValueError(f"last shell {last}: expected 1 to {len(shells) - 1}, or a longer chain")
     ground = ground_energies(shells, last)
@@ -56,11 +63,12 @@ def density_matrix(shells: list[Shell], temperature: float, last: int) -> Densit
         out = np.ones(shell.energies.size, bool) if n == last else ~shell.kept
         energy = ground[n] + shell.scale * shell.energies[out]
         energies.append(energy)
-        logs.append((last - n) * math.log(4) - energy / temperature)
+        log = (last - n) * math.log(4) - energy / temperature
+        logs.append(log if multiplicities is None else log + np.log(multiplicities[n][out]))
         discarded.append(out)
     top = max(float(log.max()) for log in logs if log.size)
     log_z = top + math.log(math.fsum(float(np.exp(log - top).sum()) for log in logs))
-    weights = [np.zeros(4)]
+    weights = [np.zeros(shells[0].energies.size)]
     for shell, log, out in zip(shells[1:], logs, discarded, strict=False):
         weight = np.zeros(shell.energies.size)
         weight[out] = np.exp(log - log_z)

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.density_matrix import density_matrix, needs_discarded_pairs
 from models.physics.impurity.hamiltonian import AndersonImpurity
+from models.physics.impurity.multiplets.susceptibility import spin_susceptibilities
 from models.physics.impurity.nrg import iterate, last_sites
-from models.physics.impurity.nrg_solver import NRGSettings, one_thread
+from models.physics.impurity.nrg_solver import NRGSettings, Symmetry, one_thread
 from models.physics.impurity.operators import IMPURITY_OPERATORS, carry
 from models.physics.impurity.thermodynamics import static_susceptibility
 
@@ -35,8 +36,12 @@ Floats = NDArray[np.float64]
 SATURATED = 0.02  # chi may still grow by this fraction over the last factor of ten in temperature
 
 
-def kondo_temperature(impurity: AndersonImpurity, settings: NRGSettings, *, lowest_temperature: float = 1e-10) -> float:
+def kondo_temperature(
+    impurity: AndersonImpurity, settings: NRGSettings, *, lowest_temperature: float = 1e-10, symmetry: Symmetry = "u1"
+) -> float:
     """1 / (4 chi_loc) [D] at B = 0 and the lowest temperature [D], which stands for T -> 0.
+
+    symmetry: su2 finds the same number faster.
 
     ValueError where the bath differs between the spins: then <S_z> is not zero at B = 0.
     NaN where chi has not saturated there, that is for T_K below about ten times that temperature.
@@ -46,6 +51,9 @@ def kondo_temperature(impurity: AndersonImpurity, settings: NRGSettings, *, lowe
     chi = np.zeros(2)
     with one_thread().limit(limits=1):
         for z in settings.z_values:
+            if symmetry == "su2":
+                chi += spin_susceptibilities(free, settings.truncation, z, temperatures) / settings.n_z
+                continue
             lasts = last_sites(free, temperatures, settings.discretization, z)
             shells = iterate(free, settings.truncation, z=z, n_sites=max(lasts))
             s_z = carry(shells, IMPURITY_OPERATORS["s_z"], needs_discarded_pairs(shells, temperatures, lasts))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models.physics.impurity.shell import DIAGONAL, SPIN_DN, SPIN_UP, Links, Shell, links
 
-__all__ = ["IMPURITY_OPERATORS", "ImpurityOperator", "OperatorBlocks", "carry"]
+__all__ = ["IMPURITY_OPERATORS", "ImpurityOperator", "OperatorBlocks", "carry", "project"]
 
 Floats = NDArray[np.float64]
 
@@ -64,14 +64,14 @@ def carry(shells: list[Shell], operator: ImpurityOperator, want_dd: NDArray[np.b
 
 @njit(cache=True)
 def carried(previous: Shell, old: Links, old_kk: Floats, shell: Shell, new: Links, want_dd: bool) -> OperatorBlocks:
-    kx, dk, kk = np.empty(new.kx[-1]), np.empty(new.dk[-1]), np.empty(new.kk[-1])
-    dd = np.empty(new.dd[-1] if want_dd else 0)
+    blocks = OperatorBlocks(
+        np.empty(new.kx[-1]), np.empty(new.dk[-1]), np.empty(new.dd[-1] if want_dd else 0), np.empty(new.kk[-1])
+    )
     for b in range(shell.size.size):
         a = new.bra[b]
         if a < 0:
             continue
-        n_a, n_b, k_a, k_b = shell.size[a], shell.size[b], shell.keep[a], shell.keep[b]
-        vectors_a = shell.vectors[shell.matrix[a] : shell.matrix[a + 1]].reshape(n_a, n_a)
+        n_a, n_b = shell.size[a], shell.size[b]
         vectors_b = shell.vectors[shell.matrix[b] : shell.matrix[b + 1]].reshape(n_b, n_b)
         half = np.zeros((n_a, n_b))  # O_(n-1) U_b, rows in the product basis of the bra
         for s in range(4):
@@ -82,16 +82,23 @@ def carried(previous: Shell, old: Links, old_kk: Floats, shell: Shell, new: Link
             corner = old_kk[old.kk[p_b] : old.kk[p_b + 1]].reshape(m_a, m_b)
             row_a, row_b = shell.row[a, s], shell.row[b, s]
             half[row_a : row_a + m_a] = np.dot(corner, vectors_b[row_b : row_b + m_b])
-        block = kx[new.kx[b] : new.kx[b + 1]].reshape(k_a, n_b)
-        rows = np.ascontiguousarray(vectors_a.T)
-        if k_a > 0:
-            np.dot(rows[:k_a], half, block)
-            kk[new.kk[b] : new.kk[b + 1]].reshape(k_a, k_b)[:] = block[:, :k_b]
-        if k_a < n_a:
-            if k_b > 0:
-                left = np.ascontiguousarray(half[:, :k_b])
-                np.dot(rows[k_a:], left, dk[new.dk[b] : new.dk[b + 1]].reshape(n_a - k_a, k_b))
-            if want_dd and k_b < n_b:
-                right = np.ascontiguousarray(half[:, k_b:])
-                np.dot(rows[k_a:], right, dd[new.dd[b] : new.dd[b + 1]].reshape(n_a - k_a, n_b - k_b))
-    return OperatorBlocks(kx, dk, dd, kk)
+        project(half, shell, a, b, new, blocks)
+    return blocks
+
+
+@njit(cache=True)
+def project(half: Floats, shell: Shell, a: int, b: int, new: Links, blocks: OperatorBlocks) -> None:
+    """Fill the pieces of ket block b with U_a^T half; `half` is O_(n-1) U_b, (size of a, size of b)."""
+    n_a, n_b, k_a, k_b = shell.size[a], shell.size[b], shell.keep[a], shell.keep[b]
+    block = blocks.kx[new.kx[b] : new.kx[b + 1]].reshape(k_a, n_b)
+    rows = np.ascontiguousarray(shell.vectors[shell.matrix[a] : shell.matrix[a + 1]].reshape(n_a, n_a).T)
+    if k_a > 0:
+        np.dot(rows[:k_a], half, block)
+        blocks.kk[new.kk[b] : new.kk[b + 1]].reshape(k_a, k_b)[:] = block[:, :k_b]
+    if k_a < n_a:
+        if k_b > 0:
+            left = np.ascontiguousarray(half[:, :k_b])
+            np.dot(rows[k_a:], left, blocks.dk[new.dk[b] : new.dk[b + 1]].reshape(n_a - k_a, k_b))
+        if blocks.dd.size > 0 and k_b < n_b:
+            right = np.ascontiguousarray(half[:, k_b:])
+            np.dot(rows[k_a:], right, blocks.dd[new.dd[b] : new.dd[b + 1]].reshape(n_a - k_a, n_b - k_b))

@@ -60,6 +60,9 @@ class DMFTOptions(Options):
     n_keep: Annotated[int, Option("states kept, from 16 on")] = 256
     n_z: Annotated[int, Option("shifted grids to average over, from 1 on")] = 2
     broadening: Annotated[float, Option("alpha > 0, width of the logarithmic Gaussian")] = 0.4
+    symmetry: Annotated[
+        Literal["u1", "su2"], Option("u1 (S_z), or su2: spin multiplets, the same numbers faster from n_keep 250 on")
+    ] = "u1"
 
     def problems(self) -> list[str]:
         problems = [*message_of(self.check_model), *message_of(self.settings), *message_of(self.lattice_model)]
@@ -131,7 +134,7 @@ class DMFTOptions(Options):
         if self.lattice_file is not None and isinstance(lattice, DensityOfStates):
             digest = hashlib.sha256(lattice.energy.tobytes() + lattice.density.tobytes()).hexdigest()
             name = f"of sha256 {digest[:16]}"
-        model = {name: getattr(self, name) for name in ("interaction", "temperature", "filling", "start")}
+        model = {name: getattr(self, name) for name in ("interaction", "temperature", "filling", "start", "symmetry")}
         shaping = {name: settings[name] for name in ("mixing", "n_mixed")} | settings["nrg"]
         return KeptIterations(self.out, model | {"lattice": name} | shaping)
 

@@ -3,7 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pipeline.commands.options.declaring import Option, Options, message_of
 
@@ -58,13 +58,17 @@ class ImpurityOptions(Options):
     n_keep: Annotated[int, Option("states kept, from 16 on")] = 256
     n_z: Annotated[int, Option("shifted grids to average over, from 1 on")] = 3
     broadening: Annotated[float, Option("alpha > 0, width of the logarithmic Gaussian")] = 0.35
+    symmetry: Annotated[
+        Literal["u1", "su2"],
+        Option("u1 (S_z), or su2: spin multiplets, the same numbers faster where up and dn are alike"),
+    ] = "u1"
 
     def problems(self) -> list[str]:
         if (self.hybridization is None) == (self.bath is None):
             which = "neither" if self.bath is None else "both"
             given = [f"--hybridization, --bath: found {which} of them, expected one: a flat band or a file of another"]
             return [*given, *message_of(self.settings)]
-        problems = [*message_of(self.impurity), *message_of(self.settings)]
+        problems = [*message_of(self.check_symmetry), *message_of(self.settings)]
         return problems or self._chain_problems(self.impurity().reach)
 
     def _chain_problems(self, reach: float) -> list[str]:
@@ -91,6 +95,14 @@ class ImpurityOptions(Options):
         return AndersonImpurity(
             interaction=self.interaction, level=self.level, hybridization=self.hybridization, field=self.field
         )
+
+    def check_symmetry(self) -> None:
+        """Raises ValueError, also for an impurity that cannot be."""
+        from models.physics.impurity.multiplets.iteration import check_spin_symmetry
+
+        impurity = self.impurity()
+        if self.symmetry == "su2":
+            check_spin_symmetry(impurity)
 
     def settings(self) -> "NRGSettings":
         """Raises ValueError."""

@@ -56,6 +56,29 @@ def test_bad_settings_are_refused(tmp_path):
     assert "discretization: found 1.0" in str(raised.value)
 
 
+def test_spin_multiplets_give_the_same_answer(tmp_path, capsys):
+    answers, spectra = [], []
+    for symmetry in ("u1", "su2"):
+        out = tmp_path / f"{symmetry}.npz"
+        assert run("solve-impurity", *PARAMETERS, *QUICK, "--symmetry", symmetry, "--out", str(out)) == 0
+        answers.append(json.loads(capsys.readouterr().out))
+        with np.load(out) as data:
+            spectra.append(data["spectrum_up"])
+    assert [answer["settings"]["symmetry"] for answer in answers] == ["u1", "su2"]
+    np.testing.assert_allclose(*spectra, rtol=0, atol=1e-10 * spectra[0].max())
+    for name in ("n_up", "double_occupancy"):
+        assert answers[0][name] == pytest.approx(answers[1][name], rel=1e-10)
+    measured = [answer["kondo_temperature"]["susceptibility"] for answer in answers]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-10)
+
+
+def test_spin_multiplets_in_a_field_are_refused_before_anything_is_solved(tmp_path):
+    words = [*PARAMETERS, *QUICK, "--symmetry", "su2", "--field", "0.01"]
+    with pytest.raises(OptionsError, match=r"symmetry su2: found B = 0\.01, expected 0: take symmetry u1, or no field"):
+        run("solve-impurity", *words, "--out", str(tmp_path / "s.npz"))
+    assert not list(tmp_path.iterdir())
+
+
 QUICK = ["--n-keep", "32", "--n-z", "1", "--temperature", "1e-3"]
 
 

@@ -96,3 +96,10 @@ def test_a_start_on_another_grid_is_refused():
 def test_what_is_no_model_is_refused_with_all_that_is_wrong():
     with pytest.raises(ValueError, match=r"interaction: found -1.0.*temperature: found nan.*filling: found 2.5"):
         solve_hubbard(-1.0, float("nan"), LATTICE, QUICK, filling=2.5)
+
+
+def test_spin_multiplets_of_the_impurity_change_nothing():
+    plain, multiplets = (solve_hubbard(2.0, 1e-4, LATTICE, QUICK, filling=0.9, symmetry=s) for s in ("u1", "su2"))
+    assert len(multiplets.changes) == len(plain.changes) > 2
+    assert_allclose(multiplets.spectrum, plain.spectrum, rtol=0, atol=1e-8)
+    assert multiplets.filling == pytest.approx(plain.filling, abs=1e-9)
