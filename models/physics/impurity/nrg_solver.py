@@ -171,9 +171,9 @@ def binned_correlators(
     with one_thread().limit(limits=1):
         for z in settings.z_values:
             if symmetry == "su2":
-                found = multiplet_correlators(impurity, settings.truncation, z, temperatures, bins)
-                histograms[:, 0] += found[0] / settings.n_z
-                weights += found[1] / settings.n_z
+                binned, probabilities = multiplet_correlators(impurity, settings.truncation, z, temperatures, bins)
+                histograms[:, 0] += binned / settings.n_z
+                weights += probabilities / settings.n_z
                 continue
             lasts = last_sites(impurity, temperatures, settings.discretization, z)
             shells = iterate(impurity, settings.truncation, z=z, n_sites=max(lasts))
