@@ -335,7 +335,9 @@ def _blocks_of_owners(
         begin, end = int(first[start]), int(ends[stop - 1])
         for name, header in headers.items():
             rows = (start, stop) if header.dims[0] == own_dim else (begin, end)
-            values, _ = _read(layout, arrays, name, *rows)
+            values, problem = _read(layout, arrays, name, *rows)
+            if values is None:
+                raise OSError(f"{name}: {problem}, although it could be read a moment before")
             block[name] = (header.dims, values - begin if name == owners[0] else values)
         yield start, block
 

@@ -10,7 +10,7 @@ named:
     two keys of one label that hold different numbers, where nothing says which of them the other labels belong to
     energies without forces, or forces without energies, beside a key that looks like the missing label
 
-Keys of LEVEL_KEYS that name several levels of theory are reported. Predictions (MACE_energy, gap_force) are no usual keys.
+Keys of LEVEL_KEYS that name several levels of theory are reported. Predictions (MACE_energy) have no usual key.
 """
 
 import re
@@ -126,8 +126,8 @@ def choose_keys(frames: FramesOfFiles, keys: FrameKeys) -> ChosenKeys:
             f"note: {where}: keys of several kinds are used together ({several}); name others if they do not match"
         )
     ignored = {key: count for key, count in sorted(counts.items()) if key not in used.values()}
-    several = {key: some for key, some in levels.items() if len(some) > 1 and key not in used.values()}
-    return ChosenKeys(used=used, ignored=ignored, levels=several, notes=notes)
+    levels = {key: some for key, some in levels.items() if len(some) > 1 and key not in used.values()}
+    return ChosenKeys(used=used, ignored=ignored, levels=levels, notes=notes)
 
 
 def _each(frames: FramesOfFiles) -> Iterator[tuple[str, Frame]]:

@@ -197,7 +197,9 @@ def _isolated(found: Survey, kept: NDArray[np.int64], notes: list[str]) -> dict[
             "from"
         )
     numbers = found.elements[found.counts.argmax(axis=1)[found.of["composition"][rows]]].tolist()
-    energies = isolated_energies(numbers, found.of["energy"][rows].tolist(), [found.name(row) for row in rows], notes)
+    energies = isolated_energies(
+        numbers, found.of["energy"][rows].tolist(), [found.name(int(row)) for row in rows], notes
+    )
     if energies:
         of_elements = np.array([energies.get(number, np.nan) for number in found.elements.tolist()])
         atoms = np.where(found.counts > 0, found.counts * of_elements, 0.0).sum(axis=1)[found.of["composition"][kept]]
@@ -272,7 +274,7 @@ def _parts(
 
 def _elements(found: Survey, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     """Atomic numbers that occur in these records, ascending."""
-    return found.elements[found.counts[np.unique(found.of["composition"][rows])].any(axis=0)]
+    return np.asarray(found.elements[found.counts[np.unique(found.of["composition"][rows])].any(axis=0)])
 
 
 def _references(

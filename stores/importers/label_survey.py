@@ -124,13 +124,15 @@ class Survey:
 
 
 def survey(reading: Reading, settings: LabelSettings) -> Survey:
-    """Look at all blocks once. What is wrong with a record is noted, not raised."""
+    """Look at all blocks once. What is wrong with a record is noted, not raised, unless it has no atoms: ValueError."""
     found = Survey()
     numbers: dict[str, dict[Any, int]] = {"file": {}, "label": {"": -1}, "composition": {}, "sequence": {}}
     records: list[Columns] = []
     last: Columns | None = None
     for part in (part for block in reading.blocks for part in block.parts()):
         columns, names = _columns_of(part), [f"{part.file}, {name}" for name in part.names]
+        if (empty := np.flatnonzero(columns["n_atoms"] < 1)).size:
+            raise ValueError(f"{names[empty[0]]}: found no atoms, expected some; take it out of the file")
         for label, mask in part.absent.items():
             counted = mask & columns["pbc"].all(axis=1) if label == "stress" else mask
             found.absent.setdefault(label, Names()).add([names[row] for row in np.flatnonzero(counted)])
@@ -249,7 +251,7 @@ def _numbers_of(columns: Columns, part: Block, rows: NDArray[Any], numbers: dict
     n_rows, first = rows.size, columns["first_atom"]
     stress, has = columns["stress"], np.zeros((n_rows, len(LABELS)), dtype=bool)
     for index, (label, name) in enumerate(LABELS.items()):
-        given = np.isfinite(columns[name]).reshape(len(columns[name]), -1).all(axis=1)
+        given = np.asarray(np.isfinite(columns[name]).reshape(len(columns[name]), -1).all(axis=1))
         has[:, index] = given[first] if label in ("forces", "charges") else given
     looked_at = has[:, list(LABELS).index("stress")] & columns["pbc"].all(axis=1)
     volume, sequence = np.full(n_rows, np.nan), np.full(n_rows, -1)

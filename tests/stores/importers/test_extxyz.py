@@ -156,6 +156,13 @@ def test_a_file_without_labels_says_which_keys_there_are(tmp_path: Path):
         imported(write(tmp_path / "a.xyz", made))
 
 
+def test_a_frame_without_atoms_is_named(tmp_path: Path):
+    path = write(tmp_path / "a.xyz", frames())
+    path.write_text(path.read_text() + "0\nenergy=1.0\n")
+    with pytest.raises(ValueError, match=r"a.xyz, record 12: found no atoms, expected some"):
+        imported(path)
+
+
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_file_is_reported(tmp_path: Path, content: str):
     (tmp_path / "a.xyz").write_text(content)
