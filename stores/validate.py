@@ -306,7 +306,7 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
             whole.pop(name, None)
         hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
-        pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
+        pieces = {name: (layout.headers[name].dims, np.concatenate(whole.pop(name))) for name in list(whole)}
         found += whole_violations(xr.Dataset(pieces), schema)
         for owners in dict.fromkeys(fact.owners for fact in schema.facts if fact.owners):
             facts = [fact for fact in schema.facts if fact.owners == owners and set(fact.variables) <= set(hashes)]

@@ -108,8 +108,10 @@ def store_reading(
     sizes = {"config": len(kept), "atom": int(n_atoms.sum()), "vector": 3, "xyz": 3}
     squares = _Squares()
     parts = _parts(found, kept, group, provenance, squares)
-    manifest = write_parts(out, ATOMS, parts, sizes=sizes, attributes=attributes)
     per_atom = (energy / n_atoms)[np.isfinite(energy)]
+    elements = ", ".join(_by_symbol(dict.fromkeys(_elements(found, kept).tolist(), 0.0)))
+    found.of.clear()  # writing and validation need memory too
+    manifest = write_parts(out, ATOMS, parts, sizes=sizes, attributes=attributes)
     return AtomsReport(
         n_read=found.n_read + sum(names.n for names in reading.left_out.values()),
         n_kept=len(kept),
@@ -117,7 +119,7 @@ def store_reading(
         n_groups=int(group.max()) + 1,
         grouped_by=policy,
         units=units_named,
-        elements=", ".join(_by_symbol(dict.fromkeys(_elements(found, kept).tolist(), 0.0))),
+        elements=elements,
         labels=uses,
         ignored=reading.ignored,
         isolated_eV=isolated_by_symbol,

@@ -154,7 +154,8 @@ def survey(reading: Reading, settings: LabelSettings) -> Survey:
             problems |= {int(rows[row]): problem for row, problem in later.items()}
         found.refuse({found.n_read + row: problem for row, problem in sorted(problems.items())})
         found.n_read += len(part.names)
-    found.of = {name: np.concatenate([of[name] for of in records]) for name in (records[0] if records else ())}
+    for name in list(records[0]) if records else ():
+        found.of[name] = np.concatenate([of.pop(name) for of in records])
     found.files = list(numbers["file"])
     found.elements, found.counts = _table(numbers["composition"])
     return found
@@ -238,8 +239,8 @@ def _weigh_forces(found: Survey, columns: Columns, last: Columns | None) -> Colu
     finite = columns["force"][np.isfinite(columns["force"]).all(axis=1)]
     found.force_squares += float((finite**2).sum())
     found.n_forces += finite.size
-    some = columns if last is None else _side_by_side([last, columns])
     if len(found.quotients) < MAX_PAIRS:
+        some = columns if last is None else _side_by_side([last, columns])
         names = ("energy", "number", "position", "force", "first_atom", "n_atoms")
         found.quotients += work_quotients(*(some[name] for name in names))
         del found.quotients[MAX_PAIRS:]
