@@ -307,13 +307,24 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
         hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
         pieces = {name: (layout.headers[name].dims, np.concatenate(whole.pop(name))) for name in list(whole)}
-        found += whole_violations(xr.Dataset(pieces), schema)
+        found += whole_violations(_held(pieces), schema)
         for owners in dict.fromkeys(fact.owners for fact in schema.facts if fact.owners):
             facts = [fact for fact in schema.facts if fact.owners == owners and set(fact.variables) <= set(hashes)]
             if facts:
                 first, count = (pieces[name][1] for name in owners)
                 found += owner_violations(_blocks_of_owners(layout, facts, first, count), facts)
     return hashes, found
+
+
+def _held(pieces: Mapping[str, tuple[tuple[str, ...], NDArray[Any]]]) -> xr.Dataset:
+    """Whole columns as a dataset. Texts are put in afterwards: else xarray has pandas copy each of them."""
+    texts = {name: values for name, (_, values) in pieces.items() if values.dtype.kind == "O"}
+    dataset = xr.Dataset(
+        {name: (dims, np.empty_like(values) if name in texts else values) for name, (dims, values) in pieces.items()}
+    )
+    for name, values in texts.items():
+        dataset[name].values[...] = values
+    return dataset
 
 
 def _blocks_of_owners(
