@@ -14,7 +14,8 @@ from stores.schema import Fact
 __all__ = ["FACTS"]
 
 Mask = NDArray[np.bool_]
-CSR = ("first_atom", "n_atoms", "number")
+OWNERS = ("first_atom", "n_atoms")
+CSR = (*OWNERS, "number")
 
 
 def _offsets_broken(block: xr.Dataset) -> Mask:
@@ -117,6 +118,7 @@ FACTS = (
         variables=(*CSR, "status", "energy", "force"),
         violated=_labels_missing,
         whole=True,
+        owners=OWNERS,
     ),
     Fact(
         name="net_force",
@@ -124,6 +126,7 @@ FACTS = (
         variables=(*CSR, "force", "pbc"),
         violated=_pushed,
         whole=True,
+        owners=OWNERS,
     ),
     Fact(
         name="distance",
@@ -131,6 +134,7 @@ FACTS = (
         variables=(*CSR, "position", "cell", "pbc", "status"),
         violated=_touching,
         whole=True,
+        owners=OWNERS,
     ),
     Fact(
         name="cell_fits",

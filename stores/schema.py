@@ -11,7 +11,7 @@ variables together. pandera decides whether a dataset keeps the contract. Two of
 Units are part of the contract: they stand in `attrs["units"]` of each variable.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
     "Variable",
     "Violation",
     "block_violations",
+    "owner_violations",
     "structure_violations",
 ]
 
@@ -70,6 +71,9 @@ class Fact:
     `violated` gets a dataset with `variables` (and the schema's coordinates) loaded and returns one bool per row. It
     sees blocks of rows in any partition, unless `whole`: then it sees all rows at once, and may return a mask over any
     list of rows, or a single bool.
+
+    With `owners`, names of two of its variables, it may see them in blocks too: row m owns the owners[1][m] rows from
+    owners[0][m] on of the variables of another leading dimension, and no row is parted from what it owns.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Fact:
     variables: tuple[str, ...]
     violated: Callable[[xr.Dataset], Mask]
     whole: bool = False
+    owners: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,6 +225,22 @@ def whole_violations(dataset: xr.Dataset, schema: StoreSchema) -> list[Violation
     return breaches
 
 
+def owner_violations(blocks: Iterable[tuple[int, xr.Dataset]], facts: Sequence[Fact]) -> list[Violation]:
+    """Facts on blocks of owners with all that they own, each with its first row; one violation for each fact."""
+    rows: list[list[NDArray[np.intp]]] = [[] for _ in facts]
+    found: list[Violation] = []
+    for first_row, block in blocks:
+        for fact, broken in zip(facts, rows, strict=True):
+            try:
+                broken.append(_broken_rows(fact, block) + first_row)
+            except FACT_ERRORS as error:
+                found.append(_unchecked(fact, error))
+    for fact, broken in zip(facts, rows, strict=True):
+        if any(some.size for some in broken):
+            found.append(_broken_fact(fact, _rows(np.concatenate(broken))))
+    return list(dict.fromkeys(found))
+
+
 def rules_of(variable: Variable) -> list[Rule]:
     """The value rules of one variable, each a mask over its rows."""
     rules: list[Rule] = []
@@ -280,12 +301,20 @@ def _holds(fact: Fact) -> Callable[[xr.Dataset], bool]:
 
 def _breaches(fact: Fact, dataset: xr.Dataset, first_row: int = 0) -> list[Violation]:
     try:
-        with np.errstate(all="ignore"):
-            rows = np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
+        rows = _broken_rows(fact, dataset)
     except FACT_ERRORS as error:
-        problem = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
-        return [Violation(variable=" + ".join(fact.variables), where="values", problem=problem)]
+        return [_unchecked(fact, error)]
     return [_broken_fact(fact, _rows(rows + first_row))] if rows.size else []
+
+
+def _broken_rows(fact: Fact, dataset: xr.Dataset) -> NDArray[np.intp]:
+    with np.errstate(all="ignore"):
+        return np.flatnonzero(np.atleast_1d(fact.violated(dataset)))
+
+
+def _unchecked(fact: Fact, error: Exception) -> Violation:
+    problem = f"cannot be checked, expected {fact.expected} ({fact.name}): {type(error).__name__}: {error}"
+    return Violation(variable=" + ".join(fact.variables), where="values", problem=problem)
 
 
 def _structure(variable: Variable) -> Mapping[str, Any]:

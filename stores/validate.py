@@ -18,8 +18,8 @@ import importlib
 import importlib.util
 import math
 import re
-from collections.abc import Mapping
-from itertools import groupby, product
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise, product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -41,10 +41,12 @@ from stores.layout import (
 )
 from stores.manifest import CURE, Manifest, VariableHash, canonical_json, read_manifest, store_hash
 from stores.schema import (
+    Fact,
     SchemaError,
     StoreSchema,
     Violation,
     block_violations,
+    owner_violations,
     structure_violations,
     whole_violations,
 )
@@ -54,6 +56,7 @@ __all__ = ["find_schema", "report", "require_valid", "validate"]
 GROUP_KEYS = {"attributes", "node_type", "zarr_format"}
 OPTIONAL_GROUP_KEYS = {"consolidated_metadata"}  # of stores written since readers look there first
 N_MISSING_TOLD = 100
+OWNED_ROWS = 2**17
 DAMAGED = "cannot be decoded, the file is damaged"
 
 
@@ -269,7 +272,10 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
     breaches: list[Violation] = []
     hashes: dict[str, str] = {}
     whole: dict[str, Any] = {}
-    wanted_whole = {name for fact in schema.facts if fact.whole for name in fact.variables}
+    texts: dict[str, str] = {}  # of columns that are held whole
+    pooled = np.frompyfunc(lambda text: texts.setdefault(text, text), 1, 1)  # equal ones are one
+    wanted_whole = {name for fact in schema.facts if fact.whole and not fact.owners for name in fact.variables}
+    wanted_whole |= {name for fact in schema.facts for name in fact.owners or ()}
 
     def leading(name: str) -> tuple[str, int]:
         return layout.headers[name].dims[0], layout.headers[name].shape[0]
@@ -294,15 +300,57 @@ def _values(layout: _Layout, schema: StoreSchema) -> tuple[dict[str, str], list[
                 sums[name].update(values)
                 block[name] = (header.dims, values)
                 if name in wanted_whole:
-                    whole.setdefault(name, []).append(values)
+                    whole.setdefault(name, []).append(pooled(values) if values.dtype.kind == "O" else values)
             breaches += block_violations(block, schema, first_row=start)
         for name in broken:
             whole.pop(name, None)
         hashes |= {name: sums[name].hexdigest() for name in names if name not in broken}
     if layout.sizes_agree:
-        pieces = {name: (layout.headers[name].dims, np.concatenate(rows)) for name, rows in whole.items()}
-        breaches += whole_violations(xr.Dataset(pieces), schema)
+        pieces = {name: (layout.headers[name].dims, np.concatenate(whole.pop(name))) for name in list(whole)}
+        breaches += whole_violations(_held(pieces), schema)
+        for owners in dict.fromkeys(fact.owners for fact in schema.facts if fact.owners):
+            facts = [fact for fact in schema.facts if fact.owners == owners and set(fact.variables) <= set(hashes)]
+            if facts:
+                first, count = (pieces[name][1] for name in owners)
+                breaches += owner_violations(_blocks_of_owners(layout, facts, first, count), facts)
     return hashes, breaches
+
+
+def _held(pieces: Mapping[str, tuple[tuple[str, ...], NDArray[Any]]]) -> xr.Dataset:
+    """Whole columns as a dataset. Texts are put in afterwards: else xarray has pandas copy each of them."""
+    texts = {name: values for name, (_, values) in pieces.items() if values.dtype.kind == "O"}
+    dataset = xr.Dataset(
+        {name: (dims, np.empty_like(values) if name in texts else values) for name, (dims, values) in pieces.items()}
+    )
+    for name, values in texts.items():
+        dataset[name].values[...] = values
+    return dataset
+
+
+def _blocks_of_owners(
+    layout: _Layout, facts: Sequence[Fact], first: NDArray[Any], count: NDArray[Any]
+) -> Iterator[tuple[int, xr.Dataset]]:
+    """The variables of the facts, about OWNED_ROWS owned rows at a time; none where it is unclear whose they are."""
+    owners = facts[0].owners
+    assert owners is not None
+    headers = {name: layout.headers[name] for fact in facts for name in fact.variables}
+    ends = np.cumsum(count, dtype=np.int64)
+    own_dim = headers[owners[0]].dims[0]
+    n_owned = {header.shape[0] for header in headers.values() if header.dims[0] != own_dim}
+    if not ends.size or (count < 1).any() or (first != ends - count).any() or n_owned != {int(ends[-1])}:
+        return
+    arrays: dict[str, Any] = {}
+    cuts = sorted({0, *np.searchsorted(ends, range(OWNED_ROWS, int(ends[-1]), OWNED_ROWS)).tolist(), ends.size})
+    for start, stop in pairwise(cuts):
+        block = xr.Dataset()
+        begin, end = int(first[start]), int(ends[stop - 1])
+        for name, header in headers.items():
+            rows = (start, stop) if header.dims[0] == own_dim else (begin, end)
+            values, problem = _read(layout, arrays, name, *rows)
+            if values is None:
+                raise OSError(f"{name}: {problem}, although it could be read a moment before")
+            block[name] = (header.dims, values - begin if name == owners[0] else values)
+        yield start, block
 
 
 def _read(layout: _Layout, arrays: dict[str, Any], name: str, start: int, stop: int) -> tuple[NDArray[Any] | None, str]:

@@ -19,7 +19,7 @@ group and save, not as NumPy's StringDType, which it cannot.
 import hashlib
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ __all__ = [
     "metadata_hash",
     "open_store",
     "read_blocks",
+    "write_parts",
     "write_store",
 ]
 
@@ -170,17 +171,35 @@ def write_store(path: str | Path, schema: StoreSchema, dataset: xr.Dataset) -> M
         names = [Violation(variable=name, where="dataset", problem="missing variable") for name in missing]
         names += [Violation(variable=name, where="dataset", problem="unexpected variable") for name in extra]
         raise SchemaError(f"{path}: not written", names, f"give exactly the variables of schema {schema.name}")
-    sizes = {str(dim): int(size) for dim, size in dataset.sizes.items()}
+    columns = {v.name: dataset[v.name].transpose(*v.dims).values for v in schema.all_variables}
+    return write_parts(
+        path,
+        schema,
+        [{v.name: columns[v.name] for v in schema.variables}],
+        sizes={str(dim): int(size) for dim, size in dataset.sizes.items()},
+        coordinates={v.name: columns[v.name] for v in schema.coordinates},
+        attributes={str(key): value for key, value in dataset.attrs.items()},
+    )
+
+
+def write_parts(
+    path: str | Path,
+    schema: StoreSchema,
+    parts: Iterable[Mapping[str, NDArray[Any]]],
+    *,
+    sizes: Mapping[str, int],
+    attributes: Mapping[str, Any],
+    coordinates: Mapping[str, NDArray[Any]] | None = None,
+) -> Manifest:
+    """Write a store whose rows come part by part, each the next rows of every variable, as `write_store` does.
+
+    `sizes` gives the length of every dimension. Besides, raises ValueError where parts do not add up to it.
+    """
     with building(path, store_kind(schema)) as workplace:
-        writer = StoreWriter(
-            workplace,
-            schema,
-            sizes=sizes,
-            coordinates={v.name: dataset[v.name].transpose(*v.dims).values for v in schema.coordinates},
-            attributes={str(key): value for key, value in dataset.attrs.items()},
-        )
-        for variable in schema.variables:
-            writer.write(variable.name, dataset[variable.name].transpose(*variable.dims).values)
+        writer = StoreWriter(workplace, schema, sizes=sizes, coordinates=coordinates or {}, attributes=attributes)
+        for part in parts:
+            for name, rows in part.items():
+                writer.write(name, rows)
         manifest = writer.finish()
         require_valid(workplace, schema)
     return manifest

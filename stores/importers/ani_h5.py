@@ -52,9 +52,10 @@ def read_ani_h5(files: Sequence[Path], *, energy_key: str | None = None, force_k
             keys = _keys(arrays, named)
             seen = (str(file), group, arrays) if not seen[0] or len(arrays) > len(seen[2]) else seen
             reading.keys |= keys
-            reading.blocks.append(_block(file, group, arrays, keys, reading))
+            block = _block(file, group, arrays, keys, reading)
+            reading.blocks.append(block)
             for key in sorted(set(arrays) - {*keys.values(), *ATOMS, "coordinates", "cell"}):
-                reading.ignored[key] = reading.ignored.get(key, 0) + len(reading.blocks[-1].names)
+                reading.ignored[key] = reading.ignored.get(key, 0) + len(block.names)
         if len(reading.blocks) == n_before:
             raise ValueError(f"{file}: found no group with 'coordinates' and one of {ATOMS}, expected some")
     for label in sorted(reading.named - set(reading.keys)):

@@ -8,13 +8,14 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stores.importers.extxyz import fill_from_frames, labels_of
+from stores.importers.extxyz import fill_from_frames, frame_of
 from stores.importers.foreign_files import readable
 from stores.importers.frame_keys import Frame, FrameKeys
 from stores.importers.labelled import Reading
 
 __all__ = ["read_ase_db", "read_traj"]
 
+N_ROWS = 1000
 CURE = "the file is damaged, cut off or of another format"
 
 
@@ -24,14 +25,14 @@ def read_ase_db(files: Sequence[Path], keys: FrameKeys) -> Reading:
     Raises FileNotFoundError, ValueError with file and row where one cannot be read or its labels are unclear.
     """
     reading = Reading(usual_units="eV", keys={}, origin={"format": "ase-db"})
-    fill_from_frames(reading, {str(file): list(_rows(file)) for file in files}, keys)
+    fill_from_frames(reading, files, _rows, keys)
     return reading
 
 
 def read_traj(files: Sequence[Path], keys: FrameKeys) -> Reading:
     """All frames of all trajectories. Raises as `read_ase_db`."""
     reading = Reading(usual_units="eV", keys={}, origin={"format": "traj"})
-    fill_from_frames(reading, {str(file): list(_frames(file)) for file in files}, keys)
+    fill_from_frames(reading, files, _frames, keys)
     return reading
 
 
@@ -41,10 +42,13 @@ def _rows(file: Path) -> Iterator[Frame]:
 
     last = 0
     with readable(file, "a database of ASE (.db or .json)", lambda: f"{file}, after row {last}", CURE):
-        for row in connect(file, use_lock_file=False).select():
-            last = row.id
-            results = {key: row.get(key) for key in all_properties if row.get(key) is not None}
-            yield f"row {row.id}", row.toatoms(), {**row.data, **row.key_value_pairs, **results}
+        database = connect(file, use_lock_file=False)
+        limit = None if file.suffix == ".json" else N_ROWS  # each time JSON is read as a whole, SQL by rows
+        while rows := list(database.select(f"id>{last}", sort="id", limit=limit)):
+            for row in rows:
+                last = row.id
+                results = {key: row.get(key) for key in all_properties if row.get(key) is not None}
+                yield frame_of(f"row {row.id}", row.toatoms(), {**row.data, **row.key_value_pairs, **results})
 
 
 def _frames(file: Path) -> Iterator[Frame]:
@@ -57,4 +61,4 @@ def _frames(file: Path) -> Iterator[Frame]:
         TrajectoryReader(stream) as trajectory,
     ):
         for index, atoms in enumerate(trajectory):
-            yield f"frame {index}", atoms, labels_of(atoms)
+            yield frame_of(f"frame {index}", atoms)

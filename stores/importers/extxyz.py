@@ -2,11 +2,13 @@
 
 Keys stand in the comment line (energy, stress, virial) or name a column (forces, charges). Without named keys the usual
 ones are looked for (frame_keys), and frames may lack them; a key that the user named must be in every frame. A single
-atom whose `config_type` is IsolatedAtom is one, in whatever cell.
+atom whose `config_type` is IsolatedAtom is one, in whatever cell. Energies are in eV, those of CP2K's trajectories in
+Hartree.
 """
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -14,19 +16,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms_ase import full_stress
-from stores.importers.foreign_files import allowed_bytes, readable
+from stores.importers.foreign_files import readable, require_room
 from stores.importers.frame_keys import Frame, FrameKeys, choose_keys
-from stores.importers.labelled import Block, Reading
+from stores.importers.labelled import PART_ATOMS, Block, Reading
+from stores.importers.spool import Spool
 
 if TYPE_CHECKING:
     import ase
 
-__all__ = ["FrameKeys", "fill_from_frames", "labels_of", "read_extxyz"]
+__all__ = ["FrameKeys", "fill_from_frames", "frame_of", "read_extxyz"]
 
 N_LETTERS = 40
 TEXT_EXPANSION = 100  # letters from one byte of a compressed file: numbers give some ten
 SMALL_TEXT = 2**16
-BYTES_OF_A_LETTER = 8  # once as text, once in the stream that ASE seeks in
+PIECE_LETTERS = 2**18  # what ASE gets at once
+BYTES_OF_A_LETTER = 12  # in lines, joined, and in the stream that ASE seeks in
+WEIGHT_OF_A_FRAME = 10  # atoms: what a frame takes in memory besides its arrays
+CP2K_KEYS = {"i", "time"}  # " i = 3, time = 1.500, E = -17.1643447508"
 ISOLATED = {"isolatedatom", "isolated_atom"}
 OTHER_FORMATS = {".traj": "traj", ".db": "ase-db", ".json": "ase-db", ".h5": "ani-h5", ".npz": "rmd17"}
 
@@ -37,18 +43,28 @@ def read_extxyz(files: Sequence[Path], keys: FrameKeys) -> Reading:
     Raises FileNotFoundError, ValueError with file and record where a frame cannot be read or its labels are unclear.
     """
     reading = Reading(usual_units="eV", keys={}, origin={"format": "extxyz"})
-    fill_from_frames(reading, {str(file): list(_frames(file)) for file in files}, keys)
+    fill_from_frames(reading, files, _frames, keys)
+    if reading.keys.get("energy") == "E" and set(reading.ignored) >= CP2K_KEYS:
+        reading.usual_units = "Ha"
+        reading.notes.append(
+            "note: comment lines are those of CP2K: energies under 'E' are in Ha, unless --units says not"
+        )
     return reading
 
 
-def fill_from_frames(reading: Reading, frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> None:
-    """One block per file, and the keys that were used, by label."""
-    for file, some in frames.items():
-        if not some:
+def fill_from_frames(
+    reading: Reading, files: Sequence[Path], read: Callable[[Path], Iterator[Frame]], keys: FrameKeys
+) -> None:
+    """All frames that `read` gives of the files, in blocks, and the keys that were used, by label."""
+    frames = {str(file): Spool(_batches(read(file))) for file in files}
+    for file, batches in frames.items():
+        if not len(batches):
             raise ValueError(f"{file}: found no configuration, expected at least one; the file is empty")
     chosen = choose_keys(frames, keys)
-    reading.blocks = [_block_of(file, some, chosen.used) for file, some in frames.items()]
-    reading.ignored, reading.named = chosen.ignored, frozenset(keys.named())
+    for file, batches in frames.items():
+        for batch in batches:
+            reading.blocks.append(_block_of(file, batch, chosen.used))
+    reading.ignored, reading.named, reading.levels = chosen.ignored, frozenset(keys.named()), chosen.levels
     reading.notes += chosen.notes
     reading.keys = {label: key for label, key in chosen.used.items() if label != "group"}
     if "virial" in reading.keys:
@@ -56,40 +72,55 @@ def fill_from_frames(reading: Reading, frames: Mapping[str, Sequence[Frame]], ke
         reading.named |= {"stress"} if "virial" in reading.named else set()
 
 
-def labels_of(atoms: "ase.Atoms") -> dict[str, Any]:
-    """All that stands beside the atoms: entries of `info`, arrays, results of a calculator, the later ones first."""
-    arrays = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
-    return {**atoms.info, **arrays, **({} if atoms.calc is None else atoms.calc.results)}
+def frame_of(name: str, atoms: "ase.Atoms", labels: Mapping[str, Any] | None = None) -> Frame:
+    """Atoms and `labels`, by default all that ASE holds: of `info`, arrays, results of a calculator the later ones."""
+    if labels is None:
+        arrays = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
+        labels = {**atoms.info, **arrays, **({} if atoms.calc is None else atoms.calc.results)}
+    return Frame(name, atoms.numbers, atoms.positions, np.asarray(atoms.cell), atoms.pbc, labels)
+
+
+def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Frames that memory holds together."""
+    batch: list[Frame] = []
+    weight = 0
+    for frame in frames:
+        batch.append(frame)
+        weight += len(frame.numbers) + WEIGHT_OF_A_FRAME
+        if weight >= PART_ATOMS:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
 
 
 def _block_of(file: str, frames: Sequence[Frame], used: Mapping[str, str]) -> Block:
-    """The frames of one file side by side."""
+    """Frames of one file side by side."""
     found: dict[str, list[Any]] = {label: [] for label in used}
-    for name, atoms, labels in frames:
+    for frame in frames:
         for label, key in used.items():
-            found[label].append(_value(f"{file}, {name}", label, key, labels.get(key), atoms))
-    pbc = np.array([atoms.pbc for _, atoms, _ in frames], dtype=bool)
+            found[label].append(_value(file, label, key, frame))
     stress = found.get("stress") or found.get("virial")
     return Block(
         file=file,
-        names=[name for name, _, _ in frames],
-        numbers=np.concatenate([atoms.numbers for _, atoms, _ in frames]),
-        n_atoms=np.array([len(atoms) for _, atoms, _ in frames]),
-        positions=np.concatenate([atoms.positions for _, atoms, _ in frames]),
-        cell=np.array([np.asarray(atoms.cell) for _, atoms, _ in frames]),
-        pbc=pbc,
+        names=[frame.name for frame in frames],
+        numbers=np.concatenate([frame.numbers for frame in frames]),
+        n_atoms=np.array([len(frame.numbers) for frame in frames]),
+        positions=np.concatenate([frame.positions for frame in frames]),
+        cell=np.array([frame.cell for frame in frames]),
+        pbc=np.array([frame.pbc for frame in frames], dtype=bool),
         energy=np.array(found["energy"]) if "energy" in found else None,
         forces=np.concatenate(found["forces"]) if "forces" in found else None,
         stress=np.array(stress) if stress else None,
         absent={
-            "stress" if label == "virial" else label: np.array([labels.get(key) is None for _, _, labels in frames])
+            "stress" if label == "virial" else label: np.array([frame.labels.get(key) is None for frame in frames])
             for label, key in used.items()
         },
         isolated=np.array(
-            [len(atoms) == 1 and str(labels.get("config_type", "")).lower() in ISOLATED for _, atoms, labels in frames]
+            [len(f.numbers) == 1 and str(f.labels.get("config_type", "")).lower() in ISOLATED for f in frames]
         ),
         charges=np.concatenate(found["charges"]) if "charges" in found else None,
-        labels=[str(value) for value in found["group"]] if "group" in found else None,
+        labels=found.get("group"),
     )
 
 
@@ -100,21 +131,54 @@ def _frames(file: Path) -> Iterator[Frame]:
     other = OTHER_FORMATS.get(file.suffix.lower())
     cure = f"import it as {other}" if other else "the file is damaged, cut off or of another format"
     index = -1
-    with readable(file, "an extended XYZ file", lambda: f"{file}, record {index + 1}", cure):
-        with open_with_compression(str(file), "r") as stream:
-            # ASE seeks to every frame, which costs compressed files dearly
-            text = _Text(_read(stream, file.stat().st_size))
-        for index, atoms in enumerate(iread(text, index=":", format="extxyz")):
-            yield f"record {index}", atoms, labels_of(atoms)
+    with (
+        readable(file, "an extended XYZ file", lambda: f"{file}, record {index + 1}", cure),
+        open_with_compression(str(file), "r") as stream,
+    ):
+        for piece in _pieces(_lines(stream, file.stat().st_size)):
+            for atoms in iread(_Text(piece), index=":", format="extxyz"):
+                index += 1
+                yield frame_of(f"record {index}", atoms)
 
 
-def _read(stream: IO[str], stored_bytes: int) -> str:
-    """All text, unless it is more than so few bytes can hold of frames."""
-    most = max(stored_bytes, min(TEXT_EXPANSION * stored_bytes + SMALL_TEXT, allowed_bytes() // BYTES_OF_A_LETTER))
-    text = stream.read(most + 1)
-    if len(text) > most:
-        raise ValueError(f"found more than {most} letters in {stored_bytes} bytes, expected frames")
-    return text
+def _lines(stream: IO[str], stored_bytes: int) -> Iterator[str]:
+    """All lines, unless they are more than so few bytes can hold of frames."""
+    left = most = TEXT_EXPANSION * stored_bytes + SMALL_TEXT
+    while line := stream.readline(left + 1):
+        left -= len(line)
+        if left < 0:
+            raise ValueError(f"found more than {most} letters in {stored_bytes} bytes, expected frames")
+        yield line
+
+
+def _pieces(lines: Iterator[str]) -> Iterator[str]:
+    """Whole frames, some at a time; what is none stands alone, for ASE to say what is wrong with it.
+
+    ASE takes an empty line for the end, and would leave out what follows.
+    """
+    piece: list[str] = []
+    n_letters, n_fit = 0, 2 * PIECE_LETTERS
+    for line in lines:
+        if not line.strip():
+            if any(rest.strip() for rest in lines):
+                raise ValueError("found an empty line, expected the number of atoms of the next frame")
+            break
+        cell_vector = line.lstrip().startswith("VEC")  # of the frame before
+        try:
+            n_more = 0 if cell_vector else max(0, int(line)) + 1
+        except ValueError:
+            n_more = -1
+        if piece and (n_more < 0 or (n_letters > PIECE_LETTERS and not cell_vector)):
+            yield "".join(piece)
+            piece, n_letters = [], 0
+        for text in chain((line,), islice(lines, max(0, n_more))):
+            piece.append(text)
+            n_letters += len(text)
+            if n_letters > n_fit:
+                require_room("a frame", n_letters * BYTES_OF_A_LETTER)
+                n_fit = 2 * n_letters
+    if piece:
+        yield "".join(piece)
 
 
 class _Text(io.StringIO):
@@ -133,9 +197,10 @@ class _Text(io.StringIO):
         return line
 
 
-def _value(where: str, label: str, key: str, value: Any, atoms: "ase.Atoms") -> Any:  # noqa: ANN401 - a label
+def _value(file: str, label: str, key: str, frame: Frame) -> Any:  # noqa: ANN401 - a label
     """One label as an array of the right shape, NaN where there is none."""
-    shapes: dict[str, tuple[int, ...]] = {"energy": (), "forces": (len(atoms), 3), "charges": (len(atoms),)}
+    value, n_atoms = frame.labels.get(key), len(frame.numbers)
+    shapes: dict[str, tuple[int, ...]] = {"energy": (), "forces": (n_atoms, 3), "charges": (n_atoms,)}
     if label == "group":
         return "" if value is None else str(value)
     if value is None:
@@ -147,13 +212,13 @@ def _value(where: str, label: str, key: str, value: Any, atoms: "ase.Atoms") -> 
             raise ValueError(f"{_short(value)} of type {array.dtype}")
         array = array.astype(np.float64)
         if label in ("stress", "virial"):
-            return _stress(array, label, atoms)
+            return _stress(array, label, frame)
         if array.shape != wanted:
             raise ValueError(f"shape {array.shape}")
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{where}, key {key!r} for {label}: found {error}, expected {'a number' if wanted == () else wanted}; "
-            "name another key"
+            f"{file}, {frame.name}, key {key!r} for {label}: found {error}, expected "
+            f"{'a number' if wanted == () else wanted}; name another key"
         ) from error
     return array
 
@@ -163,10 +228,10 @@ def _short(value: Any) -> str:  # noqa: ANN401 - a label
     return text if len(text) <= N_LETTERS else f"{text[:N_LETTERS]}..."
 
 
-def _stress(array: NDArray[np.float64], label: str, atoms: "ase.Atoms") -> NDArray[np.float64]:
+def _stress(array: NDArray[np.float64], label: str, frame: Frame) -> NDArray[np.float64]:
     """Stress with ASE's sign. Components over all atoms of extended XYZ are column-major, which symmetry forgives."""
     full = full_stress(array)
-    if label == "stress" or not all(atoms.pbc):
+    if label == "stress" or not all(frame.pbc):
         return full
-    volume = abs(float(np.linalg.det(np.asarray(atoms.cell))))
+    volume = abs(float(np.linalg.det(frame.cell)))
     return -full / volume if volume > 0 else np.full((3, 3), np.nan)  # a flat cell is a problem of its own

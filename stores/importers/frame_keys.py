@@ -9,22 +9,34 @@ named:
 
     two keys of one label that hold different numbers, where nothing says which of them the other labels belong to
     energies without forces, or forces without energies, beside a key that looks like the missing label
+
+Keys of LEVEL_KEYS that name several levels of theory are reported. Predictions (MACE_energy) have no usual key.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import ase
+__all__ = ["ChosenKeys", "Frame", "FrameKeys", "FramesOfFiles", "choose_keys"]
 
-__all__ = ["ChosenKeys", "Frame", "FrameKeys", "choose_keys"]
 
-Frame = tuple[str, "ase.Atoms", Mapping[str, Any]]  # name of the record, atoms, labels by key
+class Frame(NamedTuple):
+    """One record of a file: atoms, and all that stands beside them by key."""
+
+    name: str
+    numbers: NDArray[Any]  # (n_atoms,)
+    positions: NDArray[np.float64]  # (n_atoms, 3)
+    cell: NDArray[np.float64]  # (3, 3)
+    pbc: NDArray[np.bool_]  # (3,)
+    labels: Mapping[str, Any]
+
+
+FramesOfFiles = Mapping[str, Iterable[Sequence[Frame]]]  # batches by file, to be gone through as often as needed
 
 NONE = "none"
 N_SHOWN = 12
@@ -38,6 +50,8 @@ LETTERS = {"energy": "E", "forces": "F"}
 LOOKS_LIKE = {"energy": "energ", "forces": "forc"}
 OPTION = {"energy": "--energy-key", "forces": "--forces-key", "stress": "--stress-key", "virial": "--virial-key"}
 PREFIX = re.compile(r"(ref|dft|qm)_", re.IGNORECASE)
+LEVEL_KEYS = {"level", "level_of_theory", "theory", "functional", "dft_functional", "xc", "basis"}
+N_LETTERS = 40
 SAME = 1e-6  # eV, eV/A, ...: numbers of two keys that differ by less are copies
 
 
@@ -67,16 +81,26 @@ class FrameKeys:
 
 @dataclass(kw_only=True)
 class ChosenKeys:
-    """Label -> key; how many records have each key that is not used; what there is to say of the choice."""
+    """Label -> key; how many records have each key that is not used; what there is to say of the choice.
+
+    `levels`: key that names a level of theory -> how many records have which, where there are several.
+    """
 
     used: dict[str, str]
     ignored: dict[str, int]
+    levels: dict[str, Counter[str]]
     notes: list[str] = field(default_factory=list)
 
 
-def choose_keys(frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> ChosenKeys:
+def choose_keys(frames: FramesOfFiles, keys: FrameKeys) -> ChosenKeys:
     """The keys of all files together. Raises ValueError where none serves or several could."""
-    counts = Counter(key for some in frames.values() for _, _, labels in some for key in labels)
+    counts: Counter[str] = Counter()
+    levels: dict[str, Counter[str]] = {}
+    for _, frame in _each(frames):
+        counts.update(frame.labels.keys())
+        for key in LEVEL_KEYS.intersection(frame.labels):
+            if isinstance(level := frame.labels[key], str):
+                levels.setdefault(key, Counter())[level[:N_LETTERS]] += 1
     where = ", ".join(frames)
     used = keys.named()
     _refuse_absent(frames, used, counts)
@@ -102,7 +126,12 @@ def choose_keys(frames: Mapping[str, Sequence[Frame]], keys: FrameKeys) -> Chose
             f"note: {where}: keys of several kinds are used together ({several}); name others if they do not match"
         )
     ignored = {key: count for key, count in sorted(counts.items()) if key not in used.values()}
-    return ChosenKeys(used=used, ignored=ignored, notes=notes)
+    levels = {key: some for key, some in levels.items() if len(some) > 1 and key not in used.values()}
+    return ChosenKeys(used=used, ignored=ignored, levels=levels, notes=notes)
+
+
+def _each(frames: FramesOfFiles) -> Iterator[tuple[str, Frame]]:
+    return ((file, frame) for file, batches in frames.items() for batch in batches for frame in batch)
 
 
 def _candidates(label: str, counts: Mapping[str, int]) -> list[str]:
@@ -121,15 +150,14 @@ def _prefix(key: str) -> str:
     return found.group(1).lower() if found else ""
 
 
-def _refuse_absent(frames: Mapping[str, Sequence[Frame]], named: Mapping[str, str], counts: Mapping[str, int]) -> None:
+def _refuse_absent(frames: FramesOfFiles, named: Mapping[str, str], counts: Mapping[str, int]) -> None:
     """A named key that no record has is a slip of the pen; one that some records lack makes these unusable."""
-    file, some = next(iter(frames.items()))
-    name, _, labels = some[0]
+    file, frame = next(_each(frames))
     for label, key in named.items():
         if key not in counts:
-            listed = ", ".join(sorted(labels)[:N_SHOWN]) or "no keys at all"
+            listed = ", ".join(sorted(frame.labels)[:N_SHOWN]) or "no keys at all"
             raise ValueError(
-                f"{file}, {name}: found no key {key!r} for {label}, expected it in every record; the keys there "
+                f"{file}, {frame.name}: found no key {key!r} for {label}, expected it in every record; the keys there "
                 f"are: {listed}. Choose one of them"
             )
 
@@ -141,9 +169,7 @@ def _competes(key: str, other: str, whole: bool) -> bool:
     return not other.lower().endswith("free_energy")  # beside an energy extrapolated to zero smearing
 
 
-def _refuse_ambiguous(
-    where: str, frames: Mapping[str, Sequence[Frame]], label: str, key: str, rivals: Sequence[str]
-) -> None:
+def _refuse_ambiguous(where: str, frames: FramesOfFiles, label: str, key: str, rivals: Sequence[str]) -> None:
     for other in rivals:
         if record := _first_difference(frames, key, other):
             raise ValueError(
@@ -153,11 +179,10 @@ def _refuse_ambiguous(
             )
 
 
-def _first_difference(frames: Mapping[str, Sequence[Frame]], one: str, other: str) -> str:
-    for file, some in frames.items():
-        for name, _, labels in some:
-            if one in labels and other in labels and not _same(labels[one], labels[other]):
-                return f"{file}, {name}"
+def _first_difference(frames: FramesOfFiles, one: str, other: str) -> str:
+    for file, (name, *_, labels) in _each(frames):
+        if one in labels and other in labels and not _same(labels[one], labels[other]):
+            return f"{file}, {name}"
     return ""
 
 
@@ -171,7 +196,7 @@ def _same(one: Any, other: Any) -> bool:  # noqa: ANN401 - labels
 
 def _refuse_missing(
     where: str,
-    frames: Mapping[str, Sequence[Frame]],
+    frames: FramesOfFiles,
     used: Mapping[str, str],
     unwanted: set[str],
     counts: Mapping[str, int],
@@ -191,11 +216,11 @@ def _refuse_missing(
             )
 
 
-def _may_be(frames: Mapping[str, Sequence[Frame]], label: str, key: str) -> bool:
+def _may_be(frames: FramesOfFiles, label: str, key: str) -> bool:
     """Whether the first value under this key has the shape of the label."""
-    atoms, value = next((a, labels[key]) for some in frames.values() for _, a, labels in some if key in labels)
+    first = next(frame for _, frame in _each(frames) if key in frame.labels)
     try:
-        shape = np.asarray(value, dtype=np.float64).shape
+        shape = np.asarray(first.labels[key], dtype=np.float64).shape
     except (TypeError, ValueError):
         return False
-    return shape == (() if label == "energy" else (len(atoms), 3))
+    return shape == (() if label == "energy" else (len(first.numbers), 3))

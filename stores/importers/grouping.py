@@ -18,12 +18,12 @@ allows, some twenty at least.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["POLICIES", "check_policy", "group_numbers"]
+__all__ = ["POLICIES", "check_policy", "connectivity", "group_numbers"]
 
 POLICIES = ("auto", "label", "file", "block:N", "composition", "connectivity", "record")
 ENOUGH_COMPOSITIONS = 20
@@ -44,55 +44,52 @@ def check_policy(policy: str) -> None:
 def group_numbers(
     policy: str,
     *,
-    files: Sequence[str],
-    labels: Sequence[str],
-    numbers: IntArray,
-    positions_A: NDArray[np.float64],
-    n_atoms: IntArray,
+    files: IntArray,
+    labels: IntArray,
+    compositions: IntArray,
+    connectivities: Callable[[], Iterable[str]],
 ) -> tuple[IntArray, str]:
-    """Group of each configuration, numbered as they first occur, and the policy that was used."""
+    """Group of each configuration, numbered as they first occur, and the policy that was used.
+
+    The arrays (n_configs,) tell by equal numbers what is the same; a label below zero is none. `connectivities` gives
+    the `connectivity` of each configuration.
+    """
     check_policy(policy)
-    if policy == "auto" and all(labels) and len(set(labels)) >= min(LEAST_GROUPS, len(labels)):
+    n_configs = len(files)
+    if policy == "auto" and (labels >= 0).all() and np.unique(labels).size >= min(LEAST_GROUPS, n_configs):
         policy = "label"
-    by_composition = policy in ("auto", "composition") or policy.startswith("block:")
-    compositions = _compositions(numbers, n_atoms) if by_composition else []
     if policy == "auto":
-        length = min(DEFAULT_BLOCK, max(1, (len(n_atoms) - 1) // (LEAST_GROUPS - 1)))
-        policy = "composition" if len(set(compositions)) >= ENOUGH_COMPOSITIONS else f"block:{length}"
-    if policy == "label" and not all(labels):
-        raise ValueError(f"group: found {sum(not x for x in labels)} configurations without a label; choose another")
-    keys: Sequence[object]
+        length = min(DEFAULT_BLOCK, max(1, (n_configs - 1) // (LEAST_GROUPS - 1)))
+        policy = "composition" if np.unique(compositions).size >= ENOUGH_COMPOSITIONS else f"block:{length}"
+    if policy == "label" and (labels < 0).any():
+        raise ValueError(f"group: found {(labels < 0).sum()} configurations without a label; choose another")
+    if policy == "record":
+        return np.arange(n_configs), policy
     if policy.startswith("block:"):
-        within = [f"{file} {label}" for file, label in zip(files, labels, strict=True)]
-        keys = _blocks(within, compositions, int(policy.partition(":")[2]))
-    elif policy == "connectivity":
-        ends = np.cumsum(n_atoms)
-        keys = [
-            _connectivity(numbers[end - n : end], positions_A[end - n : end])
-            for end, n in zip(ends, n_atoms, strict=True)
-        ]
-    else:
-        keys = {"label": labels, "file": files, "composition": compositions, "record": range(len(n_atoms))}[policy]
-    first: dict[object, int] = {}
-    return np.array([first.setdefault(key, len(first)) for key in keys], dtype=np.int64), policy
+        within = _numbered(np.column_stack([files, labels, compositions]))
+        return _numbered(np.column_stack([within, _occurrence(within) // int(policy.partition(":")[2])])), policy
+    if policy == "connectivity":
+        seen: dict[str, int] = {}
+        return np.array([seen.setdefault(text, len(seen)) for text in connectivities()], dtype=np.int64), policy
+    return _numbered({"label": labels, "file": files, "composition": compositions}[policy][:, None]), policy
 
 
-def _compositions(numbers: IntArray, n_atoms: IntArray) -> list[bytes]:
-    ends = np.cumsum(n_atoms)
-    return [np.sort(numbers[end - n : end]).tobytes() for end, n in zip(ends, n_atoms, strict=True)]
+def _numbered(rows: IntArray) -> IntArray:
+    """Number of each row (n, k), equal for equal rows, counted as they first occur."""
+    _, first, number = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[number.ravel()])
 
 
-def _blocks(files: Sequence[str], compositions: Sequence[bytes], length: int) -> list[tuple[str, bytes, int]]:
-    seen: dict[tuple[str, bytes], int] = {}
-    keys = []
-    for file, composition in zip(files, compositions, strict=True):
-        position = seen.get((file, composition), 0)
-        seen[file, composition] = position + 1
-        keys.append((file, composition, position // length))
-    return keys
+def _occurrence(numbers: IntArray) -> IntArray:
+    """How many times each number stood there before."""
+    order = np.argsort(numbers, kind="stable")
+    ends = np.cumsum(np.bincount(numbers))
+    position = np.empty_like(order)
+    position[order] = np.arange(len(numbers)) - (ends - np.bincount(numbers))[numbers[order]]
+    return position
 
 
-def _connectivity(numbers: IntArray, positions_A: NDArray[np.float64]) -> str:
+def connectivity(numbers: IntArray, positions_A: NDArray[np.float64]) -> str:
     """Weisfeiler-Lehman hash of the graph of bonds: equal for equal graphs, whatever the order of atoms."""
     from ase.data import covalent_radii
 

@@ -8,6 +8,9 @@ Residuals r are cohesive: some eV per atom between a gas and its crystal, more w
 record is far off where |r - median| is beyond 20 robust standard deviations and beyond 15 eV per atom, or beyond what
 the user says. Fewer eV but 50 deviations are worth a note.
 
+Records may be copies of each other, with the same atoms at the same positions. Where copies have other energies, no
+potential can have both: labels are of two levels of theory, charges or spins.
+
 Isolated atoms are energy references of their elements, apart from the configurations to train on. A record is one where
 it has one atom and the file calls it so, or no direction repeats, or all images are at least FAR_A away: the primitive
 cell of a crystal is none. Of several records of an element the lowest energy counts.
@@ -25,13 +28,15 @@ from stores.atom_checks import cell_heights
 
 __all__ = [
     "Problem",
-    "composition_shares",
+    "copies",
     "far_energies",
     "far_limit_eV_atom",
+    "far_problem",
     "find_isolated",
     "find_problems",
     "find_unusable",
     "isolated_energies",
+    "refuse_isolated",
 ]
 
 FARTHEST = 1e6  # A, or whatever unit the file has
@@ -143,18 +148,9 @@ def _a(words: str) -> str:
 
 
 def find_problems(
-    columns: Mapping[str, NDArray[Any]],
-    names: Sequence[str],
-    keys: Mapping[str, str],
-    isolated: NDArray[np.bool_],
-    *,
-    far_eV_atom: float | None = None,
-    notes: list[str],
+    columns: Mapping[str, NDArray[Any]], names: Sequence[str], keys: Mapping[str, str], isolated: NDArray[np.bool_]
 ) -> dict[int, Problem]:
-    """Row -> what is physically wrong with it, ascending, in eV and A; the rows are none of `find_unusable`.
-
-    `far_eV_atom` is how far an energy may be from the others of its composition; what is merely odd goes to `notes`.
-    """
+    """Row -> what is physically wrong with it alone, ascending, in eV and A; the rows are none of `find_unusable`."""
     problems = _Problems(columns, names, keys)
     first, n_atoms = columns["first_atom"], columns["n_atoms"]
     heights = check.cell_heights(columns["cell"], columns["pbc"])
@@ -172,18 +168,6 @@ def find_problems(
     values = [f"forces that add up to {net[m]:.3g} eV/A" for m in rows]
     expected = f"at most {check.NET_FORCE_EV_A:g} eV/A times the root of the number of atoms in an open system"
     problems.add(rows, "forces", "net force on an open system", values, expected)
-    far, deviation = far_energies(columns, ~isolated)
-    limit_eV, odd_eV = far_limit_eV_atom(deviation, far_eV_atom)
-    rows = np.flatnonzero(np.abs(far) > limit_eV)
-    values = [f"{columns['energy'][m]:.8g} eV, {far[m]:+.4g} eV/atom from the composition's usual energy" for m in rows]
-    expected = f"at most {limit_eV:.3g} eV/atom (another limit: --far-energy EV)"
-    problems.add(rows, "energy", "energy far from the others", values, expected)
-    if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit_eV))).size:
-        row = int(odd[np.argmax(np.abs(far[odd]))])
-        notes.append(
-            f"note: {odd.size} records have energies more than {odd_eV:.3g} eV/atom from the others of their "
-            f"composition, most {names[row]} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
-        )
     rows = np.flatnonzero(isolated & ~np.isfinite(columns["energy"]))
     problems.add(
         rows, "energy", "isolated atom without energy", ["none"] * rows.size, "the energy of the isolated atom"
@@ -198,6 +182,18 @@ SPARE_RECORDS = 5  # more than unknowns, or nothing can be said
 MAX_FITTED = 20_000
 N_ITERATIONS = 60
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def far_problem(record: str, key: str, energy_eV: float, far_eV_atom: float, limit_eV_atom: float) -> Problem:
+    """Of a record whose energy is so far from what its composition usually has."""
+    return Problem(
+        record=record,
+        key=key,
+        kind="energy far from the others",
+        found=f"{energy_eV:.8g} eV, {far_eV_atom:+.4g} eV/atom from the composition's usual energy",
+        expected=f"at most {limit_eV_atom:.3g} eV/atom (another limit: --far-energy EV)",
+    )
 
 
 def far_limit_eV_atom(deviation: float, named: float | None) -> tuple[float, float]:
@@ -206,35 +202,31 @@ def far_limit_eV_atom(deviation: float, named: float | None) -> tuple[float, flo
     return limit, min(limit, max(ODD_EV_ATOM, N_ODD * deviation))
 
 
-def far_energies(columns: Mapping[str, NDArray[Any]], looked_at: NDArray[np.bool_]) -> tuple[FloatArray, float]:
+def far_energies(
+    energy_eV: FloatArray,
+    n_atoms: IntArray,
+    composition: IntArray,
+    shares: FloatArray,
+    looked_at: NDArray[np.bool_],
+) -> tuple[FloatArray, float]:
     """Distance of each energy from what its composition usually has, and the robust deviation of all [eV/atom].
 
-    Zeros where there is no energy, for rows that are not `looked_at`, and everywhere if there are too few to tell.
+    `shares` (n_compositions, n_elements), `composition` the row of each record. Energies of elements are fitted to at
+    most MAX_FITTED records, evenly spaced. Zeros where there is no energy, for rows that are not `looked_at`, and
+    everywhere if there are too few to tell.
     """
-    energy, n_atoms = columns["energy"], columns["n_atoms"].astype(np.float64)
-    rows = np.flatnonzero(np.isfinite(energy) & looked_at)
-    far = np.zeros(len(energy))
-    share = composition_shares(columns)[rows]
-    rank = int(np.linalg.matrix_rank(share)) if rows.size else 0
+    rows = np.flatnonzero(np.isfinite(energy_eV) & looked_at)
+    far = np.zeros(len(energy_eV))
+    rank = int(np.linalg.matrix_rank(shares[np.unique(composition[rows])])) if rows.size else 0
     if rows.size < rank + SPARE_RECORDS:
         return far, 0.0
-    per_atom = energy[rows] / n_atoms[rows]
-    fitted = rows.size if rows.size <= MAX_FITTED else MAX_FITTED
-    some = np.linspace(0, rows.size - 1, fitted).astype(np.int64)
-    residual = per_atom - share @ _least_absolute(share[some], per_atom[some])
+    per_atom = energy_eV[rows] / n_atoms[rows]
+    some = np.linspace(0, rows.size - 1, min(rows.size, MAX_FITTED)).astype(np.int64)
+    residual = per_atom - (shares @ _least_absolute(shares[composition[rows[some]]], per_atom[some]))[composition[rows]]
     residual -= np.median(residual)
     deviation = 1.4826 * float(np.median(np.abs(residual)))
     far[rows] = residual
     return far, deviation
-
-
-def composition_shares(columns: Mapping[str, NDArray[Any]]) -> FloatArray:
-    """Share of each element that occurs, ascending, (n_configs, n_elements)."""
-    n_atoms = columns["n_atoms"].astype(np.int64)
-    elements, element = np.unique(columns["number"], return_inverse=True)
-    owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
-    counts = np.bincount(owner * len(elements) + element, minlength=len(n_atoms) * len(elements))
-    return np.asarray(counts.reshape(len(n_atoms), -1) / n_atoms[:, None])
 
 
 def _least_absolute(share: FloatArray, per_atom: FloatArray) -> FloatArray:
@@ -249,47 +241,54 @@ def _least_absolute(share: FloatArray, per_atom: FloatArray) -> FloatArray:
     return np.asarray(solution)
 
 
-FAR_A = 8.0
 SAME_EV = 1e-3
+
+
+def copies(
+    fingerprint: NDArray[np.uint64], energy_eV: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray]:
+    """Records that repeat one before, which one each repeats, and by how much their energies differ (0 where nan)."""
+    order = np.lexsort(fingerprint.T)  # stable: copies ascend
+    new = np.append(True, (np.diff(fingerprint[order].astype(np.int64), axis=0) != 0).any(axis=1))
+    first = order[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    later, first = order[~new], first[~new]
+    return later, first, np.nan_to_num(np.abs(energy_eV[later] - energy_eV[first]))
+
+
+FAR_A = 8.0
 MOST_BOUND_EV_ATOM = 30.0
 
 
-def find_isolated(columns: Mapping[str, NDArray[Any]], called_so: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def find_isolated(columns: Mapping[str, NDArray[Any]], called_so: NDArray[np.bool_] | bool) -> NDArray[np.bool_]:
     """Records that are isolated atoms; lengths in A."""
     apart = np.asarray((cell_heights(columns["cell"], columns["pbc"]) >= FAR_A).all(axis=1))
     return np.asarray((columns["n_atoms"] == 1) & (called_so | apart))
 
 
 def isolated_energies(
-    columns: Mapping[str, NDArray[Any]], isolated: NDArray[np.bool_], names: Sequence[str], notes: list[str]
+    numbers: Sequence[int], energies_eV: Sequence[float], names: Sequence[str], notes: list[str]
 ) -> dict[int, float]:
-    """Atomic number -> eV. Raises ValueError where they cannot be of the same calculation as the other records."""
+    """Atomic number -> eV, of these isolated atoms."""
     found: dict[int, float] = {}
-    for row in np.flatnonzero(isolated).tolist():
-        number, energy = int(columns["number"][columns["first_atom"][row]]), float(columns["energy"][row])
+    for number, energy, name in zip(numbers, energies_eV, names, strict=True):
         if number in found and abs(found[number] - energy) > SAME_EV:
             notes.append(
-                f"note: {names[row]}: a second isolated atom of the atomic number {number} with {energy:.8g} eV beside "
+                f"note: {name}: a second isolated atom of the atomic number {number} with {energy:.8g} eV beside "
                 f"{found[number]:.8g} eV; the lower one is the reference"
             )
         found[number] = min(energy, found.get(number, energy))
-    bound = _bound(columns, ~isolated, found)
-    if bound.size and abs(float(np.median(bound))) > MOST_BOUND_EV_ATOM:
-        row = int(np.flatnonzero(isolated)[0])
-        raise ValueError(
-            f"{names[row]} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
-            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take "
-            "them out of the file"
-        )
     return found
 
 
-def _bound(
-    columns: Mapping[str, NDArray[Any]], others: NDArray[np.bool_], energies: Mapping[int, float]
-) -> NDArray[np.float64]:
-    """Energy per atom beyond the isolated atoms, of records all of whose elements have one."""
-    lookup = np.full(int(columns["number"].max()) + 1, np.nan)
-    lookup[list(energies)] = list(energies.values())
-    atoms = np.add.reduceat(lookup[columns["number"].astype(np.int64)], columns["first_atom"])
-    left = (columns["energy"] - atoms) / columns["n_atoms"]
-    return np.asarray(left[others & np.isfinite(left)])
+def refuse_isolated(name: str, bound_eV_atom: FloatArray) -> None:
+    """Raise ValueError where isolated atoms, first `name`, cannot be of the same calculation as the other records.
+
+    `bound_eV_atom` are the energies of these beyond the isolated atoms, nan where an element has none.
+    """
+    bound = bound_eV_atom[np.isfinite(bound_eV_atom)]
+    if bound.size and abs(float(np.median(bound))) > MOST_BOUND_EV_ATOM:
+        raise ValueError(
+            f"{name} and others: found isolated atoms whose energies leave {np.median(bound):+.4g} eV/atom to "
+            f"the typical record, expected at most {MOST_BOUND_EV_ATOM:g}: they are of another method or unit; take "
+            "them out of the file"
+        )

@@ -2,18 +2,19 @@
 
 Every importer of atoms reads blocks; all that follows is here, the same for every format:
 
-    units      of energies, lengths and forces as named, checked against what magnitudes betray (label_units)
+    survey     one pass: records in eV and A on disk, some numbers of each in memory (label_survey)
+    units      of energies, lengths and forces as named, checked against what magnitudes betray (label_checks)
     problems   NaN labels, atoms closer than 0.3 A, a net force on an open system, unknown elements, flat cells,
                energies far from the others: refused with file, record, key, found, expected and cure, or dropped and
-               reported (`drop_bad`)
-    atoms      isolated ones become reference energies, not configurations (isolated_atoms)
+               reported (`drop_bad`); copies are noted (label_problems)
+    atoms      isolated ones become reference energies, not configurations
     groups     what a split must not separate (grouping)
     table      which keys were used, which not, what was dropped: reported, and the attribute `imported` of the store
-    store      written beside its path, validated, moved there
+    store      written part by part beside its path, validated, moved there
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,19 +22,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.atoms import ATOMS, dataset_of
+from stores.atoms import ATOMS
 from stores.building import require_replaceable, store_kind
-from stores.importers.grouping import group_numbers
-from stores.importers.label_conversion import to_eV_A
-from stores.importers.label_problems import Problem, find_isolated, find_problems, find_unusable, isolated_energies
-from stores.importers.labelled import AtomsReport, Block, LabelSettings, LabelUse, Reading
+from stores.importers.grouping import connectivity, group_numbers
+from stores.importers.label_checks import check_units
+from stores.importers.label_problems import (
+    copies,
+    far_energies,
+    far_limit_eV_atom,
+    far_problem,
+    isolated_energies,
+    refuse_isolated,
+)
+from stores.importers.label_survey import LABELS, Columns, Survey, chosen, survey, units_of
+from stores.importers.labelled import NOT_STATED, AtomsReport, LabelSettings, LabelUse, Names, Reading
 from stores.manifest import canonical_json
 from stores.outcome import OK
-from stores.zarr_store import write_store
+from stores.zarr_store import write_parts
 
-__all__ = ["References", "dropped_in_short", "label_uses", "store_reading"]
+__all__ = ["References", "store_reading"]
 
 N_SHOWN = 8
+COPY_EV_ATOM = 1e-3  # copies that differ by less were written with fewer digits
+MAX_CELLS = 4_000_000  # of the matrix of atoms by configuration and element that references are fitted to
 References = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], Mapping[int, float]]
 
 
@@ -52,46 +63,32 @@ def store_reading(
     Raises ValueError that tells what is wrong with the data, SchemaError where the store would not be valid.
     """
     require_replaceable(out, store_kind(ATOMS))
-    blocks = [block for block in reading.blocks if len(block.n_atoms)]
-    if not blocks:
-        left = "; ".join(f"{len(names)} left out: {reason}" for reason, names in reading.left_out.items())
+    found = survey(reading, settings)
+    if not found.n_read:
+        left = "; ".join(f"{names.n} left out: {reason}" for reason, names in reading.left_out.items())
         raise ValueError(f"found no configuration, expected at least one{' (' + left + ')' if left else ''}")
-    names = [f"{block.file}, {name}" for block in blocks for name in block.names]
     notes = list(reading.notes)
-    columns, rows, isolated, units, problems = _usable(_joined(blocks), blocks, settings, reading, names, notes)
-    dropped = {reason: list(some) for reason, some in reading.left_out.items()}
-    for row, problem in problems.items():
-        dropped.setdefault(problem.kind, []).append(names[row])
-    isolated_eV = isolated_energies(columns, isolated, [names[row] for row in rows], notes)
-    if isolated.all():
-        raise ValueError(
-            f"{names[0]} and all others: found isolated atoms alone, expected configurations to learn from"
-        )
-    columns, rows = _chosen(columns, np.flatnonzero(~isolated)), rows[~isolated]
-    files = [block.file for block in blocks for _ in block.names]
-    labels = [label for block in blocks for label in (block.labels or [""] * len(block.names))]
-    sources = [f"{Path(block.file).name}, {name}" for block in blocks for name in block.names]
+    _refuse_unusable(found, settings, reading, notes)
+    kept = np.flatnonzero(~(found.of["bad"] | found.of["isolated"]))
+    isolated_eV = _isolated(found, kept, notes)
+    _note_copies(found, kept, notes)
     group, policy = group_numbers(
         settings.group,
-        files=[files[row] for row in rows],
-        labels=[labels[row] for row in rows],
-        numbers=columns["number"].astype(np.int64),
-        positions_A=columns["position"],
-        n_atoms=columns["n_atoms"].astype(np.int64),
+        files=found.of["file"][kept],
+        labels=found.of["label"][kept],
+        compositions=found.of["composition"][kept],
+        connectivities=lambda: _connectivities(found, kept),
     )
-    units_named = units["energy"] if np.isnan(columns["force"]).all() else f"{units['energy']} and {units['forces']}"
+    has = dict(zip(LABELS, found.of["has"][kept].sum(axis=0).tolist(), strict=True))
+    units = units_of(settings, reading.usual_units)
+    units_named = units["energy"] if not has["forces"] else f"{units['energy']} and {units['forces']}"
     provenance = canonical_json({"level": settings.level, "units": units_named, **reading.origin, "keys": reading.keys})
-    n_configs = len(rows)
-    columns |= {
-        "number": columns["number"].astype(np.int16),
-        "group": group,
-        "source": np.array([sources[row] for row in rows], dtype=object),
-        "provenance": np.full(n_configs, provenance, dtype=object),
-        "status": np.full(n_configs, OK, dtype=np.int8),
-        "failure": np.full(n_configs, "", dtype=object),
-    }
-    energies = _references(columns, references, isolated_eV if isolated_first else {})
-    uses = label_uses(columns, reading.keys, units)
+    energies = _references(found, kept, references, isolated_eV if isolated_first else {})
+    uses = tuple(
+        LabelUse(label=label, key=reading.keys.get(label, ""), n_records=n, units=units[label] if n else "")
+        for label, n in has.items()
+    )
+    dropped = {**reading.left_out, **found.problems}
     isolated_by_symbol = _by_symbol(isolated_eV)
     attributes = {
         "level": settings.level,
@@ -102,164 +99,211 @@ def store_reading(
                 "labels": [asdict(use) for use in uses],
                 "ignored_keys": reading.ignored,
                 "isolated_atoms_eV": isolated_by_symbol,
-                "dropped": dropped_in_short(dropped, files),
+                "dropped": _in_short(dropped, found.files),
             },
             sort_keys=True,
         ),
     }
-    manifest = write_store(out, ATOMS, dataset_of(columns, attributes))
+    n_atoms, energy = found.of["n_atoms"][kept], found.of["energy"][kept]
+    sizes = {"config": len(kept), "atom": int(n_atoms.sum()), "vector": 3, "xyz": 3}
+    squares = _Squares()
+    parts = _parts(found, kept, group, provenance, squares)
+    per_atom = (energy / n_atoms)[np.isfinite(energy)]
+    elements = ", ".join(_by_symbol(dict.fromkeys(_elements(found, kept).tolist(), 0.0)))
+    found.of.clear()  # writing and validation need memory too
+    manifest = write_parts(out, ATOMS, parts, sizes=sizes, attributes=attributes)
     return AtomsReport(
-        n_read=n_configs + int(isolated.sum()) + sum(len(some) for some in dropped.values()),
-        n_kept=n_configs,
-        n_atoms=len(columns["number"]),
+        n_read=found.n_read + sum(names.n for names in reading.left_out.values()),
+        n_kept=len(kept),
+        n_atoms=sizes["atom"],
         n_groups=int(group.max()) + 1,
         grouped_by=policy,
         units=units_named,
-        elements=", ".join(_symbols(columns["number"])),
+        elements=elements,
         labels=uses,
         ignored=reading.ignored,
         isolated_eV=isolated_by_symbol,
         dropped=dropped,
         notes=tuple(notes),
-        energy_eV_atom=_range(columns["energy"] / columns["n_atoms"]),
-        force_rms_eV_A=_rms(columns["force"]),
+        energy_eV_atom=(float(per_atom.min()), float(per_atom.max())) if per_atom.size else None,
+        force_rms_eV_A=squares.rms,
         reference_energies_eV=energies,
         hash=manifest.hash,
     )
 
 
-def _usable(
-    columns: dict[str, NDArray[Any]],
-    blocks: Sequence[Block],
-    settings: LabelSettings,
-    reading: Reading,
-    names: Sequence[str],
-    notes: list[str],
-) -> tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.bool_], dict[str, str], dict[int, Problem]]:
-    """Columns in eV and A of the good rows, which rows these are, isolated atoms among them, units, and what is wrong.
-
-    Raises ValueError for what is wrong, unless it is to be dropped.
-    """
-    absent = _absent(blocks)
-    for label, mask in absent.items():
-        if label == "stress":
-            mask = mask & columns["pbc"].all(axis=1)
-        if mask.any() and label not in reading.named and label in reading.keys:
-            lacking = f"{int(mask.sum())} records have no key {reading.keys[label]!r}: {_some_of(names, mask)}"
-            notes.append(f"note: {lacking}")
-    problems = find_unusable(columns, names, reading.keys, reading.named, absent)
-    rows = np.setdiff1d(np.arange(len(names)), list(problems))
-    if not rows.size:
-        raise ValueError(_refusal(problems, names, settings))
-    columns = _chosen(columns, rows)
-    called_so = np.concatenate(
-        [np.zeros(len(b.n_atoms), dtype=bool) if b.isolated is None else b.isolated for b in blocks]
-    )
-    kept_names = [names[row] for row in rows]
+def _refuse_unusable(found: Survey, settings: LabelSettings, reading: Reading, notes: list[str]) -> None:
+    """Raise ValueError for what is wrong, unless it is to be dropped; energies are compared here."""
+    for key, levels in reading.levels.items():
+        listed = ", ".join(f"{level} ({n} records)" for level, n in [*levels.items()][:N_SHOWN])
+        said = f"key {key!r}: found several levels of theory, {listed}, expected one"
+        if settings.level == NOT_STATED:
+            raise ValueError(f"{said}; split the file, or name the level of all with --level")
+        notes.append(f"note: {said}; all taken as {settings.level}, as named")
+    for label, names in sorted(found.absent.items()):
+        if names.n and label not in reading.named and label in reading.keys:
+            notes.append(f"note: {names.n} records have no key {reading.keys[label]!r}: {names}")
+    if not len(found.parts):
+        raise ValueError(_refusal(found, settings))
     try:
-        units = to_eV_A(columns, settings, reading, kept_names, notes)
+        check_units(found, settings, reading, notes)
     except ValueError as error:
-        if problems and not settings.drop_bad:
-            raise ValueError(f"{error}\nbesides, {_refusal(problems, names, settings)}") from error
+        usable = found.of["bad"].size
+        if found.n_read > usable and not settings.drop_bad:
+            raise ValueError(f"{error}\nbesides, {_refusal(found, settings)}") from error
         raise
-    isolated = find_isolated(columns, called_so[rows])
-    far = settings.far_eV_atom
-    later = find_problems(columns, kept_names, reading.keys, isolated, far_eV_atom=far, notes=notes)
-    problems = dict(sorted({**problems, **{int(rows[row]): problem for row, problem in later.items()}}.items()))
-    good = np.setdiff1d(np.arange(rows.size), list(later))
-    if problems and (not settings.drop_bad or not good.size):
-        raise ValueError(_refusal(problems, names, settings))
-    return _chosen(columns, good), rows[good], isolated[good], units, problems
+    _compare_energies(found, settings, reading.keys.get("energy", "energy"), notes)
+    if found.problems and (not settings.drop_bad or found.of["bad"].all()):
+        raise ValueError(_refusal(found, settings))
 
 
-def _refusal(problems: Mapping[int, Problem], names: Sequence[str], settings: LabelSettings) -> str:
+def _refusal(found: Survey, settings: LabelSettings) -> str:
+    problems = [problem for _, problem in found.first_problems]
     if settings.drop_bad:
-        return f"none of the {len(names)} records can be used, the first: {next(iter(problems.values()))}"
-    listed = [f"  {problem}" for problem in list(problems.values())[:N_SHOWN]]
-    more = [f"  ... and {len(problems) - N_SHOWN} more"] if len(problems) > N_SHOWN else []
+        return f"none of the {found.n_read} records can be used, the first: {problems[0]}"
+    n_problems = sum(names.n for names in found.problems.values())
+    listed = [f"  {problem}" for problem in problems]
+    more = [f"  ... and {n_problems - len(listed)} more"] if n_problems > len(listed) else []
     cure = "  Cure: correct the file or the options, or leave these records out with --drop-bad"
-    return "\n".join([f"{len(problems)} of {len(names)} records cannot be used", *listed, *more, cure])
+    return "\n".join([f"{n_problems} of {found.n_read} records cannot be used", *listed, *more, cure])
 
 
-def _joined(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
-    """Columns of all blocks, still in the units of the files."""
-    n_atoms = np.concatenate([np.asarray(block.n_atoms, dtype=np.int32) for block in blocks])
-
-    def column(name: str, trailing: tuple[int, ...], per_atom: bool, fill: float) -> NDArray[np.float64]:
-        parts = []
-        for block in blocks:
-            rows = len(block.numbers) if per_atom else len(block.n_atoms)
-            given = getattr(block, name)
-            parts.append(np.full((rows, *trailing), fill) if given is None else np.asarray(given, dtype=np.float64))
-        return np.concatenate(parts)
-
-    pbc = [
-        np.repeat(block.cell is not None, 3 * len(block.n_atoms)).reshape(-1, 3) if block.pbc is None else block.pbc
-        for block in blocks
-    ]
-    columns: dict[str, NDArray[Any]] = {
-        "n_atoms": n_atoms,
-        "first_atom": np.cumsum(n_atoms, dtype=np.int64) - n_atoms,
-        "number": np.concatenate([np.asarray(block.numbers, dtype=np.int64) for block in blocks]),
-        "position": column("positions", (3,), True, np.nan),
-        "cell": column("cell", (3, 3), False, 0.0),
-        "pbc": np.concatenate(pbc).astype(bool),
-        "energy": column("energy", (), False, np.nan),
-        "force": column("forces", (3,), True, np.nan),
-        "stress": column("stress", (3, 3), False, np.nan),
-        "charge": column("charges", (), True, np.nan),
-    }
-    columns["cell"][~columns["pbc"].any(axis=1)] = 0.0
-    columns["stress"][~columns["pbc"].all(axis=1)] = np.nan
-    columns["stress"] = (columns["stress"] + columns["stress"].transpose(0, 2, 1)) / 2
-    return columns
+def _compare_energies(found: Survey, settings: LabelSettings, key: str, notes: list[str]) -> None:
+    """Refuse records whose energies are far from the others of their composition, note those that are odd."""
+    of = found.of
+    far, deviation = far_energies(of["energy"], of["n_atoms"], of["composition"], found.shares(), ~of["isolated"])
+    limit, odd_eV = far_limit_eV_atom(deviation, settings.far_eV_atom)
+    if (odd := np.flatnonzero((np.abs(far) > odd_eV) & (np.abs(far) <= limit))).size:
+        row = int(odd[np.argmax(np.abs(far[odd]))])
+        notes.append(
+            f"note: {odd.size} records have energies more than {odd_eV:.3g} eV/atom from the others of their "
+            f"composition, most {found.name(row)} with {far[row]:+.4g}; --far-energy {odd_eV:.2g} refuses them"
+        )
+    refused = np.flatnonzero((np.abs(far) > limit) & ~of["bad"])
+    for part, rows, records in found.each(refused):
+        found.refuse(
+            {
+                int(of["row"][record]): far_problem(part.name(row), key, of["energy"][record], far[record], limit)
+                for row, record in zip(rows, records, strict=True)
+            }
+        )
+    of["bad"][refused] = True
 
 
-def _absent(blocks: Sequence[Block]) -> dict[str, NDArray[np.bool_]]:
-    """Label -> records without its key, of labels that some record lacks."""
-    masks = {}
-    for label in sorted({label for block in blocks for label in block.absent}):
-        mask = np.concatenate([block.absent.get(label, np.zeros(len(block.n_atoms), dtype=bool)) for block in blocks])
-        if mask.any():
-            masks[label] = mask
-    return masks
+def _isolated(found: Survey, kept: NDArray[np.int64], notes: list[str]) -> dict[int, float]:
+    """Energies of isolated atoms by atomic number. Raises ValueError where they are not of the others' calculation."""
+    rows = np.flatnonzero(found.of["isolated"] & ~found.of["bad"])
+    if not kept.size:
+        raise ValueError(
+            f"{found.name(int(rows[0]))} and all others: found isolated atoms alone, expected configurations to learn "
+            "from"
+        )
+    numbers = found.elements[found.counts.argmax(axis=1)[found.of["composition"][rows]]].tolist()
+    energies = isolated_energies(
+        numbers, found.of["energy"][rows].tolist(), [found.name(int(row)) for row in rows], notes
+    )
+    if energies:
+        of_elements = np.array([energies.get(number, np.nan) for number in found.elements.tolist()])
+        atoms = np.where(found.counts > 0, found.counts * of_elements, 0.0).sum(axis=1)[found.of["composition"][kept]]
+        refuse_isolated(found.name(int(rows[0])), (found.of["energy"][kept] - atoms) / found.of["n_atoms"][kept])
+    return energies
 
 
-def _some_of(names: Sequence[str], mask: NDArray[np.bool_]) -> str:
-    rows = np.flatnonzero(mask)
-    return ", ".join(names[row] for row in rows[:N_SHOWN]) + (", ..." if rows.size > N_SHOWN else "")
+def _note_copies(found: Survey, kept: NDArray[np.int64], notes: list[str]) -> None:
+    later, first, differences = copies(found.of["fingerprint"][kept], found.of["energy"][kept])
+    if not later.size:
+        return
+
+    def pair(index: int) -> str:
+        return f"{found.name(int(kept[later[index]]))} repeats {found.name(int(kept[first[index]]))}"
+
+    notes.append(
+        f"note: {later.size} records have the atoms and positions of one before ({pair(int(later.argmin()))}); "
+        "--group composition or connectivity keeps copies on one side of a split"
+    )
+    per_atom = differences / found.of["n_atoms"][kept][later]
+    if (n_other := int((per_atom > COPY_EV_ATOM).sum())) > 0:
+        notes.append(
+            f"note: {n_other} of these copies have another energy, by up to {per_atom.max():.3g} eV/atom "
+            f"({pair(int(per_atom.argmax()))}): labels of two levels of theory, charges or spins, which no potential "
+            "learns together; split the file"
+        )
 
 
-def _chosen(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The columns of some configurations alone."""
-    n_atoms = columns["n_atoms"][rows]
-    first = np.cumsum(n_atoms, dtype=np.int64) - n_atoms
-    atoms = np.arange(int(n_atoms.sum())) + np.repeat(columns["first_atom"][rows] - first, n_atoms)
-    per_atom = {v.name for v in ATOMS.variables if v.dims[0] == "atom"}
-    chosen = {name: values[atoms if name in per_atom else rows] for name, values in columns.items()}
-    return chosen | {"first_atom": first}
+def _connectivities(found: Survey, kept: NDArray[np.int64]) -> Iterator[str]:
+    for part, rows, _ in found.each(kept):
+        columns = part.columns
+        for row in rows:
+            atoms = slice(columns["first_atom"][row], columns["first_atom"][row] + columns["n_atoms"][row])
+            yield connectivity(columns["number"][atoms], columns["position"][atoms])
+
+
+class _Squares:
+    """Root mean square of what is given, finite numbers alone, None where there are none."""
+
+    def __init__(self) -> None:
+        self._sum, self._n = 0.0, 0
+
+    def add(self, values: NDArray[np.float64]) -> None:
+        finite = values[np.isfinite(values)]
+        self._sum, self._n = self._sum + float((finite**2).sum()), self._n + finite.size
+
+    @property
+    def rms(self) -> float | None:
+        return float(np.sqrt(self._sum / self._n)) if self._n else None
+
+
+def _parts(
+    found: Survey, kept: NDArray[np.int64], group: NDArray[np.int64], provenance: str, squares: _Squares
+) -> Iterator[Columns]:
+    """Columns of the store, part by part."""
+    n_written = n_atoms = 0
+    for part, rows, _ in found.each(kept):
+        columns, n_rows = chosen(part.columns, rows), len(rows)
+        squares.add(columns["force"])
+        file = Path(part.file).name
+        yield columns | {
+            "first_atom": columns["first_atom"] + n_atoms,
+            "number": columns["number"].astype(np.int16),
+            "group": group[n_written : n_written + n_rows],
+            "source": np.array([f"{file}, {part.names[row]}" for row in rows], dtype=object),
+            "provenance": np.full(n_rows, provenance, dtype=object),
+            "status": np.full(n_rows, OK, dtype=np.int8),
+            "failure": np.full(n_rows, "", dtype=object),
+        }
+        n_written, n_atoms = n_written + n_rows, n_atoms + len(columns["number"])
+
+
+def _elements(found: Survey, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Atomic numbers that occur in these records, ascending."""
+    return np.asarray(found.elements[found.counts[np.unique(found.of["composition"][rows])].any(axis=0)])
 
 
 def _references(
-    columns: Mapping[str, NDArray[Any]], references: References | None, isolated_eV: Mapping[int, float]
+    found: Survey, kept: NDArray[np.int64], references: References | None, isolated_eV: Mapping[int, float]
 ) -> dict[str, float]:
-    """Energies by symbol: of isolated atoms where there are some, of the other elements by `references`."""
-    labelled = np.flatnonzero(~np.isnan(columns["energy"]))
-    if references is None or not labelled.size:
+    """Energies by symbol: of isolated atoms where there are some, of the other elements by `references`.
+
+    Fitted to all records, or as many evenly spaced ones as have MAX_CELLS counts, with the first of each element.
+    """
+    rows = kept[np.isfinite(found.of["energy"][kept])]
+    if references is None or not rows.size:
         return _by_symbol(isolated_eV)
-    some = _chosen({name: columns[name] for name in ("n_atoms", "first_atom", "number", "energy")}, labelled)
-    numbers, element = np.unique(some["number"], return_inverse=True)
-    owner = np.repeat(np.arange(len(labelled)), some["n_atoms"])
-    flat = np.bincount(owner * len(numbers) + element, minlength=len(labelled) * len(numbers))
-    counts = flat.reshape(len(labelled), -1)
+    numbers = _elements(found, rows)
+    composition, columns = found.of["composition"], np.searchsorted(found.elements, numbers)
+    if rows.size * numbers.size > MAX_CELLS:
+        spaced = np.linspace(0, rows.size - 1, MAX_CELLS // numbers.size).astype(np.int64)
+        first = [int(np.argmax(found.counts[:, column][composition[rows]] > 0)) for column in columns]
+        rows = rows[np.unique([*spaced, *first])]
+    counts = found.counts[:, columns].copy()[composition[rows]]
     known = np.array([int(number) in isolated_eV for number in numbers])
     given = np.array([isolated_eV.get(int(number), 0.0) for number in numbers])
     open_rows = counts[:, ~known].sum(axis=1) > 0
-    found: dict[int, float] = dict(isolated_eV)
+    energies: dict[int, float] = dict(isolated_eV)
     if open_rows.any():
-        rest = some["energy"] - counts @ given
-        found |= references(numbers[~known].astype(np.int64), counts[open_rows][:, ~known], rest[open_rows])
-    return _by_symbol(found)
+        rest = found.of["energy"][rows] - counts @ given
+        energies |= references(numbers[~known], counts[open_rows][:, ~known], rest[open_rows])
+    return _by_symbol(energies)
 
 
 def _by_symbol(energies: Mapping[int, float]) -> dict[str, float]:
@@ -268,44 +312,7 @@ def _by_symbol(energies: Mapping[int, float]) -> dict[str, float]:
     return {str(chemical_symbols[number]): float(energy) for number, energy in sorted(energies.items())}
 
 
-def _symbols(numbers: NDArray[Any]) -> list[str]:
-    from ase.data import chemical_symbols
-
-    return [str(chemical_symbols[number]) for number in np.unique(numbers)]
-
-
-def _range(values: NDArray[Any]) -> tuple[float, float] | None:
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else None
-
-
-def _rms(values: NDArray[Any]) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(np.sqrt((finite**2).mean())) if finite.size else None
-
-
-MAX_NAMES = 100
-COLUMN = {"energy": "energy", "forces": "force", "stress": "stress", "charges": "charge"}
-
-
-def label_uses(
-    columns: Mapping[str, NDArray[Any]], keys: Mapping[str, str], units: Mapping[str, str]
-) -> tuple[LabelUse, ...]:
-    """One line for each label that a store can have."""
-    uses = []
-    for label, name in COLUMN.items():
-        values = columns[name]
-        given = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-        if label in ("forces", "charges"):
-            given = given[columns["first_atom"]]
-        n_given = int(given.sum())
-        uses.append(
-            LabelUse(label=label, key=keys.get(label, ""), n_records=n_given, units=units[label] if n_given else "")
-        )
-    return tuple(uses)
-
-
-def dropped_in_short(dropped: Mapping[str, Sequence[str]], files: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _in_short(dropped: Mapping[str, Names], files: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Reason -> how many records and the first of them, named by file, not by where the file lay."""
     folders = {f"{file}, ": len(file) - len(Path(file).name) for file in files}
 
@@ -313,6 +320,6 @@ def dropped_in_short(dropped: Mapping[str, Sequence[str]], files: Sequence[str])
         return next((name[length:] for begin, length in folders.items() if name.startswith(begin)), name)
 
     return {
-        reason: {"records": len(names), "first": [short(name) for name in names[:MAX_NAMES]]}
+        reason: {"records": names.n, "first": [short(name) for name in names.first]}
         for reason, names in dropped.items()
     }

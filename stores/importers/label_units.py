@@ -18,6 +18,8 @@ two closest atoms are mostly driven together, as by gradients in data away from 
 A unit is refused only while the user did not name it; two units in one file are always refused.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +33,7 @@ __all__ = [
     "share_attracted",
     "slope",
     "stress_factor",
+    "work_quotients",
 ]
 
 HARTREE_EV = 27.211386245988
@@ -50,7 +53,7 @@ RATIO = (0.8, 1.25)
 FORCE_RMS_EV_A = (0.04, 15.0)
 NEAR_A = 0.3
 LEAST_WORK_EV = 1e-3
-ENOUGH_PAIRS, MAX_PAIRS = 10, 5000
+ENOUGH_PAIRS = 10
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -93,29 +96,24 @@ def energy_units_of(energy: FloatArray, numbers: IntArray, first_atom: IntArray)
     return found
 
 
-def implausible_forces(forces_eV_A: FloatArray) -> str:
-    """What is odd about the size of these forces, "" where nothing is."""
-    finite = forces_eV_A[np.isfinite(forces_eV_A).all(axis=1)]
-    if not finite.size or not finite.any():
-        return ""
-    rms = float(np.sqrt((finite**2).mean()))
+def implausible_forces(rms_eV_A: float) -> str:
+    """What is odd about a root mean square of forces, "" where nothing is, or all are zero."""
     low, high = FORCE_RMS_EV_A
-    return "" if low <= rms <= high else f"found a root mean square of {rms:.3g}, expected {low:g} to {high:g} eV/A"
+    odd = rms_eV_A and not low <= rms_eV_A <= high
+    return f"found a root mean square of {rms_eV_A:.3g}, expected {low:g} to {high:g} eV/A" if odd else ""
 
 
-def slope(
+def work_quotients(
     energy_eV: FloatArray,
     numbers: IntArray,
     positions_A: FloatArray,
     forces_eV_A: FloatArray,
     first_atom: IntArray,
     n_atoms: IntArray,
-) -> float | None:
-    """Quotient of energy differences and work between neighbouring records; None where too few are near each other."""
+) -> list[float]:
+    """Energy differences over the work of the forces, of those neighbouring records that are near each other."""
     quotients: list[float] = []
     for config in range(len(n_atoms) - 1):
-        if len(quotients) >= MAX_PAIRS:
-            break
         if n_atoms[config] != n_atoms[config + 1]:
             continue
         here = slice(int(first_atom[config]), int(first_atom[config + 1]))
@@ -127,6 +125,11 @@ def slope(
         change = float(energy_eV[config + 1] - energy_eV[config])
         if abs(work) > LEAST_WORK_EV and np.isfinite(change):
             quotients.append(change / work)
+    return quotients
+
+
+def slope(quotients: Sequence[float]) -> float | None:
+    """What energy differences over work are, as a rule; None where they are too few or scatter."""
     if len(quotients) < ENOUGH_PAIRS:
         return None
     low, middle, high = np.quantile(quotients, [0.25, 0.5, 0.75])
@@ -139,14 +142,12 @@ def share_attracted(
     forces_eV_A: FloatArray,
     first_atom: IntArray,
     n_atoms: IntArray,
-    max_configs: int = 500,
 ) -> tuple[float, int]:
     """Share of configurations whose closest atoms, images left out, are driven together, and of how many."""
     from ase.data import covalent_radii
 
-    has_pairs = np.flatnonzero(n_atoms > 1)
     attracted = []
-    for config in has_pairs[:: max(1, len(has_pairs) // max_configs)].tolist():
+    for config in range(len(n_atoms)):
         atoms = slice(int(first_atom[config]), int(first_atom[config] + min(n_atoms[config], 300)))
         force, position = forces_eV_A[atoms], positions_A[atoms]
         if not (np.isfinite(force).all() and np.isfinite(position).all()):

@@ -1,7 +1,8 @@
 """What importers of labelled atoms have in common: what the user says, what a reader hands over, what is reported."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -9,9 +10,13 @@ from numpy.typing import NDArray
 
 from stores.importers.grouping import check_policy
 from stores.importers.label_units import ENERGY_EV, LENGTH_A, force_factor, stress_factor
+from stores.importers.spool import Spool
 
-__all__ = ["AtomsReport", "Block", "LabelSettings", "LabelUse", "Reading"]
+__all__ = ["NOT_STATED", "PART_ATOMS", "AtomsReport", "Block", "LabelSettings", "LabelUse", "Names", "Reading"]
 
+PART_ATOMS = 2**15  # what is in memory at once of an import
+MAX_NAMES = 100
+NOT_STATED = "not stated"
 N_SHOWN = 8
 N_KEYS_SHOWN = 40
 
@@ -20,7 +25,7 @@ N_KEYS_SHOWN = 40
 class LabelSettings:
     """What the user says of the labels. None: the format's usual choice, refused where magnitudes contradict it."""
 
-    level: str = "not stated"
+    level: str = NOT_STATED
     units: str | None = None  # of energies
     length_units: str = "A"
     force_units: str | None = None  # None: units/length_units
@@ -74,23 +79,59 @@ class Block:
     labels: Sequence[str] | None = None  # what the format says belongs together
     absent: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)  # label -> records that do not have its key
 
+    def parts(self) -> Iterator["Block"]:
+        """The same configurations, about PART_ATOMS atoms at a time."""
+        ends = np.cumsum(self.n_atoms, dtype=np.int64)
+        n_parts = -(-int(ends[-1]) // PART_ATOMS) if len(ends) else 0
+        cuts = sorted({0, *np.searchsorted(ends, np.arange(1, n_parts) * PART_ATOMS).tolist(), len(ends)})
+        for first, last in pairwise(cuts):
+            rows = slice(first, last)
+            atoms = slice(int(ends[first] - self.n_atoms[first]), int(ends[last - 1]))
+            given = {f.name: getattr(self, f.name) for f in fields(self)}
+            cut = {
+                name: values[atoms if name in PER_ATOM else rows]
+                for name, values in given.items()
+                if values is not None and name not in ("file", "absent")
+            }
+            yield replace(self, **cut, absent={label: mask[rows] for label, mask in self.absent.items()})
+
+
+PER_ATOM = {"numbers", "positions", "forces", "charges"}
+
+
+@dataclass(kw_only=True)
+class Names:
+    """Records of which the same is said: how many, and the first of them."""
+
+    n: int = 0
+    first: list[str] = field(default_factory=list)
+
+    def add(self, names: Sequence[str]) -> None:
+        self.n += len(names)
+        self.first += names[: MAX_NAMES - len(self.first)]
+
+    def __str__(self) -> str:
+        return ", ".join(self.first[:N_SHOWN]) + (", ..." if self.n > N_SHOWN else "")
+
 
 @dataclass(kw_only=True)
 class Reading:
     """All blocks of an import, under which keys they stood, and what the reader left out by itself, by reason."""
 
     usual_units: str  # of energies, where the user names none
+    units_known: bool = True  # False: the format leaves them open, and magnitudes must tell, or the user
     keys: dict[str, str]  # "energy" -> key in the file, of what is there
     origin: dict[str, Any]  # goes into each record's provenance
-    blocks: list[Block] = field(default_factory=list)
+    blocks: Spool[Block] = field(default_factory=Spool)
     named: frozenset[str] = frozenset()  # labels whose key the user named: a record without it cannot be used
     ignored: dict[str, int] = field(default_factory=dict)  # key -> records that have it, of keys that were not used
-    left_out: dict[str, list[str]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # key -> levels of theory, where several
+    left_out: dict[str, Names] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def leave_out(self, reason: str, names: Sequence[str]) -> None:
         if names:
-            self.left_out.setdefault(reason, []).extend(names)
+            self.left_out.setdefault(reason, Names()).add(names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +146,7 @@ class LabelUse:
 
 @dataclass(frozen=True, kw_only=True)
 class AtomsReport:
-    """What became of the files. `dropped` maps a reason to the names of the records."""
+    """What became of the files. `dropped` maps a reason to the records."""
 
     n_read: int
     n_kept: int
@@ -117,7 +158,7 @@ class AtomsReport:
     labels: tuple[LabelUse, ...]
     ignored: dict[str, int]
     isolated_eV: dict[str, float]  # energies of the isolated atoms, which are no configurations of the store
-    dropped: dict[str, list[str]]
+    dropped: dict[str, Names]
     notes: tuple[str, ...]
     energy_eV_atom: tuple[float, float] | None
     force_rms_eV_A: float | None
@@ -146,7 +187,7 @@ class AtomsReport:
             keys = [f"{key} ({count})" for key, count in self.ignored.items()]
             lines.append(f"ignored keys (records that have them): {', '.join(keys[:N_KEYS_SHOWN])}{_dots(keys)}")
         for reason, names in self.dropped.items():
-            lines.append(f"dropped {len(names)}: {reason}: {_some(names)}")
+            lines.append(f"dropped {names.n}: {reason}: {names}")
         return [*lines, *self.notes]
 
 
@@ -156,7 +197,3 @@ def _energies(energies: Mapping[str, float]) -> str:
 
 def _dots(keys: Sequence[str]) -> str:
     return f", and {len(keys) - N_KEYS_SHOWN} more" if len(keys) > N_KEYS_SHOWN else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:N_SHOWN]) + (", ..." if len(names) > N_SHOWN else "")

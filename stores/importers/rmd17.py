@@ -1,8 +1,9 @@
-"""Trajectories of small molecules as npz: revised MD17 and, by its shorter names, MD17.
+"""Trajectories of small molecules as npz: revised MD17 and, by its shorter names, MD17, sGDML and NequIP.
 
     rMD17   nuclear_charges (n,)  coords (M, n, 3) [A]  energies (M,) [kcal/mol]  forces (M, n, 3) [kcal/mol/A]
             old_indices (M,): where in the trajectory of MD17 the frame stood
-    MD17    z, R, E, F
+    others  z, R, E, F, in units that the file does not say; MD17 has those of rMD17. Cells are refused, for there is
+            no such format of periodic systems
 
 Frames of rMD17 are shuffled. So that a split does not put one frame into training and its neighbour in time into the
 test, the trajectory is cut into blocks of FRAMES_PER_BLOCK frames by `old_indices`, and these blocks are the labels of
@@ -43,6 +44,9 @@ def read_rmd17(files: Sequence[Path]) -> Reading:
             raise ValueError(
                 f"{file}: found the keys {sorted(arrays)}, expected also {', '.join(missing)}; it is no file of rMD17"
             )
+        if periodic := sorted({"cell", "lattice", "pbc"} & set(arrays)):
+            raise ValueError(f"{file}: found the keys {periodic}, expected open systems; write periodic ones as extxyz")
+        reading.units_known &= keys["energy"] == NAMES["energy"][0]
         block = _block(file, arrays, keys, reading)
         reading.blocks.append(block)
         reading.keys = {"energy": keys["energy"], "forces": keys["forces"]}

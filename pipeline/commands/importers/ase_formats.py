@@ -1,14 +1,16 @@
-"""Formats that ASE reads: extended XYZ, its databases and trajectories."""
+"""Formats that ASE reads: extended XYZ, its databases and trajectories, output of DFT programs."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 from pipeline.commands.importers.importer import importer, store_labels
 from pipeline.commands.options.datasets import FrameOptions
+from pipeline.commands.options.declaring import Option
 
 if TYPE_CHECKING:
     from stores.importers.extxyz import FrameKeys
 
-__all__: list[str] = []
+__all__ = ["OutputOptions"]
 
 
 @importer("extxyz", FrameOptions, help="Extended XYZ, also .gz.")
@@ -30,6 +32,26 @@ def traj(options: FrameOptions) -> None:
     from stores.importers.ase_db import read_traj
 
     store_labels(read_traj(options.files, _keys(options)), options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(FrameOptions):
+    """Output of DFT programs: OUTCAR, vasprun.xml, pw.x."""
+
+    program_format: Annotated[
+        str | None,
+        Option(
+            "such as vasp-out, vasp-xml, espresso-out", names="stores.importers.dft_output:PROGRAM_FORMATS",
+            metavar="NAME", unset="by name and content of each file",
+        ),
+    ] = None  # fmt: skip
+
+
+@importer("dft-output", OutputOptions)
+def dft_output(options: OutputOptions) -> None:
+    from stores.importers.dft_output import read_dft_output
+
+    store_labels(read_dft_output(options.files, _keys(options), program_format=options.program_format), options)
 
 
 def _keys(options: FrameOptions) -> "FrameKeys":

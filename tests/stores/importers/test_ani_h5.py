@@ -80,7 +80,7 @@ def test_ani_1x_drops_what_was_not_computed_and_says_so(tmp_path: Path):
     report, records = imported(ani_1x(tmp_path / "a.h5"), BY_LABEL)
     assert (report.n_read, report.n_kept, report.n_groups, report.grouped_by) == (10, 8, 2, "label")
     (names,) = report.dropped.values()
-    assert [name.rpartition("/")[2] for name in names] == ["C1H4, conformation 1", "H2O1, conformation 1"]
+    assert [name.rpartition("/")[2] for name in names.first] == ["C1H4, conformation 1", "H2O1, conformation 1"]
     expected = frames(5, names=("CH4",))
     np.testing.assert_allclose(records[1].forces_eV_A, expected[2].calc.results["forces"], atol=1e-5)
     np.testing.assert_allclose(records[1].positions_A, expected[2].positions, atol=1e-6)

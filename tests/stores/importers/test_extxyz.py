@@ -156,6 +156,13 @@ def test_a_file_without_labels_says_which_keys_there_are(tmp_path: Path):
         imported(write(tmp_path / "a.xyz", made))
 
 
+def test_a_frame_without_atoms_is_named(tmp_path: Path):
+    path = write(tmp_path / "a.xyz", frames())
+    path.write_text(path.read_text() + "0\nenergy=1.0\n")
+    with pytest.raises(ValueError, match=r"a.xyz, record 12: found no atoms, expected some"):
+        imported(path)
+
+
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_file_is_reported(tmp_path: Path, content: str):
     (tmp_path / "a.xyz").write_text(content)
@@ -216,7 +223,7 @@ def test_a_record_that_cannot_be_used_is_named_or_dropped(tmp_path: Path, kind: 
     report, records = imported(path, settings=LabelSettings(level="test", units="eV", drop_bad=True))
     assert_labels(records, [atoms for index, atoms in enumerate(frames()) if index != 5])
     (names,) = report.dropped.values()
-    assert names == [f"{path}, record 5"]
+    assert (names.n, names.first) == (1, [f"{path}, record 5"])
     assert any("dropped 1" in line for line in report.lines())
 
 

@@ -14,7 +14,7 @@ from stores.importers.extxyz import FrameKeys, read_extxyz
 from stores.importers.label_store import store_reading
 from stores.importers.labelled import AtomsReport, LabelSettings
 from stores.zarr_store import open_store
-from tests.stores.importers.frames import frames
+from tests.stores.importers.frames import HARTREE, frames
 from tests.stores.importers.test_extxyz import assert_labels
 
 NAMED = LabelSettings(level="test", units="eV")
@@ -66,6 +66,7 @@ def keys_of(report: AtomsReport) -> dict[str, str]:
         ("DFT_energy", "DFT_force"),
         ("TotEnergy", "force"),
         ("E", "F"),
+        ("dft_energy", "dft_force"),
         ("free_energy", "forces"),
         ("REF_energy", "forces"),
         ("energy", "REF_forces"),
@@ -86,6 +87,58 @@ def test_names_with_a_prefix_count_before_those_that_programs_overwrite(tmp_path
     report, records = imported(tmp_path, both, FrameKeys(energy="energy", forces="forces"))
     assert records[0].energy_eV == pytest.approx(frames()[0].calc.results["energy"] + 3)
     assert set(report.ignored) == {"REF_energy", "REF_forces"}
+
+
+def test_predictions_of_a_potential_are_never_labels_by_themselves(tmp_path: Path):
+    predicted = under("MACE_energy", "MACE_forces", shift=3.0)
+    with pytest.raises(ValueError, match=r"found no key 'energy' or 'forces', but \['MACE_energy', 'MACE_forces'\]"):
+        imported(tmp_path, predicted)
+    with pytest.raises(ValueError, match=r"found no usual key for energy but MACE_energy, .*--energy-key none"):
+        imported(tmp_path, beside(under(None, "REF_forces"), predicted))
+    report, records = imported(tmp_path, beside(under("REF_energy", "REF_forces"), predicted))
+    assert_labels(records, frames())
+    assert keys_of(report) == {"energy": "REF_energy", "forces": "REF_forces"}
+    assert report.ignored == {"MACE_energy": 12, "MACE_forces": 12}
+
+
+@pytest.mark.parametrize("key", ["virial", "dft_virial"])
+def test_the_virial_of_QUIP_is_less_stress_times_volume(tmp_path: Path, key: str):
+    made = under("dft_energy", "dft_force", n=4)
+    stress = np.array([[1.0, 0.2, 0.3], [0.2, 2.0, 0.4], [0.3, 0.4, 3.0]]) * 1e-3
+    for atoms in made:
+        atoms.set_cell([12, 12, 12])
+        atoms.pbc = True
+        atoms.info[key] = -stress * atoms.get_volume()
+    report, records = imported(tmp_path, made)
+    assert keys_of(report) == {"energy": "dft_energy", "forces": "dft_force", "stress": key}
+    np.testing.assert_allclose(records[2].stress_eV_A3, stress, atol=1e-9)
+
+
+def test_several_levels_of_theory_are_refused_until_one_is_named(tmp_path: Path):
+    made = under("energy", "forces")
+    for index, atoms in enumerate(made):
+        atoms.info["functional"] = "PBE" if index < 8 else "r2SCAN"
+    several = r"key 'functional': found several levels of theory, PBE \(8 records\), r2SCAN \(4 records\), expected one"
+    with pytest.raises(ValueError, match=rf"{several}; split the file"):
+        imported(tmp_path, made, settings=LabelSettings(units="eV"))
+    report, _ = imported(tmp_path, made)
+    assert any("all taken as test, as named" in note for note in report.notes)
+
+
+def test_trajectories_of_CP2K_are_in_hartree(tmp_path: Path):
+    text = ""
+    for index, atoms in enumerate(frames()):
+        energy = atoms.calc.results["energy"] / HARTREE / 20  # no total energy of all electrons, which would tell
+        text += f"{len(atoms):8d}\n i = {index:8d}, time = {index / 2:12.3f}, E = {energy:20.10f}\n"
+        text += "".join(f" {atom.symbol} {atom.x:.10f} {atom.y:.10f} {atom.z:.10f}\n" for atom in atoms)
+    (tmp_path / "w-pos-1.xyz").write_text(text)
+    for units, factor in ((None, 1.0), ("eV", 1 / HARTREE)):
+        settings = LabelSettings(level="test", units=units)
+        report = store_reading(read_extxyz([tmp_path / "w-pos-1.xyz"], USUAL), tmp_path / "a.zarr", settings)
+        records = frames_of(open_store(tmp_path / "a.zarr", ATOMS))
+        assert records[7].energy_eV == pytest.approx(frames()[7].calc.results["energy"] / 20 * factor, abs=1e-6)
+        assert report.units == ("eV" if units else "Ha")
+        assert any("those of CP2K: energies under 'E' are in Ha" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(

@@ -4,17 +4,21 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from stores.importers.grouping import group_numbers
+from stores.importers.grouping import connectivity, group_numbers
+
+
+def numbered(names: list) -> np.ndarray:
+    """Numbers that are equal where names are, below zero where there is none, in no order of first occurrence."""
+    return np.array([sorted(set(names)).index(name) if name != "" else -1 for name in names])
 
 
 def groups(policy: str, made: list, files: list[str] | None = None, labels: list[str] | None = None):
     return group_numbers(
         policy,
-        files=files or ["a"] * len(made),
-        labels=labels or [""] * len(made),
-        numbers=np.concatenate([atoms.numbers for atoms in made]),
-        positions_A=np.concatenate([atoms.positions for atoms in made]),
-        n_atoms=np.array([len(atoms) for atoms in made]),
+        files=numbered(files or ["a"] * len(made)),
+        labels=numbered(labels or [""] * len(made)),
+        compositions=numbered([tuple(sorted(atoms.numbers)) for atoms in made]),
+        connectivities=lambda: (connectivity(atoms.numbers, atoms.positions) for atoms in made),
     )
 
 

@@ -176,13 +176,7 @@ def test_far_energies_are_those_that_were_moved():
     n_atoms = counts.sum(axis=1)
     energy = counts @ rng.normal(size=4) * 1e4 + n_atoms * rng.choice([0.0, -7.5], 200) + rng.normal(size=200)
     energy[[3, 50]] += np.array([40, -40]) * 20.0
-    columns = {
-        "energy": energy,
-        "n_atoms": n_atoms,
-        "first_atom": np.cumsum(n_atoms) - n_atoms,
-        "number": np.concatenate([np.repeat([1, 6, 7, 13], row) for row in counts]),
-    }
-    far, _ = far_energies(columns, np.ones(200, dtype=bool))
+    far, _ = far_energies(energy, n_atoms, np.arange(200), counts / n_atoms[:, None], np.ones(200, dtype=bool))
     assert set(np.argsort(-np.abs(far))[:2]) == {3, 50}
     assert np.abs(np.delete(far, [3, 50])).max() < 12
     fitted = least_squares(np.array([1, 6, 7, 13]), counts, energy)  # squares would blame others too

@@ -73,6 +73,24 @@ def test_md17_has_shorter_names(tmp_path: Path):
     assert records[3].energy_eV == pytest.approx(frames(4, names=("NH3",))[3].calc.results["energy"])
 
 
+def test_npz_of_an_unknown_unit_is_refused_until_it_is_named(tmp_path: Path):
+    """Those of NequIP have the keys of MD17, and any unit."""
+    content = arrays()
+    short = {"z": content["nuclear_charges"], "R": content["coords"], "F": content["forces"] * KCAL_MOL_EV}
+    total = content["energies"] * KCAL_MOL_EV
+    with pytest.raises(ValueError, match=r"frame 0, key 'E': .*in eV .*expected kcal/mol; .*--units eV"):
+        imported(save(tmp_path / "a.npz", short | {"E": total}))
+    save(tmp_path / "a.npz", short | {"E": total - total.mean()})
+    with pytest.raises(
+        ValueError, match=r"frame 0 and others, key 'E': found no unit in the file .*--units kcal/mol or"
+    ):
+        imported(tmp_path / "a.npz")
+    _, records = imported(tmp_path / "a.npz", LabelSettings(level="PBE", units="eV"))
+    assert records[3].energy_eV == pytest.approx(total[3] - total.mean())
+    with pytest.raises(ValueError, match=r"found the keys \['cell'\], expected open systems"):
+        read_rmd17([save(tmp_path / "a.npz", short | {"E": total, "cell": np.eye(3)})])
+
+
 def test_energies_in_other_units_are_refused_until_named(tmp_path: Path):
     content = arrays()
     content["energies"] *= KCAL_MOL_EV

@@ -1,4 +1,4 @@
-"""Foreign labels to eV and A in place, refused where magnitudes contradict units or signs that nobody named.
+"""Labels refused where magnitudes contradict units or signs that nobody named.
 
 Forces are compared with energies (label_units), stresses with the energies of the same records. Between two records
 i, j of the same atoms, near each other but for a strain, forces and stress are the gradient of the energy. With the
@@ -13,7 +13,7 @@ the volume, by a bulk modulus that no matter has above 1,600 GPa. And stresses o
     q = 1/160, 1/1602 GPa or kbar taken as eV/A^3
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,14 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stores.atom_checks import FLATTEST_CELL_A, cell_heights
-from stores.importers.label_problems import composition_shares
+from stores.importers.label_survey import Survey, units_of
 from stores.importers.label_units import (
-    ENERGY_EV,
-    LENGTH_A,
     PRESSURE_EV_A3,
-    energy_units_of,
-    force_factor,
     implausible_forces,
     share_attracted,
     slope,
@@ -36,67 +31,63 @@ from stores.importers.label_units import (
 )
 from stores.importers.labelled import LabelSettings, Reading
 
-__all__ = ["StressFinding", "look_at_stress", "to_eV_A"]
+__all__ = ["StressFinding", "check_units", "look_at_stress"]
 
 SLOPE = (0.75, 1.33)  # energy differences over work between neighbouring records: what counts as agreement
 ATTRACTED = 0.8
 ENOUGH = 20
 
 
-def to_eV_A(
-    columns: dict[str, NDArray[Any]],
-    settings: LabelSettings,
-    reading: Reading,
-    names: Sequence[str],
-    notes: list[str],
-) -> dict[str, str]:
-    """Convert in place and say in which units each label was. Raises ValueError where magnitudes contradict."""
+MAX_LOOKED_AT = 500
+
+
+def check_units(found: Survey, settings: LabelSettings, reading: Reading, notes: list[str]) -> None:
+    """Raise ValueError where the labels contradict their units or signs; what is merely odd goes to `notes`."""
+    units = units_of(settings, reading.usual_units)
     key = reading.keys.get("energy", "energy")
-    units = settings.units or reading.usual_units
-    betrayed = energy_units_of(columns["energy"], columns["number"].astype(np.int64), columns["first_atom"])
-    kinds = [str(kind) for kind in np.unique(betrayed) if kind]
+    _check_energies(found, settings, units["energy"], reading.units_known, key, notes)
+    where = f"{found.name(0)} and others, key {reading.keys.get('forces', 'forces')!r}"
+    rms = float(np.sqrt(found.force_squares / found.n_forces)) if found.n_forces else 0.0
+    if odd := implausible_forces(rms):
+        if settings.units is None and settings.force_units is None:
+            raise ValueError(
+                f"{where}: taken as {units['forces']} {odd}; name the units: --units ENERGY, or --force-units "
+                "ENERGY/LENGTH where they are not those of energy and length"
+            )
+        notes.append(f"note: {where.partition(' and others, ')[2]}, taken as {units['forces']}, as named: {odd}")
+    _check_forces(found, settings, where, notes)
+    _check_stress(found, settings, units["stress"], reading.keys.get("stress", "stress"), notes)
+
+
+def _check_energies(
+    found: Survey, settings: LabelSettings, units: str, known: bool, key: str, notes: list[str]
+) -> None:
+    kinds = sorted(found.betrayed)
+    if not kinds and not known and settings.units is None:
+        raise ValueError(
+            f"{found.name(0)} and others, key {key!r}: found no unit in the file and no total energies that would tell "
+            f"it, expected to know it; name the unit: --units {units} or another"
+        )
     if len(kinds) > 1:
-        first = [f"{names[int(np.flatnonzero(betrayed == kind)[0])]} in {kind}" for kind in kinds]
+        first = [f"{found.betrayed[kind].record} in {kind}" for kind in kinds]
         raise ValueError(
             f"key {key!r}: found energies in several units ({'; '.join(first)}), expected one; split the file"
         )
     if kinds and kinds[0] != units:
-        row = int(np.flatnonzero(betrayed == kinds[0])[0])
-        share = np.mean(betrayed == kinds[0])
-        found = (
-            f"{names[row]}, key {key!r}: found {columns['energy'][row]:.8g} for {columns['n_atoms'][row]} atoms, the "
-            f"size of a total energy in {kinds[0]} ({share:.0%} of the records), expected {units}"
+        some = found.betrayed[kinds[0]]
+        said = (
+            f"{some.record}, key {key!r}: found {some.energy:.8g} for {some.n_atoms} atoms, the "
+            f"size of a total energy in {kinds[0]} ({some.n / len(found.of['row']):.0%} of the records), expected "
+            f"{units}"
         )
         if settings.units is None:
-            raise ValueError(f"{found}; name the unit: --units {kinds[0]}, or --units {units} if it is right")
-        notes.append(f"note: {found}; taken as {units}, as named")
-    force_units = settings.force_units or f"{units}/{settings.length_units}"
-    length = LENGTH_A[settings.length_units]
-    columns["position"] *= length
-    columns["cell"] *= length
-    columns["energy"] *= ENERGY_EV[units]
-    stress_units = settings.stress_units or f"{units}/{settings.length_units}^3"
-    columns["stress"] *= stress_factor(stress_units) * (-1 if settings.stress_sign == "vasp" else 1)
-    columns["force"] *= force_factor(force_units) * (-1 if settings.force_sign == "gradients" else 1)
-    force_key = reading.keys.get("forces", "forces")
-    odd = implausible_forces(columns["force"])
-    if odd and settings.units is None and settings.force_units is None:
-        raise ValueError(
-            f"{names[0]} and others, key {force_key!r}: taken as {force_units} {odd}; name the units: --units ENERGY, "
-            "or --force-units ENERGY/LENGTH where they are not those of energy and length"
-        )
-    if odd:
-        notes.append(f"note: key {force_key!r}, taken as {force_units}, as named: {odd}")
-    _check_forces(columns, settings, f"{names[0]} and others, key {force_key!r}", notes)
-    _check_stress(columns, settings, stress_units, reading.keys.get("stress", "stress"), names, notes)
-    return {"energy": units, "forces": force_units, "stress": stress_units, "charges": "e"}
+            raise ValueError(f"{said}; name the unit: --units {kinds[0]}, or --units {units} if it is right")
+        notes.append(f"note: {said}; taken as {units}, as named")
 
 
-def _check_forces(columns: Mapping[str, NDArray[Any]], settings: LabelSettings, where: str, notes: list[str]) -> None:
+def _check_forces(found: Survey, settings: LabelSettings, where: str, notes: list[str]) -> None:
     """Whether forces agree with energies between neighbouring records; see label_units."""
-    numbers, n_atoms = columns["number"].astype(np.int64), columns["n_atoms"].astype(np.int64)
-    atoms = (numbers, columns["position"], columns["force"], columns["first_atom"], n_atoms)
-    quotient = slope(columns["energy"], *atoms)
+    quotient = slope(found.quotients)
     if quotient is not None and not SLOPE[0] < quotient < SLOPE[1]:
         said = (
             f"{where}: found energies that change by {quotient:.3g} times the work of the forces from record to "
@@ -109,28 +100,26 @@ def _check_forces(columns: Mapping[str, NDArray[Any]], settings: LabelSettings, 
         if settings.units is None and settings.force_units is None and settings.force_sign is None:
             raise ValueError(f"{said}; the units of forces and energies differ: name --units, --force-units")
         notes.append(f"note: {said}; taken as named")
-    share, n_looked = share_attracted(*atoms)
-    if quotient is None and n_looked >= ENOUGH and share > ATTRACTED:
+    has_pairs = np.flatnonzero(found.of["n_atoms"] > 1)
+    if quotient is not None or not has_pairs.size:
+        return
+    some = found.columns(has_pairs[:: max(1, len(has_pairs) // MAX_LOOKED_AT)])
+    names = ("number", "position", "force", "first_atom", "n_atoms")
+    share, n_looked = share_attracted(*(some[name] for name in names))
+    if n_looked >= ENOUGH and share > ATTRACTED:
         notes.append(
             f"note: {where}: the two closest atoms are driven together in {share:.0%} of {n_looked} records; make sure "
             "that these are no gradients (--force-sign gradients)"
         )
 
 
-def _check_stress(
-    columns: Mapping[str, NDArray[Any]],
-    settings: LabelSettings,
-    units: str,
-    key: str,
-    names: Sequence[str],
-    notes: list[str],
-) -> None:
-    """Whether stresses agree with energies; see stress_check."""
-    finding = look_at_stress(columns, units)
+def _check_stress(found: Survey, settings: LabelSettings, units: str, key: str, notes: list[str]) -> None:
+    """Whether stresses agree with energies."""
+    finding = look_at_stress(found, units)
     if finding is None:
         return
-    has = np.flatnonzero(np.isfinite(columns["stress"]).all(axis=(1, 2)))
-    where = f"{names[int(has[0])]} and others, key {key!r}: taken as {units}, "
+    first = found.name(int(np.flatnonzero(found.of["sequence"] >= 0)[0]))
+    where = f"{first} and others, key {key!r}: taken as {units}, "
     where += "positive under compression" if settings.stress_sign == "vasp" else "positive under tension"
     cures = []
     if "units" in finding.wrong and settings.stress_units is None:
@@ -167,19 +156,16 @@ class StressFinding:
     suspected: tuple[str, ...] = ()  # units
 
 
-def look_at_stress(columns: Mapping[str, NDArray[Any]], units: str) -> StressFinding | None:
-    """Stresses [eV/A^3], taken to have stood in `units`; None where there are none."""
-    stress = columns["stress"]
-    solid = (cell_heights(columns["cell"], columns["pbc"]) > FLATTEST_CELL_A).all(axis=1)
-    rows = np.flatnonzero(np.isfinite(stress).all(axis=(1, 2)) & columns["pbc"].all(axis=1) & solid)
-    if not rows.size or not stress[rows].any():
+def look_at_stress(found: Survey, units: str) -> StressFinding | None:
+    """Stresses taken to have stood in `units`; None where there are none."""
+    rows, stress = np.flatnonzero(found.of["sequence"] >= 0), found.of["stress"]
+    if not rows.size or not stress[rows, 1].any():
         return None
-    quotient, n_pairs = _quotient(columns, rows[np.isfinite(columns["energy"][rows])])
+    quotient, n_pairs = _quotient(found, rows[np.isfinite(found.of["energy"][rows])])
     if quotient is not None:
         return _verdict(quotient, n_pairs, units)
-    volumes, trace = np.abs(np.linalg.det(columns["cell"][rows])), np.trace(stress[rows], axis1=1, axis2=2) / 3
-    modulus, clarity = _modulus(columns, rows, volumes, trace)
-    usual = float(np.median(np.abs(stress[rows]).max(axis=(1, 2))))
+    modulus, clarity = _modulus(found, rows)
+    usual = float(np.median(stress[rows, 1]))
     if usual > USUAL_EV_A3 or (clarity > CLEAR and modulus > STIFFEST_EV_A3):
         message = (
             f"found stresses of {usual:.3g} eV/A^3 ({usual / PRESSURE_EV_A3['GPa']:.0f} GPa) in the typical record, "
@@ -213,21 +199,23 @@ def _verdict(quotient: float, n_pairs: int, units: str) -> StressFinding:
     return StressFinding(wrong=sign or "odd", message=f"{said}, expected 1 (a small basis has a Pulay stress)")
 
 
-def _quotient(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> tuple[float | None, int]:
+def _quotient(found: Survey, rows: NDArray[np.intp]) -> tuple[float | None, int]:
     """The q of least absolute residuals, and of how many pairs; None where it does not stand out of its error."""
-    first, n_atoms = columns["first_atom"], columns["n_atoms"]
-    alike: dict[bytes, list[int]] = {}
-    for row in rows.tolist():
-        alike.setdefault(columns["number"][first[row] : first[row] + n_atoms[row]].tobytes(), []).append(row)
-    groups = [np.array(group) for group in alike.values() if len(group) > 1]
-    found, paired = [], set[int]()
-    for group in groups[:MAX_PAIRS]:
-        for one, other in _pairs(columns, group, most=max(10, MAX_PAIRS // len(groups))):
-            if (pair := _change_and_work(columns, one, other)) is not None:
-                found.append(pair)
-                paired |= {one, other}
-    change, work = np.array(found).reshape(-1, 2).T
-    if len(found) < ENOUGH_PAIRS or not work.any():
+    sequence = found.of["sequence"][rows]
+    order = np.argsort(sequence, kind="stable")
+    groups = np.split(rows[order], np.flatnonzero(np.diff(sequence[order])) + 1)
+    groups = sorted((group for group in groups if len(group) > 1), key=lambda group: int(group[0]))
+    most = max(10, MAX_PAIRS // max(1, len(groups)))
+    pairs = [pair for group in groups[:MAX_PAIRS] for pair in _pairs(found.of["volume"], group, most)]
+    if not pairs:
+        return None, 0
+    needed = np.unique(pairs)
+    columns = found.columns(needed)
+    compared = [_change_and_work(columns, *map(int, np.searchsorted(needed, pair))) for pair in pairs]
+    near = [(*change, pair) for change, pair in zip(compared, pairs, strict=True) if change is not None]
+    paired = {row for *_, pair in near for row in pair}
+    change, work = np.array([some[:2] for some in near]).reshape(-1, 2).T
+    if len(near) < ENOUGH_PAIRS or not work.any():
         return None, 0
     change, work = change[work != 0], work[work != 0]
     quotients = change / work
@@ -239,9 +227,9 @@ def _quotient(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp]) -> tu
     return (None, 0) if not abs(quotient) > N_ERRORS * error else (quotient, len(work))
 
 
-def _pairs(columns: Mapping[str, NDArray[Any]], group: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
+def _pairs(volume_A3: FloatArray, group: NDArray[np.int64], most: int) -> list[tuple[int, int]]:
     """Neighbours in volume and in the file, and some at random."""
-    by_volume = group[np.argsort(np.abs(np.linalg.det(columns["cell"][group])), kind="stable")]
+    by_volume = group[np.argsort(volume_A3[group], kind="stable")]
     rng = np.random.default_rng(0)
     pairs = [*pairwise(by_volume), *pairwise(group)]
     if len(pairs) > most:
@@ -279,15 +267,14 @@ def _change_and_work(columns: Mapping[str, NDArray[Any]], one: int, other: int) 
     return change, float((mean * strain).sum())
 
 
-def _modulus(
-    columns: Mapping[str, NDArray[Any]], rows: NDArray[np.intp], volumes: FloatArray, stress: FloatArray
-) -> tuple[float, float]:
+def _modulus(found: Survey, rows: NDArray[np.intp]) -> tuple[float, float]:
     """d(stress)/d(ln volume per atom) [eV/A^3] within the commonest composition, and the correlation of the two."""
-    share = composition_shares(columns)[rows].round(6)
-    _, kind, counts = np.unique(share, axis=0, return_inverse=True, return_counts=True)
-    members = np.flatnonzero(kind.ravel() == np.argmax(counts))
-    logarithm = np.log(volumes[members] / columns["n_atoms"][rows[members]])
-    if members.size < ENOUGH_VOLUMES or logarithm.std() < LEAST_SPREAD or not stress[members].std() > 0:
+    _, alike = np.unique(found.shares().round(6), axis=0, return_inverse=True)
+    _, kind, counts = np.unique(alike.ravel()[found.of["composition"][rows]], return_inverse=True, return_counts=True)
+    members = rows[kind == np.argmax(counts)]
+    logarithm = np.log(found.of["volume"][members] / found.of["n_atoms"][members])
+    stress = found.of["stress"][members, 0]
+    if members.size < ENOUGH_VOLUMES or logarithm.std() < LEAST_SPREAD or not stress.std() > 0:
         return 0.0, 0.0
-    clarity = float(np.corrcoef(logarithm, stress[members])[0, 1])
-    return float(np.polyfit(logarithm, stress[members], 1)[0]), clarity
+    clarity = float(np.corrcoef(logarithm, stress)[0, 1])
+    return float(np.polyfit(logarithm, stress, 1)[0]), clarity
