@@ -1,7 +1,7 @@
 """What is too much for memory, in a file without a name: written once, read in order or one item at a time.
 
 The file lies in the folder for temporary files (TMPDIR). It has no name there, so that nothing is left of it when the
-process ends, however it does.
+process ends, however it does, and nobody else can write what is unpickled: of imported files it holds arrays and texts.
 """
 
 import os
