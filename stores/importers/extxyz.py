@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stores.atoms_ase import full_stress
-from stores.importers.foreign_files import readable, require_room
+from stores.importers.foreign_files import allowed_bytes, readable, require_room
 from stores.importers.frame_keys import Frame, FrameKeys, choose_keys
 from stores.importers.labelled import PART_ATOMS, Block, Reading
 from stores.importers.spool import Spool
@@ -144,7 +144,10 @@ def _frames(file: Path) -> Iterator[Frame]:
 def _lines(stream: IO[str], stored_bytes: int) -> Iterator[str]:
     """All lines, unless they are more than so few bytes can hold of frames."""
     left = most = TEXT_EXPANSION * stored_bytes + SMALL_TEXT
-    while line := stream.readline(left + 1):
+    longest = max(SMALL_TEXT, allowed_bytes() // BYTES_OF_A_LETTER)
+    while line := stream.readline(min(left, longest) + 1):
+        if len(line) > longest:
+            raise ValueError(f"found a line of more than {longest} letters, expected frames")
         left -= len(line)
         if left < 0:
             raise ValueError(f"found more than {most} letters in {stored_bytes} bytes, expected frames")
