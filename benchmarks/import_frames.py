@@ -96,7 +96,7 @@ def _ase_alone(file: Path) -> dict[str, float]:
 def _import(file: Path) -> dict[str, float]:
     """CPU seconds: of reading into blocks, of the survey, of all, and the largest resident set [bytes]."""
     spent = dict.fromkeys(("survey", "write"), 0.0)
-    label_store.survey = _timed(label_store.survey, spent, "survey")
+    label_store.survey_of = _timed(label_store.survey_of, spent, "survey")
     label_store.write_parts = _timed(label_store.write_parts, spent, "write")
     began = time.process_time()
     reading = read_extxyz([file], FrameKeys())

@@ -77,7 +77,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, help="spectra that TRIQS has given, in place of all this")
     options = parser.parse_args()
     if options.store:
-        return print(beside_store(options.store))
+        print(beside_store(options.store))
+        return
     triqs = TriqsSolver(settings=THEIRS).checked()
     print(f"{triqs.versions}\n")
     warm = AndersonImpurity(interaction=0.1, level=-0.03, hybridization=0.02, field=0.01)

@@ -44,10 +44,10 @@ def _steps(file: Path, program_format: str | None) -> Iterator[Frame]:
 
     index = -1
     with readable(file, "output of a DFT program", lambda: f"{file}, step {index + 1}", CURE):
-        found = program_format or filetype(str(file))
-        if found not in PROGRAM_FORMATS:
-            raise ValueError(f"found a file of the format {found}, expected one of {', '.join(PROGRAM_FORMATS)}")
-        for index, atoms in enumerate(iread(str(file), index=":", format=found)):
+        name = program_format or filetype(str(file))
+        if name not in PROGRAM_FORMATS:
+            raise ValueError(f"found a file of the format {name}, expected one of {', '.join(PROGRAM_FORMATS)}")
+        for index, atoms in enumerate(iread(str(file), index=":", format=name)):
             labels = {} if atoms.calc is None else {key: v for key, v in atoms.calc.results.items() if v is not None}
             if "free_energy" in labels and "energy" in labels:
                 labels[ZERO_SMEARING] = labels.pop("energy")

@@ -96,11 +96,11 @@ def _batches(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
 
 def _block_of(file: str, frames: Sequence[Frame], used: Mapping[str, str]) -> Block:
     """Frames of one file side by side."""
-    found: dict[str, list[Any]] = {label: [] for label in used}
+    values: dict[str, list[Any]] = {label: [] for label in used}
     for frame in frames:
         for label, key in used.items():
-            found[label].append(_value(file, label, key, frame))
-    stress = found.get("stress") or found.get("virial")
+            values[label].append(_value(file, label, key, frame))
+    stress = values.get("stress") or values.get("virial")
     return Block(
         file=file,
         names=[frame.name for frame in frames],
@@ -109,8 +109,8 @@ def _block_of(file: str, frames: Sequence[Frame], used: Mapping[str, str]) -> Bl
         positions=np.concatenate([frame.positions for frame in frames]),
         cell=np.array([frame.cell for frame in frames]),
         pbc=np.array([frame.pbc for frame in frames], dtype=bool),
-        energy=np.array(found["energy"]) if "energy" in found else None,
-        forces=np.concatenate(found["forces"]) if "forces" in found else None,
+        energy=np.array(values["energy"]) if "energy" in values else None,
+        forces=np.concatenate(values["forces"]) if "forces" in values else None,
         stress=np.array(stress) if stress else None,
         absent={
             "stress" if label == "virial" else label: np.array([frame.labels.get(key) is None for frame in frames])
@@ -119,8 +119,8 @@ def _block_of(file: str, frames: Sequence[Frame], used: Mapping[str, str]) -> Bl
         isolated=np.array(
             [len(f.numbers) == 1 and str(f.labels.get("config_type", "")).lower() in ISOLATED for f in frames]
         ),
-        charges=np.concatenate(found["charges"]) if "charges" in found else None,
-        labels=found.get("group"),
+        charges=np.concatenate(values["charges"]) if "charges" in values else None,
+        labels=values.get("group"),
     )
 
 

@@ -146,8 +146,8 @@ def _candidates(label: str, counts: Mapping[str, int]) -> list[str]:
 
 
 def _prefix(key: str) -> str:
-    found = PREFIX.match(key)
-    return found.group(1).lower() if found else ""
+    prefix = PREFIX.match(key)
+    return prefix.group(1).lower() if prefix else ""
 
 
 def _refuse_absent(frames: FramesOfFiles, named: Mapping[str, str], counts: Mapping[str, int]) -> None:

@@ -41,13 +41,13 @@ ENOUGH = 20
 MAX_LOOKED_AT = 500
 
 
-def check_units(found: Survey, settings: LabelSettings, reading: Reading, notes: list[str]) -> None:
+def check_units(survey: Survey, settings: LabelSettings, reading: Reading, notes: list[str]) -> None:
     """Raise ValueError where the labels contradict their units or signs; what is merely odd goes to `notes`."""
     units = units_of(settings, reading.usual_units)
     key = reading.keys.get("energy", "energy")
-    _check_energies(found, settings, units["energy"], reading.units_known, key, notes)
-    where = f"{found.name(0)} and others, key {reading.keys.get('forces', 'forces')!r}"
-    rms = float(np.sqrt(found.force_squares / found.n_forces)) if found.n_forces else 0.0
+    _check_energies(survey, settings, units["energy"], reading.units_known, key, notes)
+    where = f"{survey.name(0)} and others, key {reading.keys.get('forces', 'forces')!r}"
+    rms = float(np.sqrt(survey.force_squares / survey.n_forces)) if survey.n_forces else 0.0
     if odd := implausible_forces(rms):
         if settings.units is None and settings.force_units is None:
             raise ValueError(
@@ -55,29 +55,29 @@ def check_units(found: Survey, settings: LabelSettings, reading: Reading, notes:
                 "ENERGY/LENGTH where they are not those of energy and length"
             )
         notes.append(f"note: {where.partition(' and others, ')[2]}, taken as {units['forces']}, as named: {odd}")
-    _check_forces(found, settings, where, notes)
-    _check_stress(found, settings, units["stress"], reading.keys.get("stress", "stress"), notes)
+    _check_forces(survey, settings, where, notes)
+    _check_stress(survey, settings, units["stress"], reading.keys.get("stress", "stress"), notes)
 
 
 def _check_energies(
-    found: Survey, settings: LabelSettings, units: str, known: bool, key: str, notes: list[str]
+    survey: Survey, settings: LabelSettings, units: str, known: bool, key: str, notes: list[str]
 ) -> None:
-    kinds = sorted(found.betrayed)
+    kinds = sorted(survey.betrayed)
     if not kinds and not known and settings.units is None:
         raise ValueError(
-            f"{found.name(0)} and others, key {key!r}: found no unit in the file and no total energies that would tell "
-            f"it, expected to know it; name the unit: --units {units} or another"
+            f"{survey.name(0)} and others, key {key!r}: found no unit in the file and no total energies that would "
+            f"tell it, expected to know it; name the unit: --units {units} or another"
         )
     if len(kinds) > 1:
-        first = [f"{found.betrayed[kind].record} in {kind}" for kind in kinds]
+        first = [f"{survey.betrayed[kind].record} in {kind}" for kind in kinds]
         raise ValueError(
             f"key {key!r}: found energies in several units ({'; '.join(first)}), expected one; split the file"
         )
     if kinds and kinds[0] != units:
-        some = found.betrayed[kinds[0]]
+        some = survey.betrayed[kinds[0]]
         said = (
             f"{some.record}, key {key!r}: found {some.energy:.8g} for {some.n_atoms} atoms, the "
-            f"size of a total energy in {kinds[0]} ({some.n / len(found.of['row']):.0%} of the records), expected "
+            f"size of a total energy in {kinds[0]} ({some.n / len(survey.of['row']):.0%} of the records), expected "
             f"{units}"
         )
         if settings.units is None:
@@ -85,9 +85,9 @@ def _check_energies(
         notes.append(f"note: {said}; taken as {units}, as named")
 
 
-def _check_forces(found: Survey, settings: LabelSettings, where: str, notes: list[str]) -> None:
+def _check_forces(survey: Survey, settings: LabelSettings, where: str, notes: list[str]) -> None:
     """Whether forces agree with energies between neighbouring records; see label_units."""
-    quotient = slope(found.quotients)
+    quotient = slope(survey.quotients)
     if quotient is not None and not SLOPE[0] < quotient < SLOPE[1]:
         said = (
             f"{where}: found energies that change by {quotient:.3g} times the work of the forces from record to "
@@ -100,10 +100,10 @@ def _check_forces(found: Survey, settings: LabelSettings, where: str, notes: lis
         if settings.units is None and settings.force_units is None and settings.force_sign is None:
             raise ValueError(f"{said}; the units of forces and energies differ: name --units, --force-units")
         notes.append(f"note: {said}; taken as named")
-    has_pairs = np.flatnonzero(found.of["n_atoms"] > 1)
+    has_pairs = np.flatnonzero(survey.of["n_atoms"] > 1)
     if quotient is not None or not has_pairs.size:
         return
-    some = found.columns(has_pairs[:: max(1, len(has_pairs) // MAX_LOOKED_AT)])
+    some = survey.columns(has_pairs[:: max(1, len(has_pairs) // MAX_LOOKED_AT)])
     names = ("number", "position", "force", "first_atom", "n_atoms")
     share, n_looked = share_attracted(*(some[name] for name in names))
     if n_looked >= ENOUGH and share > ATTRACTED:
@@ -113,12 +113,12 @@ def _check_forces(found: Survey, settings: LabelSettings, where: str, notes: lis
         )
 
 
-def _check_stress(found: Survey, settings: LabelSettings, units: str, key: str, notes: list[str]) -> None:
+def _check_stress(survey: Survey, settings: LabelSettings, units: str, key: str, notes: list[str]) -> None:
     """Whether stresses agree with energies."""
-    finding = look_at_stress(found, units)
+    finding = look_at_stress(survey, units)
     if finding is None:
         return
-    first = found.name(int(np.flatnonzero(found.of["sequence"] >= 0)[0]))
+    first = survey.name(int(np.flatnonzero(survey.of["sequence"] >= 0)[0]))
     where = f"{first} and others, key {key!r}: taken as {units}, "
     where += "positive under compression" if settings.stress_sign == "vasp" else "positive under tension"
     cures = []
@@ -156,15 +156,15 @@ class StressFinding:
     suspected: tuple[str, ...] = ()  # units
 
 
-def look_at_stress(found: Survey, units: str) -> StressFinding | None:
+def look_at_stress(survey: Survey, units: str) -> StressFinding | None:
     """Stresses taken to have stood in `units`; None where there are none."""
-    rows, stress = np.flatnonzero(found.of["sequence"] >= 0), found.of["stress"]
+    rows, stress = np.flatnonzero(survey.of["sequence"] >= 0), survey.of["stress"]
     if not rows.size or not stress[rows, 1].any():
         return None
-    quotient, n_pairs = _quotient(found, rows[np.isfinite(found.of["energy"][rows])])
+    quotient, n_pairs = _quotient(survey, rows[np.isfinite(survey.of["energy"][rows])])
     if quotient is not None:
         return _verdict(quotient, n_pairs, units)
-    modulus, clarity = _modulus(found, rows)
+    modulus, clarity = _modulus(survey, rows)
     usual = float(np.median(stress[rows, 1]))
     if usual > USUAL_EV_A3 or (clarity > CLEAR and modulus > STIFFEST_EV_A3):
         message = (
@@ -199,18 +199,18 @@ def _verdict(quotient: float, n_pairs: int, units: str) -> StressFinding:
     return StressFinding(wrong=sign or "odd", message=f"{said}, expected 1 (a small basis has a Pulay stress)")
 
 
-def _quotient(found: Survey, rows: NDArray[np.intp]) -> tuple[float | None, int]:
+def _quotient(survey: Survey, rows: NDArray[np.intp]) -> tuple[float | None, int]:
     """The q of least absolute residuals, and of how many pairs; None where it does not stand out of its error."""
-    sequence = found.of["sequence"][rows]
+    sequence = survey.of["sequence"][rows]
     order = np.argsort(sequence, kind="stable")
     groups = np.split(rows[order], np.flatnonzero(np.diff(sequence[order])) + 1)
     groups = sorted((group for group in groups if len(group) > 1), key=lambda group: int(group[0]))
     most = max(10, MAX_PAIRS // max(1, len(groups)))
-    pairs = [pair for group in groups[:MAX_PAIRS] for pair in _pairs(found.of["volume"], group, most)]
+    pairs = [pair for group in groups[:MAX_PAIRS] for pair in _pairs(survey.of["volume"], group, most)]
     if not pairs:
         return None, 0
     needed = np.unique(pairs)
-    columns = found.columns(needed)
+    columns = survey.columns(needed)
     compared = [_change_and_work(columns, *map(int, np.searchsorted(needed, pair))) for pair in pairs]
     near = [(*change, pair) for change, pair in zip(compared, pairs, strict=True) if change is not None]
     paired = {row for *_, pair in near for row in pair}
@@ -267,13 +267,13 @@ def _change_and_work(columns: Mapping[str, NDArray[Any]], one: int, other: int) 
     return change, float((mean * strain).sum())
 
 
-def _modulus(found: Survey, rows: NDArray[np.intp]) -> tuple[float, float]:
+def _modulus(survey: Survey, rows: NDArray[np.intp]) -> tuple[float, float]:
     """d(stress)/d(ln volume per atom) [eV/A^3] within the commonest composition, and the correlation of the two."""
-    _, alike = np.unique(found.shares().round(6), axis=0, return_inverse=True)
-    _, kind, counts = np.unique(alike.ravel()[found.of["composition"][rows]], return_inverse=True, return_counts=True)
+    _, alike = np.unique(survey.shares().round(6), axis=0, return_inverse=True)
+    _, kind, counts = np.unique(alike.ravel()[survey.of["composition"][rows]], return_inverse=True, return_counts=True)
     members = rows[kind == np.argmax(counts)]
-    logarithm = np.log(found.of["volume"][members] / found.of["n_atoms"][members])
-    stress = found.of["stress"][members, 0]
+    logarithm = np.log(survey.of["volume"][members] / survey.of["n_atoms"][members])
+    stress = survey.of["stress"][members, 0]
     if members.size < ENOUGH_VOLUMES or logarithm.std() < LEAST_SPREAD or not stress.std() > 0:
         return 0.0, 0.0
     clarity = float(np.corrcoef(logarithm, stress)[0, 1])

@@ -269,15 +269,15 @@ def isolated_energies(
     numbers: Sequence[int], energies_eV: Sequence[float], names: Sequence[str], notes: list[str]
 ) -> dict[int, float]:
     """Atomic number -> eV, of these isolated atoms."""
-    found: dict[int, float] = {}
+    energy_of: dict[int, float] = {}
     for number, energy, name in zip(numbers, energies_eV, names, strict=True):
-        if number in found and abs(found[number] - energy) > SAME_EV:
+        if number in energy_of and abs(energy_of[number] - energy) > SAME_EV:
             notes.append(
                 f"note: {name}: a second isolated atom of the atomic number {number} with {energy:.8g} eV beside "
-                f"{found[number]:.8g} eV; the lower one is the reference"
+                f"{energy_of[number]:.8g} eV; the lower one is the reference"
             )
-        found[number] = min(energy, found.get(number, energy))
-    return found
+        energy_of[number] = min(energy, energy_of.get(number, energy))
+    return energy_of
 
 
 def refuse_isolated(name: str, bound_eV_atom: FloatArray) -> None:

@@ -33,7 +33,7 @@ from stores.importers.label_units import (
 from stores.importers.labelled import Block, LabelSettings, Names, Reading
 from stores.importers.spool import Spool
 
-__all__ = ["LABELS", "N_PROBLEMS", "Columns", "Part", "Survey", "chosen", "survey", "units_of"]
+__all__ = ["LABELS", "N_PROBLEMS", "Columns", "Part", "Survey", "chosen", "survey_of", "units_of"]
 
 MAX_PAIRS = 5000
 SAME_DIGITS = 4  # of positions [A]: copies may have been written with fewer digits
@@ -65,7 +65,7 @@ class Betrayal(NamedTuple):
 
 @dataclass(kw_only=True)
 class Survey:
-    """What one pass found. `of` has arrays of a row for each usable record (there are n):
+    """What one pass survey. `of` has arrays of a row for each usable record (there are n):
 
     row           (n,)    place among all records that were read
     n_atoms       (n,)
@@ -123,9 +123,9 @@ class Survey:
         return np.asarray(self.counts / self.counts.sum(axis=1)[:, None])
 
 
-def survey(reading: Reading, settings: LabelSettings) -> Survey:
+def survey_of(reading: Reading, settings: LabelSettings) -> Survey:
     """Look at all blocks once. What is wrong with a record is noted, not raised, unless it has no atoms: ValueError."""
-    found = Survey()
+    survey = Survey()
     numbers: dict[str, dict[Any, int]] = {"file": {}, "label": {"": -1}, "composition": {}, "sequence": {}}
     records: list[Columns] = []
     last: Columns | None = None
@@ -135,30 +135,30 @@ def survey(reading: Reading, settings: LabelSettings) -> Survey:
             raise ValueError(f"{names[empty[0]]}: found no atoms, expected some; take it out of the file")
         for label, mask in part.absent.items():
             counted = mask & columns["pbc"].all(axis=1) if label == "stress" else mask
-            found.absent.setdefault(label, Names()).add([names[row] for row in np.flatnonzero(counted)])
+            survey.absent.setdefault(label, Names()).add([names[row] for row in np.flatnonzero(counted)])
         problems = find_unusable(columns, names, reading.keys, reading.named, part.absent)
         rows = np.setdiff1d(np.arange(len(names)), list(problems))
         numbers["file"].setdefault(part.file, len(numbers["file"]))
         if rows.size:
             columns, names = chosen(columns, rows), [names[row] for row in rows]
-            _weigh_energies(found, columns, names)
+            _weigh_energies(survey, columns, names)
             _convert(columns, settings, reading.usual_units)
-            last = _weigh_forces(found, columns, last)
+            last = _weigh_forces(survey, columns, last)
             of = _numbers_of(columns, part, rows, numbers)
             of["isolated"] = find_isolated(columns, False if part.isolated is None else part.isolated[rows])
             later = find_problems(columns, names, reading.keys, of["isolated"])
-            of["bad"], of["row"] = np.isin(np.arange(rows.size), list(later)), rows + found.n_read
+            of["bad"], of["row"] = np.isin(np.arange(rows.size), list(later)), rows + survey.n_read
             records.append(of)
-            found.parts.append(Part(columns, part.file, [part.names[row] for row in rows]))
-            found.starts.append(found.starts[-1] + rows.size)
+            survey.parts.append(Part(columns, part.file, [part.names[row] for row in rows]))
+            survey.starts.append(survey.starts[-1] + rows.size)
             problems |= {int(rows[row]): problem for row, problem in later.items()}
-        found.refuse({found.n_read + row: problem for row, problem in sorted(problems.items())})
-        found.n_read += len(part.names)
+        survey.refuse({survey.n_read + row: problem for row, problem in sorted(problems.items())})
+        survey.n_read += len(part.names)
     for name in list(records[0]) if records else ():
-        found.of[name] = np.concatenate([of.pop(name) for of in records])
-    found.files = list(numbers["file"])
-    found.elements, found.counts = _table(numbers["composition"])
-    return found
+        survey.of[name] = np.concatenate([of.pop(name) for of in records])
+    survey.files = list(numbers["file"])
+    survey.elements, survey.counts = _table(numbers["composition"])
+    return survey
 
 
 def units_of(settings: LabelSettings, usual: str) -> dict[str, str]:
@@ -223,27 +223,27 @@ def _convert(columns: Columns, settings: LabelSettings, usual: str) -> None:
     columns["force"] *= force_factor(units["forces"]) * (-1 if settings.force_sign == "gradients" else 1)
 
 
-def _weigh_energies(found: Survey, columns: Columns, names: list[str]) -> None:
+def _weigh_energies(survey: Survey, columns: Columns, names: list[str]) -> None:
     betrayed = energy_units_of(columns["energy"], columns["number"], columns["first_atom"])
     for unit in np.unique(betrayed[betrayed != ""]).tolist():
         rows = np.flatnonzero(betrayed == unit)
-        row, before = int(rows[0]), found.betrayed.get(unit)
+        row, before = int(rows[0]), survey.betrayed.get(unit)
         first = Betrayal(0, names[row], float(columns["energy"][row]), int(columns["n_atoms"][row]))
-        found.betrayed[unit] = (before or first)._replace(n=(before.n if before else 0) + rows.size)
+        survey.betrayed[unit] = (before or first)._replace(n=(before.n if before else 0) + rows.size)
 
 
-def _weigh_forces(found: Survey, columns: Columns, last: Columns | None) -> Columns:
+def _weigh_forces(survey: Survey, columns: Columns, last: Columns | None) -> Columns:
     """Note size of forces, and energy differences over their work; `last` is the record before these, if any.
 
     Returns the last of these."""
     finite = columns["force"][np.isfinite(columns["force"]).all(axis=1)]
-    found.force_squares += float((finite**2).sum())
-    found.n_forces += finite.size
-    if len(found.quotients) < MAX_PAIRS:
+    survey.force_squares += float((finite**2).sum())
+    survey.n_forces += finite.size
+    if len(survey.quotients) < MAX_PAIRS:
         some = columns if last is None else _side_by_side([last, columns])
         names = ("energy", "number", "position", "force", "first_atom", "n_atoms")
-        found.quotients += work_quotients(*(some[name] for name in names))
-        del found.quotients[MAX_PAIRS:]
+        survey.quotients += work_quotients(*(some[name] for name in names))
+        del survey.quotients[MAX_PAIRS:]
     return chosen(columns, np.array([len(columns["n_atoms"]) - 1]))
 
 

@@ -17,23 +17,25 @@ import numpy as np
 __all__ = ["Spool"]
 
 Item = TypeVar("Item")
-ARRAY, SCALAR, OBJECTS, MAPPING, RECORD, TUPLE = range(6)
-PLAIN_KINDS = "biufcSU"  # of dtypes whose bytes say all
+ARRAY, OBJECTS, MAPPING, RECORD, TUPLE = range(5)
+BYTES_SAY_ALL = "biufcSU"  # kinds of dtypes
 
 
 class Spool(Generic[Item]):
-    """Items of a size that memory holds: plain values, arrays, and tuples, lists, mappings and dataclasses of such."""
+    """Items of a size that memory holds: plain values, arrays, and tuples, lists, mappings and dataclasses of such.
+
+    Anything else comes back as its text: in a file of atoms it can be no label, and is only counted.
+    """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as this object lives
         weakref.finalize(self, self._file.close)
         self._starts: list[int] = []
-        self._kinds: dict[type, int] = {}  # of dataclasses and named tuples, by number
+        self._kinds: list[type] = []  # of dataclasses and named tuples
         for item in items:
             self.append(item)
 
     def append(self, item: Item) -> None:
-        """Raises TypeError for what is none of these."""
         self._starts.append(self._file.seek(0, os.SEEK_END))
         marshal.dump(self._plain(item), self._file)
 
@@ -42,53 +44,56 @@ class Spool(Generic[Item]):
 
     def __getitem__(self, index: int) -> Item:
         self._file.seek(self._starts[index])
-        item: Item = self._restored(marshal.load(self._file), list(self._kinds))
+        item: Item = self._restored(marshal.load(self._file))
         return item
 
     def __iter__(self) -> Iterator[Item]:
         return map(self.__getitem__, range(len(self)))
 
     def _plain(self, value: Any) -> Any:  # noqa: ANN401
-        if value is None or type(value) in (str, int, float, bool, bytes):
+        """What marshal writes: tuples begin with what they stand for."""
+        if value is None or type(value) in (str, int, float, complex, bool, bytes):
             return value
-        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in PLAIN_KINDS:
-            kind = ARRAY if isinstance(value, np.ndarray) else SCALAR
-            return kind, value.dtype.str, value.shape, value.tobytes()
+        if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in BYTES_SAY_ALL:
+            return ARRAY, value.dtype.str, value.shape, value.tobytes()
         if isinstance(value, np.ndarray) and value.dtype == object:
-            return OBJECTS, value.shape, [self._plain(one) for one in value.ravel()]
+            return OBJECTS, value.shape, self._plain(value.ravel().tolist())
         if isinstance(value, Mapping):
-            return MAPPING, [(self._plain(key), self._plain(one)) for key, one in value.items()]
+            return MAPPING, self._plain(list(value)), self._plain(list(value.values()))
+        if type(value) is tuple:
+            return TUPLE, self._plain(list(value))
         if isinstance(value, list):
             return [self._plain(one) for one in value]
-        if isinstance(value, tuple) or is_dataclass(value):
-            parts = value if isinstance(value, tuple) else [getattr(value, one.name) for one in fields(value)]
-            if type(value) is tuple:
-                return TUPLE, [self._plain(one) for one in parts]
-            number = self._kinds.setdefault(type(value), len(self._kinds))
-            return RECORD, number, [self._plain(one) for one in parts]
-        raise TypeError(f"found {type(value).__name__}, expected plain values, arrays, or tuples and mappings of such")
+        if names := _parts_of(type(value)):
+            if type(value) not in self._kinds:
+                self._kinds.append(type(value))
+            return RECORD, self._kinds.index(type(value)), self._plain([getattr(value, name) for name in names])
+        return str(value)
 
-    def _restored(self, value: Any, kinds: list[type]) -> Any:  # noqa: ANN401
-        if isinstance(value, list):
-            return [self._restored(one, kinds) for one in value]
-        if not isinstance(value, tuple):
-            return value
-        kind, *rest = value
-        if kind in (ARRAY, SCALAR):
-            dtype, shape, content = rest
+    def _restored(self, plain: Any) -> Any:  # noqa: ANN401
+        if isinstance(plain, list):
+            return [self._restored(one) for one in plain]
+        if not isinstance(plain, tuple):
+            return plain
+        stands_for, *parts = plain
+        if stands_for == ARRAY:
+            dtype, shape, content = parts
             array = np.frombuffer(content, dtype=dtype).reshape(shape)
-            return array.copy() if kind == ARRAY else array[()]
-        if kind == OBJECTS:
-            objects = np.empty(rest[0], dtype=object)
-            objects.ravel()[:] = self._restored(rest[1], kinds)
-            return objects
-        if kind == MAPPING:
-            return {self._restored(key, kinds): self._restored(one, kinds) for key, one in rest[0]}
-        if kind == TUPLE:
-            return tuple(self._restored(rest[0], kinds))
-        record, parts = kinds[rest[0]], self._restored(rest[1], kinds)
-        return (
-            record(**dict(zip([f.name for f in fields(record)], parts, strict=True)))
-            if is_dataclass(record)
-            else record(*parts)
-        )
+            return array.copy() if shape else array[()]
+        if stands_for == OBJECTS:
+            shape, values = parts
+            objects = np.empty(len(values), dtype=object)
+            for index, value in enumerate(self._restored(values)):
+                objects[index] = value
+            return objects.reshape(shape)
+        if stands_for == MAPPING:
+            return dict(zip(*map(self._restored, parts), strict=True))
+        if stands_for == RECORD:
+            kind, values = self._kinds[parts[0]], self._restored(parts[1])
+            return kind(**dict(zip(_parts_of(kind), values, strict=True)))
+        return tuple(self._restored(parts[0]))
+
+
+def _parts_of(kind: Any) -> list[str]:  # noqa: ANN401
+    """Names of the parts of a dataclass or a named tuple; of anything else none."""
+    return [field.name for field in fields(kind)] if is_dataclass(kind) else list(getattr(kind, "_fields", ()))

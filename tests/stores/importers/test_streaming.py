@@ -1,5 +1,6 @@
 """Imports of any length are made in the same memory, give the same store, and leave nothing half-made."""
 
+import datetime
 import os
 import signal
 import subprocess
@@ -14,7 +15,9 @@ from ase.build import molecule
 
 from stores.importers import extxyz, labelled
 from stores.importers.extxyz import FrameKeys, read_extxyz
+from stores.importers.frame_keys import Frame
 from stores.importers.label_store import store_reading
+from stores.importers.label_survey import Part
 from stores.importers.labelled import Block, LabelSettings, Reading
 from stores.importers.spool import Spool
 from stores.manifest import read_manifest
@@ -174,3 +177,31 @@ def test_a_spool_gives_back_what_was_put_in():
     spool.append(7)
     assert [*spool, *spool] == [0, 1, 2, 7] * 2
     assert (len(spool), spool[1], spool[-1]) == (4, 1, 7)
+
+
+def test_a_spool_keeps_types_and_makes_text_of_what_can_be_no_label():
+    frame = Frame(
+        name="step 0",
+        numbers=np.array([1, 8], dtype=np.int16),
+        positions=np.arange(6.0).reshape(2, 3),
+        cell=np.zeros((3, 3)),
+        pbc=np.array([True, False, True]),
+        labels={
+            "energy": np.float64(-1.5), "text": "a", "none": None, "several": [1, "b", (2.0, b"c")], "nothing": {},
+            "names": np.array(["x", None], dtype=object), "day": datetime.date(2026, 11, 30),
+        },
+    )  # fmt: skip
+    spool = Spool([[frame]])
+    ((back,),) = spool
+    assert type(back) is Frame and back.name == "step 0"
+    for name in ("numbers", "positions", "cell", "pbc"):
+        given, kept = getattr(frame, name), getattr(back, name)
+        assert kept.dtype == given.dtype and kept.flags.writeable
+        np.testing.assert_array_equal(kept, given)
+    assert type(back.labels["energy"]) is np.float64
+    assert back.labels["names"].dtype == object and back.labels["names"].tolist() == ["x", None]
+    plain = {name: back.labels[name] for name in ("energy", "text", "none", "several", "nothing", "day")}
+    assert plain == {
+        "energy": -1.5, "text": "a", "none": None, "several": [1, "b", (2.0, b"c")], "nothing": {}, "day": "2026-11-30",
+    }  # fmt: skip
+    assert Spool([Part({"energy": np.zeros(2)}, "a.xyz", ["0", "1"])])[0].name(1) == "a.xyz, 1"
